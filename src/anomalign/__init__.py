@@ -1,0 +1,84 @@
+"""Visual anomaly detection by alignment with normal images.
+
+Nothing is trained: a frozen network describes normal images; a new image is compared with its nearest normal images,
+and every pixel with all pixels of those (SPADE: Cohen and Hoshen, 2020).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from anomalign.alignment import Alignment, FeaturePyramid, align
+    from anomalign.backbones import Backbone, Failure, load_backbone
+    from anomalign.bank import Bank
+    from anomalign.detector import PRESETS, Detector, Settings
+    from anomalign.errors import (
+        AnomalignError,
+        BackboneError,
+        BankDamagedError,
+        BankError,
+        BankLockedError,
+        CalibrationError,
+        ImageError,
+        InputError,
+    )
+    from anomalign.imaging import Framing, read_image
+    from anomalign.inspection import Inspection, Match, Neighbour
+
+_HOME = {
+    "anomalign.alignment": ["Alignment", "FeaturePyramid", "align"],
+    "anomalign.backbones": ["Backbone", "Failure", "load_backbone"],
+    "anomalign.bank": ["Bank"],
+    "anomalign.detector": ["PRESETS", "Detector", "Settings"],
+    "anomalign.errors": [
+        "AnomalignError",
+        "BackboneError",
+        "BankDamagedError",
+        "BankError",
+        "BankLockedError",
+        "CalibrationError",
+        "ImageError",
+        "InputError",
+    ],
+    "anomalign.imaging": ["Framing", "read_image"],
+    "anomalign.inspection": ["Inspection", "Match", "Neighbour"],
+}
+_HOME_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "PRESETS",
+    "Alignment",
+    "AnomalignError",
+    "Backbone",
+    "BackboneError",
+    "Bank",
+    "BankDamagedError",
+    "BankError",
+    "BankLockedError",
+    "CalibrationError",
+    "Detector",
+    "Failure",
+    "FeaturePyramid",
+    "Framing",
+    "ImageError",
+    "InputError",
+    "Inspection",
+    "Match",
+    "Neighbour",
+    "Settings",
+    "align",
+    "load_backbone",
+    "read_image",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import anomalign` and the command line start at once."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'anomalign' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,179 @@
+"""A frozen network in an ONNX file that says itself how it is to be fed."""
+
+import hashlib
+import json
+import os
+import threading
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalign.errors import BackboneError
+from anomalign.pyramid import FeaturePyramid
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+BUNDLED = "efficientnet_lite0"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects of its input; wrong values cost accuracy and raise no error, so they travel in the file.
+
+    Attributes
+    ----------
+    color : {"rgb", "bgr"}
+        Order of the channels.
+    mean, std : three floats
+        A pixel x in 0..255 becomes (x - mean) / std.
+    resize_px, crop_px : int
+        Shorter side and central square that the network was tested with on ImageNet.
+    """
+
+    color: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize_px: int
+    crop_px: int
+
+    @classmethod
+    def from_json(cls, text: str) -> "Preprocessing":
+        """Read the ``anomalign.preprocessing`` entry of an ONNX file; ValueError where it is not complete."""
+        entry = json.loads(text)
+        mean, std = (tuple(float(v) for v in entry[key]) for key in ("mean", "std"))
+        if entry["color"] not in ("rgb", "bgr") or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ValueError(f"color, mean or std out of range: {text}")
+        return cls(entry["color"], mean, std, int(entry["resize_px"]), int(entry["crop_px"]))
+
+    def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, S, S, 3) uint8 RGB -> (N, 3, S, S) float32, in the network's colours and range."""
+        N, H, W, _ = images.shape
+        out = np.empty((N, 3, H, W), np.float32)
+        for plane in range(3):
+            channel = plane if self.color == "rgb" else 2 - plane
+            scale = np.float32(1 / self.std[plane])
+            np.multiply(images[..., channel], scale, out=out[:, plane])
+            out[:, plane] -= np.float32(self.mean[plane]) * scale
+        return out
+
+
+class Backbone:
+    """A frozen network: images in, feature pyramids out.
+
+    Safe to call from several threads. The same image gives the same bits whatever else is in its batch (tested with the
+    bundled network).
+
+    Attributes
+    ----------
+    name : str
+    path : Path
+        The ONNX file.
+    sha256 : str
+        Of the file; a bank is only ever read with the file that it was built with.
+    preprocessing : Preprocessing
+    level_names : tuple of str
+        Outputs that are the pyramid's levels, finest first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BackboneError(f"{path}: backbone file cannot be read ({error.strerror or error})") from error
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
+        self._lock = threading.Lock()
+        session = self._session(1)
+        entries = session.get_modelmeta().custom_metadata_map
+        try:
+            self.name = entries["anomalign.name"]
+            self.level_names = tuple(json.loads(entries["anomalign.levels"]))
+            self.pooled_name = entries["anomalign.pooled"]
+            self.preprocessing = Preprocessing.from_json(entries["anomalign.preprocessing"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise BackboneError(
+                f"{path}: does not say how it is to be used ({type(error).__name__}: {error}); write the metadata that "
+                "docs/backbones.md lists into the file"
+            ) from error
+        missing = {*self.level_names, self.pooled_name} - {output.name for output in session.get_outputs()}
+        if missing:
+            raise BackboneError(f"{path}: its metadata names outputs that it lacks: {', '.join(sorted(missing))}")
+        self._input_name = session.get_inputs()[0].name
+
+    def run(self, images: NDArray[np.uint8], threads: int = 1) -> list[FeaturePyramid]:
+        """Describe framed images.
+
+        Parameters
+        ----------
+        images : (N, S, S, 3) uint8 array
+            RGB.
+        threads : int
+            Threads that share this one call; use 1 where several calls run at once.
+
+        Returns
+        -------
+        list of N FeaturePyramid
+            Levels float16, pooled float32.
+        """
+        outputs = self.run_raw(self.preprocessing.apply(images), threads)
+        levels = [np.ascontiguousarray(_half(x).transpose(0, 2, 3, 1)) for x in outputs[:-1]]  # (N,C,H,W) -> (N,H,W,C)
+        pooled = outputs[-1].reshape(len(images), -1).astype(np.float32, copy=False)
+        return [FeaturePyramid(tuple(x[i] for x in levels), pooled[i]) for i in range(len(images))]
+
+    def run_raw(self, tensor: NDArray[np.float32], threads: int = 1) -> list[NDArray[Any]]:
+        """Outputs of the network, levels then pooled vector, for a preprocessed (N, 3, S, S) float32 tensor."""
+        session = self._session(threads)
+        return list(session.run([*self.level_names, self.pooled_name], {self._input_name: tensor}))
+
+    def layout(self, size_px: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
+        """Shapes (H_l, W_l, C_l) of the levels for a square of `size_px`, and the length D of the pooled vector."""
+        pyramid = self.run(np.zeros((1, size_px, size_px, 3), np.uint8))[0]
+        return pyramid.shapes, len(pyramid.pooled)
+
+    def _session(self, threads: int) -> "onnxruntime.InferenceSession":
+        import onnxruntime  # a quarter of a second, needed only where a network runs
+
+        with self._lock:
+            if threads not in self._sessions:
+                options = onnxruntime.SessionOptions()
+                options.intra_op_num_threads = threads
+                options.log_severity_level = 3
+                try:
+                    self._sessions[threads] = onnxruntime.InferenceSession(
+                        str(self.path), options, providers=["CPUExecutionProvider"]
+                    )
+                except Exception as error:  # ONNX Runtime's exceptions share no base class
+                    raise BackboneError(f"{self.path}: not an ONNX file that can be run ({error})") from error
+            return self._sessions[threads]
+
+
+def load_backbone(name: str | os.PathLike[str] = BUNDLED) -> Backbone:
+    """Load the bundled backbone by its name, or any ONNX file that describes itself (docs/backbones.md).
+
+    Raises
+    ------
+    BackboneError
+        Unknown name, missing or unreadable file, or a file without the metadata.
+    """
+    if name == BUNDLED:
+        return Backbone(Path(str(resources.files("anomalign.backbones") / "models" / f"{BUNDLED}.onnx")))
+    path = Path(name)
+    if path.suffix != ".onnx":
+        raise BackboneError(f"{name}: unknown backbone; give {BUNDLED} or the path of an .onnx file")
+    return Backbone(path)
+
+
+def _half(array: NDArray[Any]) -> NDArray[np.float16]:
+    if array.dtype == np.float16:
+        return array
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise BackboneError("features beyond the range of float16 (65504): scale this network's outputs down")
+    return half

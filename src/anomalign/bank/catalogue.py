@@ -1,0 +1,255 @@
+"""``catalogue.sqlite``: which images a bank holds, where their features lie, what it was built with.
+
+Every function opens a connection of its own, so a bank may be used from several threads, and every write is one
+transaction: after a kill at any instant the catalogue is as it was before it or as it is after.
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from anomalign.errors import BankDamagedError, BankError
+from anomalign.imaging import Framing
+
+FORMAT = 1
+FILE = "catalogue.sqlite"
+
+_SCHEMA = """
+CREATE TABLE identity (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    file TEXT NOT NULL UNIQUE,
+    bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL
+);
+CREATE TABLE images (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    height INTEGER NOT NULL,
+    width INTEGER NOT NULL,
+    segment INTEGER NOT NULL REFERENCES segments (id),
+    row INTEGER NOT NULL,
+    added TEXT NOT NULL,
+    removed TEXT,
+    preview BLOB NOT NULL
+);
+CREATE UNIQUE INDEX images_by_content ON images (sha256) WHERE removed IS NULL;
+CREATE TABLE calibrations (
+    settings TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    scores TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a bank was built with; never changes after its creation.
+
+    Attributes
+    ----------
+    backbone : str
+        Name, or path of the ONNX file.
+    backbone_sha256 : str
+    framing : Framing
+    shapes : tuple of (H_l, W_l, C_l)
+        Levels, finest first.
+    pooled_length : int
+        D of the pooled vector.
+    """
+
+    backbone: str
+    backbone_sha256: str
+    framing: Framing
+    shapes: tuple[tuple[int, int, int], ...]
+    pooled_length: int
+
+    @property
+    def bytes_per_image(self) -> int:
+        """Size of one image's features: float16 levels and a float32 pooled vector."""
+        return 2 * sum(h * w * c for h, w, c in self.shapes) + 4 * self.pooled_length
+
+
+@dataclass(frozen=True)
+class NormalImage:
+    """One normal image of a bank.
+
+    Attributes
+    ----------
+    id : int
+        Never used again for another image.
+    name : str
+        Its path as it was given.
+    sha256 : str
+        Of the file.
+    height, width : int
+        Pixels, after EXIF orientation.
+    segment : str
+        File that holds its features.
+    row : int
+        Its place in that file.
+    """
+
+    id: int
+    name: str
+    sha256: str
+    height: int
+    width: int
+    segment: str
+    row: int
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """A row to be written: `NormalImage` before it has an id and a segment."""
+
+    name: str
+    sha256: str
+    height: int
+    width: int
+    preview: bytes
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A feature file that the catalogue names."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+@contextlib.contextmanager
+def connect(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Connection to a bank's catalogue; SQLite's errors become this package's, with the file's name."""
+    path = folder / FILE
+    if not path.is_file():
+        raise BankError(f"{folder}: no bank here; make one with `anomalign fit {folder} FOLDER`")
+    # A journal left by a kill has to be rolled back, so open for writing wherever that is possible.
+    mode = "rw" if os.access(folder, os.W_OK) and os.access(path, os.W_OK) else "ro"
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)
+        try:
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = EXTRA")  # a commit is on the disk when it returns
+            with connection:
+                yield connection
+        finally:
+            connection.close()
+    except sqlite3.OperationalError as error:
+        raise _translate(path, error) from error
+    except sqlite3.DatabaseError as error:
+        raise BankDamagedError(f"{path}: not a sound catalogue ({error}); restore it from a copy") from error
+
+
+def create(folder: Path, identity: Identity) -> None:
+    """Write the empty catalogue of a new bank aside, then move it into place, so that it is never half there."""
+    aside = folder / (FILE + ".new")
+    for leftover in (aside, Path(f"{aside}-journal")):
+        leftover.unlink(missing_ok=True)
+    try:
+        with contextlib.closing(sqlite3.connect(aside)) as connection, connection:
+            connection.executescript(_SCHEMA)
+            entries = {"format": FORMAT, "version": 0, **asdict(identity)}
+            connection.executemany(
+                "INSERT INTO identity VALUES (?, ?)", [(key, json.dumps(value)) for key, value in entries.items()]
+            )
+    except sqlite3.OperationalError as error:
+        raise _translate(aside, error) from error
+    aside.replace(folder / FILE)
+    sync_folder(folder)
+
+
+def read_identity(connection: sqlite3.Connection, folder: Path) -> Identity:
+    """Identity of a bank; refuses a catalogue of another format."""
+    entries = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM identity")}
+    if entries.get("format") != FORMAT:
+        raise BankError(
+            f"{folder}: bank of format {entries.get('format')}, this version reads format {FORMAT}; "
+            "use the version of anomalign that it was made with, or fit it again"
+        )
+    return Identity(
+        entries["backbone"],
+        entries["backbone_sha256"],
+        Framing(**entries["framing"]),
+        tuple((h, w, c) for h, w, c in entries["shapes"]),
+        entries["pooled_length"],
+    )
+
+
+def read_version(connection: sqlite3.Connection) -> int:
+    """Counter that every change of the set of images raises by one."""
+    (value,) = connection.execute("SELECT value FROM identity WHERE key = 'version'").fetchone()
+    return int(json.loads(value))
+
+
+def read_images(connection: sqlite3.Connection) -> list[NormalImage]:
+    """All images of the bank in order of id."""
+    rows = connection.execute(
+        "SELECT i.id, i.name, i.sha256, i.height, i.width, s.file, i.row FROM images i JOIN segments s "
+        "ON s.id = i.segment WHERE i.removed IS NULL ORDER BY i.id"
+    )
+    return [NormalImage(*row) for row in rows]
+
+
+def read_segments(connection: sqlite3.Connection) -> list[Segment]:
+    """All feature files that the catalogue names."""
+    return [Segment(*row) for row in connection.execute("SELECT file, bytes, sha256 FROM segments ORDER BY id")]
+
+
+def read_preview(connection: sqlite3.Connection, image_id: int) -> bytes:
+    """JPEG preview of a normal image."""
+    row = connection.execute("SELECT preview FROM images WHERE id = ?", (image_id,)).fetchone()
+    if row is None:
+        raise BankError(f"no image with id {image_id} in this bank")
+    return bytes(row[0])
+
+
+def insert(connection: sqlite3.Connection, segment: Segment, images: Sequence[NewImage]) -> None:
+    """Name a segment that is safely on disk, and its images, row by row."""
+    cursor = connection.execute(
+        "INSERT INTO segments (file, bytes, sha256) VALUES (?, ?, ?)", (segment.file, segment.bytes, segment.sha256)
+    )
+    connection.executemany(
+        "INSERT INTO images (name, sha256, height, width, segment, row, added, preview) "
+        "VALUES (?, ?, ?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ'), ?)",
+        [(i.name, i.sha256, i.height, i.width, cursor.lastrowid, row, i.preview) for row, i in enumerate(images)],
+    )
+    connection.execute("UPDATE identity SET value = CAST(value AS INTEGER) + 1 WHERE key = 'version'")
+
+
+def read_calibration(connection: sqlite3.Connection, settings: str, version: int) -> str | None:
+    """Stored calibration for these settings, if it was made from the bank as it is."""
+    row = connection.execute(
+        "SELECT scores FROM calibrations WHERE settings = ? AND version = ?", (settings, version)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def write_calibration(connection: sqlite3.Connection, settings: str, version: int, scores: str) -> None:
+    """Store a calibration, in place of an older one for the same settings."""
+    connection.execute("INSERT OR REPLACE INTO calibrations VALUES (?, ?, ?)", (settings, version, scores))
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's entries on the disk, where the system can (Windows cannot, and need not)."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _translate(path: Path, error: sqlite3.OperationalError) -> BankError:
+    text = str(error)
+    if "full" in text or "disk I/O" in text:
+        return BankError(f"{path}: cannot be written ({text}); make room on the disk and run the command again")
+    if "readonly" in text:
+        return BankError(f"{path}: the bank is read-only; copy it, or ask its owner for the right to write")
+    return BankError(f"{path}: {text}")

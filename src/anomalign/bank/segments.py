@@ -1,0 +1,132 @@
+"""``segments/*.safetensors``: features of up to a few hundred images a file, written once and never changed."""
+
+import hashlib
+import json
+import os
+import struct
+import threading
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalign.bank.catalogue import Identity, Segment, sync_folder
+from anomalign.errors import BankDamagedError, BankError
+from anomalign.pyramid import FeaturePyramid
+
+if TYPE_CHECKING:
+    from safetensors import safe_open
+
+FOLDER = "segments"
+
+
+def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
+    """Write features aside, fsync, and rename; when this returns they are on the disk under their name.
+
+    The file holds ``level1`` ... ``levelL`` as (N, H_l, W_l, C_l) float16 and ``pooled`` as (N, D) float32.
+    """
+    from safetensors.numpy import save
+
+    tensors = {
+        f"level{number}": np.stack([p.levels[number - 1] for p in pyramids]).astype(np.float16, copy=False)
+        for number in range(1, len(pyramids[0].levels) + 1)
+    }
+    tensors["pooled"] = np.stack([p.pooled for p in pyramids])
+    content = save(tensors)
+    name = f"{uuid.uuid4().hex}.safetensors"
+    folder = bank / FOLDER
+    aside = folder / (name + ".new")
+    try:
+        with aside.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(folder / name)
+        sync_folder(folder)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise BankError(
+            f"{aside}: cannot be written ({error.strerror or error}); make room or get the right to write, "
+            "and run the command again"
+        ) from error
+    return Segment(name, len(content), hashlib.sha256(content).hexdigest())
+
+
+def sweep(bank: Path, named: set[str]) -> None:
+    """Delete files that no transaction names: what a kill or a full disk left behind. Only the writer may call it."""
+    for path in (bank / FOLDER).iterdir():
+        if path.name not in named and path.name.endswith((".safetensors", ".safetensors.new")):
+            path.unlink()
+
+
+def check_present(bank: Path, segments: Sequence[Segment]) -> None:
+    """Raise `BankDamagedError` for the first segment that is missing or has another size than it was written with."""
+    for segment in segments:
+        path = bank / FOLDER / segment.file
+        size = path.stat().st_size if path.is_file() else None
+        if size != segment.bytes:
+            state = "is missing" if size is None else f"has {size} bytes instead of {segment.bytes}"
+            raise BankDamagedError(f"{path}: this segment {state}; restore it from a copy, or fit the bank again")
+
+
+def check_content(bank: Path, segment: Segment, identity: Identity, rows: Sequence[int]) -> str | None:
+    """Say what is wrong with a segment, having read every byte of it; None where it is sound."""
+    path = bank / FOLDER / segment.file
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.sha256()
+            while block := stream.read(1 << 20):
+                digest.update(block)
+            if digest.hexdigest() != segment.sha256:
+                return f"{path}: content has changed since it was written (sha256 differs)"
+            stream.seek(0)
+            (length,) = struct.unpack("<Q", stream.read(8))
+            header = json.loads(stream.read(length))
+    except OSError as error:
+        return f"{path}: cannot be read ({error.strerror or error})"
+    N = max(rows, default=-1) + 1
+    expected = {f"level{i}": ("F16", list(shape)) for i, shape in enumerate(identity.shapes, 1)}
+    expected["pooled"] = ("F32", [identity.pooled_length])
+    for key, (dtype, shape) in expected.items():
+        entry = header.get(key, {"dtype": "nothing", "shape": [0]})
+        if entry["dtype"] != dtype or entry["shape"][1:] != shape or entry["shape"][0] < N:
+            return f"{path}: {key} holds {entry['dtype']} {entry['shape']}, needs {dtype} of {N} x {shape}"
+    return None
+
+
+class SegmentReader:
+    """Memory-mapped segments of one bank; each is opened once, on first use. Safe to use from several threads."""
+
+    def __init__(self, bank: Path, levels: int) -> None:
+        self._folder = bank / FOLDER
+        self._names = [f"level{number}" for number in range(1, levels + 1)]
+        self._open: dict[str, safe_open] = {}
+        self._lock = threading.Lock()
+
+    def pyramid(self, file: str, row: int) -> FeaturePyramid:
+        """Features of one image."""
+        handle = self._handle(file)
+        levels = tuple(handle.get_slice(name)[row] for name in self._names)
+        return FeaturePyramid(levels, handle.get_slice("pooled")[row])
+
+    def pooled(self, file: str) -> NDArray[np.float32]:
+        """(N, D) pooled vectors of a whole segment."""
+        vectors: NDArray[np.float32] = self._handle(file).get_tensor("pooled")
+        return vectors
+
+    def _handle(self, file: str) -> "safe_open":
+        from safetensors import SafetensorError, safe_open
+
+        with self._lock:
+            if file not in self._open:
+                path = self._folder / file
+                try:
+                    self._open[file] = safe_open(path, framework="numpy")
+                except (OSError, SafetensorError) as error:
+                    raise BankDamagedError(
+                        f"{path}: not a sound segment ({error}); restore it from a copy, or fit the bank again"
+                    ) from error
+            return self._open[file]

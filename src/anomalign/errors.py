@@ -1,0 +1,43 @@
+"""Every error that this package raises on purpose.
+
+AnomalignError
+├── InputError          an argument or a list of images that cannot be used
+├── ImageError          a file that is not an image we accept
+├── BackboneError       a network file that is missing, unreadable or does not describe itself
+├── CalibrationError    too few normal images to decide anything
+└── BankError           a bank that cannot be used as asked
+    ├── BankLockedError     another process is writing to it
+    └── BankDamagedError    a file of it is missing, cut short or altered
+"""
+
+
+class AnomalignError(Exception):
+    """Base of all errors of this package; its text names the file, the cause and the remedy."""
+
+
+class InputError(AnomalignError, ValueError):
+    """An argument, or a list of images, that cannot be used."""
+
+
+class ImageError(AnomalignError):
+    """A file that is not an image we accept."""
+
+
+class BackboneError(AnomalignError):
+    """A network file that is missing, unreadable or does not describe itself."""
+
+
+class CalibrationError(AnomalignError):
+    """Too few normal images to decide anything."""
+
+
+class BankError(AnomalignError):
+    """A bank that cannot be used as asked."""
+
+
+class BankLockedError(BankError):
+    """Another process is writing to the bank."""
+
+
+class BankDamagedError(BankError):
+    """A file of the bank is missing, cut short or altered."""
