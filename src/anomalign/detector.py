@@ -3,7 +3,7 @@
 import contextlib
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -163,11 +163,13 @@ class Detector:
 
     def inspect_many(
         self, images: Iterable[Source], max_pixels: int = MAX_PIXELS
-    ) -> Iterator[Inspection | Failure]:
+    ) -> Generator[Inspection | Failure, None, None]:
         """Inspect images one after the other, in their order; an image that cannot be used becomes a `Failure`."""
         return self._inspect(images, max_pixels, threads=1)
 
-    def _inspect(self, images: Iterable[Source], max_pixels: int, threads: int) -> Iterator[Inspection | Failure]:
+    def _inspect(
+        self, images: Iterable[Source], max_pixels: int, threads: int
+    ) -> Generator[Inspection | Failure, None, None]:
         limits = self._calibrated()
         results = describe(
             images, self.bank.backbone, self.bank.identity.framing, max_pixels=max_pixels, threads=threads

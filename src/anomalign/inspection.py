@@ -134,14 +134,16 @@ class Inspection:
         row = math.floor((y + 0.5 - top) * h / (bottom - top))
         column = math.floor((x + 0.5 - left) * w / (right - left))
         if not (0 <= y < self.height and 0 <= x < self.width and 0 <= row < h and 0 <= column < w):
-            raise InputError(f"{self.name}: ({y}, {x}) lies outside the part of the {self.height} x {self.width} image seen")
+            raise InputError(
+                f"{self.name}: ({y}, {x}) lies outside the part of the {self.height} x {self.width} image seen"
+            )
         normal = self.aligned.gallery[alignment.image[row, column]]
         n_top, n_left, n_bottom, n_right = self.framing.box(normal.height, normal.width)
         return Match(
             image_id=normal.id,
             name=normal.name,
-            y=n_top + (alignment.y[row, column] + 0.5) * (n_bottom - n_top) / h - 0.5,
-            x=n_left + (alignment.x[row, column] + 0.5) * (n_right - n_left) / w - 0.5,
+            y=n_top + (int(alignment.y[row, column]) + 0.5) * (n_bottom - n_top) / h - 0.5,
+            x=n_left + (int(alignment.x[row, column]) + 0.5) * (n_right - n_left) / w - 0.5,
             distance=float(alignment.distance[row, column]),
             per_level=tuple(float(d) for d in alignment.per_level[row, column]),
         )

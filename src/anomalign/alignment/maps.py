@@ -35,10 +35,10 @@ def anomaly_map(
 
 
 def smooth_map(distance: NDArray[np.float32], size_px: int, sigma_px: float) -> NDArray[np.float32]:
-    """(h, w) distances -> (size_px, size_px): bilinear upsampling, then a Gaussian of `sigma_px`; two small products."""
+    """(h, w) distances -> (size_px, size_px): upsampled bilinearly, then smoothed; two small products."""
     h, w = distance.shape
-    result: NDArray[np.float32] = _smoother(h, size_px, sigma_px) @ distance @ _smoother(w, size_px, sigma_px).T
-    return result
+    rows, columns = _smoother(h, size_px, sigma_px), _smoother(w, size_px, sigma_px)
+    return np.asarray(rows @ distance @ columns.T, np.float32)
 
 
 def place_on_image(square: NDArray[np.float32], framing: Framing, height: int, width: int) -> NDArray[np.float32]:
@@ -61,4 +61,5 @@ def _seen(start: float, stop: float, pixels: int, size: int) -> tuple[slice, NDA
     """Pixels whose centre lies in [start, stop], and their positions on the square's grid."""
     first = max(0, int(np.ceil(start - 0.5)))
     last = min(pixels, int(np.floor(stop - 0.5)) + 1)
-    return slice(first, last), (np.arange(first, last) + 0.5 - start) * size / (stop - start) - 0.5
+    centres = np.arange(first, last, dtype=np.float64) + 0.5
+    return slice(first, last), np.asarray((centres - start) * size / (stop - start) - 0.5, np.float64)

@@ -141,10 +141,8 @@ class _Best:
 def _smallest(cost: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     """(B, k) columns of the k smallest entries of each row."""
     if k == 1:
-        return np.argmin(cost, axis=1)[:, None]
-    if k == cost.shape[1]:
-        return np.broadcast_to(np.arange(k), cost.shape)
-    return np.argpartition(cost, k - 1, axis=1)[:, :k]
+        return np.asarray(np.argmin(cost, axis=1)[:, None])
+    return np.asarray(np.argpartition(cost, k - 1, axis=1)[:, :k])
 
 
 def _blocks(rows: int, bytes_per_row: int) -> Iterator[slice]:

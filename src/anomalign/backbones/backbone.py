@@ -78,6 +78,8 @@ class Backbone:
     preprocessing : Preprocessing
     level_names : tuple of str
         Outputs that are the pyramid's levels, finest first.
+    provenance : dict of str
+        Licence and source, as the file gives them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -101,6 +103,7 @@ class Backbone:
                 f"{path}: does not say how it is to be used ({type(error).__name__}: {error}); write the metadata that "
                 "docs/backbones.md lists into the file"
             ) from error
+        self.provenance = {key: entries.get(f"anomalign.{key}", "not stated") for key in ("licence", "source")}
         missing = {*self.level_names, self.pooled_name} - {output.name for output in session.get_outputs()}
         if missing:
             raise BackboneError(f"{path}: its metadata names outputs that it lacks: {', '.join(sorted(missing))}")

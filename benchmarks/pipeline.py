@@ -1,0 +1,95 @@
+"""What fitting and inspecting cost beyond the network itself.
+
+    python benchmarks/pipeline.py FOLDER [--rounds 5] [--json FILE]
+
+For the images of FOLDER, in turn, round after round in one process:
+
+bare      ONNX Runtime alone: the network on tensors that are ready in memory. Two ways are timed, one call on all
+          cores and one call a core side by side, and the faster one of the round is taken.
+fit       decode, hash, frame, network, preview, commit to a new bank on disk
+inspect   decode, hash, frame, network, stage 1, for images that stage 1 clears
+
+Printed: medians in milliseconds an image, and the ratio to `bare` round by round.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from anomalign import Bank, Detector, Inspection, Settings, load_backbone, read_image
+from anomalign.backbones.describe import BATCH, available_cores
+from anomalign.imaging import Framing, find_images, from_array
+
+
+def timed(function: Callable[[], object], images: int) -> float:
+    start = time.perf_counter()
+    function()
+    return (time.perf_counter() - start) / images * 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    paths, backbone, framing, cores = find_images([options.folder]), load_backbone(), Framing(), available_cores()
+    framed = np.stack([framing.frame(from_array(read_image(path), str(path))) for path in paths])
+    tensor = backbone.preprocessing.apply(framed)
+    batches = [tensor[i : i + BATCH] for i in range(0, len(tensor), BATCH)]
+    scratch = Path(tempfile.mkdtemp())
+
+    def bare_all_cores() -> None:
+        for batch in batches:
+            backbone.run_raw(batch, threads=cores)
+
+    def bare_side_by_side() -> None:
+        with ThreadPoolExecutor(cores) as pool:
+            list(pool.map(lambda batch: backbone.run_raw(batch, threads=1) and None, batches))
+
+    def fit() -> None:
+        shutil.rmtree(scratch / "fitted", ignore_errors=True)
+        Bank.create(scratch / "fitted", backbone).add(paths)
+
+    bank = Bank.create(scratch / "bank", backbone)
+    bank.add(paths)
+    detector = Detector(bank, Settings(gate=0.01), target_fpr=0.01)
+    detector.calibrate()
+    typical = [path for path, score in zip(paths, detector.calibrate().retrieval, strict=True) if score > 0]
+
+    def inspect() -> None:
+        results = [r for r in detector.inspect_many(typical) if isinstance(r, Inspection)]
+        cleared = sum(r.stage == "retrieval" for r in results)
+        if cleared < 0.98 * len(results):
+            raise SystemExit(f"only {cleared} of {len(results)} images were cleared by stage 1")
+
+    rounds = []
+    for number in range(options.rounds + 1):
+        bare = min(timed(bare_all_cores, len(paths)), timed(bare_side_by_side, len(paths)))
+        row = {"bare": bare, "fit": timed(fit, len(paths)), "inspect": timed(inspect, len(typical))}
+        if number:  # the first round warms up
+            rounds.append(row)
+    shutil.rmtree(scratch)
+
+    print(f"{len(paths)} images of {options.folder}, {backbone.name}, {cores} cores, {options.rounds} rounds")
+    summary = {}
+    for key in rounds[0]:
+        ratios = [row[key] / row["bare"] for row in rounds]
+        summary[key] = {"ms": statistics.median(row[key] for row in rounds), "ratio": statistics.median(ratios)}
+        spread = f"{min(ratios):.2f} .. {max(ratios):.2f}"
+        print(f"{key:<8} {summary[key]['ms']:7.2f} ms an image   {summary[key]['ratio']:.2f} x bare  ({spread})")
+    if options.json:
+        options.json.write_text(json.dumps({"images": len(paths), "cores": cores, "rounds": rounds, **summary}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""``python -m anomalign``."""
+
+from anomalign.cli import main
+
+main()

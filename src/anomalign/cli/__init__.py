@@ -1,0 +1,53 @@
+"""The command line: one module a command; each parses, calls one function, and formats.
+
+Exit codes: 0 all normal, 1 at least one anomalous (inspect), 2 a usage or input error, 130 interrupted.
+"""
+
+import sys
+
+import typer
+
+from anomalign import __version__
+from anomalign.cli.backbones import backbones_app
+from anomalign.cli.bank import bank_app
+from anomalign.cli.demo import demo
+from anomalign.cli.fit import fit
+from anomalign.cli.inspect import inspect
+from anomalign.errors import AnomalignError
+
+app = typer.Typer(
+    help="Find what is wrong in an image by aligning it with images in which nothing is wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(fit)
+app.command()(inspect)
+app.add_typer(bank_app, name="bank")
+app.add_typer(backbones_app, name="backbones")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"anomalign {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Show the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line on standard error and exit code 2."""
+    try:
+        app()
+    except AnomalignError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+__all__ = ["app", "main"]

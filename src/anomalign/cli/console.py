@@ -1,0 +1,79 @@
+"""What the commands share in talking to a person: progress and messages on standard error, options of one meaning."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from anomalign.backbones import Failure
+
+BankPath = Annotated[str, typer.Argument(metavar="BANK", help="The bank's folder.", show_default=False)]
+Backbone = Annotated[
+    str | None, typer.Option(metavar="NAME|FILE.onnx", help="Backbone; by default the bundled or the bank's own.")
+]
+MaxMegapixels = Annotated[float, typer.Option(min=0.001, help="Refuse larger images before they are decoded.")]
+Preset = Annotated[str, typer.Option(help="'default', or 'paper' for the settings of Cohen and Hoshen.")]
+TargetFpr = Annotated[float, typer.Option(help="Share of normal images that may be called anomalous.")]
+
+
+def say(text: str) -> None:
+    """One line to the person, on standard error."""
+    typer.echo(text, err=True)
+
+
+def say_failures(failures: "list[Failure] | tuple[Failure, ...]") -> None:
+    """Name each file that could not be used, and why."""
+    for failure in failures:
+        say(f"error: {failure.error}")
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and time left, shown on a terminal only; yields the function to call with (done, total)."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(title, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, total=total, rate=f"{speed:.1f} images/s" if speed else "")
+
+        yield update
+
+
+def max_pixels(megapixels: float) -> int:
+    """The option's megapixels in pixels."""
+    return round(megapixels * 1_000_000)
+
+
+def size(count: float) -> str:
+    """Bytes for a person: 83.6 MB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

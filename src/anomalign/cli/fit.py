@@ -1,0 +1,80 @@
+"""``anomalign fit``: create a bank from normal images, or add to one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anomalign.cli import console
+
+if TYPE_CHECKING:
+    from anomalign.bank import Bank
+
+
+def fit(
+    bank: console.BankPath,
+    normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
+    backbone: console.Backbone = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the square that the backbone sees, in pixels. [default: 224]")
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="'default' sees the whole image; 'paper' sees the central 224 px of 256.")
+    ] = "default",
+    max_megapixels: console.MaxMegapixels = 89.0,
+) -> None:
+    """Create a bank from normal images, or add to one. Repeat after an interruption: nothing is added twice."""
+    from anomalign.imaging import find_images
+
+    images = find_images(normals)
+    opened = _open_or_create(bank, backbone, size, preset)
+    _tell_size(opened, len(images))
+    before = len(opened)
+    try:
+        with console.progress("fit") as update:
+            report = opened.add(images, progress=update, max_pixels=console.max_pixels(max_megapixels))
+    except KeyboardInterrupt:
+        kept = len(opened) - before
+        console.say(f"interrupted: {kept} images were added and are safe; run the same command again for the rest")
+        raise typer.Exit(130) from None
+    console.say_failures(report.failures)
+    parts = [f"{report.added} images added"]
+    if report.known:
+        parts.append(f"{len(report.known)} were there already")
+    if report.failures:
+        parts.append(f"{len(report.failures)} could not be used")
+    console.say(f"{bank}: {', '.join(parts)}; the bank holds {len(opened)}")
+    if report.failures:
+        raise typer.Exit(2)
+
+
+def _open_or_create(path: str, backbone: str | None, size: int | None, preset: str) -> "Bank":
+    from anomalign.bank import Bank
+    from anomalign.bank.catalogue import FILE
+    from anomalign.errors import InputError
+    from anomalign.imaging import Framing
+
+    if preset not in ("default", "paper"):
+        raise InputError(f"--preset is {preset!r}; must be 'default' or 'paper'")
+    side = size or 224
+    framing = Framing(side, round(side * 256 / 224) if preset == "paper" else None)
+    if not (Path(path) / FILE).exists():
+        return Bank.create(path, backbone or "efficientnet_lite0", framing)
+    bank = Bank.open(path, backbone)
+    if (size is not None or preset != "default") and bank.identity.framing != framing:
+        raise InputError(f"{path}: was made with {bank.identity.framing}, not {framing}; leave the options out")
+    return bank
+
+
+def _tell_size(bank: "Bank", images: int) -> None:
+    import shutil
+
+    each = bank.identity.bytes_per_image
+    needed = images * each
+    console.say(
+        f"{bank.path}: {images} images of {console.size(each)} with {bank.identity.backbone}: "
+        f"at most {console.size(needed)} to be added"
+    )
+    free = shutil.disk_usage(bank.path).free
+    if needed > free:
+        console.say(f"warning: only {console.size(free)} are free on this disk")

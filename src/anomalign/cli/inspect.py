@@ -1,0 +1,96 @@
+"""``anomalign inspect``: verdicts, heatmaps and matched places for new images."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anomalign.cli import console
+
+if TYPE_CHECKING:
+    from anomalign.backbones import Failure
+    from anomalign.detector import Detector, Settings
+
+
+def inspect(
+    bank: console.BankPath,
+    images: Annotated[list[str], typer.Argument(help="Images: files, folders or globs.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write overlays, maps (float32 TIFF) and report.html here.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
+    preset: console.Preset = "default",
+    target_fpr: console.TargetFpr = 0.01,
+    image_neighbours: Annotated[
+        int | None, typer.Option(help="Nearest normals averaged into the stage 1 score. [default: 3; paper: 50]")
+    ] = None,
+    gallery_size: Annotated[
+        int | None, typer.Option(help="Nearest normals searched by stage 2. [default: 10; paper: 50]")
+    ] = None,
+    gate: Annotated[
+        float | None, typer.Option(help="Share of normals that stage 1 lets through to stage 2. [default: 0.8]")
+    ] = None,
+    backbone: console.Backbone = None,
+    max_megapixels: console.MaxMegapixels = 89.0,
+) -> None:
+    """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
+    from anomalign.bank import Bank
+    from anomalign.cli.output import Output
+    from anomalign.detector import Detector
+
+    overrides = {"image_neighbours": image_neighbours, "gallery_size": gallery_size, "gate": gate}
+    settings = settings_of(preset, {key: value for key, value in overrides.items() if value is not None})
+    detector = Detector(Bank.open(bank, backbone), settings, target_fpr)
+    paths, missing = _find(images)
+    output = Output(detector, paths, out, as_json=as_json)
+    try:
+        calibrate(detector)
+        for failure in missing:
+            output.fail(failure)
+        with console.progress("inspect") as update:
+            results = detector.inspect_many(paths, console.max_pixels(max_megapixels))
+            for done, result in enumerate(results, 1):
+                output.take(result)
+                update(done, len(paths))
+    except KeyboardInterrupt:
+        output.close()
+        console.say("interrupted: images not listed were not inspected")
+        raise typer.Exit(130) from None
+    output.close()
+    raise typer.Exit(2 if output.failures else 1 if output.anomalous else 0)
+
+
+def settings_of(preset: str, overrides: dict[str, Any]) -> "Settings":
+    """Settings of a preset with some values replaced."""
+    from dataclasses import replace
+
+    from anomalign.detector import PRESETS
+    from anomalign.errors import InputError
+
+    if preset not in PRESETS:
+        raise InputError(f"--preset is {preset!r}; must be one of {', '.join(PRESETS)}")
+    return replace(PRESETS[preset], **overrides)
+
+
+def calibrate(detector: "Detector") -> None:
+    """Score the normals with a progress bar, unless the bank has it stored, and say how far it can be trusted."""
+    with console.progress("calibrate") as update:
+        detector.calibrate(update)
+    if detector.threshold.warning:
+        console.say(f"warning: {detector.threshold.warning}")
+
+
+def _find(images: list[str]) -> "tuple[list[Path], list[Failure]]":
+    """Image files, and arguments that name none: one of those does not end the run."""
+    from anomalign.backbones import Failure
+    from anomalign.errors import InputError
+    from anomalign.imaging import find_images
+
+    paths: dict[Path, None] = {}
+    missing = []
+    for image in images:
+        try:
+            paths.update(dict.fromkeys(find_images([image])))
+        except InputError as error:
+            missing.append(Failure(image, str(error)))
+    return list(paths), missing

@@ -1,0 +1,120 @@
+"""Results of `inspect`: lines or JSON on standard output, and the files of ``--out``."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from anomalign.backbones import Failure
+from anomalign.cli import console
+from anomalign.detector import Detector
+from anomalign.errors import AnomalignError
+from anomalign.imaging import read_image
+from anomalign.inspection import Inspection
+from anomalign.reporting import Report, write_map, write_overlay
+
+
+class Output:
+    """Where results go: standard output, and a folder if one was asked for."""
+
+    def __init__(
+        self, detector: Detector, paths: list[Path], out: Path | None, *, as_json: bool = False, quiet: bool = False
+    ) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.normal = self.anomalous = self.failures = self.cleared = 0
+        self.folder = None if out is None else Folder(detector, out, paths)
+
+    def take(self, result: Inspection | Failure) -> None:
+        if not isinstance(result, Inspection):
+            self.fail(result)
+            return
+        files = {}
+        if self.folder:
+            try:
+                files = self.folder.write(result)
+            except AnomalignError as error:  # the file changed or went between being inspected and being drawn
+                console.say(f"error: {error}")
+                self.failures += 1
+        self.anomalous += result.verdict == "anomalous"
+        self.normal += result.verdict == "normal"
+        self.cleared += result.stage == "retrieval" and result.verdict == "normal"
+        if not self.quiet:
+            typer.echo(json.dumps({**_record(result), **files}) if self.as_json else _line(result))
+
+    def fail(self, failure: Failure) -> None:
+        self.failures += 1
+        if self.as_json:
+            typer.echo(json.dumps({"path": failure.name, "error": failure.error}))
+        console.say(f"error: {failure.error}")
+        if self.folder:
+            self.folder.report.fail(failure)
+
+    def close(self) -> None:
+        cleared = f" ({self.cleared} by stage 1 alone)" if self.cleared else ""
+        failed = f", {self.failures} could not be used" if self.failures else ""
+        console.say(f"{self.normal} normal{cleared}, {self.anomalous} anomalous{failed}")
+        if self.folder:
+            console.say(f"report: {self.folder.close()}")
+
+
+class Folder:
+    """``--out DIR``: ``overlays/``, ``maps/`` and ``report.html``, named after the images below their common folder."""
+
+    def __init__(self, detector: Detector, out: Path, paths: list[Path]) -> None:
+        self.out = out
+        self.names = dict(zip(paths, output_names(paths), strict=True))
+        self.report = Report(detector, title=detector.bank.path.name)
+
+    def write(self, inspection: Inspection) -> dict[str, str]:
+        name = self.names[Path(inspection.name)]
+        overlay, tiff = self.out / "overlays" / f"{name}.png", self.out / "maps" / f"{name}.tiff"
+        image = read_image(inspection.name, inspection.height * inspection.width)
+        write_overlay(overlay, image, inspection.anomaly_map, inspection.heat_range)
+        write_map(tiff, inspection.anomaly_map)
+        self.report.add(inspection, image)
+        return {"overlay": str(overlay), "map": str(tiff)}
+
+    def close(self) -> Path:
+        path = self.out / "report.html"
+        self.report.write(path)
+        return path
+
+
+def output_names(paths: list[Path]) -> Iterator[str]:
+    """Name for each image's outputs: its path below the folder common to all, without its ending, never one twice."""
+    full = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 -- resolve() would follow links
+    root = Path(os.path.commonpath([path.parent for path in full])) if full else Path()
+    taken: set[str] = set()
+    for path in full:
+        relative = path.relative_to(root)
+        name = relative.with_suffix("").as_posix()
+        if name in taken:
+            name = relative.with_name(relative.name.replace(".", "_")).as_posix()
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        yield name
+
+
+def _record(inspection: Inspection) -> dict[str, Any]:
+    return {
+        "path": inspection.name,
+        "verdict": inspection.verdict,
+        "image_score": inspection.image_score,
+        "p_value": inspection.p_value,
+        "threshold": inspection.threshold,
+        "stage": inspection.stage,
+        "retrieval_score": inspection.retrieval_score,
+        "neighbours": [{"id": n.id, "name": n.name, "distance": n.distance} for n in inspection.neighbours],
+    }
+
+
+def _line(inspection: Inspection) -> str:
+    return (
+        f"{inspection.verdict:<9}  score {inspection.image_score:10.4g}  p {inspection.p_value:.4f}  "
+        f"{inspection.name}  (nearest: {Path(inspection.neighbours[0].name).name})"
+    )

@@ -1,0 +1,6 @@
+"""For people: overlays, maps on disk, the HTML report."""
+
+from anomalign.reporting.heat import overlay, write_map, write_overlay
+from anomalign.reporting.report import Report
+
+__all__ = ["Report", "overlay", "write_map", "write_overlay"]

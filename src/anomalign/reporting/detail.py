@@ -1,0 +1,162 @@
+"""One anomalous image as the report shows it: pictures as data, places, what they were matched with."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from anomalign.alignment import place_on_image
+from anomalign.bank import Bank
+from anomalign.inspection import Inspection, Match
+from anomalign.reporting.heat import heat_layer
+from anomalign.reporting.places import most_anomalous, window, window_side
+
+_PICTURE_PX = 480
+_SHOWN_PX = 540  # on the page, where there is room
+_HEAT_PX = 240  # maps are smooth: the browser enlarges them without loss
+_CROP_PX = 200
+_UNITS = 1000  # longer side of a picture in the units of its drawing
+
+
+@dataclass(frozen=True)
+class Box:
+    """A numbered rectangle on a picture, in units of 1/1000 of the picture's longer side."""
+
+    number: int
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a data URI, the size to show it at, and boxes to draw on it."""
+
+    uri: str
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+
+    @property
+    def view(self) -> tuple[float, float]:
+        """Width and height in the units of the boxes."""
+        longer = max(self.width, self.height)
+        return self.width * _UNITS / longer, self.height * _UNITS / longer
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A magnified square as a data URI, and where in it the place lies, in percent of its side."""
+
+    uri: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An anomalous place and what it was matched with."""
+
+    number: int
+    here: Crop
+    matched: Crop
+    match: Match
+    in_nearest: bool
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What is shown of one anomalous image; `heat` is a data URI, to be laid over the inspected picture."""
+
+    inspected: Picture
+    heat: str
+    nearest: Picture
+    nearest_name: str
+    nearest_distance: float
+    pairs: tuple[Pair, ...]
+
+
+def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Detail:
+    """Draw together what the report shows of an inspected image (H, W, 3) uint8; runs stage 2 if it has not run."""
+    photograph = Image.fromarray(np.ascontiguousarray(image))
+    nearest = inspection.neighbours[0]
+    boxes, nearest_boxes, pairs = [], [], []
+    for number, (y, x) in enumerate(_places(inspection), 1):
+        match = inspection.match_at(y, x)
+        here, drawn = _look(photograph, number, y, x, (inspection.height, inspection.width), inspection)
+        normal = next(n for n in inspection.aligned.gallery if n.id == match.image_id)
+        preview = _preview(bank, match.image_id)
+        matched, drawn_there = _look(preview, number, match.y, match.x, (normal.height, normal.width), inspection)
+        boxes.append(drawn)
+        if match.image_id == nearest.id:
+            nearest_boxes.append(drawn_there)
+        pairs.append(Pair(number, here, matched, match, match.image_id == nearest.id))
+    return Detail(
+        inspected=_picture(photograph, boxes),
+        heat=_uri("png", heat_layer(_small_map(inspection, _HEAT_PX), inspection.heat_range)),
+        nearest=_picture(_preview(bank, nearest.id), nearest_boxes),
+        nearest_name=nearest.name,
+        nearest_distance=nearest.distance,
+        pairs=tuple(pairs),
+    )
+
+
+def _places(inspection: Inspection) -> list[tuple[float, float]]:
+    small = _small_map(inspection, _PICTURE_PX)
+    h, w = small.shape
+    scale_y, scale_x = inspection.height / h, inspection.width / w
+    found = most_anomalous(small, inspection.heat_range[0], window_side(h, w, inspection.framing))
+    return [((y + 0.5) * scale_y - 0.5, (x + 0.5) * scale_x - 0.5) for y, x in found]
+
+
+def _small_map(inspection: Inspection, longest: int) -> NDArray[np.float32]:
+    """The anomaly map at a size no larger than is shown: the photograph's own may be a hundred times larger."""
+    width, height = _fitted(inspection.width, inspection.height, longest, enlarge=False)
+    return place_on_image(inspection.aligned.square, inspection.framing, height, width)
+
+
+def _look(
+    picture: Image.Image, number: int, y: float, x: float, size: tuple[int, int], inspection: Inspection
+) -> tuple[Crop, Box]:
+    """Crop around row y, column x of an image of `size` (height, width), taken from a picture of it at any scale."""
+    centre_y, centre_x = (y + 0.5) * picture.height / size[0], (x + 0.5) * picture.width / size[1]
+    side = window_side(picture.height, picture.width, inspection.framing)
+    part = window(centre_y - 0.5, centre_x - 0.5, picture.height, picture.width, side)
+    cut = picture.crop((part.left, part.top, part.left + part.side, part.top + part.side))
+    cut.thumbnail((_CROP_PX, _CROP_PX))
+    percent, unit = 100 / part.side, _UNITS / max(picture.size)
+    return (
+        Crop(_jpeg(cut, 90), (centre_x - part.left) * percent, (centre_y - part.top) * percent),
+        Box(number, part.left * unit, part.top * unit, part.side * unit, part.side * unit),
+    )
+
+
+def _picture(picture: Image.Image, boxes: list[Box]) -> Picture:
+    small = picture.resize(_fitted(*picture.size, _PICTURE_PX, enlarge=False), reducing_gap=2.0)
+    width, height = _fitted(*picture.size, _SHOWN_PX, enlarge=True)
+    return Picture(_jpeg(small, 85), width, height, tuple(boxes))
+
+
+def _fitted(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int, int]:
+    scale = longest / max(width, height)
+    if scale > 1 and not enlarge:
+        return width, height
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _preview(bank: Bank, image_id: int) -> Image.Image:
+    return Image.open(io.BytesIO(bank.preview(image_id)), formats=("JPEG",)).convert("RGB")
+
+
+def _jpeg(image: Image.Image, quality: int) -> str:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return _uri("jpeg", file.getvalue())
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

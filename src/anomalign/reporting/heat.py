@@ -1,0 +1,131 @@
+"""Heat over a photograph: one ramp, one scale for all images of a run."""
+
+import io
+import math
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from anomalign.errors import InputError
+from anomalign.reporting.files import written_aside
+
+# From yellow over orange to magenta: hue, lightness and opacity all change, so that no kind of colour blindness loses
+# the order, and neither end is a grey that a photograph could have.
+_STOPS = np.array([0.0, 0.35, 0.65, 1.0])
+_COLOURS = np.array([(255, 224, 50), (255, 150, 10), (240, 50, 50), (205, 0, 120)], np.float64)
+_OPACITY = 0.65  # at full heat; what lies under it must stay visible
+_UNSEEN_COLOUR, _UNSEEN_OPACITY = 128.0, 0.45
+
+_FULL = 254  # levels 0 (no heat) to 254 (full heat) ...
+_UNSEEN = 255  # ... and one for pixels that were not seen
+_BLOCK_PIXELS = 1 << 18
+
+
+def ramp(heat: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Heat (n,) between 0 and 1 -> colours (n, 3) from 0 to 255 and opacities (n,) from 0 to 0.65."""
+    colours = np.stack([np.interp(heat, _STOPS, _COLOURS[:, c]) for c in range(3)], axis=1)
+    return colours, _OPACITY * np.sqrt(heat)
+
+
+def levels(anomaly_map: NDArray[np.float32], heat_range: tuple[float, float]) -> NDArray[np.uint8]:
+    """(H, W) scores -> (H, W) rows of the ramp's table: 0 no heat, 254 full heat, 255 not seen (NaN)."""
+    low, high = heat_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InputError(f"heat_range is {heat_range}; needs two finite numbers, the lower first")
+    heat = np.clip((anomaly_map - low) * (_FULL / (high - low)), 0, _FULL)
+    return np.where(np.isnan(heat), _UNSEEN, np.rint(np.nan_to_num(heat))).astype(np.uint8)
+
+
+def overlay(
+    image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], heat_range: tuple[float, float]
+) -> NDArray[np.uint8]:
+    """Lay an anomaly map over the photograph.
+
+    The same score has the same colour in every image. Pixels that were not seen (NaN) are greyed.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        RGB.
+    anomaly_map : (H, W) float32 array
+    heat_range : (float, float)
+        Up to the first score the photograph is unchanged; from the second on heat is full. See `Inspection.heat_range`.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    Raises
+    ------
+    InputError
+        Shapes that do not belong together, or a range that is none.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape != (*anomaly_map.shape, 3):
+        raise InputError(
+            f"needs an (H, W, 3) uint8 image and an (H, W) map of it, got {image.shape} {image.dtype} and "
+            f"{anomaly_map.shape}"
+        )
+    result = np.array(image)
+    rows = max(1, _BLOCK_PIXELS // max(1, image.shape[1]))
+    for start in range(0, len(image), rows):  # by blocks: beyond its result, memory does not grow with the image
+        level = levels(anomaly_map[start : start + rows], heat_range)
+        if level.any():
+            block = result[start : start + rows]
+            np.add((block * _KEPT[level][..., None]) >> 8, _ADDED[level], out=block, casting="unsafe")
+    return result
+
+
+def heat_layer(anomaly_map: NDArray[np.float32], heat_range: tuple[float, float]) -> bytes:
+    """PNG with transparency of the heat alone, to be laid over the photograph; as `overlay` blends it."""
+    image = Image.fromarray(levels(anomaly_map, heat_range))
+    image.putpalette(np.rint(_COLOUR_OF).astype(np.uint8).tobytes())
+    file = io.BytesIO()
+    image.save(file, "PNG", transparency=np.rint(255 * _OPACITY_OF).astype(np.uint8).tobytes(), optimize=True)
+    return file.getvalue()
+
+
+def write_overlay(
+    path: str | os.PathLike[str],
+    image: NDArray[np.uint8],
+    anomaly_map: NDArray[np.float32],
+    heat_range: tuple[float, float],
+) -> None:
+    """Write `overlay` as a PNG, whole or not at all; parent folders are made.
+
+    Raises
+    ------
+    InputError
+        As `overlay`; or the file cannot be written.
+    """
+    picture = Image.fromarray(overlay(image, anomaly_map, heat_range))
+    with written_aside(path) as file:
+        picture.save(file, "PNG", compress_level=1)  # higher levels save a few percent in five times the time
+
+
+def write_map(path: str | os.PathLike[str], anomaly_map: NDArray[np.float32]) -> None:
+    """Write an anomaly map (H, W) as a TIFF of one page, float32, every bit kept (NaN: not seen); whole or not at all.
+
+    Raises
+    ------
+    InputError
+        Not a float32 map; or the file cannot be written.
+    """
+    if anomaly_map.ndim != 2 or anomaly_map.dtype != np.float32:
+        raise InputError(f"an anomaly map is (H, W) float32, got {anomaly_map.shape} {anomaly_map.dtype}")
+    with written_aside(path) as file:
+        Image.fromarray(np.ascontiguousarray(anomaly_map)).save(file, "TIFF")
+
+
+def _table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    colours, opacities = ramp(np.arange(_FULL + 1) / _FULL)
+    unseen = np.full((1, 3), _UNSEEN_COLOUR)
+    return np.concatenate([colours, unseen]), np.append(opacities, _UNSEEN_OPACITY)
+
+
+# image * (1 - opacity) + colour * opacity in whole numbers of 1/256: level 0 keeps every pixel as it is, and the sum
+# cannot pass 255.
+_COLOUR_OF, _OPACITY_OF = _table()
+_KEPT = np.rint(256 * (1 - _OPACITY_OF)).astype(np.uint16)
+_ADDED = np.floor(_COLOUR_OF * (256 - _KEPT[:, None]) / 256).astype(np.uint16)

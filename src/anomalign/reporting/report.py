@@ -1,0 +1,211 @@
+"""One HTML file that opens anywhere, offline: what was inspected, what was found, and against what."""
+
+import heapq
+import importlib.resources
+import math
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from numpy.typing import NDArray
+
+from anomalign.backbones import Failure
+from anomalign.detector import Detector
+from anomalign.errors import InputError
+from anomalign.inspection import Inspection
+from anomalign.reporting.detail import Detail, detail
+from anomalign.reporting.files import written_aside
+from anomalign.reporting.heat import ramp
+from anomalign.reporting.histogram import chart, histogram
+
+_STAGES = {"retrieval": "stage 1: whole image", "alignment": "stage 2: place by place"}
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of the table."""
+
+    key: int
+    name: str
+    verdict: str
+    score: float
+    p_value: float
+    stage: str
+    nearest: str
+
+
+class Report:
+    """Collects inspections and writes them as one self-contained HTML file.
+
+    Memory stays bounded: pictures are kept of the worst `most_detailed` anomalous images only, at most 480 px; of every
+    other image one line.
+
+    Parameters
+    ----------
+    detector : Detector
+        That inspected the images.
+    title : str
+    most_detailed : int
+        Anomalous images to show in pictures; the report says how many were left out.
+    """
+
+    def __init__(self, detector: Detector, title: str = "Inspection report", most_detailed: int = 100) -> None:
+        if most_detailed < 0:
+            raise InputError(f"most_detailed is {most_detailed}; must not be negative")
+        self._detector = detector
+        self._title = title
+        self._most_detailed = most_detailed
+        self._lines: list[_Line] = []
+        self._failures: list[Failure] = []
+        self._details: list[tuple[float, int, Detail]] = []  # a heap: the least anomalous is the first to go
+        self._heat_range: tuple[float, float] | None = None
+
+    def add(self, inspection: Inspection, image: NDArray[np.uint8] | None = None) -> None:
+        """Take in an inspected image.
+
+        Parameters
+        ----------
+        inspection : Inspection
+        image : (H, W, 3) uint8 array, optional
+            The inspected image, RGB; looked at only where the verdict is anomalous, and needed there.
+
+        Raises
+        ------
+        InputError
+            `image` is missing though the verdict is anomalous, or is not the image that was inspected.
+        """
+        key = len(self._lines)
+        if inspection.verdict == "anomalous":
+            self._take_detail(key, inspection, image)
+        self._lines.append(
+            _Line(
+                key=key,
+                name=inspection.name,
+                verdict=inspection.verdict,
+                score=inspection.image_score,
+                p_value=inspection.p_value,
+                stage=_STAGES[inspection.stage],
+                nearest=inspection.neighbours[0].name,
+            )
+        )
+
+    def fail(self, failure: Failure) -> None:
+        """Take in a file that could not be inspected."""
+        self._failures.append(failure)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the report so far, whole or not at all; parent folders are made.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
+        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        environment.filters.update(number=_number, share=_share, file_name=_file_name)
+        source = importlib.resources.files(__package__).joinpath("report.html.j2").read_text("utf-8")
+        pieces = environment.from_string(source).generate(**self._content())
+        with written_aside(path) as file:
+            # A name may hold bytes that are no text; they are shown as escapes.
+            file.writelines(piece.encode("utf-8", "backslashreplace") for piece in pieces)
+
+    def _take_detail(self, key: int, inspection: Inspection, image: NDArray[np.uint8] | None) -> None:
+        if image is None or image.shape != (inspection.height, inspection.width, 3) or image.dtype != np.uint8:
+            given = "none" if image is None else f"{image.shape} {image.dtype}"
+            raise InputError(
+                f"{inspection.name}: the report of an anomalous image needs its picture, "
+                f"({inspection.height}, {inspection.width}, 3) uint8, got {given}"
+            )
+        self._heat_range = inspection.heat_range
+        if len(self._details) < self._most_detailed:
+            heapq.heappush(self._details, self._detail(key, inspection, image))
+        elif self._details and inspection.image_score > self._details[0][0]:
+            heapq.heapreplace(self._details, self._detail(key, inspection, image))
+
+    def _detail(self, key: int, inspection: Inspection, image: NDArray[np.uint8]) -> tuple[float, int, Detail]:
+        # Of equal scores the one that came first stays, and the key keeps the heap from comparing pictures.
+        return inspection.image_score, -key, detail(inspection, image, self._detector.bank)
+
+    def _content(self) -> dict[str, object]:
+        detector = self._detector
+        lines = sorted(self._lines, key=lambda line: (-line.score, line.key))
+        details = {-negative: detail for _, negative, detail in self._details}
+        anomalous = sum(line.verdict == "anomalous" for line in lines)
+        bins = histogram(detector.normal_scores, np.array([line.score for line in lines]), detector.threshold.value)
+        return {
+            "title": self._title,
+            "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+            "bank": str(detector.bank.path),
+            "normals": len(detector.normal_scores),
+            "threshold": detector.threshold,
+            "lines": lines,
+            "shown": _shown([line.name for line in lines]),
+            "details": [(line, details[line.key]) for line in lines if line.key in details],
+            "anomalous": anomalous,
+            "left_out": anomalous - len(details),
+            "failures": self._failures,
+            "chart": chart(bins, detector.threshold.value),
+            "heat": self._heat(),
+            "partly_seen": detector.bank.identity.framing.resize_px is not None,
+            "settings": self._settings(),
+            "nonce": secrets.token_urlsafe(16),
+        }
+
+    def _heat(self) -> dict[str, object] | None:
+        """The colour bar: numbers of its ends, colours between, and where on it the threshold lies."""
+        if self._heat_range is None:
+            return None
+        low, high = self._heat_range
+        heat = np.linspace(0, 1, 21)
+        colours, opacities = ramp(heat)
+        at = (self._detector.threshold.value - low) / (high - low)
+        on_scale = self._detector.settings.decided_by == "alignment" and 0.15 < at < 0.85  # with room for its label
+        return {
+            "low": low,
+            "high": high,
+            "stops": [
+                (float(h), "rgb({:.0f},{:.0f},{:.0f})".format(*colour), float(opacity))
+                for h, colour, opacity in zip(heat, colours, opacities, strict=True)
+            ],
+            "threshold_at": at if on_scale else None,
+        }
+
+    def _settings(self) -> list[tuple[str, str]]:
+        identity = self._detector.bank.identity
+        return [
+            ("bank", f"{self._detector.bank.path}, version {self._detector.bank.version}"),
+            ("backbone", f"{identity.backbone}, sha256 {identity.backbone_sha256}"),
+            ("framing", ", ".join(f"{key} {value}" for key, value in asdict(identity.framing).items())),
+            ("target_fpr", str(self._detector.target_fpr)),
+            *((key, str(value)) for key, value in asdict(self._detector.settings).items()),
+        ]
+
+
+def _shown(names: Sequence[str]) -> dict[str, str]:
+    """Names without the folders that all of them share; file names alone are often the same in several folders."""
+    try:
+        common = os.path.commonpath([os.path.dirname(name) for name in names])  # noqa: PTH120 -- names, not paths
+    except ValueError:  # no names, or some absolute and some not
+        return {name: name for name in names}
+    return {name: os.path.relpath(name, common) if common else name for name in names}
+
+
+def _file_name(name: str) -> str:
+    return Path(name).name
+
+
+def _number(value: float) -> str:
+    """Four digits: 5,372, 53.72, 0.0005372."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if math.isfinite(value) else str(value)
+
+
+def _share(value: float) -> str:
+    """As a percentage, two digits."""
+    return f"{100 * value:.2g} %" if value < 0.995 else "100 %"

@@ -1,0 +1,219 @@
+"""The command line, as a user meets it: exit codes, standard output, files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anomalign import Bank, Framing
+from tests.pictures import texture
+
+
+def defective(seed):
+    image = texture(seed).copy()
+    image[20:40, 24:48] = np.random.default_rng(seed).integers(0, 255, (20, 24, 3))
+    return image
+
+
+def write(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+def read(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "anomalign", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tree of pictures, and a bank fitted by the command line."""
+    folder = tmp_path_factory.mktemp("cli")
+    for seed in range(20):
+        write(folder / "train" / f"{seed:03}.png", texture(seed))
+    for seed in range(4):
+        write(folder / "test" / "good" / f"{seed:03}.png", texture(100 + seed))
+        write(folder / "test" / "scratch" / f"{seed:03}.png", defective(200 + seed))
+    done = run("fit", folder / "b.bank", folder / "train", "--size", 64)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_fit_tells_the_size_before_and_the_count_after(folder, tmp_path):
+    done = run("fit", tmp_path / "bank", folder / "train", "--size", 64)
+    first, last = done.stderr.splitlines()[0], done.stderr.splitlines()[-1]
+    each = Bank.open(tmp_path / "bank").identity.bytes_per_image
+    assert f"20 images of {each / 1000:.1f} kB" in first
+    assert "20 images added; the bank holds 20" in last
+    assert done.stdout == ""
+
+
+def test_fit_again_adds_nothing_twice(folder, tmp_path):
+    run("fit", tmp_path / "bank", folder / "train" / "00*.png", "--size", 64)
+    done = run("fit", tmp_path / "bank", folder / "train")
+    assert done.returncode == 0
+    assert "10 images added, 10 were there already; the bank holds 20" in done.stderr
+
+
+def test_a_bad_file_is_named_skipped_and_told_by_the_exit_code(folder, tmp_path):
+    write(tmp_path / "in" / "a.png", texture(1))
+    (tmp_path / "in" / "broken.png").write_bytes(b"")
+    done = run("fit", tmp_path / "bank", tmp_path / "in", "--size", 64)
+    assert done.returncode == 2
+    assert "broken.png: not an image that can be decoded (empty file)" in done.stderr
+    assert len(Bank.open(tmp_path / "bank")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "{tmp}/bank", "{tmp}/nowhere"], "nowhere: no such file or folder"),
+        (["fit", "{tmp}/bank", "{tmp}"], "no images in this folder"),
+        (["fit", "{tmp}/bank", "{folder}/train", "--backbone", "resnet99"], "resnet99: unknown backbone"),
+        (["fit", "{tmp}/bank", "{folder}/train", "--preset", "fast"], "--preset is 'fast'"),
+        (["fit", "{folder}/b.bank", "{folder}/train", "--size", "96"], "leave the options out"),
+        (["inspect", "{tmp}/bank", "{folder}/test"], "no bank here"),
+        (["inspect", "{folder}/b.bank", "{folder}/test", "--target-fpr", "2"], "target_fpr is 2.0"),
+        (["inspect", "{folder}/b.bank", "{folder}/test", "--gate", "-1"], "gate is -1.0"),
+        (["bank", "info", "{folder}/train"], "no bank here"),
+    ],
+)
+def test_usage_errors_are_one_line_and_exit_code_2(folder, tmp_path, arguments, message):
+    done = run(*[a.format(tmp=tmp_path, folder=folder) for a in arguments])
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "bank").exists()
+
+
+def test_inspect_json_has_a_line_an_image(folder):
+    done = run("inspect", folder / "b.bank", folder / "test", "--json", "--target-fpr", 0.1)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(row["path"]).parent.name for row in rows] == ["good"] * 4 + ["scratch"] * 4
+    for row in rows:
+        assert row["verdict"] in ("normal", "anomalous")
+        assert 0 < row["p_value"] <= 1
+        assert len(row["neighbours"]) == 10
+        assert [n["distance"] for n in row["neighbours"]] == sorted(n["distance"] for n in row["neighbours"])
+    good, scratched = [r["image_score"] for r in rows[:4]], [r["image_score"] for r in rows[4:]]
+    assert max(good) < max(scratched)
+    assert done.returncode == (1 if any(r["verdict"] == "anomalous" for r in rows) else 0)
+    assert all(row["verdict"] == "anomalous" for row in rows[4:])
+
+
+def test_exit_code_0_when_all_are_normal(folder):
+    done = run("inspect", folder / "b.bank", folder / "train" / "003.png", "--target-fpr", 0.1)
+    assert done.returncode == 0
+    assert done.stdout.startswith("normal")
+
+
+def test_bad_images_get_a_json_line_each_and_exit_code_2(folder, tmp_path):
+    (tmp_path / "text.png").write_text("hello")
+    done = run("inspect", folder / "b.bank", tmp_path / "text.png", tmp_path / "gone.png", folder / "train/001.png", "--json")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    errors = {Path(row["path"]).name: row["error"] for row in rows if "error" in row}
+    assert done.returncode == 2
+    assert "not an image" in errors["text.png"]
+    assert "no such file" in errors["gone.png"]
+    assert [row["verdict"] for row in rows if "verdict" in row] == ["normal"]
+
+
+def test_too_few_normals_are_warned_about(folder):
+    done = run("inspect", folder / "b.bank", folder / "train/001.png")
+    assert "warning: 20 normal images support a false-positive rate of 4.8% at best" in done.stderr
+
+
+def test_out_writes_an_overlay_a_map_and_a_report(folder, tmp_path):
+    out = tmp_path / "out"
+    done = run("inspect", folder / "b.bank", folder / "test", "--json", "--out", out, "--target-fpr", 0.1)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    for kind in ("good", "scratch"):
+        for number in range(4):
+            assert read(out / "overlays" / kind / f"{number:03}.png").shape == (64, 64, 3)
+            anomaly_map = read(out / "maps" / kind / f"{number:03}.tiff")
+            assert (anomaly_map.shape, anomaly_map.dtype) == ((64, 64), np.float32)
+    assert rows[-1]["map"] == str(out / "maps" / "scratch" / "003.tiff")
+    assert read(rows[-1]["map"]).max() == pytest.approx(rows[-1]["image_score"], rel=1e-3)
+    assert "<html" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_paper_preset(folder):
+    done = run("inspect", folder / "b.bank", folder / "test", "--json", "--preset", "paper", "--target-fpr", 0.1)
+    for row in map(json.loads, done.stdout.splitlines()):
+        assert row["stage"] == "retrieval"
+        assert row["image_score"] == row["retrieval_score"]
+        assert len(row["neighbours"]) == 20
+
+
+def test_fit_with_the_paper_preset_crops_the_centre(folder, tmp_path):
+    run("fit", tmp_path / "bank", folder / "train", "--preset", "paper")
+    assert Bank.open(tmp_path / "bank").identity.framing == Framing(224, 256)
+
+
+def test_megapixel_limit_and_its_option(folder):
+    small = run("inspect", folder / "b.bank", folder / "train/001.png", "--max-megapixels", 0.002)
+    assert small.returncode == 2
+    assert "raise it with --max-megapixels" in small.stderr
+
+
+def test_bank_commands(folder):
+    info = json.loads(run("bank", "info", folder / "b.bank", "--json").stdout)
+    assert (info["images"], info["size_px"], info["levels"][0]) == (20, 64, [16, 16, 24])
+    assert "images           20" in run("bank", "info", folder / "b.bank").stdout
+    names = [json.loads(line)["name"] for line in run("bank", "list", folder / "b.bank", "--json").stdout.splitlines()]
+    assert names == [str(folder / "train" / f"{seed:03}.png") for seed in range(20)]
+    assert len(run("bank", "list", folder / "b.bank").stdout.splitlines()) == 20
+    assert "20 images, sound" in run("bank", "verify", folder / "b.bank").stdout
+    assert "threshold" in run("bank", "calibrate", folder / "b.bank", "--target-fpr", 0.1).stdout
+
+
+def test_bank_verify_finds_a_flipped_byte(folder, tmp_path):
+    run("fit", tmp_path / "bank", folder / "train", "--size", 64)
+    (segment,) = (tmp_path / "bank" / "segments").iterdir()
+    content = bytearray(segment.read_bytes())
+    content[-100] ^= 1
+    segment.write_bytes(content)
+    done = run("bank", "verify", tmp_path / "bank")
+    assert done.returncode == 2
+    assert segment.name in done.stderr
+
+
+def test_backbones_list_names_licence_and_source():
+    done = run("backbones", "list")
+    assert "efficientnet_lite0" in done.stdout
+    assert "Apache-2.0" in done.stdout
+
+
+def test_interrupted_fit_keeps_what_it_reports(folder, tmp_path):
+    for seed in range(400):
+        write(tmp_path / "many" / f"{seed:03}.png", texture(1000 + seed))
+    command = [sys.executable, "-m", "anomalign", "fit", str(tmp_path / "bank"), str(tmp_path / "many")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        process.stderr.readline()  # the size: the work begins
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130, rest
+    assert "run the same command again" in rest
+    kept = len(Bank.open(tmp_path / "bank"))
+    assert f"{kept} images were added and are safe" in rest
+    again = run("fit", tmp_path / "bank", tmp_path / "many")
+    assert f"{400 - kept} images added" in again.stderr
+    assert "the bank holds 400" in again.stderr
+
+
+def test_help_names_every_command():
+    done = run("--help", env={**os.environ, "COLUMNS": "100"})
+    for command in ("demo", "fit", "inspect", "bank", "backbones"):
+        assert command in done.stdout
+    assert run("--version").stdout.startswith("anomalign ")

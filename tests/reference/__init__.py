@@ -1,0 +1,1 @@
+"""Slow, obvious NumPy implementations: the oracles that the product is tested against."""
