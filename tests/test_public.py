@@ -35,5 +35,7 @@ def test_import_and_help_load_nothing_heavy():
 
 
 def test_no_torch_is_needed():
-    check = "import sys; sys.modules['torch'] = None; from anomalign import Bank, Detector, load_backbone; load_backbone()"
+    check = (
+        "import sys; sys.modules['torch'] = None; from anomalign import Bank, Detector, load_backbone; load_backbone()"
+    )
     subprocess.run([sys.executable, "-c", check], check=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from anomalign import calibration
 from anomalign.alignment import Alignment, align, smooth_map
 from anomalign.backbones import Described, Failure, Source, describe
-from anomalign.backbones.describe import available_cores
+from anomalign.backbones.pipeline import available_cores
 from anomalign.bank import Bank, Progress
 from anomalign.calibration import Calibration, Threshold
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError

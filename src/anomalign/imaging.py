@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from anomalign.errors import ImageError, InputError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 # Formats by name: Pillow also knows some that start other programs (EPS) or fetch other files.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "TIFF", "WEBP")
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
 
 MAX_PIXELS = 89_000_000
 """Default limit on width x height, just under the one at which Pillow itself warns."""
@@ -172,7 +172,7 @@ def _too_large(max_pixels: int) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "no PNG, JPEG, BMP, TIFF or WebP"
     return str(error) or type(error).__name__
 

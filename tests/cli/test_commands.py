@@ -120,7 +120,9 @@ def test_exit_code_0_when_all_are_normal(folder):
 
 def test_bad_images_get_a_json_line_each_and_exit_code_2(folder, tmp_path):
     (tmp_path / "text.png").write_text("hello")
-    done = run("inspect", folder / "b.bank", tmp_path / "text.png", tmp_path / "gone.png", folder / "train/001.png", "--json")
+    done = run(
+        "inspect", folder / "b.bank", tmp_path / "text.png", tmp_path / "gone.png", folder / "train/001.png", "--json"
+    )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     errors = {Path(row["path"]).name: row["error"] for row in rows if "error" in row}
     assert done.returncode == 2

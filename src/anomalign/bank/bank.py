@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from anomalign.backbones import Backbone, Described, Failure, Known, Source, describe, load_backbone
 from anomalign.bank import catalogue, segments
-from anomalign.bank.catalogue import Identity, NewImage, NormalImage
+from anomalign.bank.catalogue import Identity, NewImage
 from anomalign.errors import BackboneError, BankDamagedError, BankError, BankLockedError, InputError
 from anomalign.imaging import MAX_PIXELS, Framing, find_images
 from anomalign.pyramid import FeaturePyramid
@@ -373,4 +373,3 @@ def _sources(images: Source | Iterable[Source]) -> Sequence[Source]:
     if not sources:
         raise InputError("no images given")
     return sources
-

@@ -167,19 +167,25 @@ def create(folder: Path, identity: Identity) -> None:
 
 def read_identity(connection: sqlite3.Connection, folder: Path) -> Identity:
     """Identity of a bank; refuses a catalogue of another format."""
-    entries = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM identity")}
-    if entries.get("format") != FORMAT:
+    entries = dict(connection.execute("SELECT key, value FROM identity"))
+    if entries.get("format") != str(FORMAT):
         raise BankError(
             f"{folder}: bank of format {entries.get('format')}, this version reads format {FORMAT}; "
             "use the version of anomalign that it was made with, or fit it again"
         )
-    return Identity(
-        entries["backbone"],
-        entries["backbone_sha256"],
-        Framing(**entries["framing"]),
-        tuple((h, w, c) for h, w, c in entries["shapes"]),
-        entries["pooled_length"],
-    )
+    try:
+        values = {key: json.loads(value) for key, value in entries.items()}
+        return Identity(
+            str(values["backbone"]),
+            str(values["backbone_sha256"]),
+            Framing(**values["framing"]),
+            tuple((int(h), int(w), int(c)) for h, w, c in values["shapes"]),
+            int(values["pooled_length"]),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise BankDamagedError(
+            f"{folder / FILE}: not a sound catalogue (identity: {error}); restore it from a copy"
+        ) from error
 
 
 def read_version(connection: sqlite3.Connection) -> int:
@@ -248,6 +254,8 @@ def sync_folder(folder: Path) -> None:
 
 def _translate(path: Path, error: sqlite3.OperationalError) -> BankError:
     text = str(error)
+    if "no such" in text:
+        return BankDamagedError(f"{path}: not a sound catalogue ({text}); restore it from a copy")
     if "full" in text or "disk I/O" in text:
         return BankError(f"{path}: cannot be written ({text}); make room on the disk and run the command again")
     if "readonly" in text:

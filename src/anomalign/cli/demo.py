@@ -27,9 +27,7 @@ def demo(
 
     normals, good, defective = monocrystalline_cells()
     console.say(LICENCE)
-    console.say(
-        f"{len(normals)} functional cells to fit; {len(good)} others and {len(defective)} defective to inspect"
-    )
+    console.say(f"{len(normals)} functional cells to fit; {len(good)} others and {len(defective)} defective to inspect")
     path = out / "cells.bank"
     bank = Bank.open(path) if path.exists() else Bank.create(path)
     with console.progress("fit") as update:

@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -76,7 +76,7 @@ def describe(
     previews: bool = False,
     known: Container[str] = frozenset(),
     threads: int = 1,
-) -> Iterator[Described | Known | Failure]:
+) -> Generator[Described | Known | Failure, None, None]:
     """Describe images one after the other, in their order.
 
     Each worker thread takes a few images all the way (read, decode, frame, network on one core): measured 15 % faster

@@ -1,0 +1,213 @@
+"""Kills, full disks, read-only disks, two processes: the bank is as it was before or as it is after, never between."""
+
+import contextlib
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from anomalign import Bank, BankError, Detector, Framing, Settings
+from anomalign.bank import catalogue
+from tests.pictures import save, texture
+
+IMAGES = 60
+ADD = """
+import sys
+from anomalign import Bank
+bank = Bank.open(sys.argv[1])
+print("begun", flush=True)
+report = bank.add(sys.argv[2], segment_bytes=1, progress=lambda done, total: print(done, flush=True))
+print("done", report.added, flush=True)
+"""
+CREATE = """
+import sys
+from anomalign import Bank, Framing, load_backbone
+backbone = load_backbone(sys.argv[2])
+print("begun", flush=True)
+Bank.create(sys.argv[1], backbone, Framing(64))
+"""
+
+
+def start(code, *arguments, **options):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def whole(path, backbone):
+    """Open, check every byte, and read every image's features; returns the names."""
+    bank = Bank.open(path, backbone)
+    assert bank.verify() == []
+    assert [p.shapes for p in bank.gallery(range(len(bank)))] == [bank.identity.shapes] * len(bank)
+    assert bank.descriptors.shape == (len(bank), bank.identity.pooled_length)
+    return [image.name for image in bank.images]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return save(tmp_path / "pictures", IMAGES)
+
+
+def test_fifty_kills_at_random_moments(tmp_path, pictures, empty_bank, tiny_backbone):
+    """Every kill falls at another moment of an add that commits image by image; nothing reported is ever lost."""
+    chance = random.Random(0)
+    names = [str(path) for path in pictures]
+    kills, completed = 0, 0
+    path = empty_bank.path
+    while kills < 50:
+        with start(ADD, path, tmp_path / "pictures") as process:
+            assert process.stdout.readline() == "begun\n"
+            time.sleep(chance.uniform(0, 0.12))
+            process.kill()
+            rest = process.stdout.read()
+        kills += "done" not in rest
+        found = whole(path, tiny_backbone)
+        assert found == names[: len(found)]
+        # An image is reported when its batch was described and taken; all before the last were committed by then.
+        reported = [int(line) for line in rest.split() if line.isdigit()]
+        assert len(found) >= max(reported, default=0)
+        if len(found) == IMAGES:  # begin anew
+            completed += 1
+            path = tmp_path / f"bank{completed}"
+            Bank.create(path, tiny_backbone, Framing(64))
+    report = Bank.open(path, tiny_backbone).add(tmp_path / "pictures")
+    assert report.added + len(report.known) == IMAGES
+    assert whole(path, tiny_backbone) == names
+    assert len(list((path / "segments").iterdir())) <= IMAGES
+
+
+def test_kills_while_a_bank_is_created(tmp_path, tiny_backbone):
+    chance = random.Random(1)
+    for number in range(10):
+        path = tmp_path / f"bank{number}"
+        with start(CREATE, path, tiny_backbone.path) as process:
+            assert process.stdout.readline() == "begun\n"
+            time.sleep(chance.uniform(0, 0.03))
+            process.kill()
+        bank = (
+            Bank.open(path, tiny_backbone)
+            if (path / catalogue.FILE).exists()
+            else Bank.create(path, tiny_backbone, Framing(64))
+        )
+        assert bank.add(texture(0)).added == 1
+        assert bank.verify() == []
+
+
+def test_a_creation_cut_short_anywhere_can_be_repeated(tmp_path, tiny_backbone):
+    path = tmp_path / "bank"
+    (path / "segments").mkdir(parents=True)
+    (path / (catalogue.FILE + ".new")).write_bytes(b"SQLite format 3\0torn")
+    (path / (catalogue.FILE + ".new-journal")).write_bytes(b"torn")
+    with pytest.raises(BankError, match="no bank here"):
+        Bank.open(path)
+    assert Bank.create(path, tiny_backbone, Framing(64)).verify() == []
+
+
+def test_ctrl_c_keeps_what_was_described_and_a_repeat_adds_the_rest(tmp_path, pictures, empty_bank, tiny_backbone):
+    slow = ADD.replace("segment_bytes=1", "segment_bytes=10**9").replace("print(done", "time.sleep(.05) or print(done")
+    with start("import time" + slow, empty_bank.path, tmp_path / "pictures") as process:
+        for line in process.stdout:
+            if line.strip() == "5":
+                break
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    kept = len(whole(empty_bank.path, tiny_backbone))
+    assert 5 <= kept < IMAGES
+    report = Bank.open(empty_bank.path, tiny_backbone).add(tmp_path / "pictures")
+    assert (report.added, len(report.known)) == (IMAGES - kept, kept)
+    assert whole(empty_bank.path, tiny_backbone) == [str(path) for path in pictures]
+
+
+def test_a_second_process_is_told_and_the_first_completes(tmp_path, pictures, empty_bank, tiny_backbone):
+    slow = "import time" + ADD.replace("print(done", "time.sleep(.05) or print(done")
+    with start(slow, empty_bank.path, tmp_path / "pictures") as first:
+        assert first.stdout.readline() == "begun\n"
+        assert first.stdout.readline() == "1\n"
+        with start(ADD, empty_bank.path, tmp_path / "pictures") as second:
+            _, error = second.communicate(timeout=60)
+        assert "BankLockedError" in error
+        assert first.poll() is None
+        assert first.stdout.read().endswith(f"done {IMAGES}\n")
+    assert len(whole(empty_bank.path, tiny_backbone)) == IMAGES
+
+
+def test_a_limit_on_file_size_ends_the_add_and_harms_nothing(tmp_path, pictures, empty_bank, tiny_backbone):
+    empty_bank.add(pictures[:10])
+    limit = (empty_bank.path / catalogue.FILE).stat().st_size + 20_000
+
+    def restrict():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing fails instead of killing
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    with start(ADD, empty_bank.path, tmp_path / "pictures", preexec_fn=restrict) as process:
+        _, error = process.communicate(timeout=60)
+    assert "anomalign.errors.BankError" in error.splitlines()[-1]
+    assert "run the command again" in error
+    found = whole(empty_bank.path, tiny_backbone)
+    assert 10 <= len(found) < IMAGES
+    empty_bank.add(pictures)
+    assert len(whole(empty_bank.path, tiny_backbone)) == IMAGES
+
+
+@contextlib.contextmanager
+def mounted(target, *options):
+    """Mount, if this process may; else skip."""
+    target.mkdir(exist_ok=True)
+    done = subprocess.run(["mount", *map(str, options), str(target)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"this process may not mount a file system: {done.stderr.strip()}")
+    try:
+        yield target
+    finally:
+        subprocess.run(["umount", "--lazy", str(target)], check=True)
+
+
+def test_a_full_disk_ends_the_add_and_harms_nothing(tmp_path, pictures, tiny_backbone):
+    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=256k", "tmpfs") as small:
+        bank = Bank.create(small / "bank", tiny_backbone, Framing(64))
+        with pytest.raises(BankError, match=r"small/bank/.*(No space left|full).*run the command again"):
+            bank.add(pictures, segment_bytes=1)
+        found = whole(bank.path, tiny_backbone)
+        assert found == [str(path) for path in pictures[: len(found)]]
+        assert 0 < len(found) < IMAGES
+        subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
+        bank.add(pictures)
+        assert len(whole(bank.path, tiny_backbone)) == IMAGES
+        del bank
+
+
+@contextlib.contextmanager
+def read_only(path):
+    """Make a folder read-only: by a mount where we are root, whom permissions do not bind, else by permissions."""
+    if os.geteuid() == 0:
+        with mounted(path, "--bind", path):
+            subprocess.run(["mount", "-o", "remount,bind,ro", str(path)], check=True)
+            yield
+        return
+    entries = [path, *path.rglob("*")]
+    modes = [entry.stat().st_mode for entry in entries]
+    for entry in entries:
+        entry.chmod(0o555 if entry.is_dir() else 0o444)
+    try:
+        yield
+    finally:
+        for entry, mode in zip(entries, modes, strict=True):
+            entry.chmod(mode)
+
+
+def test_a_read_only_bank_can_be_used_and_not_changed(empty_bank, tiny_backbone):
+    empty_bank.add([texture(seed) for seed in range(6)])
+    with read_only(empty_bank.path):
+        bank = Bank.open(empty_bank.path, tiny_backbone)
+        assert len(whole(bank.path, tiny_backbone)) == 6
+        assert bank.preview(1)
+        detector = Detector(bank, Settings(gallery_size=2), target_fpr=0.2)
+        assert detector.inspect(texture(0)).verdict == "normal"
+        assert bank.load_calibration(detector.settings.calibration_key()) is None
+        with pytest.raises(BankError, match="the bank cannot be written"):
+            bank.add(texture(9))
+    assert len(Bank.open(empty_bank.path, tiny_backbone)) == 6
