@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anomalign import InputError
-from anomalign.retrieval import nearest
+from anomalign.retrieval import ExactIndex
 from tests.reference import spade
 
 
@@ -15,7 +15,7 @@ def vectors(N, D, seed=0):
 @pytest.mark.parametrize(("N", "D", "k"), [(1, 3, 1), (7, 5, 3), (40, 16, 40), (30, 2, 5)])
 def test_equals_the_reference(N, D, k):
     bank, queries = vectors(N, D), vectors(6, D, seed=1)
-    found = nearest(queries, bank, k)
+    found = ExactIndex(bank).search(queries, k)
     for row, query in enumerate(queries):
         score, order, distances = spade.image_score(query, bank, k)
         assert found.index[row].tolist() == order
@@ -25,16 +25,16 @@ def test_equals_the_reference(N, D, k):
 
 def test_blocks_of_queries_change_nothing(monkeypatch):
     bank, queries = vectors(20, 8), vectors(9, 8, seed=1)
-    whole = nearest(queries, bank, 4)
+    whole = ExactIndex(bank).search(queries, 4)
     monkeypatch.setattr("anomalign.retrieval.exact._BLOCK_BYTES", 1)
-    single = nearest(queries, bank, 4)
+    single = ExactIndex(bank).search(queries, 4)
     np.testing.assert_array_equal(whole.index, single.index)
     np.testing.assert_array_equal(whole.distance, single.distance)
 
 
 def test_an_excluded_row_is_never_found():
     bank = vectors(12, 4)
-    found = nearest(bank, bank, 11, exclude=np.arange(12))
+    found = ExactIndex(bank).search(bank, 11, exclude=np.arange(12))
     for row in range(12):
         others = [i for i in range(12) if i != row]
         _, order, distances = spade.image_score(bank[row], bank[others], 11)
@@ -44,13 +44,13 @@ def test_an_excluded_row_is_never_found():
 
 def test_of_two_at_one_distance_the_lower_row_comes_first():
     bank = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], np.float32)
-    assert nearest(np.zeros((1, 2), np.float32), bank, 4).index.tolist() == [[0, 1, 2, 3]]
+    assert ExactIndex(bank).search(np.zeros((1, 2), np.float32), 4).index.tolist() == [[0, 1, 2, 3]]
 
 
 def test_far_from_the_origin_nothing_cancels():
     bank, query = vectors(30, 6) + 1000, vectors(1, 6, seed=1) + 1000
     score, order, _ = spade.image_score(query[0], bank, 30)
-    found = nearest(query, bank, 30)
+    found = ExactIndex(bank).search(query, 30)
     assert found.index[0].tolist() == order
     np.testing.assert_allclose(found.distance.mean(), score, rtol=1e-3)
 
@@ -58,9 +58,9 @@ def test_far_from_the_origin_nothing_cancels():
 @pytest.mark.parametrize("k", [0, 5])
 def test_k_out_of_range_is_named(k):
     with pytest.raises(InputError, match=f"k is {k}"):
-        nearest(vectors(1, 3), vectors(4, 3), k)
+        ExactIndex(vectors(4, 3)).search(vectors(1, 3), k)
 
 
 def test_queries_of_another_length_are_refused():
     with pytest.raises(InputError, match="queries need shape"):
-        nearest(vectors(1, 4), vectors(4, 3), 1)
+        ExactIndex(vectors(4, 3)).search(vectors(1, 4), 1)

@@ -19,7 +19,7 @@ from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.imaging import MAX_PIXELS
 from anomalign.inspection import Aligned, Inspection, Neighbour, Stage
 from anomalign.pyramid import FeaturePyramid
-from anomalign.retrieval import nearest
+from anomalign.retrieval import ExactIndex
 
 _HEAT_SAMPLE = 20
 
@@ -112,7 +112,7 @@ class Detector:
         self.target_fpr = target_fpr
         calibration.threshold(np.zeros(1), target_fpr)  # refuses a rate that is none, before any work is done
         self._images = bank.images
-        self._descriptors = bank.descriptors
+        self._index = ExactIndex(bank.descriptors)
         shapes = bank.identity.shapes
         if settings.level_weights is not None and len(settings.level_weights) != len(shapes):
             raise InputError(f"level_weights has {len(settings.level_weights)} values, this bank {len(shapes)} levels")
@@ -182,7 +182,7 @@ class Detector:
                     yield result
 
     def _judge(self, image: Described, limits: "_Limits") -> Inspection:
-        gallery = nearest(image.pyramid.pooled[None], self._descriptors, self._gallery_size(len(self._images)))
+        gallery = self._index.search(image.pyramid.pooled[None], self._gallery_size(len(self._images)))
         distances = gallery.distance[0]
         retrieval_score = float(distances[: self.settings.image_neighbours].mean())
         indices = [int(i) for i in gallery.index[0]]
@@ -221,7 +221,7 @@ class Detector:
 
     def _leave_one_out(self, progress: Progress | None) -> Calibration:
         N = len(self._images)
-        neighbours = nearest(self._descriptors, self._descriptors, self._gallery_size(N - 1), exclude=np.arange(N))
+        neighbours = self._index.search(self.bank.descriptors, self._gallery_size(N - 1), exclude=np.arange(N))
         retrieval = neighbours.distance[:, : self.settings.image_neighbours].mean(axis=1, dtype=np.float64)
         chosen = range(N) if self.settings.decided_by == "alignment" else calibration.sample(N, _HEAT_SAMPLE)
         scores = []

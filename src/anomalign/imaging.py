@@ -55,9 +55,9 @@ class Framing:
         """Scale the part that is seen, bilinear and antialiased, to (size_px, size_px, 3) uint8 RGB."""
         top, left, bottom, right = self.box(image.height, image.width)
         size = (self.size_px, self.size_px)
-        # A grey image stays one channel until it is small: the same pixels, a third of the work.
-        small = image.resize(size, Image.Resampling.BILINEAR, box=(left, top, right, bottom))
-        return np.asarray(small.convert("RGB"))
+        small = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=(left, top, right, bottom)))
+        # A grey image stays one channel, shown three times: the same pixels, a third of the work.
+        return small if small.ndim == 3 else np.broadcast_to(small[:, :, None], (*small.shape, 3))
 
 
 def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -102,7 +102,8 @@ def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         _check_size(image.size, name, max_pixels)
         image.load()
-        return _to_8_bit(ImageOps.exif_transpose(image), name)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_8_bit(image, name)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -243,15 +243,15 @@ def test_a_gallery_stays_valid_when_the_bank_grows(empty_bank):
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path, tiny_backbone):
-    """No more than one segment's images are ever held, however many are added."""
+    """No more than two segments' images are ever held, however many are added."""
     held = []
     bank = Bank.create(tmp_path / "bank", tiny_backbone, Framing(64))
     each = bank.identity.bytes_per_image
     segments = bank.path / "segments"
 
     def measure(done, total):
-        committed = sum(path.stat().st_size for path in segments.iterdir()) // each
+        committed = sum(path.stat().st_size for path in segments.glob("*.safetensors")) // each
         held.append(done - committed)
 
     bank.add([texture(seed) for seed in range(60)], segment_bytes=10 * each, progress=measure)
-    assert max(held) <= 10
+    assert max(held) <= 20

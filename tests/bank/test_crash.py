@@ -67,9 +67,9 @@ def test_fifty_kills_at_random_moments(tmp_path, pictures, empty_bank, tiny_back
         kills += "done" not in rest
         found = whole(path, tiny_backbone)
         assert found == names[: len(found)]
-        # An image is reported when its batch was described and taken; all before the last were committed by then.
+        # Before an image is taken the commit before the one under way has ended: at most one of those reported is lost.
         reported = [int(line) for line in rest.split() if line.isdigit()]
-        assert len(found) >= max(reported, default=0)
+        assert len(found) >= max(reported, default=0) - 1
         if len(found) == IMAGES:  # begin anew
             completed += 1
             path = tmp_path / f"bank{completed}"

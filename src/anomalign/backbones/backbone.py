@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -50,15 +51,15 @@ class Preprocessing:
             raise ValueError(f"color, mean or std out of range: {text}")
         return cls(entry["color"], mean, std, int(entry["resize_px"]), int(entry["crop_px"]))
 
-    def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, S, S, 3) uint8 RGB -> (N, 3, S, S) float32, in the network's colours and range."""
-        N, H, W, _ = images.shape
-        out = np.empty((N, 3, H, W), np.float32)
-        for plane in range(3):
-            channel = plane if self.color == "rgb" else 2 - plane
-            scale = np.float32(1 / self.std[plane])
-            np.multiply(images[..., channel], scale, out=out[:, plane])
-            out[:, plane] -= np.float32(self.mean[plane]) * scale
+    def apply(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """N images of (H, W, 3) uint8 RGB -> (N, 3, H, W) float32, in the network's colours and range."""
+        H, W, _ = images[0].shape
+        out = np.empty((len(images), 3, H, W), np.float32)
+        for image, planes in zip(images, out, strict=True):
+            planes[:] = (image if self.color == "rgb" else image[:, :, ::-1]).transpose(2, 0, 1)
+            for plane, mean, std in zip(planes, self.mean, self.std, strict=True):
+                plane -= np.float32(mean)
+                plane *= np.float32(1 / std)
         return out
 
 
@@ -109,12 +110,12 @@ class Backbone:
             raise BackboneError(f"{path}: its metadata names outputs that it lacks: {', '.join(sorted(missing))}")
         self._input_name = session.get_inputs()[0].name
 
-    def run(self, images: NDArray[np.uint8], threads: int = 1) -> list[FeaturePyramid]:
+    def run(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], threads: int = 1) -> list[FeaturePyramid]:
         """Describe framed images.
 
         Parameters
         ----------
-        images : (N, S, S, 3) uint8 array
+        images : N arrays of (S, S, 3) uint8
             RGB.
         threads : int
             Threads that share this one call; use 1 where several calls run at once.

@@ -98,7 +98,7 @@ def describe(
     def work(batch: list[tuple[str, Source]]) -> list[Described | Known | Failure]:
         loaded = [_load(name, source, framing, max_pixels, previews, known) for name, source in batch]
         pictures = [item for item in loaded if isinstance(item, _Loaded)]
-        pyramids = iter(backbone.run(np.stack([p.framed for p in pictures]), threads) if pictures else [])
+        pyramids = iter(backbone.run([p.framed for p in pictures], threads) if pictures else [])
         return [_finish(item, next(pyramids)) if isinstance(item, _Loaded) else item for item in loaded]
 
     named = ((_name(source, number), source) for number, source in enumerate(sources))

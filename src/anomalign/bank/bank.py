@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from anomalign.pyramid import FeaturePyramid
 Progress: TypeAlias = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after every image."""
 
-SEGMENT_BYTES = 64_000_000
+SEGMENT_BYTES = 16_000_000  # with four times that, the end of a fit is spent waiting for the disk
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ class Bank:
         max_pixels : int
             Larger images are reported as failures.
         segment_bytes : int
-            Features to gather before they are committed: the most that is held in memory, or lost to a kill.
+            Features to gather before they are committed. Twice that is the most that is held in memory or lost to a
+            kill, as one commit is under way while the next is gathered.
 
         Raises
         ------
@@ -223,11 +225,12 @@ class Bank:
                         writer.take(result)
                         if progress:
                             progress(done, len(sources))
-                writer.commit()
+                writer.finish()
             except KeyboardInterrupt:
-                writer.commit()
+                writer.finish()
                 raise
             finally:
+                writer.close()
                 self._load()
         return AddReport(writer.added, tuple(writer.known), tuple(writer.failures))
 
@@ -306,7 +309,7 @@ class _Gallery(Sequence[FeaturePyramid]):
 
 
 class _Batch:
-    """Images described but not yet committed."""
+    """Images described but not yet committed; a commit goes on in its own thread while more are described."""
 
     def __init__(self, bank: Bank, segment_bytes: int) -> None:
         self.path = bank.path
@@ -316,6 +319,8 @@ class _Batch:
         self.added = 0
         self.known: list[Known] = []
         self.failures: list[Failure] = []
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._committing: Future[int] | None = None
 
     def take(self, result: Described | Known | Failure) -> None:
         if isinstance(result, Failure):
@@ -326,17 +331,34 @@ class _Batch:
             self.seen.add(result.sha256)
             self.pending.append(result)
             if len(self.pending) >= self.size:
-                self.commit()
+                self.start_commit()
 
-    def commit(self) -> None:
-        pending, self.pending = self.pending, []  # first, so that Ctrl-C in the middle cannot commit them twice
-        if not pending:
-            return
-        segment = segments.write_segment(self.path, [image.pyramid for image in pending])
-        rows = [NewImage(i.name, i.sha256, i.height, i.width, i.preview) for i in pending]
-        with catalogue.connect(self.path) as connection:
-            catalogue.insert(connection, segment, rows)
-        self.added += len(pending)
+    def start_commit(self) -> None:
+        self.wait()  # at most one commit is under way, so at most two segments are held
+        pending, self.pending = self.pending, []
+        if pending:
+            self._committing = self._committer.submit(_commit, self.path, pending)
+
+    def wait(self) -> None:
+        """Wait for the commit under way; its error, if any, is raised here."""
+        committing, self._committing = self._committing, None
+        if committing:
+            self.added += committing.result()
+
+    def finish(self) -> None:
+        self.start_commit()
+        self.wait()
+
+    def close(self) -> None:
+        self._committer.shutdown(wait=True)
+
+
+def _commit(path: Path, images: list[Described]) -> int:
+    segment = segments.write_segment(path, [image.pyramid for image in images])
+    rows = [NewImage(i.name, i.sha256, i.height, i.width, i.preview) for i in images]
+    with catalogue.connect(path) as connection:
+        catalogue.insert(connection, segment, rows)
+    return len(images)
 
 
 _LOCK = "writer.lock"

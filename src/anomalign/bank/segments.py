@@ -1,6 +1,7 @@
 """``segments/*.safetensors``: features of up to a few hundred images a file, written once and never changed."""
 
 import hashlib
+import itertools
 import json
 import os
 import struct
@@ -8,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,20 +29,22 @@ def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
 
     The file holds ``level1`` ... ``levelL`` as (N, H_l, W_l, C_l) float16 and ``pooled`` as (N, D) float32.
     """
-    from safetensors.numpy import save
-
-    tensors = {
-        f"level{number}": np.stack([p.levels[number - 1] for p in pyramids]).astype(np.float16, copy=False)
+    arrays: dict[str, list[NDArray[Any]]] = {
+        f"level{number}": [pyramid.levels[number - 1] for pyramid in pyramids]
         for number in range(1, len(pyramids[0].levels) + 1)
     }
-    tensors["pooled"] = np.stack([p.pooled for p in pyramids])
-    content = save(tensors)
+    arrays["pooled"] = [pyramid.pooled for pyramid in pyramids]
     name = f"{uuid.uuid4().hex}.safetensors"
     folder = bank / FOLDER
     aside = folder / (name + ".new")
+    digest = hashlib.sha256()
     try:
         with aside.open("xb") as stream:
-            stream.write(content)
+            # Written array by array: the library's writer would first copy all of them, twice.
+            for piece in itertools.chain([_header(arrays)], (a.tobytes() for rows in arrays.values() for a in rows)):
+                stream.write(piece)
+                digest.update(piece)
+            size = stream.tell()
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(folder / name)
@@ -52,7 +55,19 @@ def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
             f"{aside}: cannot be written ({error.strerror or error}); make room or get the right to write, "
             "and run the command again"
         ) from error
-    return Segment(name, len(content), hashlib.sha256(content).hexdigest())
+    return Segment(name, size, digest.hexdigest())
+
+
+def _header(arrays: dict[str, list[NDArray[Any]]]) -> bytes:
+    """Head of a safetensors file in which the rows of each tensor follow one another: its length, then JSON."""
+    entries, end = {}, 0
+    for name, rows in arrays.items():
+        start, end = end, end + len(rows) * rows[0].nbytes
+        dtype = {"float16": "F16", "float32": "F32"}[rows[0].dtype.name]
+        entries[name] = {"dtype": dtype, "shape": [len(rows), *rows[0].shape], "data_offsets": [start, end]}
+    text = json.dumps(entries).encode()
+    text += b" " * (-len(text) % 8)  # so that the tensors begin at a multiple of 8
+    return struct.pack("<Q", len(text)) + text
 
 
 def sweep(bank: Path, named: set[str]) -> None:

@@ -1,5 +1,5 @@
 """Stage 1: the K nearest normal images of an image."""
 
-from anomalign.retrieval.exact import Neighbours, nearest
+from anomalign.retrieval.exact import ExactIndex, Neighbours
 
-__all__ = ["Neighbours", "nearest"]
+__all__ = ["ExactIndex", "Neighbours"]
