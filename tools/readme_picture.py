@@ -2,8 +2,8 @@
 
     .venv/bin/python tools/readme_picture.py        (needs the extra `dev` for the photographs, and chromium)
 
-Normal images are crops of scikit-image's photograph of a brick wall (CC0); the inspected ones are other crops, into some of
-which a coin of its photograph of coins was laid.
+Normal images are crops of scikit-image's photograph of a brick wall (CC0); the inspected ones are other crops,
+into two of which a coin of its photograph of coins was laid.
 """
 
 import subprocess
