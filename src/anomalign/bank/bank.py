@@ -22,7 +22,7 @@ from anomalign.pyramid import FeaturePyramid
 Progress: TypeAlias = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after every image."""
 
-SEGMENT_BYTES = 16_000_000  # with four times that, the end of a fit is spent waiting for the disk
+SEGMENT_BYTES = 8_000_000  # the more, the longer the end of a fit waits for the disk
 
 
 @dataclass(frozen=True)
