@@ -89,9 +89,10 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> ND
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Content of a file; an `ImageError` that names it where it cannot be read."""
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 -- half the time of Path.read_bytes
+            return stream.readall()
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise ImageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -133,7 +134,10 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
-        found.update(dict.fromkeys(_images_of(path)))
+        try:
+            found.update(dict.fromkeys(_images_of(path)))
+        except OSError as error:  # a name too long, or a folder above that may not be entered
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     return list(found)
 
 
@@ -179,15 +183,18 @@ def _reason(error: Exception) -> str:
 
 
 def _to_8_bit(image: Image.Image, name: str) -> Image.Image:
-    if image.mode in ("L", "RGB"):
+    if image.mode in ("L", "RGB") and not image.has_transparency_data:
         return image
-    if image.mode == "1":
+    if image.mode == "1" and not image.has_transparency_data:
         return image.convert("L")
     if image.mode.startswith("I"):  # 16 bits, or 16 bits held in 32
         array = np.asarray(image)
         if array.min() < 0 or array.max() > 65535:
             raise ImageError(f"{name}: 32-bit integer pixels outside 0..65535; save it with 8 or 16 bits")
-        return Image.fromarray((array >> 8).astype(np.uint8))
+        grey = (array >> 8).astype(np.uint8)
+        if "transparency" in image.info:  # a PNG may name one grey value as its transparent one
+            grey[array == image.info["transparency"]] = 255
+        return Image.fromarray(grey)
     if image.mode == "F":
         raise ImageError(f"{name}: floating-point pixels have no fixed range; save it with 8 or 16 bits")
     if image.has_transparency_data:

@@ -96,7 +96,7 @@ class Backbone:
         entries = session.get_modelmeta().custom_metadata_map
         try:
             self.name = entries["anomalign.name"]
-            self.level_names = tuple(json.loads(entries["anomalign.levels"]))
+            self.level_names = _names(entries["anomalign.levels"])
             self.pooled_name = entries["anomalign.pooled"]
             self.preprocessing = Preprocessing.from_json(entries["anomalign.preprocessing"])
         except (KeyError, ValueError, TypeError) as error:
@@ -126,19 +126,41 @@ class Backbone:
             Levels float16, pooled float32.
         """
         outputs = self.run_raw(self.preprocessing.apply(images), threads)
-        levels = [np.ascontiguousarray(_half(x).transpose(0, 2, 3, 1)) for x in outputs[:-1]]  # (N,C,H,W) -> (N,H,W,C)
+        levels = [self._level(x) for x in outputs[:-1]]
         pooled = outputs[-1].reshape(len(images), -1).astype(np.float32, copy=False)
+        if not np.isfinite(pooled).all():
+            raise BackboneError(f"{self.path}: the pooled vector is not finite: scale this network's outputs down")
         return [FeaturePyramid(tuple(x[i] for x in levels), pooled[i]) for i in range(len(images))]
 
     def run_raw(self, tensor: NDArray[np.float32], threads: int = 1) -> list[NDArray[Any]]:
         """Outputs of the network, levels then pooled vector, for a preprocessed (N, 3, S, S) float32 tensor."""
         session = self._session(threads)
-        return list(session.run([*self.level_names, self.pooled_name], {self._input_name: tensor}))
+        try:
+            return list(session.run([*self.level_names, self.pooled_name], {self._input_name: tensor}))
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            raise BackboneError(
+                f"{self.path}: cannot be run on input of {tensor.shape} ({error}); a backbone has one input, float32 "
+                "(N, 3, H, W) of any size"
+            ) from error
 
     def layout(self, size_px: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
         """Shapes (H_l, W_l, C_l) of the levels for a square of `size_px`, and the length D of the pooled vector."""
         pyramid = self.run(np.zeros((1, size_px, size_px, 3), np.uint8))[0]
         return pyramid.shapes, len(pyramid.pooled)
+
+    def _level(self, output: NDArray[Any]) -> NDArray[np.float16]:
+        """(N, C, H, W) as the network gives it -> (N, H, W, C) float16."""
+        if output.ndim != 4:
+            raise BackboneError(f"{self.path}: gives a level of {output.shape}; needs (N, C, H, W)")
+        with np.errstate(over="ignore"):
+            half: NDArray[np.float16] = output.astype(np.float16, copy=False)
+        # All five bits of an exponent set: infinite or no number. 17 times faster than isfinite of float16.
+        if ((half.view(np.int16) & 0x7C00) == 0x7C00).any():
+            raise BackboneError(
+                f"{self.path}: features that are no numbers or beyond the range of float16 (65504): scale this "
+                "network's outputs down"
+            )
+        return np.ascontiguousarray(half.transpose(0, 2, 3, 1))
 
     def _session(self, threads: int) -> "onnxruntime.InferenceSession":
         import onnxruntime  # a quarter of a second, needed only where a network runs
@@ -166,18 +188,20 @@ def load_backbone(name: str | os.PathLike[str] = BUNDLED) -> Backbone:
         Unknown name, missing or unreadable file, or a file without the metadata.
     """
     if name == BUNDLED:
-        return Backbone(Path(str(resources.files("anomalign.backbones") / "models" / f"{BUNDLED}.onnx")))
+        return Backbone(bundled_path())
     path = Path(name)
     if path.suffix != ".onnx":
         raise BackboneError(f"{name}: unknown backbone; give {BUNDLED} or the path of an .onnx file")
     return Backbone(path)
 
 
-def _half(array: NDArray[Any]) -> NDArray[np.float16]:
-    if array.dtype == np.float16:
-        return array
-    with np.errstate(over="ignore"):
-        half = array.astype(np.float16)
-    if not np.isfinite(half).all():
-        raise BackboneError("features beyond the range of float16 (65504): scale this network's outputs down")
-    return half
+def bundled_path() -> Path:
+    """The bundled ONNX file."""
+    return Path(str(resources.files("anomalign.backbones") / "models" / f"{BUNDLED}.onnx"))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = json.loads(text)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"levels needs a list of names of outputs: {text}")
+    return tuple(names)

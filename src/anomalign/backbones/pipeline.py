@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.backbones.backbone import Backbone
-from anomalign.errors import AnomalignError
+from anomalign.errors import AnomalignError, ImageError
 from anomalign.imaging import MAX_PIXELS, Framing, decode, from_array, read_bytes
 from anomalign.pyramid import FeaturePyramid
 
@@ -117,6 +117,7 @@ def _load(
     name: str, source: Source, framing: Framing, max_pixels: int, previews: bool, known: Container[str]
 ) -> _Loaded | Known | Failure:
     try:
+        _check_name(name)
         if isinstance(source, np.ndarray):
             image = from_array(source, name)
             data = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
@@ -128,7 +129,7 @@ def _load(
                 return Known(name, sha256)
             image = decode(data, name, max_pixels)
     except AnomalignError as error:
-        return Failure(name, str(error))
+        return Failure(_printable(name), _printable(str(error)))
     if sha256 in known:
         return Known(name, sha256)
     preview = _preview(image) if previews else b""
@@ -151,6 +152,15 @@ def _preview(image: Image.Image) -> bytes:
 
 def _name(source: Source, number: int) -> str:
     return f"array {number}" if isinstance(source, np.ndarray) else os.fspath(source)
+
+
+def _check_name(name: str) -> None:
+    if _printable(name) != name:  # such a name can be neither printed nor written to a bank or report
+        raise ImageError(f"{name}: the name of this file is not UTF-8; rename it")
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:

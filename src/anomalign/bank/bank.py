@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import Backbone, Described, Failure, Known, Source, describe, load_backbone
+from anomalign.backbones.backbone import BUNDLED, bundled_path
 from anomalign.bank import catalogue, segments
 from anomalign.bank.catalogue import Identity, NewImage
 from anomalign.errors import BackboneError, BankDamagedError, BankError, BankLockedError, InputError
@@ -97,8 +98,8 @@ class Bank:
         framing = framing or Framing()
         shapes, pooled_length = network.layout(framing.size_px)
         # A name stays a name, so that the bank can move to another machine; a file is named by its full path.
-        name = backbone if backbone == network.name else str(network.path.resolve())
-        identity = Identity(str(name), network.sha256, framing, shapes, pooled_length)
+        name = BUNDLED if network.path == bundled_path() else str(network.path.resolve())
+        identity = Identity(name, network.sha256, framing, shapes, pooled_length)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with _writer(folder):
@@ -156,7 +157,7 @@ class Bank:
         for index, image in enumerate(self.images):
             by_segment.setdefault(image.segment, []).append(index)
         for file, indices in by_segment.items():
-            vectors[indices] = self._reader.pooled(file)[[self.images[i].row for i in indices]]
+            vectors[indices] = self._reader.pooled(file, [self.images[i].row for i in indices])
         return vectors
 
     def gallery(self, indices: Sequence[int]) -> Sequence[FeaturePyramid]:
@@ -169,7 +170,7 @@ class Bank:
     def preview(self, image_id: int) -> bytes:
         """JPEG of a normal image, longer side at most 320 px."""
         with catalogue.connect(self.path) as connection:
-            return catalogue.read_preview(connection, image_id)
+            return catalogue.read_preview(connection, self.path, image_id)
 
     def add(
         self,
@@ -274,7 +275,7 @@ class Bank:
             self.images = tuple(catalogue.read_images(connection))
             self._segments = catalogue.read_segments(connection)
         segments.check_present(self.path, self._segments)
-        self._reader = segments.SegmentReader(self.path, len(self.identity.shapes))
+        self._reader = segments.SegmentReader(self.path, self.identity)
         self.__dict__.pop("descriptors", None)
 
     def _check_backbone(self, backbone: Backbone) -> None:

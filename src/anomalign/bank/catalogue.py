@@ -128,8 +128,11 @@ class Segment:
 def connect(folder: Path) -> Iterator[sqlite3.Connection]:
     """Connection to a bank's catalogue; SQLite's errors become this package's, with the file's name."""
     path = folder / FILE
-    if not path.is_file():
-        raise BankError(f"{folder}: no bank here; make one with `anomalign fit {folder} FOLDER`")
+    try:
+        if not path.is_file():
+            raise BankError(f"{folder}: no bank here; make one with `anomalign fit {folder} FOLDER`")
+    except OSError as error:
+        raise BankError(f"{path}: cannot be read ({error.strerror or error}); ask its owner for the right") from error
     # A journal left by a kill has to be rolled back, so open for writing wherever that is possible.
     mode = "rw" if os.access(folder, os.W_OK) and os.access(path, os.W_OK) else "ro"
     try:
@@ -143,7 +146,7 @@ def connect(folder: Path) -> Iterator[sqlite3.Connection]:
             connection.close()
     except sqlite3.OperationalError as error:
         raise _translate(path, error) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError) as error:  # the latter: a row with an altered byte
         raise BankDamagedError(f"{path}: not a sound catalogue ({error}); restore it from a copy") from error
 
 
@@ -200,19 +203,23 @@ def read_images(connection: sqlite3.Connection) -> list[NormalImage]:
         "SELECT i.id, i.name, i.sha256, i.height, i.width, s.file, i.row FROM images i JOIN segments s "
         "ON s.id = i.segment WHERE i.removed IS NULL ORDER BY i.id"
     )
-    return [NormalImage(*row) for row in rows]
+    return [
+        NormalImage(int(id), str(name), str(sha256), int(height), int(width), str(file), int(row))
+        for id, name, sha256, height, width, file, row in rows
+    ]
 
 
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
     """All feature files that the catalogue names."""
-    return [Segment(*row) for row in connection.execute("SELECT file, bytes, sha256 FROM segments ORDER BY id")]
+    rows = connection.execute("SELECT file, bytes, sha256 FROM segments ORDER BY id")
+    return [Segment(str(file), int(size), str(sha256)) for file, size, sha256 in rows]
 
 
-def read_preview(connection: sqlite3.Connection, image_id: int) -> bytes:
+def read_preview(connection: sqlite3.Connection, folder: Path, image_id: int) -> bytes:
     """JPEG preview of a normal image."""
     row = connection.execute("SELECT preview FROM images WHERE id = ?", (image_id,)).fetchone()
     if row is None:
-        raise BankError(f"no image with id {image_id} in this bank")
+        raise BankError(f"{folder}: no image with id {image_id} in this bank")
     return bytes(row[0])
 
 
@@ -260,4 +267,6 @@ def _translate(path: Path, error: sqlite3.OperationalError) -> BankError:
         return BankError(f"{path}: cannot be written ({text}); make room on the disk and run the command again")
     if "readonly" in text:
         return BankError(f"{path}: the bank is read-only; copy it, or ask its owner for the right to write")
+    if "unable to open" in text:
+        return BankError(f"{path}: cannot be opened ({text}); ask its owner for the right")
     return BankError(f"{path}: {text}")

@@ -1,13 +1,13 @@
 """``segments/*.safetensors``: features of up to a few hundred images a file, written once and never changed."""
 
+import contextlib
 import hashlib
-import itertools
 import json
 import os
 import struct
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
     try:
         with aside.open("xb") as stream:
             # Written array by array: the library's writer would first copy all of them, twice.
-            for piece in itertools.chain([_header(arrays)], (a.tobytes() for rows in arrays.values() for a in rows)):
+            for piece in _pieces(arrays):
                 stream.write(piece)
                 digest.update(piece)
             size = stream.tell()
@@ -58,6 +58,13 @@ def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
     return Segment(name, size, digest.hexdigest())
 
 
+def _pieces(arrays: dict[str, list[NDArray[Any]]]) -> Iterator[bytes | memoryview]:
+    yield _header(arrays)
+    for rows in arrays.values():
+        for array in rows:
+            yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
 def _header(arrays: dict[str, list[NDArray[Any]]]) -> bytes:
     """Head of a safetensors file in which the rows of each tensor follow one another: its length, then JSON."""
     entries, end = {}, 0
@@ -72,19 +79,34 @@ def _header(arrays: dict[str, list[NDArray[Any]]]) -> bytes:
 
 def sweep(bank: Path, named: set[str]) -> None:
     """Delete files that no transaction names: what a kill or a full disk left behind. Only the writer may call it."""
-    for path in (bank / FOLDER).iterdir():
-        if path.name not in named and path.name.endswith((".safetensors", ".safetensors.new")):
-            path.unlink()
+    folder = bank / FOLDER
+    try:
+        folder.mkdir(exist_ok=True)  # many ways to copy a bank leave out an empty folder
+        for path in folder.iterdir():
+            if path.name not in named and path.name.endswith((".safetensors", ".safetensors.new")):
+                path.unlink()
+    except OSError as error:
+        raise BankError(
+            f"{error.filename or folder}: the bank cannot be written ({error.strerror or error}); copy it, or ask its "
+            "owner for the right"
+        ) from error
 
 
 def check_present(bank: Path, segments: Sequence[Segment]) -> None:
     """Raise `BankDamagedError` for the first segment that is missing or has another size than it was written with."""
     for segment in segments:
         path = bank / FOLDER / segment.file
-        size = path.stat().st_size if path.is_file() else None
+        try:
+            size = path.stat().st_size if path.is_file() else None
+        except OSError as error:
+            raise _unreadable(path, error) from error
         if size != segment.bytes:
             state = "is missing" if size is None else f"has {size} bytes instead of {segment.bytes}"
             raise BankDamagedError(f"{path}: this segment {state}; restore it from a copy, or fit the bank again")
+
+
+def _unreadable(path: Path, error: OSError) -> BankError:
+    return BankError(f"{path}: this segment cannot be read ({error.strerror or error}); ask its owner for the right")
 
 
 def check_content(bank: Path, segment: Segment, identity: Identity, rows: Sequence[int]) -> str | None:
@@ -115,33 +137,55 @@ def check_content(bank: Path, segment: Segment, identity: Identity, rows: Sequen
 class SegmentReader:
     """Memory-mapped segments of one bank; each is opened once, on first use. Safe to use from several threads."""
 
-    def __init__(self, bank: Path, levels: int) -> None:
+    def __init__(self, bank: Path, identity: Identity) -> None:
         self._folder = bank / FOLDER
-        self._names = [f"level{number}" for number in range(1, levels + 1)]
+        self._shapes = {f"level{number}": shape for number, shape in enumerate(identity.shapes, 1)}
+        self._pooled_length = identity.pooled_length
         self._open: dict[str, safe_open] = {}
         self._lock = threading.Lock()
 
     def pyramid(self, file: str, row: int) -> FeaturePyramid:
         """Features of one image."""
         handle = self._handle(file)
-        levels = tuple(handle.get_slice(name)[row] for name in self._names)
-        return FeaturePyramid(levels, handle.get_slice("pooled")[row])
+        with _sound(self._folder / file):
+            levels = tuple(handle.get_slice(name)[row] for name in self._shapes)
+            return FeaturePyramid(levels, handle.get_slice("pooled")[row])
 
-    def pooled(self, file: str) -> NDArray[np.float32]:
-        """(N, D) pooled vectors of a whole segment."""
-        vectors: NDArray[np.float32] = self._handle(file).get_tensor("pooled")
+    def pooled(self, file: str, rows: Sequence[int]) -> NDArray[np.float32]:
+        """(len(rows), D) pooled vectors of these rows of a segment."""
+        handle = self._handle(file)
+        with _sound(self._folder / file):
+            vectors: NDArray[np.float32] = handle.get_tensor("pooled")[list(rows)]
         return vectors
 
     def _handle(self, file: str) -> "safe_open":
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
         with self._lock:
             if file not in self._open:
                 path = self._folder / file
                 try:
-                    self._open[file] = safe_open(path, framework="numpy")
-                except (OSError, SafetensorError) as error:
-                    raise BankDamagedError(
-                        f"{path}: not a sound segment ({error}); restore it from a copy, or fit the bank again"
-                    ) from error
+                    path.open("rb").close()  # the library calls a file that may not be read a missing one
+                except OSError as error:
+                    raise _unreadable(path, error) from error
+                with _sound(path):
+                    handle = safe_open(path, framework="numpy")
+                    for name, shape in [*self._shapes.items(), ("pooled", (self._pooled_length,))]:
+                        found = handle.get_slice(name).get_shape()[1:]
+                        if found != list(shape):
+                            raise ValueError(f"{name} is {found} an image instead of {list(shape)}")
+                self._open[file] = handle
             return self._open[file]
+
+
+@contextlib.contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Take an error of reading a segment as damage of its file."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError, IndexError, ValueError) as error:
+        raise BankDamagedError(
+            f"{path}: not a sound segment ({error}); restore it from a copy, or fit the bank again"
+        ) from error
