@@ -164,14 +164,30 @@ def test_empty_file_text_file_and_missing_file(tmp_path):
         read_image(tmp_path)
 
 
-def png(width, height, depth, color, data):
+@pytest.mark.parametrize(
+    ("depth", "color", "row", "key", "shown"),
+    [
+        (8, 0, bytes([7, 9]), b"\0\x07", 9),
+        (8, 2, bytes([7, 8, 9, 9, 9, 9]), b"\0\x07\0\x08\0\x09", 9),
+        (16, 0, b"\x80\x40\x80\x41", b"\x80\x40", 0x80),
+        (1, 0, b"\x40", b"\0\0", 255),
+    ],
+)
+def test_one_colour_named_as_the_transparent_one_lies_on_white(depth, color, row, key, shown):
+    """Two pixels of a PNG without alpha; its tRNS chunk (PNG 1.2, 4.2.1.1) names the colour of the first."""
+    read = pixels(png(2, 1, depth, color, zlib.compress(b"\0" + row), transparent=key))
+    np.testing.assert_array_equal(read, [[[255] * 3, [shown] * 3]])
+
+
+def png(width, height, depth, color, data, transparent=b""):
     """A PNG file by hand, so that its header can say what it likes."""
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    key = chunk(b"tRNS", transparent) if transparent else b""
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + key + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def test_30000_by_30000_is_refused_before_it_is_decoded():
@@ -291,3 +307,22 @@ def test_an_unreadable_folder_is_an_error_not_an_empty_one(tmp_path, monkeypatch
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(InputError, match=r"locked: folder cannot be read \(Permission denied\)"):
         find_images([tmp_path])
+
+
+@pytest.mark.parametrize("name", ["a" * 5000 + ".png", "a\0b.png"])
+def test_a_name_that_no_file_can_have_is_an_error_of_ours(name):
+    with pytest.raises(InputError, match="^a"):
+        find_images([name])
+    with pytest.raises(ImageError, match="^a.*cannot be read"):
+        read_image(name)
+
+
+def test_a_file_below_a_folder_that_may_not_be_entered(tmp_path, monkeypatch):
+    (path,) = save(tmp_path, 1)
+
+    def refuse(self, **_):  # root may enter everything, so the refusal is made here
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.is_dir", refuse)
+    with pytest.raises(InputError, match=r"000\.png: cannot be read \(Permission denied\)"):
+        find_images([path])

@@ -1,11 +1,12 @@
 """Backbones: fed as they ask to be, the same bits whatever the company, and plain words for a wrong file."""
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import skimage.data
 
-from anomalign import BackboneError, Framing, load_backbone
+from anomalign import BackboneError, Bank, Framing, load_backbone
 from anomalign.backbones import Preprocessing
 from anomalign.imaging import from_array
 from tests import tiny
@@ -92,8 +93,51 @@ def test_a_bgr_network_gets_its_channels_in_its_order(tmp_path, tiny_backbone):
 
 def test_features_beyond_float16_are_refused(tmp_path):
     backbone = load_backbone(tiny.write(tmp_path / "loud.onnx", scale=1e6))
-    with pytest.raises(BackboneError, match="65504"):
+    with pytest.raises(BackboneError, match=r"loud\.onnx: .*65504"):
         backbone.run(texture(0)[None])
+
+
+def altered(path, change):
+    model = onnx.load(tiny.write(path))
+    change(model.graph)
+    onnx.save(model, path)
+    return load_backbone(path)
+
+
+def test_infinite_outputs_are_refused_in_float16_and_in_the_pooled_vector(tmp_path):
+    def half(graph):
+        next(node for node in graph.node if node.output[0] == "level1").output[0] = "full"
+        graph.node.append(onnx.helper.make_node("Cast", ["full"], ["level1"], to=onnx.TensorProto.FLOAT16))
+        graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+        huge = np.full((4, 3, 1, 1), 1e6, np.float32)
+        graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(huge, "w1"))
+
+    def pooled(graph):
+        graph.node[-1].output[0] = "flat"
+        graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.float32), "zero"))
+        graph.node.append(onnx.helper.make_node("Div", ["flat", "zero"], ["pooled"]))
+
+    with pytest.raises(BackboneError, match=r"half\.onnx: .*65504"):
+        altered(tmp_path / "half.onnx", half).run(texture(0)[None])
+    with pytest.raises(BackboneError, match=r"pooled\.onnx: the pooled vector is not finite"):
+        altered(tmp_path / "pooled.onnx", pooled).run(texture(0)[None])
+
+
+def test_a_network_that_cannot_take_our_input_is_named(tmp_path):
+    def fix_size(graph):
+        for axis in (2, 3):
+            graph.input[0].type.tensor_type.shape.dim[axis].dim_value = 224
+
+    def flat_level(graph):
+        graph.output[0].CopyFrom(graph.output[-1])
+        graph.node[1].output[0] = "unused"
+        graph.node.append(onnx.helper.make_node("Identity", ["pooled"], ["level1"]))
+        graph.output[0].name = "level1"
+
+    with pytest.raises(BackboneError, match=r"fixed\.onnx: cannot be run on input of \(1, 3, 64, 64\)"):
+        Bank.create(tmp_path / "bank", altered(tmp_path / "fixed.onnx", fix_size), Framing(64))
+    with pytest.raises(BackboneError, match=r"flat\.onnx: gives a level of \(1, 8\); needs \(N, C, H, W\)"):
+        altered(tmp_path / "flat.onnx", flat_level).layout(64)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +145,9 @@ def test_features_beyond_float16_are_refused(tmp_path):
     [
         ({"preprocessing": None}, "anomalign.preprocessing"),
         ({"levels": None}, "anomalign.levels"),
+        ({"levels": "[]"}, "levels needs a list of names"),
+        ({"levels": "[1, 2]"}, "levels needs a list of names"),
+        ({"levels": '"level1"'}, "levels needs a list of names"),
         ({"preprocessing": "{}"}, "does not say how it is to be used"),
         ({"preprocessing": '{"color": "hsv", "mean": [0,0,0], "std": [1,1,1], "resize_px": 1, "crop_px": 1}'}, "color"),
         ({"pooled": "nothing"}, "names outputs that it lacks: nothing"),

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,6 +27,19 @@ def test_files_and_arrays_with_one_bad_among_them(tmp_path, tiny_backbone):
     assert [type(r) for r in results] == [Failure, Described, Described, Failure]
     assert "000.png" in results[0].error
     assert results[2].name == "array 2"
+
+
+def test_a_file_name_that_is_no_text_is_a_failure_that_can_be_printed(tmp_path, tiny_backbone):
+    """A byte that is not UTF-8 in a name can be neither printed nor kept in a bank."""
+    good, other = save(tmp_path, 2)
+    odd = tmp_path / os.fsdecode(b"odd\xff.png")
+    try:
+        other.rename(odd)
+    except OSError:
+        pytest.skip("this file system keeps no names that are not UTF-8")
+    results = list(describe([odd, good], tiny_backbone, Framing(64)))
+    assert [type(r) for r in results] == [Failure, Described]
+    assert results[0].error.encode().endswith(b"odd\\udcff.png: the name of this file is not UTF-8; rename it")
 
 
 def test_known_content_is_passed_over_before_it_is_decoded(tmp_path, tiny_backbone):

@@ -1,5 +1,6 @@
 """What docs/bank.md promises of a bank, short of kills and full disks."""
 
+import random
 import shutil
 import sqlite3
 import threading
@@ -7,7 +8,16 @@ import threading
 import numpy as np
 import pytest
 
-from anomalign import BackboneError, Bank, BankDamagedError, BankError, BankLockedError, Framing, InputError
+from anomalign import (
+    BackboneError,
+    Bank,
+    BankDamagedError,
+    BankError,
+    BankLockedError,
+    Framing,
+    InputError,
+    load_backbone,
+)
 from anomalign.bank import catalogue
 from anomalign.imaging import from_array
 from tests import tiny
@@ -188,6 +198,70 @@ def test_a_damaged_catalogue_is_named(empty_bank, damage):
         Bank.open(empty_bank.path).verify()
 
 
+def test_altered_bytes_give_no_error_but_ours(tmp_path, empty_bank):
+    """Whatever bytes of the catalogue, or of a segment's header, are altered: it works or names the damaged file."""
+    empty_bank.add([texture(seed) for seed in range(3)])
+    (segment,) = (empty_bank.path / "segments").iterdir()
+    header = 8 + int.from_bytes(segment.read_bytes()[:8], "little")
+    catalogue_file = empty_bank.path / catalogue.FILE
+    chance, refused = random.Random(0), 0
+    for number in range(200):
+        file = (segment, catalogue_file)[number % 2]
+        content = file.read_bytes()
+        altered = bytearray(content)
+        for _ in range(chance.choice([1, 3, 20])):
+            altered[chance.randrange(header if file == segment else len(content))] = chance.randrange(256)
+        file.write_bytes(altered)
+        try:
+            bank = Bank.open(empty_bank.path, empty_bank.backbone)
+            contents(bank), bank.descriptors, bank.verify(), [bank.preview(image.id) for image in bank.images]
+        except (BankError, BackboneError) as error:
+            refused += 1
+            assert str(empty_bank.path) in str(error)
+        file.write_bytes(content)
+    assert refused > 100
+    assert empty_bank.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "file"),
+    [
+        ("UPDATE images SET row = 64", "safetensors"),
+        ("UPDATE images SET row = -9", "safetensors"),
+        ("UPDATE images SET height = 'tall'", "catalogue"),
+        ("UPDATE images SET name = CAST(x'ff' AS TEXT)", "catalogue"),
+        ("UPDATE identity SET value = '9' WHERE key = 'pooled_length'", "safetensors"),
+        ("UPDATE identity SET value = '[[16,16,4],[8,8,6],[4,8,4]]' WHERE key = 'shapes'", "safetensors"),
+        ("UPDATE identity SET value = 'x' WHERE key = 'version'", "catalogue"),
+        ("DELETE FROM identity WHERE key = 'version'", "catalogue"),
+        ("DELETE FROM identity WHERE key = 'framing'", "catalogue"),
+    ],
+)
+def test_a_catalogue_that_contradicts_itself_or_its_segments_is_damaged(empty_bank, change, file):
+    empty_bank.add([texture(seed) for seed in range(3)])
+    with sqlite3.connect(empty_bank.path / catalogue.FILE) as connection:
+        connection.execute(change)
+    connection.close()
+    for use in (contents, lambda bank: bank.descriptors):
+        with pytest.raises(BankDamagedError, match=file):
+            use(Bank.open(empty_bank.path))
+
+
+def test_a_bank_whose_empty_segments_folder_was_not_copied(empty_bank):
+    (empty_bank.path / "segments").rmdir()
+    assert Bank.open(empty_bank.path, empty_bank.backbone).add(texture(0)).added == 1
+
+
+def test_a_name_stays_a_name_so_that_a_bank_can_move(tmp_path):
+    for number, given in enumerate(["efficientnet_lite0", load_backbone()]):
+        assert Bank.create(tmp_path / str(number), given).identity.backbone == "efficientnet_lite0"
+
+
+def test_an_unknown_id_names_the_bank(empty_bank):
+    with pytest.raises(BankError, match=r"bank: no image with id 7"):
+        empty_bank.preview(7)
+
+
 def test_a_bank_of_a_later_format_is_refused(empty_bank):
     with sqlite3.connect(empty_bank.path / catalogue.FILE) as connection:
         connection.execute("UPDATE identity SET value = '99' WHERE key = 'format'")
@@ -255,3 +329,21 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, tiny_backbone)
 
     bank.add([texture(seed) for seed in range(60)], segment_bytes=10 * each, progress=measure)
     assert max(held) <= 20
+
+
+def test_every_bank_that_a_reader_sees_while_a_writer_adds_is_whole(empty_bank):
+    images = [texture(seed) for seed in range(40)]
+    writer = threading.Thread(
+        target=lambda: Bank.open(empty_bank.path, empty_bank.backbone).add(images, segment_bytes=1)
+    )
+    writer.start()
+    seen = [[]]
+    while len(seen[-1]) < 40:
+        alive = writer.is_alive()
+        bank = Bank.open(empty_bank.path, empty_bank.backbone)
+        assert bank.verify() == []
+        assert bank.version == len(bank)
+        seen.append(contents(bank))
+        assert seen[-1][: len(seen[-2])] == seen[-2]
+        assert alive or len(bank) == 40
+    writer.join()

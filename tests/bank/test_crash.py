@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -208,6 +209,98 @@ def test_a_read_only_bank_can_be_used_and_not_changed(empty_bank, tiny_backbone)
         detector = Detector(bank, Settings(gallery_size=2), target_fpr=0.2)
         assert detector.inspect(texture(0)).verdict == "normal"
         assert bank.load_calibration(detector.settings.calibration_key()) is None
+        assert bank.save_calibration("settings", "scores") is False
         with pytest.raises(BankError, match="the bank cannot be written"):
             bank.add(texture(9))
     assert len(Bank.open(empty_bank.path, tiny_backbone)) == 6
+
+
+WITHOUT_RIGHTS = """
+import os, sys, tempfile
+from pathlib import Path
+import numpy as np
+from anomalign import Bank, Framing, load_backbone
+from anomalign.imaging import find_images
+backbone = load_backbone(sys.argv[2])
+if os.geteuid() == 0:  # permissions do not bind root
+    with tempfile.TemporaryDirectory() as folder:  # the other user may not be able to import: do so first
+        bank = Bank.create(Path(folder, "bank"), backbone, Framing(64))
+        bank.add(np.ones((64, 64, 3), np.uint8))
+        bank.descriptors
+        del bank
+    os.setuid(65534)
+for use in (
+    lambda: Bank.open(sys.argv[1], backbone).descriptors,
+    lambda: Bank.open(sys.argv[1], backbone).add(np.zeros((64, 64, 3), np.uint8)),
+    lambda: find_images([Path(sys.argv[1], "picture.png")]),
+):
+    try:
+        use()
+        print("done")
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "mode", "opening", "adding"),
+    [
+        ("", 0o000, r"BankError .*catalogue\.sqlite: cannot be read \(Permission denied\)", "BankError"),
+        ("catalogue.sqlite", 0o000, r"BankError .*catalogue\.sqlite: cannot be opened", "BankError"),
+        ("segments", 0o000, r"BankError .*\.safetensors: this segment cannot be read \(Permission", "BankError"),
+        (
+            "segments/*",
+            0o000,
+            r"BankError .*\.safetensors: this segment cannot be read \(Permission",
+            "(BankError|done)",
+        ),
+        ("", 0o555, "done", "BankError .*(cannot be written|is read-only)"),
+    ],
+)
+def test_what_another_user_may_not_do_is_said_in_words(tmp_path, tiny_backbone, place, mode, opening, adding):
+    """Also what an owner may not who took the rights away; he may still add beside a segment that he cannot read."""
+    for folder in (tmp_path, *tmp_path.parents):  # pytest's folders are closed to others
+        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest-", "test_")):
+            folder.chmod(0o755)
+    path = tmp_path / "bank"
+    Bank.create(path, tiny_backbone, Framing(64)).add(texture(0))
+    network = tmp_path / "network.onnx"
+    network.write_bytes(tiny_backbone.path.read_bytes())
+    entries = sorted(path.glob(place)) if place else [path]
+    modes = [entry.stat().st_mode for entry in entries]
+    for entry in entries:
+        entry.chmod(mode)
+    try:
+        with start(WITHOUT_RIGHTS, path, network, cwd=tmp_path) as process:
+            said, error = process.communicate(timeout=60)
+    finally:
+        for entry, old in zip(entries, modes, strict=True):
+            entry.chmod(old)
+    assert error == ""
+    opened, added, found = said.splitlines()
+    assert re.match(opening, opened)
+    assert re.match(adding, added)
+    assert found.startswith("InputError")
+
+
+def test_a_commit_cut_short_is_undone_by_whoever_opens_the_bank_next(empty_bank, tiny_backbone):
+    """As a kill in the middle of a commit leaves it: the catalogue half written, the old pages in SQLite's journal."""
+    empty_bank.add([texture(seed) for seed in range(3)])
+    cut_short = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("PRAGMA cache_size = 1")  # so that pages reach the file before the commit
+connection.execute("DELETE FROM images")
+connection.execute("UPDATE identity SET value = '9' WHERE key = 'version'")
+connection.executemany("INSERT INTO calibrations VALUES (?, 1, ?)", [(str(i), "x" * 999) for i in range(200)])
+os._exit(9)
+"""
+    before = (empty_bank.path / catalogue.FILE).read_bytes()
+    with start(cut_short, empty_bank.path / catalogue.FILE) as process:
+        process.wait(60)
+    assert (empty_bank.path / f"{catalogue.FILE}-journal").exists()
+    assert (empty_bank.path / catalogue.FILE).read_bytes() != before
+    with read_only(empty_bank.path), pytest.raises(BankError, match=r"catalogue\.sqlite: .*; "):
+        Bank.open(empty_bank.path, tiny_backbone)
+    assert len(whole(empty_bank.path, tiny_backbone)) == 3
+    assert Bank.open(empty_bank.path).version == 1

@@ -236,7 +236,10 @@ class Bank:
         return AddReport(writer.added, tuple(writer.known), tuple(writer.failures))
 
     def verify(self) -> list[str]:
-        """Read every byte of the bank; returns what is wrong with it, a sentence each, nothing where it is sound."""
+        """Check every segment against its sha256, and the catalogue's structure; a sentence for each thing wrong.
+
+        SQLite keeps no checksum of values: an altered letter of a name, or byte of a preview, is not found.
+        """
         problems = []
         with catalogue.connect(self.path) as connection:
             (state,) = connection.execute("PRAGMA integrity_check").fetchone()

@@ -146,7 +146,7 @@ def connect(folder: Path) -> Iterator[sqlite3.Connection]:
             connection.close()
     except sqlite3.OperationalError as error:
         raise _translate(path, error) from error
-    except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError) as error:  # the latter: a row with an altered byte
+    except (sqlite3.DatabaseError, ValueError, TypeError) as error:  # the last two: a value of another type
         raise BankDamagedError(f"{path}: not a sound catalogue ({error}); restore it from a copy") from error
 
 
@@ -261,7 +261,7 @@ def sync_folder(folder: Path) -> None:
 
 def _translate(path: Path, error: sqlite3.OperationalError) -> BankError:
     text = str(error)
-    if "no such" in text:
+    if "no such" in text or "decode" in text:
         return BankDamagedError(f"{path}: not a sound catalogue ({text}); restore it from a copy")
     if "full" in text or "disk I/O" in text:
         return BankError(f"{path}: cannot be written ({text}); make room on the disk and run the command again")

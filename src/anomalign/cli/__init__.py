@@ -4,6 +4,7 @@ Exit codes: 0 all normal, 1 at least one anomalous (inspect), 2 a usage or input
 """
 
 import sys
+import warnings
 
 import typer
 
@@ -43,6 +44,8 @@ def _options(
 
 def main() -> None:
     """Run the command line; an error of ours is one line on standard error and exit code 2."""
+    # Pillow warns of oddities in files; what matters to the user of a file is said by us, with its name.
+    warnings.filterwarnings("ignore", module="PIL")
     try:
         app()
     except AnomalignError as error:

@@ -53,7 +53,7 @@ def list_(bank: console.BankPath, as_json: AsJson = False) -> None:
 
 @bank_app.command()
 def verify(bank: console.BankPath) -> None:
-    """Read every byte of a bank and check it against the checksums. Exit code 2: something is wrong."""
+    """Check every segment against its checksum, and the catalogue. Exit code 2: something is wrong."""
     from anomalign.bank import Bank
 
     opened = Bank.open(bank)
