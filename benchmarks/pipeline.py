@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from anomalign import Bank, Detector, Inspection, Settings, load_backbone, read_image
-from anomalign.backbones.pipeline import BATCH, available_cores
+from anomalign.backbones.pipeline import BATCH
+from anomalign.cores import available_cores
 from anomalign.imaging import Framing, find_images, from_array
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from anomalign import calibration
 from anomalign.alignment import Alignment, align, smooth_map
 from anomalign.backbones import Described, Failure, Source, describe
-from anomalign.backbones.pipeline import available_cores
 from anomalign.bank import Bank, Progress
 from anomalign.calibration import Calibration, Threshold
+from anomalign.cores import available_cores
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.imaging import MAX_PIXELS
 from anomalign.inspection import Aligned, Inspection, Neighbour, Stage

@@ -1,12 +1,13 @@
 """What a backbone sees in one image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.errors import InputError
+from anomalign.resample import as_float32, squared_norms
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,10 +20,13 @@ class FeaturePyramid:
         One map a level, from the finest grid to the coarsest.
     pooled : (D,) array, float32
         The globally pooled last map, the image descriptor of stage 1.
+    known_norms : dict of (height, width) to (L, height, width) float32 arrays
+        What `norms` has found so far; a bank gives those that it stores.
     """
 
     levels: tuple[NDArray[Any], ...]
     pooled: NDArray[np.float32]
+    known_norms: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(self.levels))
@@ -38,3 +42,15 @@ class FeaturePyramid:
     def shapes(self) -> tuple[tuple[int, int, int], ...]:
         """Shape (H_l, W_l, C_l) of each level."""
         return tuple(level.shape for level in self.levels)
+
+    def norms(self, grid: tuple[int, int]) -> NDArray[np.float32]:
+        """Squared norm of each level's descriptor at each pixel of a grid, computed once and kept.
+
+        Returns
+        -------
+        (L, height, width) float32 array
+            Of the level upsampled bilinearly to the grid, or averaged down to it.
+        """
+        if grid not in self.known_norms:
+            self.known_norms[grid] = np.stack([squared_norms(as_float32(level), *grid) for level in self.levels])
+        return self.known_norms[grid]

@@ -1,16 +1,17 @@
 """For every pixel of an image, the most alike pixel among all pixels of all gallery images, exactly."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.alignment.resample import resample
 from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
 
-_BLOCK_BYTES = 16_000_000
+if TYPE_CHECKING:
+    from anomalign.alignment.kernels import Best
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,8 @@ class Alignment:
         The nearest place, on the gallery image's grid.
     per_level : (H, W, L) float32 array
         Squared distance to the nearest place, split over the levels; their sum is `distance` where kappa is 1.
+    runner_up : Alignment, optional
+        The nearest place in any other image than `image`, where it was asked for and there is another.
     """
 
     distance: NDArray[np.float32]
@@ -34,6 +37,7 @@ class Alignment:
     y: NDArray[np.int32]
     x: NDArray[np.int32]
     per_level: NDArray[np.float32]
+    runner_up: "Alignment | None" = None
 
 
 def align(
@@ -43,112 +47,77 @@ def align(
     *,
     grid: tuple[int, int] | None = None,
     level_weights: Sequence[float] | None = None,
+    runner_up: bool = False,
 ) -> Alignment:
     """Compare every pixel with every pixel of the gallery (SPADE, sections 3.3 and 3.4).
 
     The descriptor of a pixel is the concatenation over levels of ``s_l * up_l(F_l)``. Levels coarser than the grid are
     upsampled bilinearly (half-pixel centres); levels finer than it are averaged over each cell.
 
-    Memory: descriptors of the query and of one gallery image, and a block of 16 MB of distances; it does not grow with
-    the size of the gallery.
+    The search is exact and uses all cores; how, and how fast: docs/alignment.md. Memory: the query's descriptors and
+    about 100 MB for blocks, whatever the size of the gallery. Safe to call from several threads at once.
 
     Parameters
     ----------
     query : FeaturePyramid
     gallery : sequence of FeaturePyramid
-        At least one; all with the query's shapes. May read from disk on access; each is taken once.
+        At least one; all with the query's shapes. May read from disk on access: each is taken once, from one of several
+        threads.
     kappa : int
         Nearest places averaged into the distance; 1 in the paper.
     grid : (height, width), optional
         Grid on which pixels are compared. Default: the finest level's, as in the paper.
     level_weights : sequence of L floats, optional
         The s_l; 1 in the paper.
+    runner_up : bool
+        Whether to find the nearest place in another image, too. Costs about as much again.
 
     Returns
     -------
     Alignment
-        On the grid (H, W).
+        On the grid (H, W). Of places at the same distance the one in the first image counts, and in it the first.
 
     Raises
     ------
     InputError
-        Empty gallery, shapes that differ, or kappa, grid or weights out of range.
+        Empty gallery, shapes that differ, features that are not finite, or kappa, grid or weights out of range.
     """
-    H, W = grid or query.shapes[0][:2]
-    weights = _check(query, len(gallery), kappa, (H, W), level_weights)
-    q = describe_pixels(query, (H, W), weights)  # (P, C)
-    best = _Best(len(q), kappa)
-    for number, pyramid in enumerate(gallery):
-        if pyramid.shapes != query.shapes:
-            raise InputError(f"gallery image {number} has levels {pyramid.shapes}, the query {query.shapes}")
-        best.update(q, describe_pixels(pyramid, (H, W), weights), number)
-    bounds = np.cumsum([0] + [shape[2] for shape in query.shapes])
-    nearest = np.argmin(best.distance, axis=1)
-    rows = np.arange(len(q))
-    squared = (q - best.descriptor[rows, nearest]) ** 2  # (P, C)
-    per_level = np.add.reduceat(squared, bounds[:-1], axis=1)  # (P, L)
-    place = best.place[rows, nearest]
+    from anomalign.alignment.exact import ExactSearch  # Numba takes a third of a second to import
+
+    size = grid or query.shapes[0][:2]
+    weights = _check(query, len(gallery), kappa, size, level_weights)
+    second = None
+    if runner_up and len(gallery) > 1:
+        search = ExactSearch(query, size, weights, 2, distinct=True)
+        pair = search.run(gallery)
+        second = _alignment(pair, 1, search.level_order, size)
+        if kappa == 1:
+            return _alignment(pair, 0, search.level_order, size, pair.distance.min(axis=1), second)
+    search = ExactSearch(query, size, weights, kappa)
+    best = search.run(gallery)
+    return _alignment(best, 0, search.level_order, size, best.distance.mean(axis=1), second)
+
+
+def _alignment(
+    best: "Best",
+    rank: int,
+    level_order: list[int],
+    grid: tuple[int, int],
+    distance: NDArray[np.float32] | None = None,
+    runner_up: Alignment | None = None,
+) -> Alignment:
+    """The matches of one rank; `distance`, if given, in place of their own."""
+    chosen = np.lexsort((best.place, best.image, best.distance), axis=1)[:, rank]
+    at = np.arange(len(chosen)), chosen
+    place = best.place[at].reshape(grid)
     return Alignment(
-        distance=best.distance.mean(axis=1).reshape(H, W).astype(np.float32),
-        image=best.image[rows, nearest].reshape(H, W),
-        y=(place // W).reshape(H, W).astype(np.int32),
-        x=(place % W).reshape(H, W).astype(np.int32),
-        per_level=per_level.reshape(H, W, -1),
+        distance=(best.distance[at] if distance is None else distance).reshape(grid),
+        image=best.image[at].reshape(grid),
+        y=place // np.int32(grid[1]),
+        x=place % np.int32(grid[1]),
+        per_level=best.per_level[at][:, level_order].reshape(*grid, -1),
+        runner_up=runner_up,
     )
-
-
-def describe_pixels(
-    pyramid: FeaturePyramid, grid: tuple[int, int], level_weights: Sequence[float]
-) -> NDArray[np.float32]:
-    """(P, C) float32 descriptors of the P = height * width pixels of a grid, all levels side by side."""
-    maps = [weight * resample(level, *grid) for weight, level in zip(level_weights, pyramid.levels, strict=True)]
-    descriptors: NDArray[np.float32] = np.concatenate(maps, axis=2, dtype=np.float32).reshape(grid[0] * grid[1], -1)
-    return descriptors
-
-
-class _Best:
-    """The kappa best matches so far of P pixels, with their descriptors and exact distances."""
-
-    def __init__(self, P: int, kappa: int) -> None:
-        self.kappa = kappa
-        self.distance = np.full((P, kappa), np.inf, np.float32)
-        self.image = np.zeros((P, kappa), np.int32)
-        self.place = np.zeros((P, kappa), np.int32)
-        self.descriptor = np.zeros((0, 0, 0), np.float32)
-
-    def update(self, q: NDArray[np.float32], g: NDArray[np.float32], image: int) -> None:
-        """Merge the best matches of q (P, C) in one gallery image g (P', C)."""
-        if not self.descriptor.size:
-            self.descriptor = np.zeros((len(q), self.kappa, q.shape[1]), np.float32)
-        half_norms = np.einsum("pc,pc->p", g, g) / 2
-        for rows in _blocks(len(q), 4 * len(g)):
-            cost = half_norms - q[rows] @ g.T  # (B, C) x (C, P') -> (B, P'): half the squared distance, less |q|^2 / 2
-            for place in _smallest(cost, min(self.kappa, len(g))).T:
-                self._merge(q, g[place], rows, image, place)
-
-    def _merge(
-        self, q: NDArray[np.float32], match: NDArray[np.float32], rows: slice, image: int, place: NDArray[np.int64]
-    ) -> None:
-        difference = q[rows] - match
-        distance = np.einsum("pc,pc->p", difference, difference)
-        worst = np.argmax(self.distance[rows], axis=1)
-        better = np.flatnonzero(distance < self.distance[rows][np.arange(len(distance)), worst])
-        at = rows.start + better, worst[better]
-        self.distance[at], self.image[at], self.place[at] = distance[better], image, place[better]
-        self.descriptor[at] = match[better]
-
-
-def _smallest(cost: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """(B, k) columns of the k smallest entries of each row."""
-    if k == 1:
-        return np.asarray(np.argmin(cost, axis=1)[:, None])
-    return np.asarray(np.argpartition(cost, k - 1, axis=1)[:, :k])
-
-
-def _blocks(rows: int, bytes_per_row: int) -> Iterator[slice]:
-    step = max(1, _BLOCK_BYTES // bytes_per_row)
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
 
 
 def _check(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.backbones.backbone import Backbone
+from anomalign.cores import available_cores
 from anomalign.errors import AnomalignError, ImageError
 from anomalign.imaging import MAX_PIXELS, Framing, decode, from_array, read_bytes
 from anomalign.pyramid import FeaturePyramid
@@ -104,13 +105,6 @@ def describe(
     named = ((_name(source, number), source) for number, source in enumerate(sources))
     for results in _in_order(work, _batches(named, BATCH)):
         yield from results
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _load(

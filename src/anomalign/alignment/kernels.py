@@ -1,0 +1,328 @@
+"""The inner loops of the exact search, compiled. What they compute and why: docs/alignment.md.
+
+Pixels of the query that are searched together (whole rows of the grid, B of them) are the *lanes*: the last axis of
+every buffer, so that one instruction serves many of them. All literals are float32: one float64 would halve the speed.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _compiled(function: _Function, **options: Any) -> _Function:
+    # Sums may be taken in any order: without that leave they could not use vector instructions.
+    fixed = {
+        "nogil": True,
+        "fastmath": {"contract", "reassoc", "nsz"},
+        "error_model": "numpy",
+        "no_cfunc_wrapper": True,
+    }
+    compile_: Any = partial(numba.njit, **fixed, **{"no_cpython_wrapper": True, **options})
+    try:
+        compiled: _Function = compile_(cache=True)(function)
+    except RuntimeError:  # no folder to keep compiled code in can be written: compile in every process
+        compiled = compile_()(function)
+    return compiled
+
+
+def _inlined(function: _Function) -> _Function:
+    # For what is called often: to hand over the many arrays of a named tuple takes longer than a short loop.
+    return _compiled(function, forceinline=True)
+
+
+def _called(function: _Function) -> _Function:
+    return _compiled(function, no_cpython_wrapper=False)  # that is, from Python
+
+
+# Few arrays with many uses each, in place of one a use: every array that is handed on costs time to compile.
+
+
+class Layout(NamedTuple):
+    """Where things are. J of the levels are coarser than the grid; the others, brought to the grid, are the fine ones.
+
+    Channels of a descriptor: fine levels first, then coarse ones.
+    """
+
+    width: int  # of the grid
+    fine_channels: NDArray[np.int64]  # (fine levels,)
+    coarse: NDArray[np.int64]  # (J, 5) height, width, channels; where it begins in Group.coarse and in Scratch.rows
+    cells: NDArray[np.int64]  # (2, 2, J, H or W) rows, columns: the two cells that bilinear interpolation reads
+    weights: NDArray[np.float32]  # (2, J, H or W) rows, columns: the weight of the second
+
+
+class Query(NamedTuple):
+    """The P pixels whose matches are sought."""
+
+    descriptors: NDArray[np.float32]  # (P, C)
+    squared: NDArray[np.float32]  # (2, P) squared norms: of the coarse channels, of all
+
+
+class Group(NamedTuple):
+    """G gallery images."""
+
+    image: NDArray[np.int32]  # (G,) their numbers
+    fine: NDArray[np.float32]  # (G, P', fine channels)
+    coarse: NDArray[np.float32]  # (G, features) coarse levels as they are, one after the other
+    products: NDArray[np.float32]  # (G, products) -2 <g, q> of a coarse level: cell of g, row of q, column of the grid
+    bands: NDArray[np.int64]  # (J, 3) where a level begins in `products`; the first row of q and the number of rows
+    squared: NDArray[np.float32]  # (2, G, P') squared norms: of the coarse channels, of the fine ones
+    largest: NDArray[np.float32]  # (G,) largest norm
+
+
+class Best(NamedTuple):
+    """The best matches so far, in `slots` places each, in no order."""
+
+    distance: NDArray[np.float32]  # (P, slots)
+    image: NDArray[np.int32]  # (P, slots)
+    place: NDArray[np.int32]  # (P, slots)
+    per_level: NDArray[np.float32]  # (P, slots, L)
+
+
+class Scratch(NamedTuple):
+    """Buffers of one thread."""
+
+    rows: NDArray[np.float32]  # (cells of all coarse levels, B) products for the lanes
+    row: NDArray[np.float32]  # (J, largest width, B) the same on one row of the gallery image's grid
+    cost: NDArray[np.float32]  # (B,)
+    limit: NDArray[np.float32]  # (B,)
+    per_level: NDArray[np.float32]  # (L,)
+
+
+@_compiled
+def distance(p, i, place, query, group, layout, per_level):
+    """Squared distance from pixel p to a place of image i, summed over differences; its split goes to `per_level`."""
+    total = np.float32(0)
+    L = len(layout.fine_channels)
+    start = 0
+    for level in range(L):
+        q, g = query.descriptors[p, start:], group.fine[i, place, start:]
+        part = np.float32(0)
+        for c in range(layout.fine_channels[level]):
+            difference = q[c] - g[c]
+            part += difference * difference
+        per_level[level] = part
+        total += part
+        start += layout.fine_channels[level]
+    Y = place // layout.width
+    X = place - Y * layout.width
+    one = np.float32(1)
+    for j in range(len(layout.coarse)):
+        width, channels, at = layout.coarse[j, 1], layout.coarse[j, 2], layout.coarse[j, 3]
+        v, u = layout.weights[0, j, Y], layout.weights[1, j, X]
+        w00, w01, w10, w11 = (one - v) * (one - u), (one - v) * u, v * (one - u), v * u
+        low_row, high_row = (
+            at + layout.cells[0, 0, j, Y] * width * channels,
+            at + layout.cells[0, 1, j, Y] * width * channels,
+        )
+        low, high = layout.cells[1, 0, j, X] * channels, layout.cells[1, 1, j, X] * channels
+        g00, g01 = group.coarse[i, low_row + low :], group.coarse[i, low_row + high :]
+        g10, g11 = group.coarse[i, high_row + low :], group.coarse[i, high_row + high :]
+        q = query.descriptors[p, start:]
+        part = np.float32(0)
+        for c in range(channels):
+            difference = q[c] - (w00 * g00[c] + w01 * g01[c] + w10 * g10[c] + w11 * g11[c])
+            part += difference * difference
+        per_level[L + j] = part
+        total += part
+        start += channels
+    return total
+
+
+@_compiled
+def offer(p, found, image, place, best, distinct, per_level):
+    """Take a match into the slots if it is better than one there; nearest first, then lower image, then lower place.
+
+    `distinct`: at most one match an image.
+    """
+    slot = -1
+    for k in range(best.distance.shape[1]):
+        if best.image[p, k] == image:
+            if best.place[p, k] == place:
+                return
+            if distinct:
+                slot = k
+    if slot < 0:  # the worst
+        slot = 0
+        for k in range(1, best.distance.shape[1]):
+            if _before(
+                best.distance[p, slot], best.image[p, slot], best.place[p, slot],
+                best.distance[p, k], best.image[p, k], best.place[p, k],
+            ):  # fmt: skip
+                slot = k
+    if _before(found, image, place, best.distance[p, slot], best.image[p, slot], best.place[p, slot]):
+        best.distance[p, slot] = found
+        best.image[p, slot] = image
+        best.place[p, slot] = place
+        for level in range(len(per_level)):
+            best.per_level[p, slot, level] = per_level[level]
+
+
+@_inlined
+def _before(distance_a, image_a, place_a, distance_b, image_b, place_b):
+    if distance_a != distance_b:
+        return distance_a < distance_b
+    if image_a != image_b:
+        return image_a < image_b
+    return place_a < place_b
+
+
+@_compiled
+def _set_limit(b, p, known, squared, largest, tolerance, distance, limit):
+    """Set the cost of a lane above which a place cannot be among the best of pixel p.
+
+    A cost is a squared distance less the norm of the query, ``squared[known]``. Costs are sums of products, whose
+    rounding errors grow with the norms: the tolerance makes up for them.
+    """
+    worst = distance[p, 0]
+    for k in range(1, distance.shape[1]):
+        worst = max(worst, distance[p, k])
+    norms = np.sqrt(squared[1, p]) + largest
+    limit[b] = worst - squared[known, p] + tolerance * norms * norms
+
+
+@_compiled
+def _lanes(i, strip, W, products, bands, coarse, cells, weights, rows):
+    """Coarse products of image i for the lanes: the vertical half of the interpolation (the other half is done)."""
+    for j in range(len(coarse)):
+        first, count = bands[j, 1], bands[j, 2]
+        for cell in range(coarse[j, 0] * coarse[j, 1]):
+            start = bands[j, 0] + cell * count * W
+            for Y in range(strip[0], strip[1]):
+                v = weights[0, j, Y]
+                u = np.float32(1) - v
+                a = products[i, start + (cells[0, 0, j, Y] - first) * W :]
+                b = products[i, start + (cells[0, 1, j, Y] - first) * W :]
+                out = rows[coarse[j, 4] + cell, (Y - strip[0]) * W :]
+                for X in range(W):
+                    out[X] = u * a[X] + v * b[X]
+
+
+@_compiled
+def _row(Y, lanes, coarse, cells, weights, rows, row):
+    """Coarse products of the lanes with one row of the gallery image's grid, its columns not yet interpolated."""
+    for j in range(len(coarse)):
+        v = weights[0, j, Y]
+        u = np.float32(1) - v
+        low = coarse[j, 4] + cells[0, 0, j, Y] * coarse[j, 1]
+        high = coarse[j, 4] + cells[0, 1, j, Y] * coarse[j, 1]
+        for x in range(coarse[j, 1]):
+            for b in range(lanes):
+                row[j, x, b] = u * rows[low + x, b] + v * rows[high + x, b]
+
+
+@_inlined
+def _costs(X, lanes, squared, cells, weights, row, cost):
+    """``|g|^2 - 2 <q, g>`` of the coarse channels, for all lanes and the place in column X of the row."""
+    J = weights.shape[1]
+    one = np.float32(1)
+    first = 0
+    if J < 2:
+        for b in range(lanes):
+            cost[b] = squared
+    else:  # two levels in one loop: the paper's pyramid has two
+        first = 2
+        v, w = weights[1, 0, X], weights[1, 1, X]
+        u, t = one - v, one - w
+        k, m, n, r = cells[1, 0, 0, X], cells[1, 1, 0, X], cells[1, 0, 1, X], cells[1, 1, 1, X]
+        for b in range(lanes):
+            cost[b] = squared + u * row[0, k, b] + v * row[0, m, b] + t * row[1, n, b] + w * row[1, r, b]
+    for j in range(first, J):
+        v = weights[1, j, X]
+        u = one - v
+        k, m = cells[1, 0, j, X], cells[1, 1, j, X]
+        for b in range(lanes):
+            cost[b] += u * row[j, k, b] + v * row[j, m, b]
+
+
+@_called
+def search(strip, images, rows, dense, fine_products, ready, patience, share, tolerance, seeds, query, group, layout,
+           best, distinct, scratch):  # fmt: skip
+    """Search images first..last of a group for the best matches of a strip: rows Y0..Y1 of the query.
+
+    The squared distance of the coarse channels alone is a lower bound: only where it is within the limit are fine
+    channels looked at, a few at a time. With `dense`, `fine_products` holds their products for rows Ya..Yb of the one
+    image, and the whole distance is known at once. `ready`: the first image's lanes are in `scratch`. `seeds` (images
+    that have them, lanes): a place in each that is worth trying first, so that there is a limit from the start.
+
+    Returns
+    -------
+    (image, row)
+        (last, 0) when done. Without `dense`, the search is given up when so many places pass the bound that a matrix
+        product is cheaper: then that image, and the row at which it is to be taken up with `dense`.
+    """
+    W = layout.width
+    p0, lanes = strip[0] * W, (strip[1] - strip[0]) * W
+    zero, one, two = np.float32(0), np.float32(1), np.float32(2)
+    # Arrays by their own names: to take one out of a tuple, or a row out of an array, in a loop costs a count of
+    # references, which all threads share.
+    cost, limit, row = scratch.cost, scratch.limit, scratch.row
+    cells, weights, coarse = layout.cells, layout.weights, layout.coarse
+    squared, fine, q = group.squared, group.fine, query.descriptors
+    known = 1 if dense else 0
+    slots = best.distance.shape[1]
+    for i in range(len(seeds)):
+        for b in range(lanes):
+            for k in range(-(-slots // len(seeds))):  # a slot needs a place of its own
+                place = (seeds[i, b] + k) % fine.shape[1]
+                found = distance(p0 + b, i, place, query, group, layout, scratch.per_level)
+                offer(p0 + b, found, group.image[i], place, best, distinct, scratch.per_level)
+    for i in range(images[0], images[1]):
+        if not ready:
+            _lanes(i, strip, W, group.products, group.bands, coarse, cells, weights, scratch.rows)
+        ready = False
+        for b in range(lanes):
+            _set_limit(b, p0 + b, known, query.squared, group.largest[i], tolerance, best.distance, limit)
+        passed = 0
+        for place in range(rows[0] * W, rows[1] * W):
+            if place % W == 0:
+                _row(place // W, lanes, coarse, cells, weights, scratch.rows, row)
+            _costs(place % W, lanes, squared[0, i, place], cells, weights, row, cost)
+            hits = zero
+            if dense:
+                g = place - rows[0] * W
+                norm = squared[1, i, place]
+                for b in range(lanes):
+                    c = cost[b] + norm - two * fine_products[g, b]
+                    cost[b] = c
+                    hits += one if c <= limit[b] else zero
+            else:
+                for b in range(lanes):
+                    hits += one if cost[b] <= limit[b] else zero
+            if hits == zero:
+                continue
+            passed += int(hits)
+            if not dense and passed > patience + share * (place * lanes):
+                return i, place // W
+            for start in range(0, lanes, 32):
+                stop = min(start + 32, lanes)
+                hits = zero
+                for b in range(start, stop):
+                    hits += one if cost[b] <= limit[b] else zero
+                if hits == zero:
+                    continue
+                for b in range(start, stop):
+                    p = p0 + b
+                    if cost[b] <= limit[b] and (dense or _fine_within(p, i, place, limit[b] - cost[b], q, fine)):
+                        found = distance(p, i, place, query, group, layout, scratch.per_level)
+                        offer(p, found, group.image[i], place, best, distinct, scratch.per_level)
+                        _set_limit(b, p, known, query.squared, group.largest[i], tolerance, best.distance, limit)
+    return images[1], 0
+
+
+@_inlined
+def _fine_within(p, i, place, rest, q, fine):
+    """Whether the fine channels, too, fit into what is left of the limit; the first of them often tell."""
+    for channels in (min(64, fine.shape[2]), fine.shape[2]):
+        total = np.float32(0)
+        for c in range(channels):
+            difference = q[p, c] - fine[i, place, c]
+            total += difference * difference
+        if total > rest:
+            return False
+    return True

@@ -1,0 +1,62 @@
+"""The processor cores of this process: how many, one pool of threads for numerical work, BLAS kept to one thread each.
+
+Libraries that each start a thread a core take turns badly: two cores then carry four threads or more. Here the threads
+are ours, one a core for the whole process, and a matrix product that one of them calls stays within it.
+"""
+
+import os
+import threading
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def pool() -> ThreadPoolExecutor:
+    """The threads, one a core, for all calls of all threads. A task must not wait for another."""
+    return ThreadPoolExecutor(available_cores(), thread_name_prefix="anomalign")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=pool.cache_clear)  # a child process has none of its parent's threads
+
+
+@contextmanager
+def one_blas_thread() -> Generator[None, None, None]:
+    """Keep NumPy's matrix products to the thread that calls them, until the last of the callers has left."""
+    global _limited, _unlimit
+    with _lock:
+        if _limited == 0:
+            _unlimit = _controller().limit(limits=1, user_api="blas")
+        _limited += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _limited -= 1
+            if _limited == 0:
+                _unlimit.restore_original_limits()
+
+
+@lru_cache(maxsize=1)
+def _controller() -> "ThreadpoolController":
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+_lock = threading.Lock()
+_limited = 0
+_unlimit: Any = None
