@@ -1,5 +1,6 @@
 """What a backbone sees in one image."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,11 @@ class FeaturePyramid:
         """Shape (H_l, W_l, C_l) of each level."""
         return tuple(level.shape for level in self.levels)
 
+    @property
+    def grids(self) -> tuple[tuple[int, int], ...]:
+        """Sizes (H, W) of the levels, each once, finest first."""
+        return grids(self.shapes)
+
     def norms(self, grid: tuple[int, int]) -> NDArray[np.float32]:
         """Squared norm of each level's descriptor at each pixel of a grid, computed once and kept.
 
@@ -52,5 +58,16 @@ class FeaturePyramid:
             Of the level upsampled bilinearly to the grid, or averaged down to it.
         """
         if grid not in self.known_norms:
-            self.known_norms[grid] = np.stack([squared_norms(as_float32(level), *grid) for level in self.levels])
+            self.find_norms([grid])
         return self.known_norms[grid]
+
+    def find_norms(self, grids: Iterable[tuple[int, int]]) -> None:
+        """Compute what `norms` gives for several grids, which costs less than one by one."""
+        levels = [as_float32(level) for level in self.levels]
+        for grid in grids:
+            self.known_norms[grid] = np.stack([squared_norms(level, *grid) for level in levels])
+
+
+def grids(shapes: Iterable[tuple[int, int, int]]) -> tuple[tuple[int, int], ...]:
+    """Sizes (H, W) that occur among the shapes of levels, each once, in their order."""
+    return tuple(dict.fromkeys((h, w) for h, w, _ in shapes))

@@ -95,7 +95,8 @@ def align(
             return _alignment(pair, 0, search.level_order, size, pair.distance.min(axis=1), second)
     search = ExactSearch(query, size, weights, kappa)
     best = search.run(gallery)
-    return _alignment(best, 0, search.level_order, size, best.distance.mean(axis=1), second)
+    distance = np.sort(best.distance, axis=1).mean(axis=1)  # the slots are in no order, and sums are rounded in theirs
+    return _alignment(best, 0, search.level_order, size, distance, second)
 
 
 def _alignment(

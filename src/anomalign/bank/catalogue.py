@@ -14,8 +14,9 @@ from pathlib import Path
 
 from anomalign.errors import BankDamagedError, BankError
 from anomalign.imaging import Framing
+from anomalign.pyramid import grids
 
-FORMAT = 1
+FORMAT = 2
 FILE = "catalogue.sqlite"
 
 _SCHEMA = """
@@ -71,8 +72,9 @@ class Identity:
 
     @property
     def bytes_per_image(self) -> int:
-        """Size of one image's features: float16 levels and a float32 pooled vector."""
-        return 2 * sum(h * w * c for h, w, c in self.shapes) + 4 * self.pooled_length
+        """Size of one image's features: float16 levels, a float32 pooled vector and the norms on each level's grid."""
+        norms = len(self.shapes) * sum(h * w for h, w in grids(self.shapes))
+        return 2 * sum(h * w * c for h, w, c in self.shapes) + 4 * (self.pooled_length + norms)
 
 
 @dataclass(frozen=True)

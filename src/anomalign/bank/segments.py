@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.bank.catalogue import Identity, Segment, sync_folder
+from anomalign.cores import one_blas_thread
 from anomalign.errors import BankDamagedError, BankError
-from anomalign.pyramid import FeaturePyramid
+from anomalign.pyramid import FeaturePyramid, grids
 
 if TYPE_CHECKING:
     from safetensors import safe_open
@@ -27,13 +28,19 @@ FOLDER = "segments"
 def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
     """Write features aside, fsync, and rename; when this returns they are on the disk under their name.
 
-    The file holds ``level1`` ... ``levelL`` as (N, H_l, W_l, C_l) float16 and ``pooled`` as (N, D) float32.
+    The file holds ``level1`` ... ``levelL`` as (N, H_l, W_l, C_l) float16, ``pooled`` as (N, D) float32, and for the
+    grid of each level ``norms_HxW`` as (N, L, H, W) float32, what `FeaturePyramid.norms` gives on it.
     """
     arrays: dict[str, list[NDArray[Any]]] = {
         f"level{number}": [pyramid.levels[number - 1] for pyramid in pyramids]
         for number in range(1, len(pyramids[0].levels) + 1)
     }
     arrays["pooled"] = [pyramid.pooled for pyramid in pyramids]
+    with one_blas_thread():  # the network is on all cores
+        for pyramid in pyramids:
+            pyramid.find_norms(pyramid.grids)
+    for grid in pyramids[0].grids:
+        arrays[_norms(grid)] = [pyramid.norms(grid) for pyramid in pyramids]
     name = f"{uuid.uuid4().hex}.safetensors"
     folder = bank / FOLDER
     aside = folder / (name + ".new")
@@ -56,6 +63,10 @@ def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
             "and run the command again"
         ) from error
     return Segment(name, size, digest.hexdigest())
+
+
+def _norms(grid: tuple[int, int]) -> str:
+    return f"norms_{grid[0]}x{grid[1]}"
 
 
 def _pieces(arrays: dict[str, list[NDArray[Any]]]) -> Iterator[bytes | memoryview]:
@@ -127,6 +138,7 @@ def check_content(bank: Path, segment: Segment, identity: Identity, rows: Sequen
     N = max(rows, default=-1) + 1
     expected = {f"level{i}": ("F16", list(shape)) for i, shape in enumerate(identity.shapes, 1)}
     expected["pooled"] = ("F32", [identity.pooled_length])
+    expected |= {_norms(grid): ("F32", [len(identity.shapes), *grid]) for grid in grids(identity.shapes)}
     for key, (dtype, shape) in expected.items():
         entry = header.get(key, {"dtype": "nothing", "shape": [0]})
         if entry["dtype"] != dtype or entry["shape"][1:] != shape or entry["shape"][0] < N:
@@ -141,6 +153,7 @@ class SegmentReader:
         self._folder = bank / FOLDER
         self._shapes = {f"level{number}": shape for number, shape in enumerate(identity.shapes, 1)}
         self._pooled_length = identity.pooled_length
+        self._grids = grids(identity.shapes)
         self._open: dict[str, safe_open] = {}
         self._lock = threading.Lock()
 
@@ -149,7 +162,8 @@ class SegmentReader:
         handle = self._handle(file)
         with _sound(self._folder / file):
             levels = tuple(handle.get_slice(name)[row] for name in self._shapes)
-            return FeaturePyramid(levels, handle.get_slice("pooled")[row])
+            norms = {grid: handle.get_slice(_norms(grid))[row] for grid in self._grids}
+            return FeaturePyramid(levels, handle.get_slice("pooled")[row], norms)
 
     def pooled(self, file: str, rows: Sequence[int]) -> NDArray[np.float32]:
         """(len(rows), D) pooled vectors of these rows of a segment."""
@@ -170,7 +184,8 @@ class SegmentReader:
                     raise _unreadable(path, error) from error
                 with _sound(path):
                     handle = safe_open(path, framework="numpy")
-                    for name, shape in [*self._shapes.items(), ("pooled", (self._pooled_length,))]:
+                    norms = [(_norms(grid), (len(self._shapes), *grid)) for grid in self._grids]
+                    for name, shape in [*self._shapes.items(), ("pooled", (self._pooled_length,)), *norms]:
                         found = handle.get_slice(name).get_shape()[1:]
                         if found != list(shape):
                             raise ValueError(f"{name} is {found} an image instead of {list(shape)}")
