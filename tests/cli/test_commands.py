@@ -219,3 +219,29 @@ def test_help_names_every_command():
     for command in ("demo", "fit", "inspect", "bank", "backbones"):
         assert command in done.stdout
     assert run("--version").stdout.startswith("anomalign ")
+
+
+def test_explain_names_the_match_and_writes_the_picture(folder, tmp_path):
+    image = folder / "test" / "scratch" / "000.png"
+    done = run("explain", folder / "b.bank", image, "--at", "30,36", "--out", tmp_path / "why.png")
+    assert done.returncode == 0, done.stderr
+    assert "matched with" in done.stdout
+    assert "train" in done.stdout
+    with Image.open(tmp_path / "why.png") as picture:
+        assert picture.format == "PNG"
+
+
+@pytest.mark.parametrize("at", ["30", "a,b", "1,2,3", "-5,3", "30,9999"])
+def test_explain_refuses_a_place_that_is_none(folder, tmp_path, at):
+    image = folder / "test" / "scratch" / "000.png"
+    done = run("explain", folder / "b.bank", image, f"--at={at}", "--out", tmp_path / "why.png")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert not (tmp_path / "why.png").exists()
+
+
+def test_explain_without_out_writes_beside_the_user(folder, tmp_path):
+    image = folder / "test" / "scratch" / "001.png"
+    done = run("explain", folder / "b.bank", image, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["001_explained.png"]

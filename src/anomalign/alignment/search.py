@@ -48,6 +48,7 @@ def align(
     grid: tuple[int, int] | None = None,
     level_weights: Sequence[float] | None = None,
     runner_up: bool = False,
+    device: str = "cpu",
 ) -> Alignment:
     """Compare every pixel with every pixel of the gallery (SPADE, sections 3.3 and 3.4).
 
@@ -71,6 +72,9 @@ def align(
         The s_l; 1 in the paper.
     runner_up : bool
         Whether to find the nearest place in another image, too. Costs about as much again.
+    device : str
+        "cpu", or a device of PyTorch (extra ``torch``) such as "cuda": products in half precision, the best few places
+        ranked again exactly; of places that are all but equally near it may find another.
 
     Returns
     -------
@@ -80,29 +84,48 @@ def align(
     Raises
     ------
     InputError
-        Empty gallery, shapes that differ, features that are not finite, or kappa, grid or weights out of range.
+        Empty gallery, shapes that differ, features that are not finite, kappa, grid or weights out of range, or a
+        device that is not there.
     """
-    from anomalign.alignment.exact import ExactSearch  # Numba takes a third of a second to import
-
     size = grid or query.shapes[0][:2]
     weights = _check(query, len(gallery), kappa, size, level_weights)
     second = None
     if runner_up and len(gallery) > 1:
-        search = ExactSearch(query, size, weights, 2, distinct=True)
-        pair = search.run(gallery)
-        second = _alignment(pair, 1, search.level_order, size)
+        pair, level_order = _search(query, gallery, size, weights, 2, True, device)
+        second = _alignment(pair, 1, level_order, size)
         if kappa == 1:
-            return _alignment(pair, 0, search.level_order, size, pair.distance.min(axis=1), second)
-    search = ExactSearch(query, size, weights, kappa)
-    best = search.run(gallery)
+            return _alignment(pair, 0, level_order, size, pair.distance.min(axis=1), second)
+    best, level_order = _search(query, gallery, size, weights, kappa, False, device)
     distance = np.sort(best.distance, axis=1).mean(axis=1)  # the slots are in no order, and sums are rounded in theirs
-    return _alignment(best, 0, search.level_order, size, distance, second)
+    return _alignment(best, 0, level_order, size, distance, second)
+
+
+def _search(
+    query: FeaturePyramid,
+    gallery: Sequence[FeaturePyramid],
+    grid: tuple[int, int],
+    weights: Sequence[float],
+    slots: int,
+    distinct: bool,
+    device: str,
+) -> "tuple[Best, Sequence[int]]":
+    """The best matches, and where each level's part is in them."""
+    if device == "cpu":
+        from anomalign.alignment.exact import ExactSearch  # Numba takes a third of a second to import
+
+        search = ExactSearch(query, grid, weights, slots, distinct=distinct)
+        return search.run(gallery), search.level_order
+    try:
+        from anomalign.alignment import on_torch
+    except ModuleNotFoundError as error:
+        raise InputError(f"device {device!r} needs PyTorch; install it with pip install 'anomalign[torch]'") from error
+    return on_torch.search(query, gallery, grid, weights, slots, device, distinct=distinct), range(len(query.levels))
 
 
 def _alignment(
     best: "Best",
     rank: int,
-    level_order: list[int],
+    level_order: Sequence[int],
     grid: tuple[int, int],
     distance: NDArray[np.float32] | None = None,
     runner_up: Alignment | None = None,
@@ -116,7 +139,7 @@ def _alignment(
         image=best.image[at].reshape(grid),
         y=place // np.int32(grid[1]),
         x=place % np.int32(grid[1]),
-        per_level=best.per_level[at][:, level_order].reshape(*grid, -1),
+        per_level=best.per_level[at][:, list(level_order)].reshape(*grid, -1),
         runner_up=runner_up,
     )
 

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anomalign.alignment import place_on_image
 from anomalign.bank import Bank
 from anomalign.inspection import Inspection, Match
 from anomalign.reporting.heat import heat_layer
-from anomalign.reporting.places import most_anomalous, window, window_side
+from anomalign.reporting.places import fitted, most_anomalous, preview, small_map, window_in, window_side
 
 _PICTURE_PX = 480
 _SHOWN_PX = 540  # on the page, where there is room
@@ -89,16 +88,17 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
         match = inspection.match_at(y, x)
         here, drawn = _look(photograph, number, y, x, (inspection.height, inspection.width), inspection)
         normal = next(n for n in inspection.aligned.gallery if n.id == match.image_id)
-        preview = _preview(bank, match.image_id)
-        matched, drawn_there = _look(preview, number, match.y, match.x, (normal.height, normal.width), inspection)
+        matched, drawn_there = _look(
+            preview(bank, match.image_id), number, match.y, match.x, (normal.height, normal.width), inspection
+        )
         boxes.append(drawn)
         if match.image_id == nearest.id:
             nearest_boxes.append(drawn_there)
         pairs.append(Pair(number, here, matched, match, match.image_id == nearest.id))
     return Detail(
         inspected=_picture(photograph, boxes),
-        heat=_uri("png", heat_layer(_small_map(inspection, _HEAT_PX), inspection.heat_range)),
-        nearest=_picture(_preview(bank, nearest.id), nearest_boxes),
+        heat=_uri("png", heat_layer(small_map(inspection, _HEAT_PX), inspection.heat_range)),
+        nearest=_picture(preview(bank, nearest.id), nearest_boxes),
         nearest_name=nearest.name,
         nearest_distance=nearest.distance,
         pairs=tuple(pairs),
@@ -106,26 +106,18 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
 
 
 def _places(inspection: Inspection) -> list[tuple[float, float]]:
-    small = _small_map(inspection, _PICTURE_PX)
+    small = small_map(inspection, _PICTURE_PX)
     h, w = small.shape
     scale_y, scale_x = inspection.height / h, inspection.width / w
     found = most_anomalous(small, inspection.heat_range[0], window_side(h, w, inspection.framing))
     return [((y + 0.5) * scale_y - 0.5, (x + 0.5) * scale_x - 0.5) for y, x in found]
 
 
-def _small_map(inspection: Inspection, longest: int) -> NDArray[np.float32]:
-    """The anomaly map at a size no larger than is shown: the photograph's own may be a hundred times larger."""
-    width, height = _fitted(inspection.width, inspection.height, longest, enlarge=False)
-    return place_on_image(inspection.aligned.square, inspection.framing, height, width)
-
-
 def _look(
     picture: Image.Image, number: int, y: float, x: float, size: tuple[int, int], inspection: Inspection
 ) -> tuple[Crop, Box]:
     """Crop around row y, column x of an image of `size` (height, width), taken from a picture of it at any scale."""
-    centre_y, centre_x = (y + 0.5) * picture.height / size[0], (x + 0.5) * picture.width / size[1]
-    side = window_side(picture.height, picture.width, inspection.framing)
-    part = window(centre_y - 0.5, centre_x - 0.5, picture.height, picture.width, side)
+    part, centre_y, centre_x = window_in(picture, y, x, size, inspection.framing)
     cut = picture.crop((part.left, part.top, part.left + part.side, part.top + part.side))
     cut.thumbnail((_CROP_PX, _CROP_PX))
     percent, unit = 100 / part.side, _UNITS / max(picture.size)
@@ -136,20 +128,9 @@ def _look(
 
 
 def _picture(picture: Image.Image, boxes: list[Box]) -> Picture:
-    small = picture.resize(_fitted(*picture.size, _PICTURE_PX, enlarge=False), reducing_gap=2.0)
-    width, height = _fitted(*picture.size, _SHOWN_PX, enlarge=True)
+    small = picture.resize(fitted(*picture.size, _PICTURE_PX, enlarge=False), reducing_gap=2.0)
+    width, height = fitted(*picture.size, _SHOWN_PX, enlarge=True)
     return Picture(_jpeg(small, 85), width, height, tuple(boxes))
-
-
-def _fitted(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int, int]:
-    scale = longest / max(width, height)
-    if scale > 1 and not enlarge:
-        return width, height
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _preview(bank: Bank, image_id: int) -> Image.Image:
-    return Image.open(io.BytesIO(bank.preview(image_id)), formats=("JPEG",)).convert("RGB")
 
 
 def _jpeg(image: Image.Image, quality: int) -> str:

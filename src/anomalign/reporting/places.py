@@ -1,12 +1,17 @@
 """Where in an image to look: the most anomalous places, and windows around them."""
 
+import io
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from anomalign.alignment import place_on_image
+from anomalign.bank import Bank
 from anomalign.imaging import Framing
+from anomalign.inspection import Inspection
 
 _SHARE = 1 / 6  # side of a window, as a share of the image's
 
@@ -52,3 +57,37 @@ def window(y: float, x: float, height: int, width: int, side: float) -> Window:
     whole = max(1, round(side))
     top, left = (math.floor(centre + 1 - whole / 2) for centre in (y, x))
     return Window(min(max(top, 0), height - whole), min(max(left, 0), width - whole), whole)
+
+
+def window_in(
+    picture: Image.Image, y: float, x: float, size: tuple[int, int], framing: Framing
+) -> tuple[Window, float, float]:
+    """Window around row y, column x of an image of `size` (height, width), in a picture of it at any scale.
+
+    Returns
+    -------
+    (Window, float, float)
+        The window, and the place itself as distances from the picture's top and left.
+    """
+    centre_y, centre_x = (y + 0.5) * picture.height / size[0], (x + 0.5) * picture.width / size[1]
+    side = window_side(picture.height, picture.width, framing)
+    return window(centre_y - 0.5, centre_x - 0.5, picture.height, picture.width, side), centre_y, centre_x
+
+
+def small_map(inspection: Inspection, longest: int) -> NDArray[np.float32]:
+    """The anomaly map at a size no larger than is shown: the photograph's own may be a hundred times larger."""
+    width, height = fitted(inspection.width, inspection.height, longest, enlarge=False)
+    return place_on_image(inspection.aligned.square, inspection.framing, height, width)
+
+
+def fitted(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int, int]:
+    """Width and height in the same proportion, the longer side `longest`, or less if it is not to be enlarged."""
+    scale = longest / max(width, height)
+    if scale > 1 and not enlarge:
+        return width, height
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def preview(bank: Bank, image_id: int) -> Image.Image:
+    """Small RGB picture of a normal image."""
+    return Image.open(io.BytesIO(bank.preview(image_id)), formats=("JPEG",)).convert("RGB")

@@ -1,0 +1,51 @@
+"""``anomalign explain``: one picture of what an image was compared with."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anomalign.cli import console
+
+
+def explain(
+    bank: console.BankPath,
+    image: Annotated[Path, typer.Argument(help="The image.", show_default=False)],
+    at: Annotated[
+        str | None, typer.Option(metavar="Y,X", help="Row and column. Default: the most anomalous place.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PNG to write. Default: IMAGE_explained.png here.")
+    ] = None,
+    preset: console.Preset = "default",
+    target_fpr: console.TargetFpr = 0.01,
+    backbone: console.Backbone = None,
+    max_megapixels: console.MaxMegapixels = 89.0,
+) -> None:
+    """Show a place of an image beside its closest match in the normal images, and where all others were found."""
+    from anomalign.bank import Bank
+    from anomalign.cli.inspect import calibrate, settings_of
+    from anomalign.detector import Detector
+    from anomalign.imaging import read_image
+    from anomalign.reporting import write_explanation
+
+    place = None if at is None else _place(at)
+    detector = Detector(Bank.open(bank, backbone), settings_of(preset, {}), target_fpr)
+    limit = console.max_pixels(max_megapixels)
+    pixels = read_image(image, limit)
+    calibrate(detector)
+    inspection = detector.inspect(image, limit)
+    target = out or Path(f"{image.stem}_explained.png")
+    match = write_explanation(target, inspection, pixels, detector.bank, place)
+    typer.echo(f"{inspection.verdict}  matched with {match.name} at row {match.y:.0f}, column {match.x:.0f}")
+    console.say(f"picture: {target}")
+
+
+def _place(text: str) -> tuple[float, float]:
+    from anomalign.errors import InputError
+
+    try:
+        y, x = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--at is {text!r}; needs row and column, as in --at 120,88") from error
+    return y, x
