@@ -119,13 +119,16 @@ def _inner(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32
     return products
 
 
-def resample(level: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
-    """Bring an (H, W, C) map to (height, width, C) float32."""
+def resample(
+    level: NDArray[Any], height: int, width: int, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Bring an (H, W, C) map to (height, width, C) float32; `out`, if given, receives it."""
     H, W, C = level.shape
-    out = as_float32(level)
+    values = as_float32(level)
     if height != H:
-        out = (grid_matrix(H, height) @ out.reshape(H, W * C)).reshape(height, W, C)  # (h, H) x (H, WC) -> (h, WC)
+        values = (grid_matrix(H, height) @ values.reshape(H, W * C)).reshape(height, W, C)  # (h, H) x (H, WC)
     if width != W:
-        # One product of (w, W) x (W, hC); a product for each row would be ten times slower.
-        out = np.tensordot(grid_matrix(W, width), out, (1, 1)).transpose(1, 0, 2)  # -> (w, h, C) -> (h, w, C)
-    return out
+        values = np.matmul(grid_matrix(W, width), values, out=out)  # (w, W) x (W, C), for each row
+    elif out is not None:
+        out[...] = values
+    return values if out is None else out

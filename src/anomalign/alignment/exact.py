@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.alignment.kernels import Best, Group, Layout, Query, Scratch, search
+from anomalign.alignment.kernels import BOUND, MULTIPLY, SEED, Best, Group, Layout, Query, Scratch, search
 from anomalign.cores import available_cores, one_blas_thread, pool
 from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
@@ -17,12 +17,13 @@ from anomalign.resample import as_float32, bilinear_cells, grid_matrix, resample
 _BLOCK_BYTES = 96_000_000  # for gallery images, as float32, and their products with the query
 _LANES = 400  # pixels of the query searched together, about
 _TILE = 448  # places of a gallery image in one product of fine channels, about
-_SEEDS = 4  # gallery images that give the first limit
+_SEEDS = 2  # gallery images that give the first limit
 _SHARE = 0.05  # of the places may pass the bound; beyond it one matrix product is cheaper
-_PATIENCE = 0.003  # so many may pass at once, at the beginning of an image
+_PATIENCE = 0.01  # so many may pass at once, at the beginning of an image
 _ROUNDING = 2.0**-24
 
 
+_NO_PRODUCTS = np.empty((0, 0), np.float32)
 _NO_SEEDS = np.empty((0, 0), np.int64)
 
 
@@ -108,7 +109,7 @@ class ExactSearch:
         def fill(number: int) -> None:
             start = sum(channels[:number])
             level = self._level(pyramid, (self.fine + self.coarse)[number])
-            maps[:, :, start : start + channels[number]] = resample(level, *self.grid)
+            resample(level, *self.grid, out=maps[:, :, start : start + channels[number]])
 
         with one_blas_thread():
             _in_parallel(fill, range(len(channels)))
@@ -168,7 +169,7 @@ class ExactSearch:
             if self.shapes[n][:2] == self.grid:
                 self._level(pyramid, n, out)
             else:
-                out[...] = resample(self._level(pyramid, n), *self.grid)
+                resample(self._level(pyramid, n), *self.grid, out=out)
             start += channels
         for n, start in zip(self.coarse, self.layout.coarse[:, 3], strict=True):
             h, w, channels = self.shapes[n]
@@ -199,7 +200,7 @@ class ExactSearch:
         H = self.grid[0]
         room = self.scratch.pop() if self.scratch else self._new_scratch()
         if self.group.image[0] == 0:
-            self._search(k, (0, 0), (0, 0), room, seeds=self._seeds(k, min(_SEEDS, images)))
+            self._search(k, (0, 1), (0, 0), room, ready=True, seeds=self._seeds(k, min(_SEEDS, images), room))
         i = 0
         while i < images:
             if not self.prune or self.dense_left[k]:
@@ -216,22 +217,15 @@ class ExactSearch:
             i += 1
         self.scratch.append(room)
 
-    def _seeds(self, k: int, images: int) -> NDArray[np.int64]:
-        """(images, lanes) places in the first images to try first: where the nearest cell of a coarse level lies."""
+    def _seeds(self, k: int, images: int, room: "_Room") -> NDArray[np.int64]:
+        """(images, lanes) places in the first images to try first: where coarse levels are nearest."""
         (Y0, Y1), (H, W) = self.strips[k], self.grid
-        if not self.coarse:
-            return np.tile(np.arange(Y0 * W, Y1 * W), (images, 1))
-        h, w, channels = self.shapes[self.coarse[0]]
-        at, first, rows = self.group.bands[0]
-        source = np.arange(Y0, Y1) * h // H
-        places = []
-        for i in range(images):
-            products = self.group.products[i, at : at + h * w * rows * W].reshape(h * w, rows, W)
-            g = self.group.coarse[i, : h * w * channels].reshape(h * w, channels)
-            cost = products[:, source[0] - first : source[-1] - first + 1] + np.einsum("pc,pc->p", g, g)[:, None, None]
-            cell = cost.argmin(axis=0)[source - source[0]]  # (Y1 - Y0, W)
-            places.append((2 * (cell // w) + 1) * H // (2 * h) * W + (2 * (cell % w) + 1) * W // (2 * w))
-        return np.stack(places).reshape(images, -1)
+        seeds = np.tile(np.arange(Y0 * W, Y1 * W), (images, 1))  # without coarse levels, the same place
+        for i in range(images if self.coarse else 0):
+            room[0].lowest.fill(np.inf)
+            self._search(k, (i, i + 1), (0, H), room, SEED)
+            seeds[i] = room[0].nearest[: seeds.shape[1]]
+        return seeds
 
     def _search_densely(self, k: int, i: int, room: "_Room", from_row: int = 0, ready: bool = False) -> None:
         (Y0, Y1), (H, W) = self.strips[k], self.grid
@@ -242,7 +236,7 @@ class ExactSearch:
             rows = Y, min(Y + step, H)
             g = fine[rows[0] * W : rows[1] * W]
             products = np.matmul(g, q.T, out=room[1][: len(g) * len(q)].reshape(len(g), len(q)))
-            self._search(k, (i, i + 1), rows, room, products, ready=ready or from_row < Y)
+            self._search(k, (i, i + 1), rows, room, MULTIPLY, ready=ready or from_row < Y, products=products)
 
     def _search(
         self,
@@ -250,15 +244,15 @@ class ExactSearch:
         images: tuple[int, int],
         rows: tuple[int, int],
         room: "_Room",
-        products: NDArray[np.float32] | None = None,
+        mode: int = BOUND,
+        *,
         ready: bool = False,
+        products: NDArray[np.float32] = _NO_PRODUCTS,
         seeds: NDArray[np.int64] = _NO_SEEDS,
     ) -> tuple[int, int]:
-        dense = products is not None
         result: tuple[int, int] = search(
-            self.strips[k], images, rows, dense, room[1][:0].reshape(0, 0) if products is None else products,
-            ready, self.patience[k], _SHARE, self.tolerance, seeds, self.query, self.group, self.layout, self.best,
-            self.distinct, room[0],
+            mode, self.strips[k], images, rows, ready, products, self.patience[k], _SHARE, self.tolerance, seeds,
+            self.query, self.group, self.layout, self.best, self.distinct, room[0],
         )  # fmt: skip
         return result
 
@@ -270,6 +264,9 @@ class ExactSearch:
             row=np.empty((len(sizes), int(sizes[:, 1].max(initial=0)), lanes), np.float32),
             cost=np.empty(lanes, np.float32),
             limit=np.empty(lanes, np.float32),
+            lowest=np.empty(lanes, np.float32),
+            nearest=np.zeros(lanes, np.int32),
+            lanes=np.empty(lanes, np.int32),
             per_level=np.empty(len(self.shapes), np.float32),
         )
         return scratch, np.empty(max(1, round(_TILE / self.grid[1])) * self.grid[1] * lanes, np.float32)

@@ -91,6 +91,9 @@ class Scratch(NamedTuple):
     row: NDArray[np.float32]  # (J, largest width, B) the same on one row of the gallery image's grid
     cost: NDArray[np.float32]  # (B,)
     limit: NDArray[np.float32]  # (B,)
+    lowest: NDArray[np.float32]  # (B,) the lowest cost in an image ...
+    nearest: NDArray[np.int32]  # (B,) ... and its place
+    lanes: NDArray[np.int32]  # (B,) those whose pixels are to be compared with a place
     per_level: NDArray[np.float32]  # (L,)
 
 
@@ -240,38 +243,37 @@ def _costs(X, lanes, squared, cells, weights, row, cost):
             cost[b] += u * row[j, k, b] + v * row[j, m, b]
 
 
+BOUND, MULTIPLY, SEED = 0, 1, 2
+
+
 @_called
-def search(strip, images, rows, dense, fine_products, ready, patience, share, tolerance, seeds, query, group, layout,
+def search(mode, strip, images, rows, ready, fine_products, patience, share, tolerance, seeds, query, group, layout,
            best, distinct, scratch):  # fmt: skip
     """Search images first..last of a group for the best matches of a strip: rows Y0..Y1 of the query.
 
-    The squared distance of the coarse channels alone is a lower bound: only where it is within the limit are fine
-    channels looked at, a few at a time. With `dense`, `fine_products` holds their products for rows Ya..Yb of the one
-    image, and the whole distance is known at once. `ready`: the first image's lanes are in `scratch`. `seeds` (images
-    that have them, lanes): a place in each that is worth trying first, so that there is a limit from the start.
+    BOUND: the squared distance of the coarse channels alone is a lower bound. Only where it is within the limit are
+    fine channels looked at. MULTIPLY: `fine_products` holds the products of fine channels for rows Ya..Yb of the one
+    image, and the whole distance is known at once. SEED: only find the place of lowest coarse cost for each lane.
+
+    `ready`: the first image's lanes are in `scratch`. `seeds` (images, lanes): places in the first images to be tried
+    before all others, so that there is a limit from the start.
 
     Returns
     -------
     (image, row)
-        (last, 0) when done. Without `dense`, the search is given up when so many places pass the bound that a matrix
-        product is cheaper: then that image, and the row at which it is to be taken up with `dense`.
+        (last, 0) when done. BOUND is given up when so many places pass the bound that a matrix product is cheaper: then
+        that image, and the row at which it is to be taken up with MULTIPLY.
     """
     W = layout.width
     p0, lanes = strip[0] * W, (strip[1] - strip[0]) * W
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
     # Arrays by their own names: to take one out of a tuple, or a row out of an array, in a loop costs a count of
     # references, which all threads share.
-    cost, limit, row = scratch.cost, scratch.limit, scratch.row
-    cells, weights, coarse = layout.cells, layout.weights, layout.coarse
+    cost, limit, row, lowest, nearest = scratch.cost, scratch.limit, scratch.row, scratch.lowest, scratch.nearest
+    cells, weights, coarse, chosen = layout.cells, layout.weights, layout.coarse, scratch.lanes
     squared, fine, q = group.squared, group.fine, query.descriptors
-    known = 1 if dense else 0
-    slots = best.distance.shape[1]
-    for i in range(len(seeds)):
-        for b in range(lanes):
-            for k in range(-(-slots // len(seeds))):  # a slot needs a place of its own
-                place = (seeds[i, b] + k) % fine.shape[1]
-                found = distance(p0 + b, i, place, query, group, layout, scratch.per_level)
-                offer(p0 + b, found, group.image[i], place, best, distinct, scratch.per_level)
+    known = 1 if mode == MULTIPLY else 0
+    tries = -(-best.distance.shape[1] // max(1, len(seeds))) * len(seeds)  # a slot needs a place of its own
     for i in range(images[0], images[1]):
         if not ready:
             _lanes(i, strip, W, group.products, group.bands, coarse, cells, weights, scratch.rows)
@@ -279,39 +281,59 @@ def search(strip, images, rows, dense, fine_products, ready, patience, share, to
         for b in range(lanes):
             _set_limit(b, p0 + b, known, query.squared, group.largest[i], tolerance, best.distance, limit)
         passed = 0
-        for place in range(rows[0] * W, rows[1] * W):
-            if place % W == 0:
-                _row(place // W, lanes, coarse, cells, weights, scratch.rows, row)
-            _costs(place % W, lanes, squared[0, i, place], cells, weights, row, cost)
-            hits = zero
-            if dense:
-                g = place - rows[0] * W
-                norm = squared[1, i, place]
+        for place in range(rows[0] * W - tries, rows[1] * W):
+            found = 0
+            if place < 0:
                 for b in range(lanes):
-                    c = cost[b] + norm - two * fine_products[g, b]
-                    cost[b] = c
-                    hits += one if c <= limit[b] else zero
+                    chosen[b] = b
+                found = lanes
             else:
-                for b in range(lanes):
-                    hits += one if cost[b] <= limit[b] else zero
-            if hits == zero:
-                continue
-            passed += int(hits)
-            if not dense and passed > patience + share * (place * lanes):
-                return i, place // W
-            for start in range(0, lanes, 32):
-                stop = min(start + 32, lanes)
+                if place % W == 0:
+                    _row(place // W, lanes, coarse, cells, weights, scratch.rows, row)
+                _costs(place % W, lanes, squared[0, i, place], cells, weights, row, cost)
+                if mode == SEED:
+                    here = np.int32(place)
+                    for b in range(lanes):
+                        lower = cost[b] < lowest[b]
+                        nearest[b] = here if lower else nearest[b]
+                        lowest[b] = cost[b] if lower else lowest[b]
+                    continue
                 hits = zero
-                for b in range(start, stop):
-                    hits += one if cost[b] <= limit[b] else zero
+                if mode == MULTIPLY:
+                    g = place - rows[0] * W
+                    norm = squared[1, i, place]
+                    for b in range(lanes):
+                        c = cost[b] + norm - two * fine_products[g, b]
+                        cost[b] = c
+                        hits += one if c <= limit[b] else zero
+                else:
+                    for b in range(lanes):
+                        hits += one if cost[b] <= limit[b] else zero
                 if hits == zero:
                     continue
-                for b in range(start, stop):
-                    p = p0 + b
-                    if cost[b] <= limit[b] and (dense or _fine_within(p, i, place, limit[b] - cost[b], q, fine)):
-                        found = distance(p, i, place, query, group, layout, scratch.per_level)
-                        offer(p, found, group.image[i], place, best, distinct, scratch.per_level)
-                        _set_limit(b, p, known, query.squared, group.largest[i], tolerance, best.distance, limit)
+                passed += int(hits)
+                if mode == BOUND and passed > patience + share * (place * lanes):
+                    return i, place // W
+                for start in range(0, lanes, 32):
+                    stop = min(start + 32, lanes)
+                    hits = zero
+                    for b in range(start, stop):
+                        hits += one if cost[b] <= limit[b] else zero
+                    if hits > zero:
+                        for b in range(start, stop):
+                            if cost[b] <= limit[b] and (
+                                mode == MULTIPLY or _fine_within(p0 + b, i, place, limit[b] - cost[b], q, fine)
+                            ):
+                                chosen[found] = b
+                                found += 1
+            for k in range(found):
+                b, g, there = chosen[k], i, place
+                if place < 0:
+                    g, further = (-1 - place) % len(seeds), (-1 - place) // len(seeds)
+                    there = (seeds[g, b] + further) % fine.shape[1]
+                d = distance(p0 + b, g, there, query, group, layout, scratch.per_level)
+                offer(p0 + b, d, group.image[g], there, best, distinct, scratch.per_level)
+                _set_limit(b, p0 + b, known, query.squared, group.largest[i], tolerance, best.distance, limit)
     return images[1], 0
 
 
