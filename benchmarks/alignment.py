@@ -1,12 +1,13 @@
 """Stage 2 against other ways to the same answer, at the paper's pyramid (56x56x256, 28x28x512, 14x14x1024).
 
-    python benchmarks/alignment.py [--backbone FILE.onnx --normals FOLDER --images FILE...] [--json FILE] [--device cuda]
+    python benchmarks/alignment.py [--backbone FILE.onnx --normals FOLDER --images FILE...] [--json FILE]
+    python benchmarks/alignment.py --device cuda [--peak-tflops N] [--json FILE]
 
 FILE.onnx is a ResNet50 with the outputs layer1, layer2, layer3 and pooled, that takes BGR less [103.939, 116.779,
 123.68]. Without it, only random features are searched. Needs faiss-cpu and torch.
 
-All ways are timed round after round in one process; printed are medians and, round by round, ratios. What PyTorch's loop
-takes is extrapolated from a part of it. The gallery is float16 in memory with its norms, as a bank gives it.
+All ways are timed round after round in one process; medians are printed. What PyTorch's loop takes is extrapolated from
+a part of it. The gallery is float16 in memory with its norms, as a bank gives it.
 """
 
 import argparse
@@ -129,14 +130,17 @@ def own_products(images: int) -> Callable[[], object]:
 
 
 def pairwise_loop(images: int, blocks: int = 3) -> float:
-    """Seconds of a loop over the gallery's pixels, 100 at a time, per level; extrapolated from a few blocks of each."""
+    """Seconds of the loop in wide use: per level, 100 places of the gallery at a time against the query's map.
+
+    Maps are laid out as networks give them, channels first. Extrapolated from a few blocks of each level.
+    """
     import torch
 
     torch.set_num_threads(available_cores())
     total = 0.0
     for h, w, c in PAPER:
-        query = torch.rand(1, h, w, c)
-        gallery = torch.rand(100, 1, 1, c)
+        query = torch.rand(1, c, h, w).permute(0, 2, 3, 1)
+        gallery = torch.rand(100, c, 1, 1).permute(0, 2, 3, 1)
         torch.pairwise_distance(gallery, query)
         seconds = [timed(lambda g=gallery, q=query: torch.pairwise_distance(g, q)) for _ in range(blocks)]
         total += statistics.median(seconds) * images * h * w / 100
