@@ -80,12 +80,13 @@ def timed(function: Callable[[], object]) -> float:
 
 
 def rounds(ways: dict[str, Callable[[], object]], count: int) -> dict[str, list[float]]:
-    """Seconds of each way in each round; a pause lets the threads of the way before fall asleep."""
+    """Seconds of each way in each round. Rounds begin with another each; pauses let threads of the last way sleep."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    names = list(ways)
     for number in range(count + 1):
-        for name, way in ways.items():
+        for name in names[number % len(names) :] + names[: number % len(names)]:
             time.sleep(0.3)
-            taken = timed(way)
+            taken = timed(ways[name])
             if number:  # the first round warms up
                 seconds[name].append(taken)
     return seconds

@@ -85,6 +85,7 @@ class ExactSearch:
         self.patience = [_PATIENCE * H * W * (Y1 - Y0) * W for Y0, Y1 in self.strips]
         self.dense_left = [0] * len(self.strips)
         self.backoff = [0] * len(self.strips)
+        self.fine_queries: dict[int, NDArray[np.float32]] = {}
         self.scratch: list[tuple[Scratch, NDArray[np.float32]]] = []
 
     def run(self, gallery: Sequence[FeaturePyramid]) -> Best:
@@ -230,13 +231,16 @@ class ExactSearch:
     def _search_densely(self, k: int, i: int, room: "_Room", from_row: int = 0, ready: bool = False) -> None:
         (Y0, Y1), (H, W) = self.strips[k], self.grid
         fine = self.group.fine[i]
-        q = self.query.descriptors[Y0 * W : Y1 * W, : fine.shape[1]]
+        if k not in self.fine_queries:  # (fine channels, lanes), the form in which BLAS multiplies fastest
+            self.fine_queries[k] = np.ascontiguousarray(self.query.descriptors[Y0 * W : Y1 * W, : fine.shape[1]].T)
+        q = self.fine_queries[k]
         step = max(1, round(_TILE / W))
         for Y in range(from_row, H, step):
             rows = Y, min(Y + step, H)
             g = fine[rows[0] * W : rows[1] * W]
-            products = np.matmul(g, q.T, out=room[1][: len(g) * len(q)].reshape(len(g), len(q)))
-            self._search(k, (i, i + 1), rows, room, MULTIPLY, ready=ready or from_row < Y, products=products)
+            products = np.matmul(g, q, out=room[1][: len(g) * q.shape[1]].reshape(len(g), q.shape[1]))
+            ready = ready or from_row < Y
+            self._search(k, (i, i + 1), rows, room, MULTIPLY, ready=ready, products=products)
 
     def _search(
         self,

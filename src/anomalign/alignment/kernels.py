@@ -22,6 +22,7 @@ def _compiled(function: _Function, **options: Any) -> _Function:
         "fastmath": {"contract", "reassoc", "nsz"},
         "error_model": "numpy",
         "no_cfunc_wrapper": True,
+        "_nrt": False,  # nothing is allocated in here, so no references need be counted
     }
     compile_: Any = partial(numba.njit, **fixed, **{"no_cpython_wrapper": True, **options})
     try:
@@ -184,7 +185,7 @@ def _set_limit(b, p, known, squared, largest, tolerance, distance, limit):
     """
     worst = distance[p, 0]
     for k in range(1, distance.shape[1]):
-        worst = max(worst, distance[p, k])
+        worst = distance[p, k] if distance[p, k] > worst else worst
     norms = np.sqrt(squared[1, p]) + largest
     limit[b] = worst - squared[known, p] + tolerance * norms * norms
 
@@ -273,7 +274,8 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
     cells, weights, coarse, chosen = layout.cells, layout.weights, layout.coarse, scratch.lanes
     squared, fine, q = group.squared, group.fine, query.descriptors
     known = 1 if mode == MULTIPLY else 0
-    tries = -(-best.distance.shape[1] // max(1, len(seeds))) * len(seeds)  # a slot needs a place of its own
+    slots = best.distance.shape[1]  # each needs a place of its own
+    tries = -(-slots // len(seeds)) * len(seeds) if len(seeds) else 0
     for i in range(images[0], images[1]):
         if not ready:
             _lanes(i, strip, W, group.products, group.bands, coarse, cells, weights, scratch.rows)
@@ -294,9 +296,9 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
                 if mode == SEED:
                     here = np.int32(place)
                     for b in range(lanes):
-                        lower = cost[b] < lowest[b]
-                        nearest[b] = here if lower else nearest[b]
-                        lowest[b] = cost[b] if lower else lowest[b]
+                        c, low, known_place = cost[b], lowest[b], nearest[b]  # read once, or it is no vector loop
+                        nearest[b] = here if c < low else known_place
+                        lowest[b] = c if c < low else low
                     continue
                 hits = zero
                 if mode == MULTIPLY:
@@ -315,7 +317,7 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
                 if mode == BOUND and passed > patience + share * (place * lanes):
                     return i, place // W
                 for start in range(0, lanes, 32):
-                    stop = min(start + 32, lanes)
+                    stop = start + 32 if start + 32 < lanes else lanes
                     hits = zero
                     for b in range(start, stop):
                         hits += one if cost[b] <= limit[b] else zero
@@ -340,7 +342,8 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
 @_inlined
 def _fine_within(p, i, place, rest, q, fine):
     """Whether the fine channels, too, fit into what is left of the limit; the first of them often tell."""
-    for channels in (min(64, fine.shape[2]), fine.shape[2]):
+    C = fine.shape[2]
+    for channels in (64 if C > 64 else C, C):
         total = np.float32(0)
         for c in range(channels):
             difference = q[p, c] - fine[i, place, c]
