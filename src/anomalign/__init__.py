@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         CalibrationError,
         ImageError,
         InputError,
+        UndefinedError,
     )
     from anomalign.imaging import Framing, read_image
     from anomalign.inspection import Inspection, Match, Neighbour
@@ -40,6 +41,7 @@ _HOME = {
         "CalibrationError",
         "ImageError",
         "InputError",
+        "UndefinedError",
     ],
     "anomalign.imaging": ["Framing", "read_image"],
     "anomalign.inspection": ["Inspection", "Match", "Neighbour"],
@@ -67,6 +69,7 @@ __all__ = [
     "Match",
     "Neighbour",
     "Settings",
+    "UndefinedError",
     "align",
     "load_backbone",
     "read_image",

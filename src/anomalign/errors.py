@@ -2,6 +2,7 @@
 
 AnomalignError
 ├── InputError          an argument or a list of images that cannot be used
+│   └── UndefinedError      a metric that is not defined for what was given
 ├── ImageError          a file that is not an image we accept
 ├── BackboneError       a network file that is missing, unreadable or does not describe itself
 ├── CalibrationError    too few normal images to decide anything
@@ -17,6 +18,10 @@ class AnomalignError(Exception):
 
 class InputError(AnomalignError, ValueError):
     """An argument, or a list of images, that cannot be used."""
+
+
+class UndefinedError(InputError):
+    """A metric that is not defined for what was given; its text says why."""
 
 
 class ImageError(AnomalignError):

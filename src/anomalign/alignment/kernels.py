@@ -5,40 +5,19 @@ every buffer, so that one instruction serves many of them. All literals are floa
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from anomalign.compiled import compiled, compiled_entry
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _compiled(function: _Function, **options: Any) -> _Function:
-    # Sums may be taken in any order: without that leave they could not use vector instructions.
-    fixed = {
-        "nogil": True,
-        "fastmath": {"contract", "reassoc", "nsz"},
-        "error_model": "numpy",
-        "no_cfunc_wrapper": True,
-        "_nrt": False,  # nothing is allocated in here, so no references need be counted
-    }
-    compile_: Any = partial(numba.njit, **fixed, **{"no_cpython_wrapper": True, **options})
-    try:
-        compiled: _Function = compile_(cache=True)(function)
-    except RuntimeError:  # no folder to keep compiled code in can be written: compile in every process
-        compiled = compile_()(function)
-    return compiled
-
-
 def _inlined(function: _Function) -> _Function:
     # For what is called often: to hand over the many arrays of a named tuple takes longer than a short loop.
-    return _compiled(function, forceinline=True)
-
-
-def _called(function: _Function) -> _Function:
-    return _compiled(function, no_cpython_wrapper=False)  # that is, from Python
+    return compiled(function, forceinline=True)
 
 
 # Few arrays with many uses each, in place of one a use: every array that is handed on costs time to compile.
@@ -98,7 +77,7 @@ class Scratch(NamedTuple):
     per_level: NDArray[np.float32]  # (L,)
 
 
-@_compiled
+@compiled
 def distance(p, i, place, query, group, layout, per_level):
     """Squared distance from pixel p to a place of image i, summed over differences; its split goes to `per_level`."""
     total = np.float32(0)
@@ -138,7 +117,7 @@ def distance(p, i, place, query, group, layout, per_level):
     return total
 
 
-@_compiled
+@compiled
 def offer(p, found, image, place, best, distinct, per_level):
     """Take a match into the slots if it is better than one there; nearest first, then lower image, then lower place.
 
@@ -176,7 +155,7 @@ def _before(distance_a, image_a, place_a, distance_b, image_b, place_b):
     return place_a < place_b
 
 
-@_compiled
+@compiled
 def _set_limit(b, p, known, squared, largest, tolerance, distance, limit):
     """Set the cost of a lane above which a place cannot be among the best of pixel p.
 
@@ -190,7 +169,7 @@ def _set_limit(b, p, known, squared, largest, tolerance, distance, limit):
     limit[b] = worst - squared[known, p] + tolerance * norms * norms
 
 
-@_compiled
+@compiled
 def _lanes(i, strip, W, products, bands, coarse, cells, weights, rows):
     """Coarse products of image i for the lanes: the vertical half of the interpolation (the other half is done)."""
     for j in range(len(coarse)):
@@ -207,7 +186,7 @@ def _lanes(i, strip, W, products, bands, coarse, cells, weights, rows):
                     out[X] = u * a[X] + v * b[X]
 
 
-@_compiled
+@compiled
 def _row(Y, lanes, coarse, cells, weights, rows, row):
     """Coarse products of the lanes with one row of the gallery image's grid, its columns not yet interpolated."""
     for j in range(len(coarse)):
@@ -247,7 +226,7 @@ def _costs(X, lanes, squared, cells, weights, row, cost):
 BOUND, MULTIPLY, SEED = 0, 1, 2
 
 
-@_called
+@compiled_entry
 def search(mode, strip, images, rows, ready, fine_products, patience, share, tolerance, seeds, query, group, layout,
            best, distinct, scratch):  # fmt: skip
     """Search images first..last of a group for the best matches of a strip: rows Y0..Y1 of the query.

@@ -12,6 +12,7 @@ from anomalign import __version__
 from anomalign.cli.backbones import backbones_app
 from anomalign.cli.bank import bank_app
 from anomalign.cli.demo import demo
+from anomalign.cli.evaluate import evaluate
 from anomalign.cli.explain import explain
 from anomalign.cli.fit import fit
 from anomalign.cli.inspect import inspect
@@ -27,6 +28,7 @@ app.command()(demo)
 app.command()(fit)
 app.command()(inspect)
 app.command()(explain)
+app.command()(evaluate)
 app.add_typer(bank_app, name="bank")
 app.add_typer(backbones_app, name="backbones")
 

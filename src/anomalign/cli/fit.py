@@ -9,6 +9,7 @@ from anomalign.cli import console
 
 if TYPE_CHECKING:
     from anomalign.bank import Bank
+    from anomalign.imaging import Framing
 
 
 def fit(
@@ -48,16 +49,22 @@ def fit(
         raise typer.Exit(2)
 
 
-def _open_or_create(path: str, backbone: str | None, size: int | None, preset: str) -> "Bank":
-    from anomalign.bank import Bank
-    from anomalign.bank.catalogue import FILE
+def framing_of(preset: str, size: int) -> "Framing":
+    """The whole image, or the paper's centre crop in the same proportion (256 to 224)."""
     from anomalign.errors import InputError
     from anomalign.imaging import Framing
 
     if preset not in ("default", "paper"):
         raise InputError(f"--preset is {preset!r}; must be 'default' or 'paper'")
-    side = size or 224
-    framing = Framing(side, round(side * 256 / 224) if preset == "paper" else None)
+    return Framing(size, round(size * 256 / 224) if preset == "paper" else None)
+
+
+def _open_or_create(path: str, backbone: str | None, size: int | None, preset: str) -> "Bank":
+    from anomalign.bank import Bank
+    from anomalign.bank.catalogue import FILE
+    from anomalign.errors import InputError
+
+    framing = framing_of(preset, size or 224)
     if not (Path(path) / FILE).exists():
         return Bank.create(path, backbone or "efficientnet_lite0", framing)
     bank = Bank.open(path, backbone)

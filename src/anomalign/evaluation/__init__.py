@@ -1,5 +1,5 @@
-"""Metrics: how well scores tell defects from normal images."""
+"""How well scores tell defects from normal images: dataset readers, metrics, tables."""
 
-from anomalign.evaluation.metrics import auroc
+from anomalign.evaluation.metrics import auroc, average_precision, f1_max
 
-__all__ = ["auroc"]
+__all__ = ["auroc", "average_precision", "f1_max"]

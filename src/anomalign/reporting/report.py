@@ -1,17 +1,11 @@
 """One HTML file that opens anywhere, offline: what was inspected, what was found, and against what."""
 
 import heapq
-import importlib.resources
-import math
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
 from anomalign.backbones import Failure
@@ -19,9 +13,9 @@ from anomalign.detector import Detector
 from anomalign.errors import InputError
 from anomalign.inspection import Inspection
 from anomalign.reporting.detail import Detail, detail
-from anomalign.reporting.files import written_aside
 from anomalign.reporting.heat import ramp
 from anomalign.reporting.histogram import chart, histogram
+from anomalign.reporting.page import write_page
 
 _STAGES = {"retrieval": "stage 1: whole image", "alignment": "stage 2: place by place"}
 
@@ -106,13 +100,7 @@ class Report:
         InputError
             The file cannot be written.
         """
-        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        environment.filters.update(number=_number, share=_share, file_name=_file_name)
-        source = importlib.resources.files(__package__).joinpath("report.html.j2").read_text("utf-8")
-        pieces = environment.from_string(source).generate(**self._content())
-        with written_aside(path) as file:
-            # A name may hold bytes that are no text; they are shown as escapes.
-            file.writelines(piece.encode("utf-8", "backslashreplace") for piece in pieces)
+        write_page(path, "report.html.j2", self._content())
 
     def _take_detail(self, key: int, inspection: Inspection, image: NDArray[np.uint8] | None) -> None:
         if image is None or image.shape != (inspection.height, inspection.width, 3) or image.dtype != np.uint8:
@@ -139,7 +127,6 @@ class Report:
         bins = histogram(detector.normal_scores, np.array([line.score for line in lines]), detector.threshold.value)
         return {
             "title": self._title,
-            "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
             "bank": str(detector.bank.path),
             "normals": len(detector.normal_scores),
             "threshold": detector.threshold,
@@ -153,7 +140,6 @@ class Report:
             "heat": self._heat(),
             "partly_seen": detector.bank.identity.framing.resize_px is not None,
             "settings": self._settings(),
-            "nonce": secrets.token_urlsafe(16),
         }
 
     def _heat(self) -> dict[str, object] | None:
@@ -193,19 +179,3 @@ def _shown(names: Sequence[str]) -> dict[str, str]:
     except ValueError:  # no names, or some absolute and some not
         return {name: name for name in names}
     return {name: os.path.relpath(name, common) if common else name for name in names}
-
-
-def _file_name(name: str) -> str:
-    return Path(name).name
-
-
-def _number(value: float) -> str:
-    """Four digits: 5,372, 53.72, 0.0005372."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}" if math.isfinite(value) else str(value)
-
-
-def _share(value: float) -> str:
-    """As a percentage, two digits."""
-    return f"{100 * value:.2g} %" if value < 0.995 else "100 %"

@@ -1,0 +1,208 @@
+"""``anomalign evaluate``: fit on each category's normal images, score its test images, print every metric."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anomalign.cli import console
+
+if TYPE_CHECKING:
+    from anomalign.evaluation.datasets import Category, Dataset, GroundTruth, TestImage
+    from anomalign.evaluation.run import CategoryResult, Protocol
+    from anomalign.evaluation.table import Row
+    from anomalign.inspection import Inspection
+    from anomalign.reporting.evaluation import EvaluationReport
+
+
+def evaluate(
+    root: Annotated[Path, typer.Argument(help="A dataset's folder, a category's, or a CSV file.", show_default=False)],
+    category: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this category; may be repeated. Default: all.")
+    ] = None,
+    preset: console.Preset = "default",
+    backbone: console.Backbone = None,
+    size: Annotated[int, typer.Option(help="Side of the square that the backbone sees, in pixels.")] = 224,
+    target_fpr: console.TargetFpr = 0.01,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
+    save_maps: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write maps: DIR/<category>/<kind>/<stem>.tiff, float32.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a report with plots.")] = None,
+    submission: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="MVTec AD 2: write the private sets' predictions here.")
+    ] = None,
+    max_megapixels: console.MaxMegapixels = 89.0,
+) -> None:
+    """Fit on the normal images of each category of a dataset, score its test images, and print every metric."""
+    from anomalign.errors import InputError
+    from anomalign.evaluation.datasets import open_dataset
+    from anomalign.evaluation.table import rows, shown
+    from anomalign.reporting.evaluation import EvaluationReport
+
+    dataset = open_dataset(root)
+    categories = _chosen(dataset, category)
+    protocol = _protocol(dataset.layout, preset, backbone, size, target_fpr, console.max_pixels(max_megapixels))
+    for problem in dataset.problems:
+        console.say(f"error: {problem}")
+    collected = EvaluationReport() if report else None
+    if submission and not any(chosen.private for chosen in categories):
+        raise InputError(f"{root}: has no private test sets; --submission is for MVTec AD 2")
+    results = [_evaluate(chosen, protocol, collected, save_maps, submission) for chosen in categories]
+    table = rows(dataset.layout, results)
+    columns = shown(results)
+    _print(table, columns)
+    failures = [failure.error for result in results for failure in result.failures]
+    problems = [*dataset.problems, *failures]
+    settings = _settings(dataset, preset, protocol)
+    if json_file:
+        _write_json(json_file, settings, problems, results, table)
+    if report and collected:
+        title = f"Evaluation of {dataset.root.name}"
+        collected.write(report, title, columns, table, [(k, str(v)) for k, v in settings.items()], problems)
+        console.say(f"report: {report}")
+    if problems:
+        raise typer.Exit(2)
+
+
+def _chosen(dataset: "Dataset", names: list[str] | None) -> "list[Category]":
+    from anomalign.errors import InputError
+
+    known = {category.name: category for category in dataset.categories}
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"{dataset.root}: has no category {name!r}; it has {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(names or known)]
+
+
+def _protocol(
+    layout: str, preset: str, backbone: str | None, size: int, target_fpr: float, max_pixels: int
+) -> "Protocol":
+    from dataclasses import replace
+
+    from anomalign.backbones import load_backbone
+    from anomalign.cli.fit import framing_of
+    from anomalign.cli.inspect import settings_of
+    from anomalign.evaluation.run import Protocol
+
+    settings = settings_of(preset, {})
+    if preset == "paper" and layout == "shanghaitech":  # section 4.2 of the paper
+        settings = replace(settings, image_neighbours=1, gallery_size=1)
+    network = load_backbone(backbone) if backbone else load_backbone()
+    return Protocol(network, framing_of(preset, size), settings, target_fpr, max_pixels)
+
+
+def _evaluate(
+    category: "Category",
+    protocol: "Protocol",
+    report: "EvaluationReport | None",
+    save_maps: Path | None,
+    submission: Path | None,
+) -> "CategoryResult":
+    from anomalign.evaluation.run import evaluate_category
+    from anomalign.reporting import write_map
+    from anomalign.reporting.submission import write_prediction
+
+    written: set[Path] = set()
+
+    def observe(image: "TestImage", inspection: "Inspection", truth: "GroundTruth | None") -> None:
+        if save_maps:
+            path = save_maps / category.name / image.kind / f"{image.path.stem}.tiff"
+            while path in written:  # two images of one stem in a kind, from a CSV file or with other endings
+                path = path.with_stem(path.stem + "_")
+            written.add(path)
+            write_map(path, inspection.anomaly_map)
+        if report:
+            report.take(image, inspection, truth)
+
+    def predicted(split: str, inspection: "Inspection", threshold: float) -> None:
+        assert submission is not None
+        write_prediction(submission, category.name, split, inspection, threshold)
+
+    with console.progress(category.name) as update:
+        result = evaluate_category(
+            category,
+            protocol,
+            observe=observe,
+            predicted=predicted if submission else None,
+            progress=lambda phase, done, total: update(done, total),
+        )
+    if report:
+        report.finish(result)
+    if result.threshold.warning:
+        console.say(f"{category.name}: warning: {result.threshold.warning}")
+    for name, reason in result.values.not_defined.items():
+        console.say(f"{category.name}: {name}: {reason}")
+    console.say_failures(result.failures)
+    return result
+
+
+def _print(table: "list[Row]", columns: dict[str, str]) -> None:
+    """Two tables, of images and of pixels, as one would be wider than most windows."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from anomalign.evaluation.table import FOOTNOTE, OF_IMAGES
+
+    out = Console()
+    if not out.is_terminal:
+        out = Console(width=140)  # a file or a pipe has no width of its own
+    for of_images in (True, False):
+        chosen = {key: heading for key, heading in columns.items() if (key in OF_IMAGES) == of_images}
+        printed = Table()
+        printed.add_column("category")
+        for heading in (*chosen.values(), *(["ms/image"] if of_images else [])):
+            printed.add_column(heading, justify="right")
+        for row in table:
+            if not any(key in row.values for key in chosen):
+                continue
+            cells = [_cell(row.values, key) for key in chosen]
+            if of_images:
+                cells.append("" if row.inspect_ms is None else f"{row.inspect_ms:.0f}")
+            name = f"  {row.name}, published" if row.published else row.name
+            printed.add_row(name, *cells, style="dim" if row.published else None)
+        out.print(printed)
+    out.print(FOOTNOTE)
+
+
+def _cell(values: dict[str, float | None], key: str) -> str:
+    if key not in values:
+        return ""
+    value = values[key]
+    return "not defined" if value is None else f"{value:.3f}"
+
+
+def _settings(dataset: "Dataset", preset: str, protocol: "Protocol") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from anomalign import __version__
+
+    return {
+        "anomalign": __version__,
+        "root": str(dataset.root),
+        "layout": dataset.layout,
+        "preset": preset,
+        "backbone": protocol.backbone.name,
+        "backbone_sha256": protocol.backbone.sha256,
+        "framing": asdict(protocol.framing),
+        "settings": asdict(protocol.settings),
+        "target_fpr": protocol.target_fpr,
+    }
+
+
+def _write_json(
+    path: Path, settings: dict[str, Any], problems: list[str], results: "list[CategoryResult]", table: "list[Row]"
+) -> None:
+    from anomalign.evaluation.table import mean
+    from anomalign.reporting.files import written_aside
+
+    content = {
+        **settings,
+        "problems": problems,
+        "categories": {result.name: result.to_json() for result in results},
+        "mean": mean(results),
+        "published": [{"name": row.name, **row.values} for row in table if row.published],
+    }
+    with written_aside(path) as file:
+        file.write(json.dumps(content, indent=1, allow_nan=False).encode())

@@ -1,0 +1,79 @@
+"""Recognise a dataset by its folders."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from anomalign.errors import InputError
+from anomalign.evaluation.datasets import mvtec, others
+from anomalign.evaluation.datasets.files import folders
+from anomalign.evaluation.datasets.types import Category, Dataset
+
+_OfCategory: TypeAlias = tuple[Callable[[Path], bool], Callable[[Path, list[str]], Category]]
+
+# In the order in which they are tried: LOCO looks like MVTec AD, too.
+_BY_CATEGORY: dict[str, _OfCategory] = {
+    "mvtec_3d_ad": (mvtec.is_3d, mvtec.read_3d),
+    "mvtec_loco": (mvtec.is_loco, mvtec.read_loco),
+    "mvtec_ad_2": (mvtec.is_ad_2, mvtec.read_ad_2),
+    "mvtec_ad": (mvtec.is_ad, mvtec.read_ad),
+    "btad": (others.is_btad, others.read_btad),
+}
+
+
+def open_dataset(root: str | os.PathLike[str]) -> Dataset:
+    """Open a dataset: its folder, that of one of its categories, or a CSV file.
+
+    Names and headers of files are looked at, pixels are not read. What is wrong with single files is in
+    `Dataset.problems`; the images stay, without their masks.
+
+    Raises
+    ------
+    InputError
+        There is nothing, or nothing in a layout that is known, or a category has no normal images to fit on.
+    """
+    path = Path(root)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    problems: list[str] = []
+    layout, categories = _read(path, problems)
+    for category in categories:
+        if not category.train:
+            raise InputError(f"{path}: category {category.name} has no normal images to fit on")
+        for wanted, anomalous in (("normal", False), ("anomalous", True)):
+            if not any(image.anomalous == anomalous for image in category.test):
+                problems.append(f"{path}: category {category.name} has no {wanted} test images")
+    return Dataset(layout, path, tuple(categories), tuple(problems))
+
+
+def _read(path: Path, problems: list[str]) -> tuple[str, list[Category]]:
+    if path.is_file():
+        if path.suffix.lower() != ".csv":
+            raise InputError(f"{path}: not a folder, nor a .csv file")
+        return "csv", others.read_csv(path, problems)
+    if others.is_visa(path):
+        return "visa", others.read_visa(path, problems)
+    if others.is_shanghaitech(path):
+        return "shanghaitech", [others.read_shanghaitech(path, problems)]
+    for layout, (fits, read) in _BY_CATEGORY.items():
+        if fits(path):
+            return layout, [read(path.resolve(), problems)]  # resolved: "." has no name
+        found = [folder for folder in folders(path) if fits(folder)]
+        if found:
+            return layout, [read(folder, problems) for folder in found]
+    if others.is_folder(path):
+        return "folder", [others.read_folder(path, problems)]
+    looked_for = "\n".join(f"  {layout:<13} {fits.__doc__}" for layout, fits in _layouts().items())
+    raise InputError(
+        f"{path}: not a dataset in a known layout; looked for (in the folder or in those within it)\n{looked_for}"
+    )
+
+
+def _layouts() -> dict[str, Callable[[Path], bool]]:
+    return {
+        **{layout: fits for layout, (fits, _) in _BY_CATEGORY.items()},
+        "visa": others.is_visa,
+        "shanghaitech": others.is_shanghaitech,
+        "folder": others.is_folder,
+    }

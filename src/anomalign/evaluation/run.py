@@ -1,0 +1,317 @@
+"""Fit on a category's normal images, score its test images, measure."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalign import calibration
+from anomalign.backbones import Backbone, Failure
+from anomalign.bank import Bank
+from anomalign.calibration import Threshold
+from anomalign.detector import Detector, Settings
+from anomalign.errors import InputError
+from anomalign.evaluation import metrics
+from anomalign.evaluation.datasets import Category, GroundTruth, Region, TestImage
+from anomalign.evaluation.metrics import Values
+from anomalign.evaluation.pixels import Curve, PixelMetrics
+from anomalign.imaging import MAX_PIXELS, Framing
+from anomalign.inspection import Inspection
+
+Observer: TypeAlias = Callable[[TestImage, Inspection, GroundTruth | None], None]
+"""Called for every test image that was scored."""
+
+Predicted: TypeAlias = Callable[[str, Inspection, float], None]
+"""Called as ``predicted(split, inspection, pixel_threshold)`` for every image whose labels are kept secret."""
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called as ``progress("fit", done, total)``."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How categories are evaluated; the same for all of them.
+
+    Attributes
+    ----------
+    backbone : Backbone
+    framing : Framing
+    settings : Settings
+    target_fpr : float
+        For the threshold behind `seg_f1` and `class_f1`, set from normal images alone.
+    max_pixels : int
+        Larger images are not read.
+    """
+
+    backbone: Backbone
+    framing: Framing
+    settings: Settings
+    target_fpr: float = 0.01
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What was found for one test image; `anomalous` is its label."""
+
+    path: str
+    kind: str
+    anomalous: bool
+    image_score: float
+    p_value: float
+    verdict: str
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryResult:
+    """What `evaluate_category` measured.
+
+    Attributes
+    ----------
+    name : str
+    normals, good, anomalous : int
+        Images fitted, normal images tested, anomalous images tested.
+    values : Values
+        All metrics. Of pixels: those that were seen, so with a centre crop those within it.
+    whole_image : Values or None
+        With a centre crop, metrics of pixels over the whole image, those not seen scored 0.
+    error_bounds : dict of str to float
+        How far binning can have moved metrics of pixels.
+    threshold : Threshold
+        Of the image score, with a warning where the normal images are too few for the rate asked for.
+    times : dict of str to float
+        ``fit_s``, ``calibrate_s``, ``inspect_ms`` an image (with its map), ``measure_ms`` an image (metrics alone).
+    bank_bytes : int
+    images : tuple of ImageResult
+    normal_scores : (N,) float64 array
+        Leave-one-out image scores of the normal images.
+    curves : dict of str to (false-positive rate, recall)
+        "roc" and "pro".
+    failures : tuple of Failure
+        Files that could not be used.
+    """
+
+    name: str
+    normals: int
+    good: int
+    anomalous: int
+    values: Values
+    whole_image: Values | None
+    error_bounds: dict[str, float]
+    threshold: Threshold
+    times: dict[str, float]
+    bank_bytes: int
+    images: tuple[ImageResult, ...]
+    normal_scores: NDArray[np.float64]
+    curves: dict[str, Curve]
+    failures: tuple[Failure, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As one JSON object; a metric that is not defined is null, and its reason is in ``not_defined``."""
+        entry: dict[str, Any] = {
+            "normals": self.normals,
+            "good": self.good,
+            "anomalous": self.anomalous,
+            **self.values.metrics,
+            "not_defined": self.values.not_defined,
+            "pixels": "whole image" if self.whole_image is None else "centre crop",
+            "error_bounds": self.error_bounds,
+            "threshold": self.threshold.value,
+            "threshold_warning": self.threshold.warning,
+            **self.times,
+            "bank_bytes": self.bank_bytes,
+            "images": [asdict(image) for image in self.images],
+            "failures": [asdict(failure) for failure in self.failures],
+        }
+        if self.whole_image:
+            entry["whole_image"] = self.whole_image.metrics
+        return entry
+
+
+def evaluate_category(
+    category: Category,
+    protocol: Protocol,
+    *,
+    observe: Observer | None = None,
+    predicted: Predicted | None = None,
+    progress: Progress | None = None,
+) -> CategoryResult:
+    """Fit on the normal images of a category, score its test images and measure.
+
+    Memory does not grow with the number of test images, but for a line each.
+
+    Parameters
+    ----------
+    category : Category
+    protocol : Protocol
+    observe : callable, optional
+        Called for every test image that was scored, normal ones first.
+    predicted : callable, optional
+        If given, images whose labels are kept secret are inspected, too (MVTec AD 2).
+    progress : callable, optional
+
+    Raises
+    ------
+    InputError
+        Fewer than two normal images can be used.
+    """
+    with TemporaryDirectory(prefix="anomalign-") as folder:
+        start = time.perf_counter()
+        bank = Bank.create(Path(folder) / "bank", protocol.backbone, protocol.framing)
+        report = bank.add(category.train, progress=_step(progress, "fit"), max_pixels=protocol.max_pixels)
+        fitted = time.perf_counter()
+        if len(bank) < 2:
+            raise InputError(
+                f"{category.name}: fewer than two normal images could be used; there is nothing to evaluate"
+            )
+        detector = Detector(bank, protocol.settings, protocol.target_fpr)
+        scores = detector.calibrate(_step(progress, "calibrate"))
+        calibrated = time.perf_counter()
+        pixel_threshold = calibration.threshold(scores.alignment, protocol.target_fpr).value
+        measuring = _Measuring(protocol.framing, pixel_threshold)
+        for image, inspection in _inspected(category, detector, protocol, measuring, progress):
+            measuring.take(image, inspection, observe)
+        if predicted:
+            _predict(category, detector, protocol, pixel_threshold, measuring, predicted)
+        total = sum(f.stat().st_size for f in Path(bank.path).rglob("*") if f.is_file())
+        times = {"fit_s": fitted - start, "calibrate_s": calibrated - fitted, **measuring.times()}
+        return CategoryResult(
+            name=category.name,
+            normals=len(bank),
+            good=sum(not image.anomalous for image in measuring.images),
+            anomalous=sum(image.anomalous for image in measuring.images),
+            values=measuring.values(),
+            whole_image=measuring.whole.values() if measuring.whole else None,
+            error_bounds=measuring.seen.error_bounds(),
+            threshold=detector.threshold,
+            times=times,
+            bank_bytes=total,
+            images=tuple(measuring.images),
+            normal_scores=detector.normal_scores,
+            curves=measuring.curves(),
+            failures=(*report.failures, *measuring.failures),
+        )
+
+
+def _inspected(
+    category: Category, detector: Detector, protocol: Protocol, measuring: "_Measuring", progress: Progress | None
+) -> Iterator[tuple[TestImage, Inspection]]:
+    """Test images with their inspections, normal ones first: AUPIMO needs their pixels before any other."""
+    tested = sorted(category.test, key=lambda image: image.anomalous)
+    results = detector.inspect_many([image.path for image in tested], protocol.max_pixels)
+    step = _step(progress, "inspect")
+    for done, image in enumerate(tested, 1):
+        start = time.perf_counter()
+        result = next(results)
+        if isinstance(result, Inspection):
+            _ = result.anomaly_map  # stage 2, where stage 1 had cleared the image
+            measuring.inspect_s += time.perf_counter() - start
+            yield image, result
+        else:
+            measuring.failures.append(result)
+        if step:
+            step(done, len(tested))
+
+
+def _predict(
+    category: Category,
+    detector: Detector,
+    protocol: Protocol,
+    pixel_threshold: float,
+    measuring: "_Measuring",
+    predicted: Predicted,
+) -> None:
+    for split, paths in category.private:
+        for result in detector.inspect_many(paths, protocol.max_pixels):
+            if isinstance(result, Inspection):
+                predicted(split, result, pixel_threshold)
+            else:
+                measuring.failures.append(result)
+
+
+class _Measuring:
+    """What gathers while test images go by."""
+
+    def __init__(self, framing: Framing, pixel_threshold: float) -> None:
+        self.framing = framing
+        self.seen = PixelMetrics(pixel_threshold)
+        self.whole = PixelMetrics(pixel_threshold) if framing.resize_px else None
+        self.images: list[ImageResult] = []
+        self.failures: list[Failure] = []
+        self.inspect_s = self.measure_s = 0.0
+
+    def take(self, image: TestImage, inspection: Inspection, observe: Observer | None) -> None:
+        self.images.append(
+            ImageResult(
+                str(image.path), image.kind, image.anomalous,
+                inspection.image_score, inspection.p_value, inspection.verdict,
+            )
+        )  # fmt: skip
+        truth = None
+        try:
+            truth = image.ground_truth(inspection.height, inspection.width)
+        except InputError as error:
+            self.failures.append(Failure(str(image.path), str(error)))
+        start = time.perf_counter()
+        if truth is not None:
+            scores = inspection.anomaly_map
+            self.seen.add(*seen_part(scores, truth), normal=not image.anomalous)
+            if self.whole:
+                self.whole.add(np.nan_to_num(scores, nan=0.0), truth, normal=not image.anomalous)
+        self.measure_s += time.perf_counter() - start
+        if observe:
+            observe(image, inspection, truth)
+
+    def values(self) -> Values:
+        normal = [image.image_score for image in self.images if not image.anomalous]
+        anomalous = [image.image_score for image in self.images if image.anomalous]
+        of_images = Values.of(
+            {
+                "image_auroc": lambda: metrics.auroc(normal, anomalous),
+                "image_ap": lambda: metrics.average_precision(normal, anomalous),
+                "image_f1max": lambda: metrics.f1_max(normal, anomalous),
+                "class_f1": self._class_f1,
+            }
+        )
+        of_pixels = self.seen.values()
+        return Values({**of_images.metrics, **of_pixels.metrics}, {**of_images.not_defined, **of_pixels.not_defined})
+
+    def curves(self) -> dict[str, Curve]:
+        curves = {f"pixel_{name}" if name == "roc" else name: curve for name, curve in self.seen.curves().items()}
+        normal = [image.image_score for image in self.images if not image.anomalous]
+        anomalous = [image.image_score for image in self.images if image.anomalous]
+        if normal and anomalous:
+            curves["image_roc"] = metrics.Counts.of(normal, anomalous).rates("ROC")
+        return curves
+
+    def times(self) -> dict[str, float]:
+        count = max(1, len(self.images))
+        return {"inspect_ms": 1000 * self.inspect_s / count, "measure_ms": 1000 * self.measure_s / count}
+
+    def _class_f1(self) -> float:
+        called = [image for image in self.images if image.verdict == "anomalous"]
+        found = sum(image.anomalous for image in called)
+        missed = sum(image.anomalous for image in self.images) - found
+        return metrics.f1(found, len(called) - found, missed, "ClassF1")
+
+
+def seen_part(scores: NDArray[np.float32], truth: GroundTruth) -> tuple[NDArray[np.float32], GroundTruth]:
+    """Map and mask of the part of an image that was seen; elsewhere the map is not a number."""
+    known = ~np.isnan(scores)
+    if known.all():
+        return scores, truth
+    rows, columns = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    regions = None
+    if truth.regions is not None:
+        regions = tuple(Region(region.mask[box], region.saturation_px) for region in truth.regions)
+    return scores[box], GroundTruth(truth.anomalous[box], regions)
+
+
+def _step(progress: Progress | None, phase: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(phase, done, total)

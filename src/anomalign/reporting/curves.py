@@ -1,0 +1,51 @@
+"""Curves in a square, as shapes for an SVG."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SIDE, _LEFT, _BOTTOM = 260.0, 40.0, 34.0
+
+
+@dataclass(frozen=True)
+class CurveChart:
+    """All that the SVG needs, in its units; ticks as (position, value)."""
+
+    title: str
+    value: str
+    x_label: str
+    points: str
+    area: str
+    ticks_x: tuple[tuple[float, float], ...]
+    ticks_y: tuple[tuple[float, float], ...]
+    width: float = _SIDE + _LEFT + 14
+    height: float = _SIDE + _BOTTOM + 12
+    left: float = _LEFT
+    top: float = 8.0
+    side: float = _SIDE
+
+
+def curve_chart(
+    title: str, value: str, x_label: str, x: NDArray[np.float64], y: NDArray[np.float64], limit: float = 1.0
+) -> CurveChart:
+    """Lay out a curve (B,) of rates from 0 to 1, up to x = `limit`, in a square."""
+    end = int(np.searchsorted(x, limit, side="right"))
+    if end < len(x):
+        y = np.append(y[:end], np.interp(limit, x, y))
+        x = np.append(x[:end], limit)
+    top = 8.0
+    across, down = _LEFT + x / limit * _SIDE, top + (1 - y) * _SIDE
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, down, strict=True))
+    base = top + _SIDE
+    return CurveChart(
+        title=title,
+        value=value,
+        x_label=x_label,
+        points=points,
+        area=f"{_LEFT},{base} {points} {across[-1]:.1f},{base}",
+        ticks_x=tuple((_LEFT + share * _SIDE, share * limit) for share in (0, 1 / 3, 2 / 3, 1))
+        if limit != 1
+        else tuple((_LEFT + share * _SIDE, share) for share in (0, 0.5, 1)),
+        ticks_y=tuple((top + (1 - share) * _SIDE, share) for share in (0, 0.5, 1)),
+    )

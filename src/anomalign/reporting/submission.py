@@ -1,0 +1,31 @@
+"""Predictions for MVTec AD 2's private test sets, as its evaluation server takes them."""
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from anomalign.evaluation.datasets import submission_paths
+from anomalign.inspection import Inspection
+from anomalign.reporting.files import written_aside
+
+
+def write_prediction(root: Path, category: str, split: str, inspection: Inspection, threshold: float) -> None:
+    """Write the map as a float16 TIFF and as a PNG of 0 and 255, in the size of the original image.
+
+    Scores are divided by `threshold` (so that 1 is the limit), as float16 ends at 65504; the server's metrics of the
+    map depend on the order of scores only.
+
+    Raises
+    ------
+    InputError
+        The files cannot be written.
+    """
+    tiff, png = submission_paths(root, category, split, Path(inspection.name).stem)
+    scores = np.nan_to_num(inspection.anomaly_map, nan=0.0)
+    scale = threshold if threshold > 0 else 1.0
+    with written_aside(tiff) as file:
+        tifffile.imwrite(file, np.minimum(scores / scale, 65504).astype(np.float16))
+    with written_aside(png) as file:
+        Image.fromarray((scores > threshold).astype(np.uint8) * 255).save(file, "PNG")
