@@ -120,10 +120,10 @@ def main() -> None:
                 names = {"data": category.name, "backbone": backbone.name, "method": method}
                 rows.append({**names, **METHODS[method](category, backbone)})
                 print(markdown(rows).splitlines()[-1], flush=True)
-    if options.markdown:
-        options.markdown.write_text(markdown(rows))
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1))
+                if options.markdown:
+                    options.markdown.write_text(markdown(rows))
+                if options.json:
+                    options.json.write_text(json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,136 @@
+"""`anomalign evaluate` as a user runs it."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from typer.testing import CliRunner
+
+from anomalign.cli import app
+from anomalign.errors import InputError
+from tests import tiny
+from tests.evaluation import trees
+from tests.evaluation.test_run import spoilt
+
+KEYS = {
+    *("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "au_pro_0.3", "au_pro_0.05"),
+    *("au_pimo", "seg_f1", "class_f1", "fit_s", "calibrate_s", "inspect_ms", "bank_bytes"),
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("nut", "bolt"):
+        folder = tmp_path / "parts" / name
+        trees.numbered(folder / "train" / "good", 10)
+        trees.numbered(folder / "test" / "good", 2)
+        for number in range(2):
+            spoilt(folder / "test" / "dent" / f"{number:03}.png", 50 + number)
+    return tmp_path / "parts"
+
+
+@pytest.fixture
+def backbone(tmp_path):
+    return str(tiny.write(tmp_path / "tiny.onnx"))
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def test_table_json_maps_and_report(root, backbone, tmp_path):
+    out = tmp_path / "out"
+    done = run(root, "--backbone", backbone, "--size", 64, "--json", out / "r.json", "--save-maps", out / "maps",
+               "--report", out / "r.html", "--target-fpr", 0.2)  # fmt: skip
+    assert done.exit_code == 0, done.output
+    for words in ("nut", "bolt", "mean", "image AUROC", "AU-PRO 0.3", "optimistic bound"):
+        assert words in done.stdout
+    result = json.loads((out / "r.json").read_text())
+    assert set(result["categories"]) == {"nut", "bolt"}
+    for category in result["categories"].values():
+        assert set(category) >= KEYS
+        assert category["pixels"] == "whole image"
+        assert len(category["images"]) == 4
+    assert result["layout"] == "mvtec_ad"
+    assert result["backbone"] == "tiny"
+    assert len(list((out / "maps").rglob("*.tiff"))) == 8
+    scores = tifffile.imread(out / "maps" / "nut" / "dent" / "001.tiff")
+    assert (scores.dtype, scores.shape) == (np.float32, trees.SIZE)
+    page = (out / "r.html").read_text()
+    assert page.count("<svg") == 8  # three curves and a histogram for each category
+    assert page.count("data:image/jpeg") == 2 * 6
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_categories_are_chosen_by_name(root, backbone):
+    done = run(root, "--backbone", backbone, "--size", 64, "--category", "bolt")
+    assert "bolt" in done.stdout
+    assert "nut" not in done.stdout
+    done = run(root, "--category", "screw")
+    assert isinstance(done.exception, InputError)
+    assert "has no category 'screw'; it has bolt, nut" in str(done.exception)
+
+
+def test_a_problem_of_the_dataset_is_named_and_ends_with_2(root, backbone, tmp_path):
+    (root / "nut" / "ground_truth" / "dent" / "001_mask.png").unlink()
+    done = run(root / "nut", "--backbone", backbone, "--size", 64, "--json", tmp_path / "r.json")
+    assert done.exit_code == 2
+    assert "001.png: has no mask" in done.stderr
+    (problem,) = json.loads((tmp_path / "r.json").read_text())["problems"]
+    assert "has no mask" in problem
+
+
+def test_the_papers_preset_tells_the_crop_from_the_whole_image(root, backbone, tmp_path):
+    done = run(root / "nut", "--backbone", backbone, "--size", 64, "--preset", "paper", "--json", tmp_path / "r.json")
+    assert "nut, pixels of the centre crop" in done.stdout
+    assert "nut, pixels of the whole image" in done.stdout
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert result["framing"] == {"size_px": 64, "resize_px": 73}
+    assert result["settings"]["gallery_size"] == 50
+
+
+def test_the_papers_preset_takes_one_neighbour_for_shanghaitech(tmp_path, backbone):
+    (tmp_path / "campus").mkdir()
+    trees.shanghaitech(tmp_path / "campus")
+    done = run(tmp_path / "campus", "--backbone", backbone, "--size", 64, "--preset", "paper",
+               "--json", tmp_path / "r.json")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert (result["settings"]["gallery_size"], result["settings"]["image_neighbours"]) == (1, 1)
+    assert "SPADE (2020), published" in done.stdout
+
+
+def test_submission_to_the_server_of_mvtec_ad_2(tmp_path, backbone):
+    (tmp_path / "ad2").mkdir()
+    trees.mvtec_ad_2(tmp_path / "ad2")
+    out = tmp_path / "out"
+    done = run(tmp_path / "ad2", "--backbone", backbone, "--size", 64, "--submission", out)
+    assert done.exit_code == 0, done.output
+    written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
+    names = [f"can/test_private/{n:03}" for n in range(3)] + [f"can/test_private_mixed/{n:03}" for n in range(2)]
+    expected = [f"anomaly_images/{name}.tiff" for name in names]
+    assert written == expected + [f"anomaly_images_thresholded/{name}.png" for name in names]
+    scores = tifffile.imread(out / expected[0])
+    assert (scores.dtype, scores.shape) == (np.float16, trees.SIZE)
+    called = np.asarray(Image.open(out / f"anomaly_images_thresholded/{names[0]}.png"))
+    assert set(np.unique(called)) <= {0, 255}
+    np.testing.assert_array_equal(called[abs(scores - 1) > 0.01] == 255, (scores > 1)[abs(scores - 1) > 0.01])
+
+
+def test_submission_of_another_dataset_is_an_error(root, backbone, tmp_path):
+    done = run(root, "--backbone", backbone, "--submission", tmp_path / "out")
+    assert isinstance(done.exception, InputError)
+    assert "--submission is for MVTec AD 2" in str(done.exception)
+
+
+def test_maps_of_equal_names_are_all_kept(tmp_path, backbone):
+    folder = tmp_path / "parts"
+    trees.numbered(folder / "good", 10)
+    trees.picture(folder / "dent" / "1.png")
+    trees.picture(folder / "dent" / "1.bmp")
+    done = run(folder, "--backbone", backbone, "--size", 64, "--save-maps", tmp_path / "maps")
+    assert done.exit_code == 0, done.output
+    assert sorted(p.name for p in (tmp_path / "maps" / "parts" / "dent").iterdir()) == ["1.tiff", "1_.tiff"]

@@ -1,0 +1,174 @@
+"""A whole evaluation, on a small tree with a tiny backbone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anomalign import Framing, InputError, Settings
+from anomalign.evaluation import auroc
+from anomalign.evaluation.datasets import GroundTruth, open_dataset
+from anomalign.evaluation.pixels import PixelMetrics
+from anomalign.evaluation.run import Protocol, evaluate_category, seen_part
+from anomalign.evaluation.table import mean, rows
+from tests.evaluation import trees
+from tests.pictures import texture
+
+SMALL = Settings(gallery_size=3)
+
+
+def spoilt(path: Path, seed: int) -> np.ndarray:
+    """Write a texture with a square of noise in it; its mask."""
+    height, width = trees.SIZE
+    image = texture(seed, height, width).copy()
+    image[8:22, 10:30] = np.random.default_rng(seed).integers(0, 255, (14, 20, 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+    return trees.mask(
+        path.parents[2] / "ground_truth" / path.parent.name / f"{path.stem}_mask.png", box=(8, 10, 22, 30)
+    )
+
+
+@pytest.fixture
+def nut(tmp_path):
+    folder = tmp_path / "nut"
+    trees.numbered(folder / "train" / "good", 12)
+    trees.numbered(folder / "test" / "good", 3)
+    for number in range(3):
+        spoilt(folder / "test" / "dent" / f"{number:03}.png", 50 + number)
+    return folder
+
+
+@pytest.fixture
+def protocol(tiny_backbone):
+    return Protocol(tiny_backbone, Framing(64), SMALL, target_fpr=0.2)
+
+
+def category_of(folder):
+    return open_dataset(folder).categories[0]
+
+
+def test_metrics_are_those_of_the_maps_and_scores(nut, protocol):
+    seen = []
+    result = evaluate_category(category_of(nut), protocol, observe=lambda *what: seen.append(what))
+    assert (result.normals, result.good, result.anomalous, result.failures) == (12, 3, 3, ())
+    assert [image.anomalous for image, _, _ in seen] == [False] * 3 + [True] * 3  # normal ones first
+    expected = PixelMetrics()
+    for image, inspection, truth in seen:
+        assert inspection.anomaly_map.shape == trees.SIZE == truth.anomalous.shape
+        expected.add(inspection.anomaly_map, truth)
+        assert truth.anomalous.any() == image.anomalous
+    found = result.values.metrics
+    for name, value in expected.values().metrics.items():
+        if name != "seg_f1":
+            assert found[name] == value
+    scores = [[i.image_score for t, i, _ in seen if t.anomalous == wanted] for wanted in (False, True)]
+    assert found["image_auroc"] == auroc(*scores)
+    called = [(t.anomalous, i.verdict == "anomalous") for t, i, _ in seen]
+    found_f1 = 2 * sum(a and c for a, c in called) / (sum(a for a, _ in called) + sum(c for _, c in called))
+    assert found["class_f1"] == pytest.approx(found_f1)
+    assert result.whole_image is None
+    assert set(result.curves) == {"image_roc", "pixel_roc", "pro"}
+    assert min(result.times.values()) > 0
+    assert result.bank_bytes > 12 * 64
+
+
+def test_the_threshold_of_pixels_comes_from_normal_images_alone(nut, protocol):
+    """Other labels and other masks leave it, and every verdict, as they are."""
+    category = category_of(nut)
+    before = evaluate_category(category, protocol)
+    relabelled = replace(category, test=tuple(replace(image, masks=()) for image in category.test))
+    after = evaluate_category(relabelled, protocol)
+    assert [i.verdict for i in before.images] == [i.verdict for i in after.images]
+    assert before.threshold == after.threshold
+    assert after.values.metrics["pixel_auroc"] is None
+    assert "nothing anomalous" in after.values.not_defined["seg_f1"]
+
+
+def test_a_centre_crop_is_measured_both_ways(nut, protocol):
+    cropped = replace(protocol, framing=Framing(64, 80))
+    seen = []
+    result = evaluate_category(category_of(nut), cropped, observe=lambda *what: seen.append(what))
+    within, whole = PixelMetrics(), PixelMetrics()
+    for _, inspection, truth in seen:
+        top, left, bottom, right = (round(x) for x in Framing(64, 80).box(*trees.SIZE))
+        box = slice(top, bottom), slice(left, right)
+        within.add(inspection.anomaly_map[box], GroundTruth(truth.anomalous[box]))
+        whole.add(np.nan_to_num(inspection.anomaly_map, nan=0.0), truth)
+    assert result.values.metrics["pixel_auroc"] == within.values().metrics["pixel_auroc"]
+    assert result.whole_image.metrics["pixel_auroc"] == whole.values().metrics["pixel_auroc"]
+    entry = result.to_json()
+    assert entry["pixels"] == "centre crop"
+    assert entry["whole_image"]["pixel_auroc"] == result.whole_image.metrics["pixel_auroc"]
+    names = [row.name for row in rows("mvtec_ad", [result])]
+    assert names == ["nut, pixels of the centre crop", "nut, pixels of the whole image"]
+
+
+def test_a_defect_outside_the_crop_is_no_normal_image_for_aupimo():
+    """Its pixels within the crop are normal, but the image is not one of those that set false-positive rates."""
+    rng = np.random.default_rng(0)
+    pixels, outside = PixelMetrics(), np.full((400, 500), np.nan, np.float32)
+    outside[:, 50:] = rng.gamma(2, size=(400, 450))
+    truth = GroundTruth(np.zeros(outside.shape, bool))
+    truth.anomalous[:, :20] = True
+    pixels.add(rng.gamma(2, size=(400, 450)).astype(np.float32), GroundTruth(np.zeros((400, 450), bool)))
+    marked = np.zeros((400, 450), bool)
+    marked[:9, :9] = True
+    pixels.add(rng.gamma(2, size=(400, 450)).astype(np.float32), GroundTruth(marked))
+    before = pixels.values().metrics["au_pimo"]
+    pixels.add(*seen_part(outside, truth), normal=False)
+    assert pixels.values().metrics["au_pimo"] == before is not None
+
+
+def test_files_that_cannot_be_used_are_named_and_the_rest_is_measured(nut, protocol):
+    category = category_of(nut)
+    (nut / "train" / "good" / "003.png").write_bytes(b"")
+    (nut / "test" / "good" / "001.png").write_bytes(b"garbage")
+    (nut / "ground_truth" / "dent" / "001_mask.png").write_bytes(b"garbage")
+    result = evaluate_category(category, protocol)
+    assert (result.normals, result.good, result.anomalous) == (11, 2, 3)
+    assert sorted(Path(failure.name).name for failure in result.failures) == ["001.png", "001.png", "003.png"]
+    assert "001_mask.png" in " ".join(failure.error for failure in result.failures)
+    assert result.values.metrics["pixel_auroc"] is not None
+
+
+def test_too_few_normal_images_are_an_error(nut, protocol):
+    category = category_of(nut)
+    with pytest.raises(InputError, match="nut: fewer than two normal images"):
+        evaluate_category(replace(category, train=category.train[:1]), protocol)
+
+
+def test_one_class_alone_is_not_defined_and_says_so(nut, protocol):
+    category = category_of(nut)
+    good = evaluate_category(replace(category, test=tuple(i for i in category.test if not i.anomalous)), protocol)
+    for name in ("image_auroc", "image_ap", "image_f1max", "class_f1", "pixel_auroc", "au_pro_0.3"):
+        assert good.to_json()[name] is None
+        assert "nothing anomalous was scored" in good.values.not_defined[name]
+    assert mean([good])["image_auroc"] is None
+    assert mean([good, evaluate_category(category, protocol)])["image_auroc"] is None
+
+
+def test_published_numbers_stand_beside_their_category_only(nut, protocol):
+    result = evaluate_category(category_of(nut), protocol)
+    assert not any(row.published for row in rows("mvtec_ad", [result]))
+    screw = replace(result, name="screw")
+    (row,) = (row for row in rows("mvtec_ad", [screw, result]) if row.published)
+    assert row.values == {"pixel_auroc": pytest.approx(0.989)}
+    assert not any(row.published for row in rows("folder", [screw]))
+    from anomalign.evaluation.published import SPADE_PIXEL_AUROC
+
+    assert round(sum(SPADE_PIXEL_AUROC.values()) / 15, 1) == 96.0  # the paper's own mean
+    every = [replace(result, name=name) for name in SPADE_PIXEL_AUROC]
+    assert [row.name for row in rows("mvtec_ad", every)][-2:] == ["SPADE (2020), mean", "PatchCore (2022), mean"]
+
+
+def test_private_images_are_inspected_only_where_asked_for(nut, protocol):
+    secret = tuple(sorted((nut / "test" / "dent").iterdir()))
+    category = replace(category_of(nut), private=(("test_private", secret),))
+    calls = []
+    evaluate_category(category, protocol)
+    evaluate_category(category, protocol, predicted=lambda *what: calls.append(what))
+    assert [(split, Path(i.name).name) for split, i, _ in calls] == [("test_private", p.name) for p in secret]
+    assert len({threshold for _, _, threshold in calls}) == 1
