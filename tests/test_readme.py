@@ -23,6 +23,13 @@ def blocks(language):
     return found
 
 
+def mask(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[20:40, 20:40] = 255
+    Image.fromarray(pixels).save(path)
+
+
 @pytest.fixture
 def screws(tmp_path, monkeypatch):
     """The folders that the examples name, with small textures in them; 120 normals carry a rate of 1 %."""
@@ -36,6 +43,7 @@ def screws(tmp_path, monkeypatch):
             image = texture(seed).copy()
             if folder == "test/scratch_head":
                 image[20:40, 20:40] = np.random.default_rng(seed).integers(0, 255, (20, 20, 3))
+                mask(tmp_path / "screw" / "ground_truth" / "scratch_head" / f"{number:03}_mask.png")
             Image.fromarray(image).save(tmp_path / "screw" / folder / f"{number:03}.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
