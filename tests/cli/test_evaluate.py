@@ -134,3 +134,47 @@ def test_maps_of_equal_names_are_all_kept(tmp_path, backbone):
     done = run(folder, "--backbone", backbone, "--size", 64, "--save-maps", tmp_path / "maps")
     assert done.exit_code == 0, done.output
     assert sorted(p.name for p in (tmp_path / "maps" / "parts" / "dent").iterdir()) == ["1.tiff", "1_.tiff"]
+
+
+def test_one_category_that_cannot_be_evaluated_leaves_the_others(root, backbone, tmp_path):
+    for path in (root / "bolt" / "train" / "good").iterdir():
+        path.write_bytes(b"garbage")
+    done = run(
+        root, "--backbone", backbone, "--size", 64, "--json", tmp_path / "r.json", "--report", tmp_path / "r.html"
+    )
+    assert done.exit_code == 2
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert set(result["categories"]) == {"nut"}
+    page = (tmp_path / "r.html").read_text()
+    assert "bolt: fewer than two normal images" in page
+
+
+def test_an_interruption_keeps_what_was_measured(root, backbone, tmp_path, monkeypatch):
+    from anomalign.evaluation import run as module
+
+    evaluate = module.evaluate_category
+
+    def interrupted(category, *arguments, **options):
+        if category.name == "nut":
+            raise KeyboardInterrupt
+        return evaluate(category, *arguments, **options)
+
+    monkeypatch.setattr(module, "evaluate_category", interrupted)
+    done = run(root, "--backbone", backbone, "--size", 64, "--json", tmp_path / "r.json")
+    assert done.exit_code == 130
+    assert "interrupted: nut" in done.stderr
+    assert set(json.loads((tmp_path / "r.json").read_text())["categories"]) == {"bolt"}
+
+
+def test_names_from_a_file_lead_to_no_other_folder_and_are_escaped_in_the_report(tmp_path, backbone):
+    trees.numbered(tmp_path / "d", 6)
+    rows = ["path,label,mask,split,category"]
+    rows += [f"00{n}.png,good,,train,../../out" for n in range(3)]
+    rows += ["003.png,good,,test,../../out", "004.png,<b>/../../x,,test,../../out"]
+    (tmp_path / "d" / "parts.csv").write_text("\n".join(rows))
+    done = run(tmp_path / "d" / "parts.csv", "--backbone", backbone, "--size", 64, "--save-maps", tmp_path / "a" / "b",
+               "--report", tmp_path / "r.html")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert len(list((tmp_path / "a" / "b").rglob("*.tiff"))) == 2
+    assert not (tmp_path / "out").exists()
+    assert "<b>" not in (tmp_path / "r.html").read_text()

@@ -155,6 +155,28 @@ def test_turned_images_have_the_size_that_is_seen(root):
     assert open_dataset(root).problems == ()
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
+def test_masks_of_any_kind_mean_what_is_not_black(root, mode):
+    trees.mvtec_ad(root)
+    path = root / "nut" / "ground_truth" / "bent" / "000_mask.png"
+    drawn = trees.mask(path)
+    image = Image.fromarray(drawn)
+    if mode == "I;16":
+        Image.fromarray(drawn.astype(np.uint16)).save(path)  # 1 of 65535: nearly black
+    elif mode == "P":
+        image = Image.fromarray(drawn.astype(np.uint8))
+        image.putpalette([0, 0, 0, 128, 0, 0])
+        image.save(path)
+    elif mode in ("LA", "RGBA"):
+        image = image.convert("L").convert(mode)
+        image.putalpha(0)  # transparency does not make an anomaly
+        image.save(path)
+    else:
+        image.convert(mode).save(path)
+    found = next(i for i in open_dataset(root).categories[0].test if (i.kind, i.path.stem) == ("bent", "000"))
+    np.testing.assert_array_equal(found.ground_truth(*trees.SIZE).anomalous, drawn)
+
+
 @pytest.mark.parametrize("wanted", ["test/good", "test/bent"])
 def test_a_test_set_of_one_class_is_named(root, wanted):
     trees.mvtec_ad(root)

@@ -36,7 +36,7 @@ def evaluate(
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Fit on the normal images of each category of a dataset, score its test images, and print every metric."""
-    from anomalign.errors import InputError
+    from anomalign.errors import AnomalignError, InputError
     from anomalign.evaluation.datasets import open_dataset
     from anomalign.evaluation.table import rows, shown
     from anomalign.reporting.evaluation import EvaluationReport
@@ -49,21 +49,42 @@ def evaluate(
     collected = EvaluationReport() if report else None
     if submission and not any(chosen.private for chosen in categories):
         raise InputError(f"{root}: has no private test sets; --submission is for MVTec AD 2")
-    results = [_evaluate(chosen, protocol, collected, save_maps, submission) for chosen in categories]
-    table = rows(dataset.layout, results)
-    columns = shown(results)
-    _print(table, columns)
-    failures = [failure.error for result in results for failure in result.failures]
-    problems = [*dataset.problems, *failures]
-    settings = _settings(dataset, preset, protocol)
-    if json_file:
-        _write_json(json_file, settings, problems, results, table)
+    settings, problems = _settings(dataset, preset, protocol), list(dataset.problems)
+    results: list[CategoryResult] = []
+    interrupted = False
+    for chosen in categories:
+        try:
+            result = _evaluate(chosen, protocol, collected, save_maps, submission)
+        except AnomalignError as error:  # the other categories are evaluated all the same
+            console.say(f"error: {error}")
+            problems.append(str(error))
+        except KeyboardInterrupt:
+            console.say(f"interrupted: {chosen.name} and what comes after it is left out")
+            interrupted = True
+            break
+        else:
+            results.append(result)
+            problems += [failure.error for failure in result.failures]
+            console.say(f"{result.name}: {_summary(result)}")
+            if json_file:  # now: so that what is measured is not lost
+                _write_json(json_file, settings, problems, results, rows(dataset.layout, results))
+    table, columns = rows(dataset.layout, results), shown(results)
+    if results:
+        _print(table, columns)
     if report and collected:
-        title = f"Evaluation of {dataset.root.name}"
+        title = f"Evaluation of {dataset.root.resolve().name}"
         collected.write(report, title, columns, table, [(k, str(v)) for k, v in settings.items()], problems)
         console.say(f"report: {report}")
-    if problems:
-        raise typer.Exit(2)
+    if interrupted or problems:
+        raise typer.Exit(130 if interrupted else 2)
+
+
+def _summary(result: "CategoryResult") -> str:
+    found = result.values.metrics
+    values = ", ".join(
+        f"{key.replace('_auroc', ' AUROC')} {_cell(found, key)}" for key in ("image_auroc", "pixel_auroc")
+    )
+    return f"{values}; {result.times['inspect_ms']:.0f} ms an image"
 
 
 def _chosen(dataset: "Dataset", names: list[str] | None) -> "list[Category]":

@@ -26,7 +26,7 @@ def read_visa(root: Path, problems: list[str]) -> list[Category]:
     train: dict[str, list[Path]] = {}
     test: dict[str, list[TestImage]] = {}
     for number, row in _rows(path, ("object", "split", "label", "image", "mask"), problems):
-        image, name = inside(root, row["image"]), row["object"]
+        image, name = inside(root, row["image"]), _safe(row["object"])
         if not image.is_file():
             problems.append(f"{path}, line {number}: {image} does not exist")
         elif row["split"] == "train":
@@ -124,7 +124,7 @@ def read_csv(path: Path, problems: list[str]) -> list[Category]:
     test: dict[str, list[TestImage]] = {}
     for number, row in _rows(path, ("path", "label", "mask", "split"), problems):
         where, image = f"{path}, line {number}", inside(path.parent, row["path"])
-        name, normal = row.get("category") or path.stem, row["label"].lower() in _NORMAL_LABELS
+        name, normal = _safe(row.get("category") or path.stem), row["label"].lower() in _NORMAL_LABELS
         if not image.is_file():
             problems.append(f"{where}: {image} does not exist")
         elif row["split"] not in ("train", "test"):
@@ -137,12 +137,13 @@ def read_csv(path: Path, problems: list[str]) -> list[Category]:
             test.setdefault(name, []).extend(good([image]))
         else:
             masks = _mask_of(path.parent, row["mask"], where, problems, required=False)
-            test.setdefault(name, []).append(checked(TestImage(image, _kind(row["label"]), True, masks), problems))
+            test.setdefault(name, []).append(checked(TestImage(image, _safe(row["label"]), True, masks), problems))
     return [Category(name, tuple(train.get(name, ())), tuple(test.get(name, ()))) for name in sorted(train | test)]
 
 
-def _kind(label: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_ " else "_" for c in label)  # it names a folder of results
+def _safe(name: str) -> str:
+    """A name from a file that can name a folder of results, and leads to no other."""
+    return "".join(c if c.isalnum() or c in "-_ " else "_" for c in name) or "_"
 
 
 def _mask_of(root: Path, relative: str, where: str, problems: list[str], *, required: bool) -> tuple[MaskFile, ...]:

@@ -6,10 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
-from anomalign.errors import AnomalignError, InputError
-from anomalign.imaging import decode, read_bytes
+from anomalign.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,15 +74,15 @@ class MaskFile:
         return image_size(self.path)
 
     def read(self) -> NDArray[np.uint8]:
-        """(H, W) uint8; InputError where the file is no mask."""
+        """(H, W) uint8; InputError where the file is no mask.
+
+        Of a palette image its indices; of colours the brightest channel; transparency is not looked at.
+        """
         if self.frame is not None:
             self.size()
             frame: NDArray[np.uint8] = (np.asarray(read_frames(self.path)[self.frame]) != 0).astype(np.uint8)
             return frame
-        try:
-            return np.asarray(decode(read_bytes(self.path), str(self.path)).convert("L"))
-        except AnomalignError as error:
-            raise InputError(f"mask {error}") from error
+        return _mask_values(self.path)
 
 
 @dataclass(frozen=True)
@@ -180,6 +179,18 @@ def image_size(path: Path) -> tuple[int, int]:
             return (image.width, image.height) if turned else (image.height, image.width)
     except Exception as error:  # decoders of foreign bytes raise anything
         raise InputError(f"{path}: not an image that can be read ({error})") from error
+
+
+def _mask_values(path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            turned = ImageOps.exif_transpose(image)
+            values = np.asarray(turned)
+            if values.ndim == 3:
+                values = values[:, :, : 1 if turned.mode == "LA" else 3].max(axis=2)
+    except Exception as error:  # decoders of foreign bytes raise anything
+        raise InputError(f"{path}: not a mask that can be read ({error})") from error
+    return values if values.dtype == np.uint8 else np.where(values != 0, 255, 0).astype(np.uint8)
 
 
 def read_frames(path: Path) -> NDArray[np.generic]:
