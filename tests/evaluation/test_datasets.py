@@ -1,14 +1,19 @@
 """Each layout read from a small tree; what is missing or wrong is named."""
 
+import io
 import os
+import re
+import shutil
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from anomalign import InputError
+from anomalign import InputError, read_image
 from anomalign.evaluation.datasets import Saturation, open_dataset, submission_paths
 from tests.evaluation import trees
 
@@ -91,6 +96,47 @@ def test_saturation_in_pixels(threshold, relative, area, pixels):
     assert Saturation(threshold, relative).pixels(area) == pixels
 
 
+@pytest.mark.parametrize(("values", "count"), [((), 0), ((255, 254), 2)])
+def test_a_mask_of_loco_is_one_region(root, values, count):
+    trees.mvtec_loco(root)
+    pixels = np.zeros(trees.SIZE, np.uint8)
+    for row, value in enumerate(values):
+        pixels[row] = value
+    path = root / "box" / "ground_truth" / "structural_anomalies" / "000" / "000.png"
+    Image.fromarray(pixels).save(path)
+    (image,) = (i for i in open_dataset(root).categories[0].test if i.kind == "structural_anomalies")
+    with pytest.raises(InputError, match=rf"000\.png: has {count} values of pixels besides 0"):
+        image.ground_truth(*trees.SIZE)
+
+
+def test_masks_of_loco_without_an_image_are_named(root):
+    trees.mvtec_loco(root)
+    trees.mask(root / "box" / "ground_truth" / "logical_anomalies" / "007" / "000.png")
+    (problem,) = open_dataset(root).problems
+    assert problem.endswith("007: masks without an image")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "[1]",
+        "{}",
+        "[" * 100_000,
+        '[{"pixel_value": 255}]',
+        '[{"pixel_value": 255, "saturation_threshold": 2.0, "relative_saturation": true}]',
+        '[{"pixel_value": 255, "saturation_threshold": NaN, "relative_saturation": false}]',
+        '[{"pixel_value": 255, "saturation_threshold": 9, "relative_saturation": "false"}]',
+    ],
+)
+def test_a_configuration_of_loco_that_says_nothing_is_an_error(root, text):
+    trees.mvtec_loco(root)
+    (root / "box" / "defects_config.json").write_text(text)
+    with pytest.raises(InputError, match=r"defects_config\.json: the saturation"):
+        open_dataset(root)
+
+
 def test_loco_without_its_configuration_is_an_error(root):
     trees.mvtec_loco(root)
     (root / "box" / "defects_config.json").unlink()
@@ -135,6 +181,40 @@ def test_a_missing_mask_a_spare_one_and_one_of_another_size_are_named(root):
     assert all(image.ground_truth(*trees.SIZE) is None for image in without)
 
 
+def test_masks_of_a_kind_without_images_are_named(root):
+    trees.mvtec_ad(root)
+    shutil.rmtree(root / "nut" / "test" / "cut")
+    (problem,) = open_dataset(root).problems
+    assert problem.endswith("cut: masks without an image")
+
+
+def test_two_images_of_one_stem_do_not_share_a_mask(root):
+    trees.mvtec_ad(root)
+    trees.picture(root / "nut" / "test" / "bent" / "000.bmp")
+    dataset = open_dataset(root)
+    (problem,) = dataset.problems
+    assert "000.png: has no mask of its own" in problem
+    assert len([i for i in dataset.categories[0].test if i.anomalous and i.masks]) == 4
+
+
+def test_files_are_in_the_order_in_which_people_count(root):
+    for name in ("10", "9", "1", "01", "a2", "a10"):
+        trees.picture(root / "nut" / "train" / "good" / f"{name}.png")
+    trees.numbered(root / "nut" / "test" / "good", 1)
+    (category,) = open_dataset(root).categories
+    assert [path.stem for path in category.train] == ["01", "1", "9", "10", "a2", "a10"]
+
+
+def test_hidden_files_and_what_is_no_image_are_passed_over(root):
+    trees.mvtec_ad(root)
+    before = open_dataset(root)
+    for folder in ("train/good", "test/bent", "ground_truth/bent"):
+        (root / "nut" / folder / ".000.png").write_bytes(b"")
+        (root / "nut" / folder / "Thumbs.db").write_bytes(b"")
+    (root / ".nut").mkdir()
+    assert open_dataset(root) == before
+
+
 def test_a_mask_that_changes_after_opening_is_named(root):
     trees.mvtec_ad(root)
     image = next(i for i in open_dataset(root).categories[0].test if i.anomalous)
@@ -153,6 +233,49 @@ def test_turned_images_have_the_size_that_is_seen(root):
     Image.fromarray(np.zeros((trees.SIZE[1], trees.SIZE[0], 3), np.uint8)).save(path, exif=exif)
     (root / "nut" / "test" / "bent" / "000.png").unlink()
     assert open_dataset(root).problems == ()
+
+
+def test_an_orientation_behind_the_pixels_of_a_png_counts_too(root):
+    """As `read_image` obeys it: the tag may stand in an eXIf chunk anywhere before IEND (PNG 3, 11.3.4.5)."""
+    trees.mvtec_ad(root)
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros((trees.SIZE[1], trees.SIZE[0], 3), np.uint8)).save(stream, "PNG")
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    body = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(body)) + b"eXIf" + body + struct.pack(">I", zlib.crc32(b"eXIf" + body))
+    data = stream.getvalue()
+    path = root / "nut" / "test" / "bent" / "000.png"
+    path.write_bytes(data[:-12] + chunk + data[-12:])
+    assert read_image(path).shape[:2] == trees.SIZE
+    assert open_dataset(root).problems == ()
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "folder"])
+def test_opening_decodes_no_pixels(layout, root, monkeypatch):
+    LAYOUTS[layout][0](root)
+
+    def refuse(*_):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", refuse)
+    assert open_dataset(root).problems == ()
+
+
+def test_a_mask_that_would_start_another_program_is_refused(root, monkeypatch):
+    """Pillow hands PostScript to Ghostscript, whatever the file is called."""
+    trees.mvtec_ad(root)
+    path = root / "nut" / "ground_truth" / "bent" / "000_mask.png"
+
+    def refuse(*_, **__):
+        raise AssertionError("started Ghostscript")
+
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", refuse)
+    (image,) = (i for i in open_dataset(root).categories[0].test if (i.kind, i.path.stem) == ("bent", "000"))
+    Image.new("L", trees.SIZE[::-1]).save(path, "EPS")
+    assert "000_mask.png: not an image" in open_dataset(root).problems[0]
+    with pytest.raises(InputError, match=r"000_mask\.png: not a mask that can be read \(cannot identify"):
+        image.ground_truth(*trees.SIZE)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
@@ -200,11 +323,68 @@ def test_an_unknown_layout_says_what_was_looked_for(root):
     trees.numbered(root / "pictures", 2)
     with pytest.raises(InputError) as caught:
         open_dataset(root)
-    for words in ("mvtec_ad", "train/good", "train/ok", "split_csv/1cls.csv", "testing/frames", "good"):
+    for words in (*LAYOUTS, "csv", "train/good", "train/ok", "split_csv/1cls.csv", "testing/frames", "path, label"):
         assert words in str(caught.value)
     for path in (root / "absent", root / "pictures" / "000.png"):
         with pytest.raises(InputError, match="no such file|nor a .csv"):
             open_dataset(path)
+
+
+@pytest.mark.parametrize("folder", ["", "train/good", "good"])
+def test_empty_folders_are_no_dataset(root, folder):
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    with pytest.raises(InputError, match="not a dataset in a known layout"):
+        open_dataset(root)
+
+
+def test_a_name_that_no_file_can_have_is_an_error_of_ours(root):
+    with pytest.raises(InputError, match="a: cannot be read|no such file"):
+        open_dataset(root / ("a" * 5000))
+
+
+def test_a_folder_that_may_not_be_entered_is_named(root, monkeypatch):
+    trees.mvtec_ad(root)
+    iterdir = Path.iterdir
+
+    def refuse(self):  # root may enter everything, so the refusal is made here
+        if self.name == "bent":
+            raise PermissionError(13, "Permission denied", str(self))
+        return iterdir(self)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match=r"bent: folder cannot be read \(Permission denied\)"):
+        open_dataset(root)
+
+
+def test_categories_in_another_layout_are_named(root):
+    trees.mvtec_ad(root)
+    trees.mvtec_loco(root)
+    dataset = open_dataset(root)
+    assert [category.name for category in dataset.categories] == ["box"]
+    (problem,) = dataset.problems
+    assert re.search(r"nut: left out, as it is in the layout mvtec_ad and not mvtec_loco", problem)
+
+
+def test_of_a_plain_folder_the_fifth_and_tenth_are_tested(root):
+    for number in range(1, 12):
+        trees.picture(root / "good" / f"{number}.png")
+    (category,) = open_dataset(root).categories
+    assert [image.path.stem for image in category.test] == ["5", "10"]
+
+
+@pytest.mark.parametrize(("count", "fitted"), [(2, 2), (4, 4), (5, 4), (10, 8)])
+def test_enough_of_a_plain_folder_is_fitted(root, count, fitted):
+    trees.numbered(root / "good", count)
+    trees.numbered(root / "dent", 1)
+    dataset = open_dataset(root)
+    assert len(dataset.categories[0].train) == fitted
+    assert any("no normal test images" in problem for problem in dataset.problems) == (count < 5)
+
+
+def test_one_image_is_not_enough_to_fit_on(root):
+    trees.numbered(root / "good", 1)
+    with pytest.raises(InputError, match="good: has 1 image; at least 2"):
+        open_dataset(root)
 
 
 def test_videos_of_shanghaitech_must_be_extracted(root):
@@ -220,7 +400,7 @@ def test_a_clip_whose_masks_do_not_fit_is_left_out(root):
     dataset = open_dataset(root)
     assert {image.kind for image in dataset.categories[0].test} == {"01_01"}
     assert "clip 02_01 is left out" in dataset.problems[0]
-    assert "3 frames with masks of (2,)" in dataset.problems[0]
+    assert "02_01.npy: 3 frames with labels of shape (2,)" in dataset.problems[0]
 
 
 def test_arrays_that_would_have_to_be_unpickled_are_refused(root):
@@ -228,6 +408,84 @@ def test_arrays_that_would_have_to_be_unpickled_are_refused(root):
     file = root / "testing" / "test_frame_mask" / "01_01.npy"
     np.save(file, np.array([{"a": 1}, None, print], dtype=object), allow_pickle=True)
     assert "01_01.npy: not an array of numbers" in open_dataset(root).problems[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x93NUMPY\x01\x00v\x00{'descr': '<f8'", "archive"])
+@pytest.mark.parametrize("part", ["frame", "pixel"])
+def test_arrays_that_are_none_are_named(root, part, content):
+    trees.shanghaitech(root)
+    file = root / "testing" / f"test_{part}_mask" / "01_01.npy"
+    if content == "archive":
+        np.savez(file.with_suffix(".npz"), labels=np.zeros(3))
+        file.with_suffix(".npz").replace(file)
+    else:
+        file.write_bytes(content)
+    dataset = open_dataset(root)
+    assert f"test_{part}_mask{os.sep}01_01.npy: not an array of numbers" in dataset.problems[0]
+    assert {image.kind for image in dataset.categories[0].test} == {"02_01"}
+
+
+def test_a_clip_without_masks_keeps_its_labels(root):
+    trees.shanghaitech(root)
+    (root / "testing" / "test_pixel_mask" / "01_01.npy").unlink()
+    (root / "testing" / "test_frame_mask" / "09_09.npy").write_bytes(b"")
+    dataset = open_dataset(root)
+    assert ["01_01: has no masks" in dataset.problems[0], "09_09.npy: masks without" in dataset.problems[1]] == [
+        True
+    ] * 2
+    clip = [image for image in dataset.categories[0].test if image.kind == "01_01"]
+    assert [image.anomalous for image in clip] == [False, True, True]
+    assert all(image.masks == () for image in clip)
+
+
+def test_frames_belong_to_the_entries_of_their_number(root):
+    trees.shanghaitech(root)
+    clip = root / "testing" / "frames" / "01_01"
+    shutil.rmtree(clip)
+    for number in range(1, 12):
+        trees.picture(clip / f"{number}.jpg")
+    labels = np.arange(1, 12) == 10
+    pixels = np.zeros((11, *trees.SIZE), np.uint8)
+    pixels[9, :2] = 1
+    np.save(root / "testing" / "test_frame_mask" / "01_01.npy", labels)
+    np.save(root / "testing" / "test_pixel_mask" / "01_01.npy", pixels)
+    (image,) = (image for image in open_dataset(root).categories[0].test if image.anomalous)
+    assert image.path.stem == "10"
+    np.testing.assert_array_equal(image.ground_truth(*trees.SIZE).anomalous, pixels[9] > 0)
+
+
+def test_frames_of_another_size_than_their_masks_are_named(root):
+    trees.shanghaitech(root)
+    trees.picture(root / "testing" / "frames" / "01_01" / "001.jpg", (10, 12))
+    dataset = open_dataset(root)
+    (problem,) = dataset.problems
+    assert "01_01.npy: mask of (40, 48)" in problem
+    assert [len(image.masks) for image in dataset.categories[0].test if image.anomalous] == [0, 1]
+
+
+def test_one_category_of_visa_is_split_by_the_file_beside_it(root):
+    trees.visa(root)
+    alone = open_dataset(root / "pcb")
+    assert (alone.layout, alone.problems, alone.categories) == ("visa", (), open_dataset(root).categories)
+    (root / "candle" / "Data" / "Images").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"1cls\.csv: has no usable row of the category candle"):
+        open_dataset(root / "candle")
+
+
+def test_rows_and_masks_of_visa_that_cannot_be_used_are_named(root):
+    trees.visa(root)
+    split = root / "split_csv" / "1cls.csv"
+    images = "pcb/Data/Images"
+    rows = [f"pcb,val,normal,{images}/Normal/0000.JPG,", f"pcb,train,anomaly,{images}/Anomaly/000.JPG,"]
+    rows += [f"pcb,test,normal,{images}/Normal/9.JPG,", f"pcb,test,anomaly,{images}/Anomaly/001.JPG,"]
+    split.write_text(split.read_text() + "\n".join(rows) + "\n")
+    trees.mask(root / "pcb" / "Data" / "Masks" / "Anomaly" / "007.png")
+    dataset = open_dataset(root)
+    expected = ("line 8: split is 'val'", "line 9: .* is to be fitted", "line 10: .* does not exist",
+                "line 11: the mask .none given", "007.png: a mask without an image")  # fmt: skip
+    assert len(dataset.problems) == len(expected)
+    for words, problem in zip(expected, dataset.problems, strict=True):
+        assert re.search(words, problem)
 
 
 def test_visa_without_its_split_says_where_it_is_looked_for(root):
@@ -267,6 +525,24 @@ def test_csv_categories_and_lines_that_cannot_be_used(root):
     text = "\n".join(dataset.problems)
     for words in ("line 6", "line 7: split is 'trian'", "line 8", "line 9: the mask gone.png", "line 10: too few"):
         assert words in text
+
+
+def test_csv_rows_that_say_too_little_or_name_what_no_file_can_be(root):
+    trees.numbered(root, 3)
+    rows = ["000.png,good,,train", "001.png,,,test", ",good,,test", f"{'a' * 5000}.png,good,,test"]
+    rows += ["000.png/x.png,good,,test", f"002.png,dent,{'m' * 5000}.png,test"]
+    dataset = open_dataset(write_csv(root, rows))
+    for line, words in ((3, "has no label"), (4, ""), (5, "does not"), (6, "does not"), (7, "the mask m")):
+        assert any(f"line {line}: " in problem and words in problem for problem in dataset.problems)
+    assert [(image.kind, image.masks) for image in dataset.categories[0].test] == [("dent", ())]
+
+
+def test_csv_paths_may_lead_anywhere(root):
+    trees.numbered(root.parent / "elsewhere", 2)
+    absolute = (root.parent / "elsewhere" / "001.png").as_posix()
+    dataset = open_dataset(write_csv(root, ["../elsewhere/000.png,good,,train", f"{absolute},good,,test"]))
+    (category,) = dataset.categories
+    assert [path.name for path in (*category.train, category.test[0].path)] == ["000.png", "001.png"]
 
 
 @pytest.mark.parametrize("content", ["path,label\na,b\n", "", "\x00\x01"])

@@ -1,10 +1,11 @@
 """MVTec AD, AD 2, LOCO and 3D-AD."""
 
 import json
+import math
 from pathlib import Path
 
 from anomalign.errors import InputError
-from anomalign.evaluation.datasets.files import checked, folders, good, images, with_masks
+from anomalign.evaluation.datasets.files import checked, folders, good, images, spare_folders, with_masks
 from anomalign.evaluation.datasets.types import Category, MaskFile, Saturation, TestImage
 
 LOCO_KINDS = ("logical_anomalies", "structural_anomalies")
@@ -25,6 +26,7 @@ def read_ad(category: Path, problems: list[str]) -> Category:
         else:
             masks = category / "ground_truth" / folder.name
             test += with_masks(images(folder), folder.name, masks, problems)
+    spare_folders(category / "ground_truth", (folder.name for folder in folders(category / "test")), problems)
     return Category(category.name, tuple(images(category / "train" / "good")), tuple(test))
 
 
@@ -49,8 +51,24 @@ def read_ad_2(category: Path, problems: list[str]) -> Category:
 def submission_paths(root: Path, category: str, split: str, stem: str) -> tuple[Path, Path]:
     """Where the evaluation server of MVTec AD 2 wants an image's predictions.
 
-    ``anomaly_images/<category>/<split>/<stem>.tiff``: scores, float16, size of the image; and
-    ``anomaly_images_thresholded/<category>/<split>/<stem>.png``: 255 where anomalous, else 0.
+    ``anomaly_images/<category>/<split>/<stem>.tiff``: scores, one channel of float16, size of the image; and
+    ``anomaly_images_thresholded/<category>/<split>/<stem>.png``: one channel, 255 where anomalous, else 0. Without the
+    second folder only the metrics that need no threshold are computed. The dataset's own program
+    ``check_and_prepare_data_for_upload.py`` wants nothing else beside these two folders, in each all eight categories
+    with both splits, in each split every image by its own stem: ``000_regular``, ``001_regular``, ... in
+    ``test_private`` and ``000_mixed``, ... in ``test_private_mixed``; it then packs them as a ``.tar.gz``.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the submission.
+    category, split, stem : str
+        Of the image: a category, "test_private" or "test_private_mixed", its file name without ending.
+
+    Returns
+    -------
+    (Path, Path)
+        Of the map and of the thresholded map.
     """
     tiff = root / "anomaly_images" / category / split / f"{stem}.tiff"
     return tiff, root / "anomaly_images_thresholded" / category / split / f"{stem}.png"
@@ -64,10 +82,13 @@ def is_loco(category: Path) -> bool:
 def read_loco(category: Path, problems: list[str]) -> Category:
     """MVTec LOCO (Bergmann et al. 2022): masks ``ground_truth/<kind>/<stem>/<n>.png``, each a region of its own."""
     saturations = _saturations(category / "defects_config.json")
+    marked = category / "ground_truth"
     test = good(images(category / "test" / "good"))
     for kind in LOCO_KINDS:
-        for path in images(category / "test" / kind):
-            folder = category / "ground_truth" / kind / path.stem
+        paths = images(category / "test" / kind)
+        spare_folders(marked / kind, (path.stem for path in paths), problems)
+        for path in paths:
+            folder = marked / kind / path.stem
             masks = tuple(MaskFile(mask, saturations=saturations) for mask in images(folder))
             if not masks:
                 problems.append(f"{path}: has no mask; looked for {folder / '000.png'}")
@@ -78,12 +99,20 @@ def read_loco(category: Path, problems: list[str]) -> Category:
 def _saturations(path: Path) -> tuple[tuple[int, Saturation], ...]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(
-            (int(e["pixel_value"]), Saturation(float(e["saturation_threshold"]), bool(e["relative_saturation"])))
-            for e in entries
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not entries:
+            raise ValueError("no entries")
+        return tuple((int(entry["pixel_value"]), _saturation(entry)) for entry in entries)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: the saturation of each kind of defect cannot be read from it ({error!r})") from error
+
+
+def _saturation(entry: dict[str, object]) -> Saturation:
+    threshold, relative = entry["saturation_threshold"], entry["relative_saturation"]
+    if not isinstance(threshold, int | float) or not isinstance(relative, bool):
+        raise ValueError(f"not a number and true or false: {entry}")
+    if not 0 < threshold <= (1 if relative else math.inf):
+        raise ValueError(f"out of range: {entry}")
+    return Saturation(float(threshold), relative)
 
 
 def is_3d(category: Path) -> bool:

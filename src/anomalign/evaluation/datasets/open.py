@@ -34,10 +34,13 @@ def open_dataset(root: str | os.PathLike[str]) -> Dataset:
         There is nothing, or nothing in a layout that is known, or a category has no normal images to fit on.
     """
     path = Path(root)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
     problems: list[str] = []
-    layout, categories = _read(path, problems)
+    try:
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+        layout, categories = _read(path, problems)
+    except OSError as error:  # a name too long, or a folder that may not be entered
+        raise InputError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from error
     for category in categories:
         if not category.train:
             raise InputError(f"{path}: category {category.name} has no normal images to fit on")
@@ -54,6 +57,8 @@ def _read(path: Path, problems: list[str]) -> tuple[str, list[Category]]:
         return "csv", others.read_csv(path, problems)
     if others.is_visa(path):
         return "visa", others.read_visa(path, problems)
+    if others.is_visa_category(path):
+        return "visa", _visa_category(path.resolve(), problems)
     if others.is_shanghaitech(path):
         return "shanghaitech", [others.read_shanghaitech(path, problems)]
     for layout, (fits, read) in _BY_CATEGORY.items():
@@ -61,19 +66,32 @@ def _read(path: Path, problems: list[str]) -> tuple[str, list[Category]]:
             return layout, [read(path.resolve(), problems)]  # resolved: "." has no name
         found = [folder for folder in folders(path) if fits(folder)]
         if found:
+            _name_others(layout, [folder for folder in folders(path) if folder not in found], problems)
             return layout, [read(folder, problems) for folder in found]
     if others.is_folder(path):
         return "folder", [others.read_folder(path, problems)]
-    looked_for = "\n".join(f"  {layout:<13} {fits.__doc__}" for layout, fits in _layouts().items())
-    raise InputError(
-        f"{path}: not a dataset in a known layout; looked for (in the folder or in those within it)\n{looked_for}"
-    )
+    raise InputError(f"{path}: not a dataset in a known layout; looked for\n{_looked_for()}")
 
 
-def _layouts() -> dict[str, Callable[[Path], bool]]:
-    return {
-        **{layout: fits for layout, (fits, _) in _BY_CATEGORY.items()},
-        "visa": others.is_visa,
-        "shanghaitech": others.is_shanghaitech,
-        "folder": others.is_folder,
-    }
+def _visa_category(category: Path, problems: list[str]) -> list[Category]:
+    """One category of VisA, by the split that lies beside it."""
+    found = others.read_visa(category.parent, problems, category.name)
+    if not found:
+        raise InputError(f"{category.parent / others.VISA_SPLIT}: has no usable row of the category {category.name}")
+    return found
+
+
+def _name_others(layout: str, rest: list[Path], problems: list[str]) -> None:
+    """Add to `problems` the categories that lie beside those of `layout` but are in another layout."""
+    for folder in rest:
+        other = next((name for name, (fits, _) in _BY_CATEGORY.items() if fits(folder)), None)
+        if other:
+            problems.append(f"{folder}: left out, as it is in the layout {other} and not {layout}; open it by itself")
+
+
+def _looked_for() -> str:
+    here = {"visa": others.is_visa, "shanghaitech": others.is_shanghaitech, "folder": others.is_folder}
+    lines = ["in the folder, or in those within it:"]
+    lines += [f"  {layout:<13} {fits.__doc__}" for layout, (fits, _) in _BY_CATEGORY.items()]
+    lines += ["in the folder:", *(f"  {layout:<13} {fits.__doc__}" for layout, fits in here.items())]
+    return "\n".join([*lines, "or a file:", "  csv           columns path, label, mask, split"])

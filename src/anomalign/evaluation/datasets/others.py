@@ -4,8 +4,19 @@ import csv
 from pathlib import Path
 
 from anomalign.errors import InputError
-from anomalign.evaluation.datasets.files import checked, folders, good, images, inside, with_masks
-from anomalign.evaluation.datasets.types import Category, MaskFile, TestImage, read_frames
+from anomalign.evaluation.datasets.files import (
+    checked,
+    folders,
+    good,
+    images,
+    inside,
+    is_file,
+    natural,
+    spare_folders,
+    with_masks,
+)
+from anomalign.evaluation.datasets.reading import read_frames
+from anomalign.evaluation.datasets.types import Category, MaskFile, TestImage
 
 VISA_SPLIT = Path("split_csv") / "1cls.csv"
 _MASK_FOLDERS = ("ground_truth", "masks")
@@ -15,28 +26,62 @@ _HELD_BACK = 5  # of the good images of a plain folder every fifth is tested
 
 def is_visa(root: Path) -> bool:
     """``<category>/Data/Images/{Normal,Anomaly}``, ``split_csv/1cls.csv``."""
-    return any((category / "Data" / "Images").is_dir() for category in folders(root))
+    return any(is_visa_category(category) for category in folders(root))
 
 
-def read_visa(root: Path, problems: list[str]) -> list[Category]:
-    """VisA (Zou et al. 2022), split by its file for one class at a time."""
+def is_visa_category(category: Path) -> bool:
+    """``Data/Images/{Normal,Anomaly}``, beside ``../split_csv/1cls.csv``."""
+    return (category / "Data" / "Images").is_dir()
+
+
+def read_visa(root: Path, problems: list[str], only: str | None = None) -> list[Category]:
+    """VisA (Zou et al. 2022), split by its file for one class at a time; `only` this category."""
     path = root / VISA_SPLIT
     if not path.is_file():
-        raise InputError(f"{path}: VisA's split is missing; it comes with the dataset's code")
+        raise InputError(
+            f"{path}: VisA's split is missing; copy it there, it comes with the dataset's code (spot-diff)"
+        )
     train: dict[str, list[Path]] = {}
     test: dict[str, list[TestImage]] = {}
     for number, row in _rows(path, ("object", "split", "label", "image", "mask"), problems):
+        if only not in (None, row["object"]):
+            continue
         image, name = inside(root, row["image"]), _safe(row["object"])
-        if not image.is_file():
-            problems.append(f"{path}, line {number}: {image} does not exist")
-        elif row["split"] == "train":
+        where, split, normal = f"{path}, line {number}", row["split"], row["label"] == "normal"
+        if not _usable(where, image, split, row["label"], normal, problems):
+            continue
+        if split == "train":
             train.setdefault(name, []).append(image)
-        elif row["label"] == "normal":
+        elif normal:
             test.setdefault(name, []).extend(good([image]))
         else:
-            masks = _mask_of(root, row["mask"], f"{path}, line {number}", problems, required=True)
+            masks = _mask_of(root, row["mask"], where, problems, required=True)
             test.setdefault(name, []).append(checked(TestImage(image, "anomaly", True, masks), problems))
-    return [Category(name, tuple(train.get(name, ())), tuple(test.get(name, ()))) for name in sorted(train | test)]
+    for name in train | test:
+        anomalous = {image.stem for image in images(root / name / "Data" / "Images" / "Anomaly")}
+        marked = images(root / name / "Data" / "Masks" / "Anomaly")
+        problems.extend(f"{mask}: a mask without an image" for mask in marked if mask.stem not in anomalous)
+    return _categories(train, test)
+
+
+def _categories(train: dict[str, list[Path]], test: dict[str, list[TestImage]]) -> list[Category]:
+    names = sorted(train | test, key=natural)
+    return [Category(name, tuple(train.get(name, ())), tuple(test.get(name, ()))) for name in names]
+
+
+def _usable(where: str, image: Path, split: str, label: str, normal: bool, problems: list[str]) -> bool:
+    """Whether a row of a table names an image that can be used; why not is added to `problems`."""
+    if not is_file(image):
+        problems.append(f"{where}: {image} does not exist")
+    elif split not in ("train", "test"):
+        problems.append(f"{where}: split is {split!r}; must be 'train' or 'test'")
+    elif not label:
+        problems.append(f"{where}: {image} has no label")
+    elif split == "train" and not normal:
+        problems.append(f"{where}: {image} is to be fitted, but its label is {label!r}, not normal")
+    else:
+        return True
+    return False
 
 
 def is_btad(category: Path) -> bool:
@@ -47,6 +92,7 @@ def is_btad(category: Path) -> bool:
 def read_btad(category: Path, problems: list[str]) -> Category:
     """BTAD, the beanTech dataset (Mishra et al. 2021)."""
     bad = with_masks(images(category / "test" / "ko"), "ko", category / "ground_truth" / "ko", problems)
+    spare_folders(category / "ground_truth", ("ok", "ko"), problems)
     test = (*good(images(category / "test" / "ok")), *bad)
     return Category(category.name, tuple(images(category / "train" / "ok")), test)
 
@@ -57,7 +103,7 @@ def is_shanghaitech(root: Path) -> bool:
 
 
 def read_shanghaitech(root: Path, problems: list[str]) -> Category:
-    """ShanghaiTech Campus (Liu et al. 2018): frame i of a clip, in order of name, has entry i of the clip's masks."""
+    """ShanghaiTech Campus (Liu et al. 2018): frame i of a clip, in natural order, has entry i of the clip's masks."""
     training = root / "training" / "frames"
     if not training.is_dir():
         raise InputError(
@@ -66,29 +112,35 @@ def read_shanghaitech(root: Path, problems: list[str]) -> Category:
         )
     train = [path for clip in folders(training) for path in images(clip)]
     test: list[TestImage] = []
-    for clip in folders(root / "testing" / "frames"):
+    clips = folders(root / "testing" / "frames")
+    for clip in clips:
         try:
-            test += _clip(root / "testing", clip)
+            test += _clip(root / "testing", clip, problems)
         except InputError as error:
             problems.append(f"clip {clip.name} is left out: {error}")
+    known = {clip.name for clip in clips}
+    for file in sorted((root / "testing" / "test_frame_mask").glob("[!.]*.npy")):
+        if file.stem not in known:
+            problems.append(f"{file}: masks without frames")
     return Category("shanghaitech", tuple(train), tuple(test))
 
 
-def _clip(testing: Path, clip: Path) -> list[TestImage]:
+def _clip(testing: Path, clip: Path, problems: list[str]) -> list[TestImage]:
     frames = images(clip)
     labels_file, pixels_file = (testing / f"test_{part}_mask" / f"{clip.name}.npy" for part in ("frame", "pixel"))
-    labels, pixels = read_frames(labels_file), read_frames(pixels_file)
-    if labels.ndim != 1 or pixels.ndim != 3 or not len(labels) == len(pixels) == len(frames):
-        raise InputError(
-            f"{labels_file}: {len(frames)} frames with masks of {labels.shape} and {pixels.shape}; "
-            "needs (T,) and (T, H, W)"
-        )
-    return [
-        TestImage(path, clip.name, True, (MaskFile(pixels_file, frame=number),))
-        if label
-        else TestImage(path, clip.name, False)
-        for number, (path, label) in enumerate(zip(frames, labels != 0, strict=True))
-    ]
+    labels = read_frames(labels_file)
+    if labels.shape != (len(frames),):
+        raise InputError(f"{labels_file}: {len(frames)} frames with labels of shape {labels.shape}; needs (T,)")
+    has_masks = pixels_file.exists()
+    if not has_masks:
+        problems.append(f"{clip}: has no masks; looked for {pixels_file}")
+    elif (pixels := read_frames(pixels_file)).ndim != 3 or len(pixels) != len(frames):
+        raise InputError(f"{pixels_file}: {len(frames)} frames with masks of shape {pixels.shape}; needs (T, H, W)")
+    found = []
+    for number, (path, label) in enumerate(zip(frames, labels != 0, strict=True)):
+        masks = (MaskFile(pixels_file, frame=number),) if label and has_masks else ()
+        found.append(checked(TestImage(path, clip.name, bool(label), masks), problems))
+    return found
 
 
 def is_folder(root: Path) -> bool:
@@ -97,21 +149,25 @@ def is_folder(root: Path) -> bool:
 
 
 def read_folder(root: Path, problems: list[str]) -> Category:
-    """A plain folder. Of the good images, in order of name, every fifth is tested and the others are fitted.
+    """A plain folder. Of the good images, in natural order, every fifth is tested and the others are fitted.
 
-    Masks, if there are any, in ``ground_truth/<kind>`` or ``masks/<kind>``.
+    Tested are the 5th, 10th, ...; at least two must remain to be fitted. Masks, if there are any, are in
+    ``ground_truth/<kind>`` or ``masks/<kind>``.
     """
     normal = images(root / "good")
     test = good(path for number, path in enumerate(normal) if number % _HELD_BACK == _HELD_BACK - 1)
     masks = next((root / name for name in _MASK_FOLDERS if (root / name).is_dir()), None)
-    for folder in folders(root):
-        if folder.name in ("good", *_MASK_FOLDERS):
-            continue
+    kinds = [folder for folder in folders(root) if folder.name not in ("good", *_MASK_FOLDERS)]
+    for folder in kinds:
         if masks:
             test += with_masks(images(folder), folder.name, masks / folder.name, problems)
         else:
             test += [TestImage(path, folder.name, True) for path in images(folder)]
+    if masks:
+        spare_folders(masks, ("good", *(folder.name for folder in kinds)), problems)
     fitted = tuple(path for number, path in enumerate(normal) if number % _HELD_BACK != _HELD_BACK - 1)
+    if len(fitted) < 2:
+        raise InputError(f"{root / 'good'}: has {len(normal)} image; at least 2 are needed to fit on")
     return Category(root.resolve().name, fitted, tuple(test))
 
 
@@ -125,20 +181,16 @@ def read_csv(path: Path, problems: list[str]) -> list[Category]:
     for number, row in _rows(path, ("path", "label", "mask", "split"), problems):
         where, image = f"{path}, line {number}", inside(path.parent, row["path"])
         name, normal = _safe(row.get("category") or path.stem), row["label"].lower() in _NORMAL_LABELS
-        if not image.is_file():
-            problems.append(f"{where}: {image} does not exist")
-        elif row["split"] not in ("train", "test"):
-            problems.append(f"{where}: split is {row['split']!r}; must be 'train' or 'test'")
-        elif row["split"] == "train" and not normal:
-            problems.append(f"{where}: {image} is to be fitted, but its label is {row['label']!r}, not normal")
-        elif row["split"] == "train":
+        if not _usable(where, image, row["split"], row["label"], normal, problems):
+            continue
+        if row["split"] == "train":
             train.setdefault(name, []).append(image)
         elif normal:
             test.setdefault(name, []).extend(good([image]))
         else:
             masks = _mask_of(path.parent, row["mask"], where, problems, required=False)
             test.setdefault(name, []).append(checked(TestImage(image, _safe(row["label"]), True, masks), problems))
-    return [Category(name, tuple(train.get(name, ())), tuple(test.get(name, ()))) for name in sorted(train | test)]
+    return _categories(train, test)
 
 
 def _safe(name: str) -> str:
@@ -147,7 +199,7 @@ def _safe(name: str) -> str:
 
 
 def _mask_of(root: Path, relative: str, where: str, problems: list[str], *, required: bool) -> tuple[MaskFile, ...]:
-    if relative and (mask := inside(root, relative)).is_file():
+    if relative and is_file(mask := inside(root, relative)):
         return (MaskFile(mask),)
     if relative or required:
         problems.append(f"{where}: the mask {relative or '(none given)'} does not exist")

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from anomalign.errors import InputError
+from anomalign.evaluation.datasets.reading import image_size, mask_values, read_frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class MaskFile:
             self.size()
             frame: NDArray[np.uint8] = (np.asarray(read_frames(self.path)[self.frame]) != 0).astype(np.uint8)
             return frame
-        return _mask_values(self.path)
+        return mask_values(self.path)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class TestImage:
                 raise InputError(f"{file.path}: mask of {_size(values.shape)} for an image of {_size((height, width))}")
             anomalous |= values > 0
             if file.saturations:
-                regions += _regions(file, values)
+                regions.append(_region(file, values))
         return GroundTruth(anomalous, tuple(regions) if any(file.saturations for file in self.masks) else None)
 
 
@@ -160,48 +160,15 @@ class Dataset:
     problems: tuple[str, ...]
 
 
-def _regions(file: MaskFile, values: NDArray[np.uint8]) -> list[Region]:
-    saturations = dict(file.saturations)
+def _region(file: MaskFile, values: NDArray[np.uint8]) -> Region:
     found = [int(value) for value in np.unique(values) if value]
-    if unknown := [value for value in found if value not in saturations]:
-        raise InputError(
-            f"{file.path}: has pixels of value {unknown[0]}, a kind that defects_config.json does not list"
-        )
-    masks = {value: values == value for value in found}
-    return [Region(mask, saturations[value].pixels(int(mask.sum()))) for value, mask in masks.items()]
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image file as it will be seen, from its header; InputError if it has none."""
-    try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return (image.width, image.height) if turned else (image.height, image.width)
-    except Exception as error:  # decoders of foreign bytes raise anything
-        raise InputError(f"{path}: not an image that can be read ({error})") from error
-
-
-def _mask_values(path: Path) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as image:
-            turned = ImageOps.exif_transpose(image)
-            values = np.asarray(turned)
-            if values.ndim == 3:
-                values = values[:, :, : 1 if turned.mode == "LA" else 3].max(axis=2)
-    except Exception as error:  # decoders of foreign bytes raise anything
-        raise InputError(f"{path}: not a mask that can be read ({error})") from error
-    return values if values.dtype == np.uint8 else np.where(values != 0, 255, 0).astype(np.uint8)
-
-
-def read_frames(path: Path) -> NDArray[np.generic]:
-    """A .npy file, memory-mapped; InputError if it is none, or would have to be unpickled."""
-    try:
-        frames: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not an array of numbers ({error})") from error
-    if frames.dtype.kind not in "biuf":
-        raise InputError(f"{path}: has dtype {frames.dtype}; needs numbers")
-    return frames
+    if len(found) != 1:  # as the dataset's own code demands: a mask is one region of one kind
+        raise InputError(f"{file.path}: has {len(found)} values of pixels besides 0; a mask of one defect has one")
+    saturation = dict(file.saturations).get(found[0])
+    if saturation is None:
+        raise InputError(f"{file.path}: has pixels of value {found[0]}, a kind that defects_config.json does not list")
+    mask = values > 0
+    return Region(mask, saturation.pixels(int(mask.sum())))
 
 
 def _size(shape: tuple[int, ...]) -> str:
