@@ -172,3 +172,17 @@ def test_private_images_are_inspected_only_where_asked_for(nut, protocol):
     evaluate_category(category, protocol, predicted=lambda *what: calls.append(what))
     assert [(split, Path(i.name).name) for split, i, _ in calls] == [("test_private", p.name) for p in secret]
     assert len({threshold for _, _, threshold in calls}) == 1
+
+
+def test_saturated_overlap_of_loco_is_the_mean_over_its_kinds(tmp_path, protocol):
+    """Each kind with all normal images: another kind's false positives do not count."""
+    trees.mvtec_loco(tmp_path)
+    category = category_of(tmp_path / "box")
+    whole = evaluate_category(category, protocol).values.metrics
+    alone = []
+    for kind in ("logical_anomalies", "structural_anomalies"):
+        chosen = tuple(image for image in category.test if image.kind in ("good", kind))
+        alone.append(evaluate_category(replace(category, test=chosen), protocol).values.metrics)
+    for limit in (0.01, 0.05, 0.1, 0.3, 1.0):
+        assert whole[f"spro_{limit}"] == pytest.approx(sum(found[f"spro_{limit}"] for found in alone) / 2)
+    assert "spro_0.05" not in evaluate_category(replace(category, test=category.test[:2]), protocol).values.metrics

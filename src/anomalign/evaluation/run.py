@@ -19,7 +19,7 @@ from anomalign.errors import InputError
 from anomalign.evaluation import metrics
 from anomalign.evaluation.datasets import Category, GroundTruth, Region, TestImage
 from anomalign.evaluation.metrics import Values
-from anomalign.evaluation.pixels import Curve, PixelMetrics
+from anomalign.evaluation.pixels import SPRO_LIMITS, Curve, PixelMetrics
 from anomalign.imaging import MAX_PIXELS, Framing
 from anomalign.inspection import Inspection
 
@@ -173,7 +173,7 @@ def evaluate_category(
         scores = detector.calibrate(_step(progress, "calibrate"))
         calibrated = time.perf_counter()
         pixel_threshold = calibration.threshold(scores.alignment, protocol.target_fpr).value
-        measuring = _Measuring(protocol.framing, pixel_threshold)
+        measuring = _Measuring(category, protocol.framing, pixel_threshold)
         for image, inspection in _inspected(category, detector, protocol, measuring, progress):
             measuring.take(image, inspection, observe)
         if predicted:
@@ -237,10 +237,12 @@ def _predict(
 class _Measuring:
     """What gathers while test images go by."""
 
-    def __init__(self, framing: Framing, pixel_threshold: float) -> None:
-        self.framing = framing
+    def __init__(self, category: Category, framing: Framing, pixel_threshold: float) -> None:
         self.seen = PixelMetrics(pixel_threshold)
         self.whole = PixelMetrics(pixel_threshold) if framing.resize_px else None
+        # MVTec LOCO measures each kind of anomaly together with all normal images, and takes the mean.
+        saturating = [image for image in category.test if any(mask.saturations for mask in image.masks)]
+        self.of_kind = {image.kind: PixelMetrics() for image in saturating}
         self.images: list[ImageResult] = []
         self.failures: list[Failure] = []
         self.inspect_s = self.measure_s = 0.0
@@ -260,7 +262,11 @@ class _Measuring:
         start = time.perf_counter()
         if truth is not None:
             scores = inspection.anomaly_map
-            self.seen.add(*seen_part(scores, truth), normal=not image.anomalous)
+            part = seen_part(scores, truth)
+            self.seen.add(*part, normal=not image.anomalous)
+            for kind, pixels in self.of_kind.items():
+                if kind == image.kind or not image.anomalous:
+                    pixels.add(*part)
             if self.whole:
                 self.whole.add(np.nan_to_num(scores, nan=0.0), truth, normal=not image.anomalous)
         self.measure_s += time.perf_counter() - start
@@ -279,7 +285,17 @@ class _Measuring:
             }
         )
         of_pixels = self.seen.values()
-        return Values({**of_images.metrics, **of_pixels.metrics}, {**of_images.not_defined, **of_pixels.not_defined})
+        found = {**of_images.metrics, **of_pixels.metrics, **self._spro()}
+        return Values(found, {**of_images.not_defined, **of_pixels.not_defined})
+
+    def _spro(self) -> dict[str, float | None]:
+        """Mean over the kinds of anomaly (Bergmann et al. 2022)."""
+        kinds = [pixels.values().metrics for pixels in self.of_kind.values()]
+        found: dict[str, float | None] = {}
+        for name in (f"spro_{limit}" for limit in SPRO_LIMITS if kinds):
+            values = [value for kind in kinds if (value := kind.get(name)) is not None]
+            found[name] = sum(values) / len(values) if len(values) == len(kinds) else None
+        return found
 
     def curves(self) -> dict[str, Curve]:
         curves = {f"pixel_{name}" if name == "roc" else name: curve for name, curve in self.seen.curves().items()}
