@@ -23,9 +23,10 @@ from anomalign.bank import Bank
 from anomalign.detector import PRESETS
 from anomalign.evaluation import metrics
 from anomalign.evaluation.datasets import Category, open_dataset
+from anomalign.evaluation.measuring import seen_part
 from anomalign.evaluation.pixels import PixelMetrics
 from anomalign.evaluation.published import MEANS, SPADE_PIXEL_AUROC
-from anomalign.evaluation.run import Protocol, evaluate_category, seen_part
+from anomalign.evaluation.run import Protocol, evaluate_category
 from anomalign.imaging import Framing
 from anomalign.retrieval import ExactIndex
 

@@ -15,7 +15,7 @@ from anomalign.errors import ImageError, InputError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 # Formats by name: Pillow also knows some that start other programs (EPS) or fetch other files.
-_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
 
 MAX_PIXELS = 89_000_000
 """Default limit on width x height, just under the one at which Pillow itself warns."""
@@ -100,7 +100,7 @@ def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):
         Image.MAX_IMAGE_PIXELS = max_pixels  # the caller asked for it; without that Pillow's own guard stays
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_size(image.size, name, max_pixels)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)

@@ -1,6 +1,8 @@
 """`anomalign evaluate` as a user runs it."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +65,20 @@ def test_table_json_maps_and_report(root, backbone, tmp_path):
     assert page.count("data:image/jpeg") == 2 * 6
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_report_shows_the_right_examples(root, backbone, tmp_path):
+    """Of six defects, those with the lowest and those with the highest scores, in order; one group has four at most."""
+    for number in range(2, 6):
+        spoilt(root / "nut" / "test" / "dent" / f"{number:03}.png", 50 + number)
+    files = ["--json", tmp_path / "r.json", "--report", tmp_path / "r.html"]
+    run(root / "nut", "--backbone", backbone, "--size", 64, *files)
+    images = json.loads((tmp_path / "r.json").read_text())["categories"]["nut"]["images"]
+    defects = sorted((i["image_score"], Path(i["path"]).name) for i in images if i["anomalous"])
+    lowest, rest = (tmp_path / "r.html").read_text().split("Normal images with the highest scores")
+    _, highest = rest.split("Defects with the highest scores")
+    assert re.findall(r'alt="dent/(\d+\.png)"', lowest) == [name for _, name in defects[:4]]
+    assert re.findall(r'alt="dent/(\d+\.png)"', highest) == [name for _, name in defects[::-1][:4]]
 
 
 def test_categories_are_chosen_by_name(root, backbone):
@@ -137,8 +153,10 @@ def test_maps_of_equal_names_are_all_kept(tmp_path, backbone):
 
 
 def test_one_category_that_cannot_be_evaluated_leaves_the_others(root, backbone, tmp_path):
-    for path in (root / "bolt" / "train" / "good").iterdir():
-        path.write_bytes(b"garbage")
+    trees.mvtec_ad(root, "zinc")  # and one after it: what fails last is in the files, too
+    for name in ("bolt", "zinc"):
+        for path in (root / name / "train" / "good").iterdir():
+            path.write_bytes(b"garbage")
     done = run(
         root, "--backbone", backbone, "--size", 64, "--json", tmp_path / "r.json", "--report", tmp_path / "r.html"
     )
@@ -146,7 +164,9 @@ def test_one_category_that_cannot_be_evaluated_leaves_the_others(root, backbone,
     result = json.loads((tmp_path / "r.json").read_text())
     assert set(result["categories"]) == {"nut"}
     page = (tmp_path / "r.html").read_text()
-    assert "bolt: fewer than two normal images" in page
+    for name in ("bolt", "zinc"):
+        assert f"{name}: fewer than two normal images" in page
+        assert f"{name}: fewer than two normal images" in " ".join(result["problems"])
 
 
 def test_an_interruption_keeps_what_was_measured(root, backbone, tmp_path, monkeypatch):
@@ -163,7 +183,35 @@ def test_an_interruption_keeps_what_was_measured(root, backbone, tmp_path, monke
     done = run(root, "--backbone", backbone, "--size", 64, "--json", tmp_path / "r.json")
     assert done.exit_code == 130
     assert "interrupted: nut" in done.stderr
-    assert set(json.loads((tmp_path / "r.json").read_text())["categories"]) == {"bolt"}
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert set(result["categories"]) == {"bolt"}
+    assert "interrupted: nut" in " ".join(result["problems"])
+
+
+def test_a_file_that_cannot_be_written_is_known_before_the_work(root, backbone, tmp_path):
+    done = run(root, "--backbone", backbone, "--size", 64, "--json", tmp_path)
+    assert isinstance(done.exception, InputError)
+    assert done.stdout == ""
+
+
+def test_pictures_of_a_category_that_failed_are_not_shown_under_the_next(root, backbone, tmp_path, monkeypatch):
+    from anomalign.evaluation import run as module
+
+    evaluate = module.evaluate_category
+
+    def failing(category, *arguments, **options):
+        evaluate(category, *arguments, **options)
+        if category.name == "bolt":
+            raise InputError("bolt: gone")
+        return evaluate(category, *arguments, **options)
+
+    monkeypatch.setattr(module, "evaluate_category", failing)
+    (root / "bolt" / "test" / "dent").rename(root / "bolt" / "test" / "rust")
+    (root / "bolt" / "ground_truth" / "dent").rename(root / "bolt" / "ground_truth" / "rust")
+    run(root, "--backbone", backbone, "--size", 64, "--report", tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "dent/000.png" in page
+    assert "rust/" not in page
 
 
 def test_names_from_a_file_lead_to_no_other_folder_and_are_escaped_in_the_report(tmp_path, backbone):

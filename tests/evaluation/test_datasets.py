@@ -509,7 +509,7 @@ def test_csv(root):
     dataset = open_dataset(write_csv(root, rows, encoding="utf-8-sig"))
     (category,) = dataset.categories
     assert (dataset.layout, category.name, dataset.problems) == ("csv", "parts", ())
-    assert [(i.kind, i.anomalous) for i in category.test] == [("good", False), ("scratch_deep", True)]
+    assert [(i.kind, i.anomalous) for i in category.test] == [("good", False), ("scratch/deep", True)]
     assert category.test[1].ground_truth(*trees.SIZE).anomalous.sum() == 7 * 15
 
 
@@ -577,3 +577,59 @@ def test_real_datasets(name, train, good, anomalous, kinds):
     assert sum(image.anomalous for image in category.test) == anomalous
     assert len({image.kind for image in category.test}) == kinds
     assert all(image.masks for image in category.test if image.anomalous)
+
+
+def test_a_mask_that_marks_nothing_is_named(root):
+    trees.mvtec_ad(root)
+    trees.mask(root / "nut" / "ground_truth" / "bent" / "000_mask.png", value=0)
+    image = next(i for i in open_dataset(root).categories[0].test if (i.kind, i.path.stem) == ("bent", "000"))
+    with pytest.raises(InputError, match=r"000_mask\.png: marks nothing"):
+        image.ground_truth(*trees.SIZE)
+
+
+def test_a_mask_saved_as_jpeg_is_refused(root):
+    trees.mvtec_ad(root)
+    path = root / "nut" / "ground_truth" / "bent" / "000_mask.png"
+    Image.open(path).save(path.with_suffix(".jpg"))
+    path.unlink()
+    image = next(i for i in open_dataset(root).categories[0].test if (i.kind, i.path.stem) == ("bent", "000"))
+    with pytest.raises(InputError, match=r"000_mask\.jpg: .*save it as PNG"):
+        image.ground_truth(*trees.SIZE)
+
+
+def test_a_category_that_cannot_be_used_leaves_the_others(root):
+    trees.mvtec_ad(root)
+    trees.mvtec_ad(root, "bolt")
+    for path in (root / "nut" / "train" / "good").iterdir():
+        path.unlink()
+    dataset = open_dataset(root)
+    assert [category.name for category in dataset.categories] == ["bolt"]
+    assert "category nut has no normal images" in dataset.problems[0]
+
+
+def test_an_image_that_is_fitted_and_tested_is_named(root):
+    trees.numbered(root, 3)
+    rows = ["000.png,good,,train", "001.png,good,,train", "000.png,good,,test", "002.png,dent,,test"]
+    assert "000.png: is fitted and tested" in open_dataset(write_csv(root, rows)).problems[0]
+
+
+def test_a_csv_without_rows_is_an_error(root):
+    with pytest.raises(InputError, match="lists no images"):
+        open_dataset(write_csv(root, []))
+
+
+def test_private_images_of_one_stem_are_named(root):
+    trees.mvtec_ad_2(root)
+    trees.picture(root / "can" / "test_private" / "000.bmp")
+    dataset = open_dataset(root)
+    assert len(dataset.categories[0].private[0][1]) == 3
+    assert "its result would be named as that of 000.bmp" in dataset.problems[0]
+
+
+@pytest.mark.parametrize("value", ["Infinity", "1e999"])
+def test_numbers_without_end_in_locos_configuration_are_refused(root, value):
+    trees.mvtec_loco(root)
+    path = root / "box" / "defects_config.json"
+    path.write_text(path.read_text().replace('"pixel_value": 255', f'"pixel_value": {value}'))
+    with pytest.raises(InputError, match=r"defects_config\.json"):
+        open_dataset(root / "box")

@@ -1,5 +1,6 @@
 """A whole evaluation, on a small tree with a tiny backbone."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomalign import Framing, InputError, Settings
+from anomalign import Bank, Detector, Framing, InputError, Settings
 from anomalign.evaluation import auroc
 from anomalign.evaluation.datasets import GroundTruth, open_dataset
+from anomalign.evaluation.measuring import seen_part
 from anomalign.evaluation.pixels import PixelMetrics
-from anomalign.evaluation.run import Protocol, evaluate_category, seen_part
+from anomalign.evaluation.run import Protocol, evaluate_category
 from anomalign.evaluation.table import mean, rows
 from tests.evaluation import trees
 from tests.pictures import texture
@@ -87,6 +89,21 @@ def test_the_threshold_of_pixels_comes_from_normal_images_alone(nut, protocol):
     assert "nothing anomalous" in after.values.not_defined["seg_f1"]
 
 
+def test_seg_f1_is_counted_at_the_threshold_of_the_normal_maps(nut, protocol, tmp_path):
+    """The highest score in a normal image's own leave-one-out map, of the rank that the rate asks for."""
+    category, seen, protocol = category_of(nut), [], replace(protocol, target_fpr=0.9)
+    result = evaluate_category(category, protocol, observe=lambda *what: seen.append(what))
+    bank = Bank.create(tmp_path / "b", protocol.backbone, protocol.framing)
+    bank.add(category.train)
+    highest = sorted(Detector(bank, protocol.settings, protocol.target_fpr).calibrate().alignment)
+    limit = highest[math.ceil((len(highest) + 1) * (1 - protocol.target_fpr)) - 1]
+    called = np.concatenate([(i.anomaly_map > limit).ravel() for _, i, _ in seen])
+    truth = np.concatenate([t.anomalous.ravel() for _, _, t in seen])
+    assert 0 < called.sum() < called.size
+    expected = 2 * (called & truth).sum() / (called.sum() + truth.sum())
+    assert result.values.metrics["seg_f1"] == pytest.approx(expected)
+
+
 def test_a_centre_crop_is_measured_both_ways(nut, protocol):
     cropped = replace(protocol, framing=Framing(64, 80))
     seen = []
@@ -120,6 +137,43 @@ def test_a_defect_outside_the_crop_is_no_normal_image_for_aupimo():
     before = pixels.values().metrics["au_pimo"]
     pixels.add(*seen_part(outside, truth), normal=False)
     assert pixels.values().metrics["au_pimo"] == before is not None
+
+
+def test_a_defect_outside_the_crop_leaves_aupimo_defined(tmp_path, protocol):
+    """Labelled anomalous, nothing marked within the crop, scored before an image with a mark in it."""
+    folder = tmp_path / "nut"
+    trees.numbered(folder / "train" / "good", 6, size=(500, 700))
+    trees.numbered(folder / "test" / "good", 1, size=(500, 700))
+    for number, box in enumerate([(200, 200, 240, 240), (0, 0, 9, 9), (200, 200, 220, 220)]):
+        trees.picture(folder / "test" / "dent" / f"{number}.png", (500, 700), 70 + number)
+        trees.mask(folder / "ground_truth" / "dent" / f"{number}_mask.png", box=box, size=(500, 700))
+    result = evaluate_category(category_of(folder), replace(protocol, framing=Framing(64, 80)))
+    assert "after an anomalous" not in str(result.values.not_defined)
+    assert "after an anomalous" not in str(result.whole_image.not_defined)
+
+
+def test_an_image_of_which_nothing_was_seen_is_a_failure(nut, protocol):
+    trees.picture(nut / "test" / "good" / "thin.png", (1, 40))
+    result = evaluate_category(category_of(nut), replace(protocol, framing=Framing(64, 80)))
+    (failure,) = result.failures
+    assert "thin.png: nothing of it lies within the centre crop" in failure.error
+    assert result.good == 4
+    assert result.values.metrics["pixel_auroc"] is not None
+
+
+def test_what_an_observer_cannot_do_with_an_image_is_a_failure(nut, protocol):
+    def observe(image, inspection, truth):
+        if image.path.stem == "001":
+            raise InputError("disk full")
+
+    result = evaluate_category(category_of(nut), protocol, observe=observe)
+    assert len(result.failures) == 2
+    assert all("001.png: disk full" in failure.error for failure in result.failures)
+
+
+def test_a_rate_that_is_none_is_refused_before_any_work(protocol):
+    with pytest.raises(InputError, match="rate|fpr"):
+        replace(protocol, target_fpr=2.0)
 
 
 def test_files_that_cannot_be_used_are_named_and_the_rest_is_measured(nut, protocol):
@@ -186,3 +240,7 @@ def test_saturated_overlap_of_loco_is_the_mean_over_its_kinds(tmp_path, protocol
     for limit in (0.01, 0.05, 0.1, 0.3, 1.0):
         assert whole[f"spro_{limit}"] == pytest.approx(sum(found[f"spro_{limit}"] for found in alone) / 2)
     assert "spro_0.05" not in evaluate_category(replace(category, test=category.test[:2]), protocol).values.metrics
+    (tmp_path / "box" / "ground_truth" / "structural_anomalies" / "000" / "000.png").write_bytes(b"garbage")
+    spoilt_values = evaluate_category(category, protocol).values
+    assert spoilt_values.metrics["spro_0.05"] is None
+    assert "structural_anomalies" in spoilt_values.not_defined["spro_0.05"]

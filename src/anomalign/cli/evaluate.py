@@ -51,23 +51,31 @@ def evaluate(
         raise InputError(f"{root}: has no private test sets; --submission is for MVTec AD 2")
     settings, problems = _settings(dataset, preset, protocol), list(dataset.problems)
     results: list[CategoryResult] = []
+
+    def keep() -> None:
+        if json_file:
+            _write_json(json_file, settings, problems, results, rows(dataset.layout, results))
+
+    keep()  # so that a file that cannot be written is known before the work, and an old one does not outlive it
+    maps = None if save_maps is None else _Maps(save_maps)
     interrupted = False
     for chosen in categories:
         try:
-            result = _evaluate(chosen, protocol, collected, save_maps, submission)
+            result = _evaluate(chosen, protocol, collected, maps, submission)
         except AnomalignError as error:  # the other categories are evaluated all the same
             console.say(f"error: {error}")
             problems.append(str(error))
         except KeyboardInterrupt:
-            console.say(f"interrupted: {chosen.name} and what comes after it is left out")
+            problems.append(f"interrupted: {chosen.name} and what comes after it is left out")
+            console.say(problems[-1])
             interrupted = True
             break
         else:
             results.append(result)
             problems += [failure.error for failure in result.failures]
             console.say(f"{result.name}: {_summary(result)}")
-            if json_file:  # now: so that what is measured is not lost
-                _write_json(json_file, settings, problems, results, rows(dataset.layout, results))
+        keep()
+    keep()
     table, columns = rows(dataset.layout, results), shown(results)
     if results:
         _print(table, columns)
@@ -77,6 +85,27 @@ def evaluate(
         console.say(f"report: {report}")
     if interrupted or problems:
         raise typer.Exit(130 if interrupted else 2)
+
+
+class _Maps:
+    """Maps as ``<category>/<kind>/<stem>.tiff``; names that files give lead to no other folder, none is taken twice."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.written: set[Path] = set()
+
+    def write(self, category: str, image: "TestImage", inspection: "Inspection") -> None:
+        from anomalign.reporting import write_map
+
+        path = self.folder / _safe(category) / _safe(image.kind) / f"{image.path.stem}.tiff"
+        while path in self.written:
+            path = path.with_stem(path.stem + "_")
+        self.written.add(path)
+        write_map(path, inspection.anomaly_map)
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_ " else "_" for c in name) or "_"
 
 
 def _summary(result: "CategoryResult") -> str:
@@ -118,22 +147,15 @@ def _evaluate(
     category: "Category",
     protocol: "Protocol",
     report: "EvaluationReport | None",
-    save_maps: Path | None,
+    maps: _Maps | None,
     submission: Path | None,
 ) -> "CategoryResult":
     from anomalign.evaluation.run import evaluate_category
-    from anomalign.reporting import write_map
     from anomalign.reporting.submission import write_prediction
 
-    written: set[Path] = set()
-
     def observe(image: "TestImage", inspection: "Inspection", truth: "GroundTruth | None") -> None:
-        if save_maps:
-            path = save_maps / category.name / image.kind / f"{image.path.stem}.tiff"
-            while path in written:  # two images of one stem in a kind, from a CSV file or with other endings
-                path = path.with_stem(path.stem + "_")
-            written.add(path)
-            write_map(path, inspection.anomaly_map)
+        if maps:
+            maps.write(category.name, image, inspection)
         if report:
             report.take(image, inspection, truth)
 
@@ -141,6 +163,8 @@ def _evaluate(
         assert submission is not None
         write_prediction(submission, category.name, split, inspection, threshold)
 
+    if report:
+        report.begin()
     with console.progress(category.name) as update:
         result = evaluate_category(
             category,
@@ -163,6 +187,7 @@ def _print(table: "list[Row]", columns: dict[str, str]) -> None:
     """Two tables, of images and of pixels, as one would be wider than most windows."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from anomalign.evaluation.table import FOOTNOTE, OF_IMAGES
 
@@ -172,7 +197,7 @@ def _print(table: "list[Row]", columns: dict[str, str]) -> None:
     for of_images in (True, False):
         chosen = {key: heading for key, heading in columns.items() if (key in OF_IMAGES) == of_images}
         printed = Table()
-        printed.add_column("category")
+        printed.add_column("category", overflow="fold")
         for heading in (*chosen.values(), *(["ms/image"] if of_images else [])):
             printed.add_column(heading, justify="right")
         for row in table:
@@ -182,7 +207,7 @@ def _print(table: "list[Row]", columns: dict[str, str]) -> None:
             if of_images:
                 cells.append("" if row.inspect_ms is None else f"{row.inspect_ms:.0f}")
             name = f"  {row.name}, published" if row.published else row.name
-            printed.add_row(name, *cells, style="dim" if row.published else None)
+            printed.add_row(Text(name), *cells, style="dim" if row.published else None)
         out.print(printed)
     out.print(FOOTNOTE)
 

@@ -141,8 +141,7 @@ def average_precision_of(counts: Counts) -> float:
     """`average_precision` of counted scores."""
     _, recall = counts.rates("average precision")
     found, called = np.cumsum(counts.anomalous), np.cumsum(counts.anomalous + counts.normal)
-    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
-    return float(np.diff(recall) @ precision)
+    return float(np.diff(recall) @ (found / called))
 
 
 def f1_max_of(counts: Counts) -> float:

@@ -49,16 +49,22 @@ class Band:
         low, high = np.maximum(a, np.log(lower)), np.minimum(b, np.log(upper))
         return cls(bins[within] + first, low, high, (low - a) / (b - a), (high - a) / (b - a))
 
-    def area(self, keys: NDArray[np.int64]) -> float:
+    def area(self, keys: NDArray[np.int64]) -> tuple[float, float]:
         """Recall of one image over the logarithm of the rate, between the two, over their distance: at most 1.
 
         Parameters
         ----------
         keys : (n,) int64 array
             Of its anomalous pixels, ascending.
+
+        Returns
+        -------
+        (float, float)
+            The area, and how far the order of scores within bins can have moved it.
         """
         above = 1 - np.searchsorted(keys, self.key, side="right") / len(keys)  # recall before the bin ...
         with_bin = 1 - np.searchsorted(keys, self.key, side="left") / len(keys)  # ... and with it
         gain = with_bin - above
         mean = above + gain * (self.start + self.stop) / 2
-        return min(float((self.high - self.low) @ mean / np.log(RATES[1] / RATES[0])), 1.0)
+        width = (self.high - self.low) / np.log(RATES[1] / RATES[0])
+        return min(float(width @ mean), 1.0), float(width @ gain)

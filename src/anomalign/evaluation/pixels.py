@@ -55,7 +55,7 @@ class PixelMetrics:
         self._bins = np.zeros((5, 0))
         self._above = np.zeros(2, np.int64)  # normal and anomalous pixels over the threshold
         self._band: Band | None = None  # of AUPIMO; known once all normal images are
-        self._pimo_sum, self._pimo_images = 0.0, 0
+        self._pimo_sum, self._pimo_bound, self._pimo_images = 0.0, 0.0, 0
         self._pimo_problem = ""
 
     def add(self, anomaly_map: NDArray[np.float32], truth: GroundTruth, *, normal: bool | None = None) -> None:
@@ -129,8 +129,10 @@ class PixelMetrics:
         x, y = self._curve(REGIONS)
         for limit in PRO_LIMITS:
             within = np.diff(x)[x[:-1] < limit] @ np.diff(y)[x[:-1] < limit]
-            # Twice: the rectangle that the limit cuts is not halved by our diagonal.
+            # Not halved: of the rectangle that the limit cuts, our diagonal leaves more than a half on one side.
             bounds[f"au_pro_{limit}"] = float(within) / limit
+        if self._band and not self._pimo_problem:
+            bounds["au_pimo"] = self._pimo_bound / self._pimo_images
         return bounds
 
     def curves(self, points: int = 400) -> dict[str, Curve]:
@@ -169,7 +171,9 @@ class PixelMetrics:
             except UndefinedError as error:
                 self._pimo_problem = str(error)
         if self._band:
-            self._pimo_sum += self._band.area(np.sort(keys(bits)))
+            area, bound = self._band.area(np.sort(keys(bits)))
+            self._pimo_sum += area
+            self._pimo_bound += bound
 
     def _au_pimo(self) -> float:
         if self._pimo_images == 0:
@@ -189,7 +193,7 @@ class PixelMetrics:
 
     def _curve(self, row: int) -> Curve:
         """False-positive rate over the normal pixels of all images, and what is found of pixels or of regions."""
-        return self._counts(row).rates("AUROC" if row == ANOMALOUS else "AU-PRO")
+        return self._counts(row).rates({ANOMALOUS: "AUROC", REGIONS: "AU-PRO", SATURATED: "sPRO"}[row])
 
     def _counts(self, row: int) -> Counts:
         filled = np.flatnonzero(self._bins[NORMAL] + self._bins[ANOMALOUS])[::-1]

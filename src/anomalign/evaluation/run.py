@@ -15,16 +15,13 @@ from anomalign.backbones import Backbone, Failure
 from anomalign.bank import Bank
 from anomalign.calibration import Threshold
 from anomalign.detector import Detector, Settings
-from anomalign.errors import InputError
-from anomalign.evaluation import metrics
-from anomalign.evaluation.datasets import Category, GroundTruth, Region, TestImage
+from anomalign.errors import AnomalignError, InputError
+from anomalign.evaluation.datasets import Category, TestImage
+from anomalign.evaluation.measuring import ImageResult, Measuring, Observer
 from anomalign.evaluation.metrics import Values
-from anomalign.evaluation.pixels import SPRO_LIMITS, Curve, PixelMetrics
+from anomalign.evaluation.pixels import Curve
 from anomalign.imaging import MAX_PIXELS, Framing
 from anomalign.inspection import Inspection
-
-Observer: TypeAlias = Callable[[TestImage, Inspection, GroundTruth | None], None]
-"""Called for every test image that was scored."""
 
 Predicted: TypeAlias = Callable[[str, Inspection, float], None]
 """Called as ``predicted(split, inspection, pixel_threshold)`` for every image whose labels are kept secret."""
@@ -54,17 +51,8 @@ class Protocol:
     target_fpr: float = 0.01
     max_pixels: int = MAX_PIXELS
 
-
-@dataclass(frozen=True)
-class ImageResult:
-    """What was found for one test image; `anomalous` is its label."""
-
-    path: str
-    kind: str
-    anomalous: bool
-    image_score: float
-    p_value: float
-    verdict: str
+    def __post_init__(self) -> None:
+        calibration.threshold(np.zeros(1), self.target_fpr)  # refuses a rate that is none, before any work is done
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +73,8 @@ class CategoryResult:
     threshold : Threshold
         Of the image score, with a warning where the normal images are too few for the rate asked for.
     times : dict of str to float
-        ``fit_s``, ``calibrate_s``, ``inspect_ms`` an image (with its map), ``measure_ms`` an image (metrics alone).
+        ``fit_s``, ``calibrate_s``; milliseconds an image: ``inspect_ms``, with its map, as waited for (less where maps
+        or a report are written meanwhile, as the next images are under way then), ``measure_ms``, metrics alone.
     bank_bytes : int
     images : tuple of ImageResult
     normal_scores : (N,) float64 array
@@ -173,7 +162,7 @@ def evaluate_category(
         scores = detector.calibrate(_step(progress, "calibrate"))
         calibrated = time.perf_counter()
         pixel_threshold = calibration.threshold(scores.alignment, protocol.target_fpr).value
-        measuring = _Measuring(category, protocol.framing, pixel_threshold)
+        measuring = Measuring(category, protocol.framing, pixel_threshold)
         for image, inspection in _inspected(category, detector, protocol, measuring, progress):
             measuring.take(image, inspection, observe)
         if predicted:
@@ -187,7 +176,7 @@ def evaluate_category(
             anomalous=sum(image.anomalous for image in measuring.images),
             values=measuring.values(),
             whole_image=measuring.whole.values() if measuring.whole else None,
-            error_bounds=measuring.seen.error_bounds(),
+            error_bounds=measuring.seen.every.error_bounds(),
             threshold=detector.threshold,
             times=times,
             bank_bytes=total,
@@ -199,7 +188,7 @@ def evaluate_category(
 
 
 def _inspected(
-    category: Category, detector: Detector, protocol: Protocol, measuring: "_Measuring", progress: Progress | None
+    category: Category, detector: Detector, protocol: Protocol, measuring: Measuring, progress: Progress | None
 ) -> Iterator[tuple[TestImage, Inspection]]:
     """Test images with their inspections, normal ones first: AUPIMO needs their pixels before any other."""
     tested = sorted(category.test, key=lambda image: image.anomalous)
@@ -223,110 +212,18 @@ def _predict(
     detector: Detector,
     protocol: Protocol,
     pixel_threshold: float,
-    measuring: "_Measuring",
+    measuring: Measuring,
     predicted: Predicted,
 ) -> None:
     for split, paths in category.private:
         for result in detector.inspect_many(paths, protocol.max_pixels):
-            if isinstance(result, Inspection):
-                predicted(split, result, pixel_threshold)
-            else:
+            if not isinstance(result, Inspection):
                 measuring.failures.append(result)
-
-
-class _Measuring:
-    """What gathers while test images go by."""
-
-    def __init__(self, category: Category, framing: Framing, pixel_threshold: float) -> None:
-        self.seen = PixelMetrics(pixel_threshold)
-        self.whole = PixelMetrics(pixel_threshold) if framing.resize_px else None
-        # MVTec LOCO measures each kind of anomaly together with all normal images, and takes the mean.
-        saturating = [image for image in category.test if any(mask.saturations for mask in image.masks)]
-        self.of_kind = {image.kind: PixelMetrics() for image in saturating}
-        self.images: list[ImageResult] = []
-        self.failures: list[Failure] = []
-        self.inspect_s = self.measure_s = 0.0
-
-    def take(self, image: TestImage, inspection: Inspection, observe: Observer | None) -> None:
-        self.images.append(
-            ImageResult(
-                str(image.path), image.kind, image.anomalous,
-                inspection.image_score, inspection.p_value, inspection.verdict,
-            )
-        )  # fmt: skip
-        truth = None
-        try:
-            truth = image.ground_truth(inspection.height, inspection.width)
-        except InputError as error:
-            self.failures.append(Failure(str(image.path), str(error)))
-        start = time.perf_counter()
-        if truth is not None:
-            scores = inspection.anomaly_map
-            part = seen_part(scores, truth)
-            self.seen.add(*part, normal=not image.anomalous)
-            for kind, pixels in self.of_kind.items():
-                if kind == image.kind or not image.anomalous:
-                    pixels.add(*part)
-            if self.whole:
-                self.whole.add(np.nan_to_num(scores, nan=0.0), truth, normal=not image.anomalous)
-        self.measure_s += time.perf_counter() - start
-        if observe:
-            observe(image, inspection, truth)
-
-    def values(self) -> Values:
-        normal = [image.image_score for image in self.images if not image.anomalous]
-        anomalous = [image.image_score for image in self.images if image.anomalous]
-        of_images = Values.of(
-            {
-                "image_auroc": lambda: metrics.auroc(normal, anomalous),
-                "image_ap": lambda: metrics.average_precision(normal, anomalous),
-                "image_f1max": lambda: metrics.f1_max(normal, anomalous),
-                "class_f1": self._class_f1,
-            }
-        )
-        of_pixels = self.seen.values()
-        found = {**of_images.metrics, **of_pixels.metrics, **self._spro()}
-        return Values(found, {**of_images.not_defined, **of_pixels.not_defined})
-
-    def _spro(self) -> dict[str, float | None]:
-        """Mean over the kinds of anomaly (Bergmann et al. 2022)."""
-        kinds = [pixels.values().metrics for pixels in self.of_kind.values()]
-        found: dict[str, float | None] = {}
-        for name in (f"spro_{limit}" for limit in SPRO_LIMITS if kinds):
-            values = [value for kind in kinds if (value := kind.get(name)) is not None]
-            found[name] = sum(values) / len(values) if len(values) == len(kinds) else None
-        return found
-
-    def curves(self) -> dict[str, Curve]:
-        curves = {f"pixel_{name}" if name == "roc" else name: curve for name, curve in self.seen.curves().items()}
-        normal = [image.image_score for image in self.images if not image.anomalous]
-        anomalous = [image.image_score for image in self.images if image.anomalous]
-        if normal and anomalous:
-            curves["image_roc"] = metrics.Counts.of(normal, anomalous).rates("ROC")
-        return curves
-
-    def times(self) -> dict[str, float]:
-        count = max(1, len(self.images))
-        return {"inspect_ms": 1000 * self.inspect_s / count, "measure_ms": 1000 * self.measure_s / count}
-
-    def _class_f1(self) -> float:
-        called = [image for image in self.images if image.verdict == "anomalous"]
-        found = sum(image.anomalous for image in called)
-        missed = sum(image.anomalous for image in self.images) - found
-        return metrics.f1(found, len(called) - found, missed, "ClassF1")
-
-
-def seen_part(scores: NDArray[np.float32], truth: GroundTruth) -> tuple[NDArray[np.float32], GroundTruth]:
-    """Map and mask of the part of an image that was seen; elsewhere the map is not a number."""
-    known = ~np.isnan(scores)
-    if known.all():
-        return scores, truth
-    rows, columns = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    regions = None
-    if truth.regions is not None:
-        regions = tuple(Region(region.mask[box], region.saturation_px) for region in truth.regions)
-    return scores[box], GroundTruth(truth.anomalous[box], regions)
+                continue
+            try:
+                predicted(split, result, pixel_threshold)
+            except AnomalignError as error:
+                measuring.failures.append(Failure(result.name, str(error)))
 
 
 def _step(progress: Progress | None, phase: str) -> Callable[[int, int], None] | None:

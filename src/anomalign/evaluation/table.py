@@ -66,7 +66,9 @@ def rows(layout: str, results: Sequence[CategoryResult]) -> list[Row]:
         if paper := published(layout, result.name):
             table.append(Row("SPADE (2020)", {key: value / 100 for key, value in paper.items()}, published=True))
     if len(results) > 1:
-        table.append(Row("mean", mean(results), sum(r.times["inspect_ms"] for r in results) / len(results)))
+        table.append(
+            Row(f"mean of {len(results)}", mean(results), sum(r.times["inspect_ms"] for r in results) / len(results))
+        )
     if layout == "mvtec_ad" and {r.name for r in results} == set(SPADE_PIXEL_AUROC):
         for name, values in MEANS.items():
             table.append(Row(f"{name}, mean", {key: value / 100 for key, value in values.items()}, published=True))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_SIDE, _LEFT, _BOTTOM = 260.0, 40.0, 34.0
+_SIDE, _TOP, _LEFT, _BOTTOM = 260.0, 8.0, 40.0, 34.0
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class CurveChart:
     width: float = _SIDE + _LEFT + 14
     height: float = _SIDE + _BOTTOM + 12
     left: float = _LEFT
-    top: float = 8.0
+    top: float = _TOP
     side: float = _SIDE
 
 
@@ -34,10 +34,9 @@ def curve_chart(
     if end < len(x):
         y = np.append(y[:end], np.interp(limit, x, y))
         x = np.append(x[:end], limit)
-    top = 8.0
-    across, down = _LEFT + x / limit * _SIDE, top + (1 - y) * _SIDE
+    across, down = _LEFT + x / limit * _SIDE, _TOP + (1 - y) * _SIDE
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, down, strict=True))
-    base = top + _SIDE
+    base = _TOP + _SIDE
     return CurveChart(
         title=title,
         value=value,
@@ -47,5 +46,5 @@ def curve_chart(
         ticks_x=tuple((_LEFT + share * _SIDE, share * limit) for share in (0, 1 / 3, 2 / 3, 1))
         if limit != 1
         else tuple((_LEFT + share * _SIDE, share) for share in (0, 0.5, 1)),
-        ticks_y=tuple((top + (1 - share) * _SIDE, share) for share in (0, 0.5, 1)),
+        ticks_y=tuple((_TOP + (1 - share) * _SIDE, share) for share in (0, 0.5, 1)),
     )

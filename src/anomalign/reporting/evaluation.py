@@ -58,7 +58,12 @@ class EvaluationReport:
 
     def __init__(self) -> None:
         self._sections: list[_Section] = []
-        self._begin()
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a category; what was taken in since the last one ended is dropped."""
+        self._taken = 0
+        self._heaps: dict[str, list[tuple[float, int, Example]]] = {"missed": [], "clearest": [], "false": []}
 
     def take(self, image: TestImage, inspection: Inspection, truth: GroundTruth | None) -> None:
         """Take in a test image of the category under way; an `evaluation.run.Observer`."""
@@ -82,7 +87,6 @@ class EvaluationReport:
             if heap
         )
         self._sections.append(_Section(result, _curves(result), _score_chart(result), examples))
-        self._begin()
 
     def write(
         self,
@@ -110,10 +114,6 @@ class EvaluationReport:
             "problems": problems,
         }
         write_page(path, "evaluation.html.j2", content)
-
-    def _begin(self) -> None:
-        self._taken = 0
-        self._heaps: dict[str, list[tuple[float, int, Example]]] = {"missed": [], "clearest": [], "false": []}
 
     def _keep(
         self, heap_name: str, rank: float, image: TestImage, inspection: Inspection, truth: GroundTruth | None

@@ -23,8 +23,8 @@ def folders(root: Path) -> list[Path]:
 
 
 def images(folder: Path) -> list[Path]:
-    """Image files directly in a folder, in natural order; none where it does not exist."""
-    return [path for path in _entries(folder) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    """Image files directly in a folder, in natural order, also dead links; none where it does not exist."""
+    return [path for path in _entries(folder) if path.suffix.lower() in SUFFIXES and not path.is_dir()]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -93,6 +93,6 @@ def checked(image: TestImage, problems: list[str]) -> TestImage:
     return image
 
 
-def inside(root: Path, relative: str) -> Path:
+def relative_to(root: Path, relative: str) -> Path:
     """A path given in a file of the dataset, relative to its root."""
     return Path(os.path.normpath(root / relative))

@@ -39,13 +39,22 @@ def read_ad_2(category: Path, problems: list[str]) -> Category:
     """MVTec AD 2 (Heckler-Kram et al. 2025). Fits on ``train/good``; ``validation`` is left alone."""
     public = category / "test_public"
     bad = with_masks(images(public / "bad"), "bad", public / "ground_truth" / "bad", problems)
-    private = tuple((split, tuple(images(category / split))) for split in PRIVATE_SPLITS)
+    private = tuple((split, _one_a_stem(images(category / split), problems)) for split in PRIVATE_SPLITS)
     return Category(
         category.name,
         tuple(images(category / "train" / "good")),
         (*good(images(public / "good")), *bad),
         tuple((split, paths) for split, paths in private if paths),
     )
+
+
+def _one_a_stem(paths: list[Path], problems: list[str]) -> tuple[Path, ...]:
+    """Images of different stems: results are named by them."""
+    by_stem: dict[str, Path] = {}
+    for path in paths:
+        if by_stem.setdefault(path.stem, path) != path:
+            problems.append(f"{path}: left out, as its result would be named as that of {by_stem[path.stem].name}")
+    return tuple(by_stem.values())
 
 
 def submission_paths(root: Path, category: str, split: str, stem: str) -> tuple[Path, Path]:
@@ -102,7 +111,7 @@ def _saturations(path: Path) -> tuple[tuple[int, Saturation], ...]:
         if not entries:
             raise ValueError("no entries")
         return tuple((int(entry["pixel_value"]), _saturation(entry)) for entry in entries)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: the saturation of each kind of defect cannot be read from it ({error!r})") from error
 
 

@@ -1,7 +1,7 @@
 """Recognise a dataset by its folders."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -31,7 +31,7 @@ def open_dataset(root: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     InputError
-        There is nothing, or nothing in a layout that is known, or a category has no normal images to fit on.
+        There is nothing, or nothing in a layout that is known, or no category has normal images to fit on.
     """
     path = Path(root)
     problems: list[str] = []
@@ -41,13 +41,18 @@ def open_dataset(root: str | os.PathLike[str]) -> Dataset:
         layout, categories = _read(path, problems)
     except OSError as error:  # a name too long, or a folder that may not be entered
         raise InputError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from error
-    for category in categories:
-        if not category.train:
-            raise InputError(f"{path}: category {category.name} has no normal images to fit on")
+    usable = [category for category in categories if category.train]
+    unusable = [f"category {c.name} has no normal images to fit on" for c in categories if not c.train]
+    if not usable:
+        raise InputError(f"{path}: {'; '.join([*unusable, *problems]) or 'lists no images'}")
+    problems += [f"{path}: {reason}" for reason in unusable]
+    for category in usable:
+        fitted = set(category.train)
+        problems += [f"{image.path}: is fitted and tested" for image in category.test if image.path in fitted]
         for wanted, anomalous in (("normal", False), ("anomalous", True)):
             if not any(image.anomalous == anomalous for image in category.test):
                 problems.append(f"{path}: category {category.name} has no {wanted} test images")
-    return Dataset(layout, path, tuple(categories), tuple(problems))
+    return Dataset(layout, path, tuple(usable), tuple(problems))
 
 
 def _read(path: Path, problems: list[str]) -> tuple[str, list[Category]]:
@@ -67,10 +72,21 @@ def _read(path: Path, problems: list[str]) -> tuple[str, list[Category]]:
         found = [folder for folder in folders(path) if fits(folder)]
         if found:
             _name_others(layout, [folder for folder in folders(path) if folder not in found], problems)
-            return layout, [read(folder, problems) for folder in found]
+            return layout, list(_readable(found, read, problems))
     if others.is_folder(path):
         return "folder", [others.read_folder(path, problems)]
     raise InputError(f"{path}: not a dataset in a known layout; looked for\n{_looked_for()}")
+
+
+def _readable(
+    found: list[Path], read: Callable[[Path, list[str]], Category], problems: list[str]
+) -> Iterator[Category]:
+    """Categories that can be read; why others cannot is added to `problems`."""
+    for folder in found:
+        try:
+            yield read(folder, problems)
+        except InputError as error:
+            problems.append(str(error))
 
 
 def _visa_category(category: Path, problems: list[str]) -> list[Category]:
@@ -94,4 +110,4 @@ def _looked_for() -> str:
     lines = ["in the folder, or in those within it:"]
     lines += [f"  {layout:<13} {fits.__doc__}" for layout, (fits, _) in _BY_CATEGORY.items()]
     lines += ["in the folder:", *(f"  {layout:<13} {fits.__doc__}" for layout, fits in here.items())]
-    return "\n".join([*lines, "or a file:", "  csv           columns path, label, mask, split"])
+    return "\n".join([*lines, "or a file:", "  csv           columns path, label, mask, split, optionally category"])

@@ -9,9 +9,9 @@ from anomalign.evaluation.datasets.files import (
     folders,
     good,
     images,
-    inside,
     is_file,
     natural,
+    relative_to,
     spare_folders,
     with_masks,
 )
@@ -46,7 +46,7 @@ def read_visa(root: Path, problems: list[str], only: str | None = None) -> list[
     for number, row in _rows(path, ("object", "split", "label", "image", "mask"), problems):
         if only not in (None, row["object"]):
             continue
-        image, name = inside(root, row["image"]), _safe(row["object"])
+        image, name = relative_to(root, row["image"]), row["object"]
         where, split, normal = f"{path}, line {number}", row["split"], row["label"] == "normal"
         if not _usable(where, image, split, row["label"], normal, problems):
             continue
@@ -57,6 +57,8 @@ def read_visa(root: Path, problems: list[str], only: str | None = None) -> list[
         else:
             masks = _mask_of(root, row["mask"], where, problems, required=True)
             test.setdefault(name, []).append(checked(TestImage(image, "anomaly", True, masks), problems))
+    named = {only} if only else {folder.name for folder in folders(root) if is_visa_category(folder)}
+    problems.extend(f"{root / name}: left out, as {path} has no usable row of it" for name in named - {*train, *test})
     for name in train | test:
         anomalous = {image.stem for image in images(root / name / "Data" / "Images" / "Anomaly")}
         marked = images(root / name / "Data" / "Masks" / "Anomaly")
@@ -179,27 +181,24 @@ def read_csv(path: Path, problems: list[str]) -> list[Category]:
     train: dict[str, list[Path]] = {}
     test: dict[str, list[TestImage]] = {}
     for number, row in _rows(path, ("path", "label", "mask", "split"), problems):
-        where, image = f"{path}, line {number}", inside(path.parent, row["path"])
-        name, normal = _safe(row.get("category") or path.stem), row["label"].lower() in _NORMAL_LABELS
+        where, image = f"{path}, line {number}", relative_to(path.parent, row["path"])
+        name, normal = row.get("category") or path.stem, row["label"].lower() in _NORMAL_LABELS
         if not _usable(where, image, row["split"], row["label"], normal, problems):
             continue
         if row["split"] == "train":
             train.setdefault(name, []).append(image)
         elif normal:
+            if row["mask"]:
+                problems.append(f"{where}: {image} is normal and has a mask, which is not looked at")
             test.setdefault(name, []).extend(good([image]))
         else:
             masks = _mask_of(path.parent, row["mask"], where, problems, required=False)
-            test.setdefault(name, []).append(checked(TestImage(image, _safe(row["label"]), True, masks), problems))
+            test.setdefault(name, []).append(checked(TestImage(image, row["label"], True, masks), problems))
     return _categories(train, test)
 
 
-def _safe(name: str) -> str:
-    """A name from a file that can name a folder of results, and leads to no other."""
-    return "".join(c if c.isalnum() or c in "-_ " else "_" for c in name) or "_"
-
-
 def _mask_of(root: Path, relative: str, where: str, problems: list[str], *, required: bool) -> tuple[MaskFile, ...]:
-    if relative and is_file(mask := inside(root, relative)):
+    if relative and is_file(mask := relative_to(root, relative)):
         return (MaskFile(mask),)
     if relative or required:
         problems.append(f"{where}: the mask {relative or '(none given)'} does not exist")

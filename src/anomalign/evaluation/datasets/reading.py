@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from anomalign.errors import InputError
+from anomalign.imaging import FORMATS
 
-# By name, as in imaging.py: Pillow also knows formats that start other programs (EPS), whatever a file's ending.
-_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
 _QUARTER_TURNS = (5, 6, 7, 8)
 
@@ -18,7 +17,7 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of an image file as it will be seen, from its header; InputError if it has none."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.width != image.height and _orientation(image, path) in _QUARTER_TURNS:
                 return image.width, image.height
             return image.height, image.width
@@ -50,7 +49,9 @@ def _speaks_after_pixels(path: Path) -> bool:
 def mask_values(path: Path) -> NDArray[np.uint8]:
     """(H, W) values of a mask image: indices of a palette, the brightest of several colours, never transparency."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.format == "JPEG":
+                raise ValueError("a JPEG, whose noise would count as anomalous; save it as PNG")
             turned = ImageOps.exif_transpose(image)
             values = np.asarray(turned)
             if values.ndim == 3:
@@ -69,4 +70,6 @@ def read_frames(path: Path) -> NDArray[np.generic]:
         raise InputError(f"{path}: not an array of numbers ({error})") from error
     if frames.dtype.kind not in "biuf":
         raise InputError(f"{path}: has dtype {frames.dtype}; needs numbers")
+    if frames.ndim == 1 and not np.isfinite(frames).all():
+        raise InputError(f"{path}: has labels that are no numbers")
     return frames

@@ -112,7 +112,7 @@ class TestImage:
         Raises
         ------
         InputError
-            A mask cannot be read, or is of another size.
+            A mask cannot be read or is of another size, or nothing is marked.
         """
         anomalous = np.zeros((height, width), bool)
         if not self.anomalous:
@@ -127,6 +127,8 @@ class TestImage:
             anomalous |= values > 0
             if file.saturations:
                 regions.append(_region(file, values))
+        if not anomalous.any():
+            raise InputError(f"{self.masks[0].path}: marks nothing, though the image is labelled anomalous")
         return GroundTruth(anomalous, tuple(regions) if any(file.saturations for file in self.masks) else None)
 
 
