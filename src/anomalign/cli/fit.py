@@ -29,9 +29,9 @@ def fit(
 
     images = find_images(normals)
     opened = _open_or_create(bank, backbone, size, preset)
-    _tell_size(opened, len(images))
     before = len(opened)
     try:
+        _tell_size(opened, len(images))
         with console.progress("fit") as update:
             report = opened.add(images, progress=update, max_pixels=console.max_pixels(max_megapixels))
     except KeyboardInterrupt:
