@@ -123,6 +123,7 @@ def offer(p, found, image, place, best, distinct, per_level):
 
     `distinct`: at most one match an image.
     """
+    place = np.int32(place)  # of the type of those it is compared with: another is compiled again
     slot = -1
     for k in range(best.distance.shape[1]):
         if best.image[p, k] == image:
@@ -261,7 +262,7 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
         ready = False
         for b in range(lanes):
             _set_limit(b, p0 + b, known, query.squared, group.largest[i], tolerance, best.distance, limit)
-        passed = 0
+        passed = zero
         for place in range(rows[0] * W - tries, rows[1] * W):
             found = 0
             if place < 0:
@@ -292,7 +293,7 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
                         hits += one if cost[b] <= limit[b] else zero
                 if hits == zero:
                     continue
-                passed += int(hits)
+                passed += hits
                 if mode == BOUND and passed > patience + share * (place * lanes):
                     return i, place // W
                 for start in range(0, lanes, 32):
@@ -308,7 +309,7 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
                                 chosen[found] = b
                                 found += 1
             for k in range(found):
-                b, g, there = chosen[k], i, place
+                b, g, there = np.int64(chosen[k]), i, place  # of one type everywhere: each other one is compiled again
                 if place < 0:
                     g, further = (-1 - place) % len(seeds), (-1 - place) // len(seeds)
                     there = (seeds[g, b] + further) % fine.shape[1]
