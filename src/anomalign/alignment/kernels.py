@@ -309,13 +309,17 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
                                 chosen[found] = b
                                 found += 1
             for k in range(found):
-                b, g, there = np.int64(chosen[k]), i, place  # of one type everywhere: each other one is compiled again
+                lane, g, there = (
+                    np.int64(chosen[k]),
+                    i,
+                    place,
+                )  # of one type everywhere: each other one is compiled again
                 if place < 0:
                     g, further = (-1 - place) % len(seeds), (-1 - place) // len(seeds)
-                    there = (seeds[g, b] + further) % fine.shape[1]
-                d = distance(p0 + b, g, there, query, group, layout, scratch.per_level)
-                offer(p0 + b, d, group.image[g], there, best, distinct, scratch.per_level)
-                _set_limit(b, p0 + b, known, query.squared, group.largest[i], tolerance, best.distance, limit)
+                    there = (seeds[g, lane] + further) % fine.shape[1]
+                d = distance(p0 + lane, g, there, query, group, layout, scratch.per_level)
+                offer(p0 + lane, d, group.image[g], there, best, distinct, scratch.per_level)
+                _set_limit(lane, p0 + lane, known, query.squared, group.largest[i], tolerance, best.distance, limit)
     return images[1], 0
 
 
