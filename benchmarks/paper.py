@@ -81,7 +81,7 @@ def measure(category: Category, backbone: Backbone) -> list[dict[str, Any]]:
             near = index.search(described.pyramid.pooled[None], min(max(RANKED_KS), len(bank)))
             for K, scores in retrieval.items():
                 scores.append(float(near.distance[0, :K].mean()))
-            truth = image.ground_truth(described.height, described.width)
+            truth = image.ground_truth(described.height, described.width)  # MVTec AD has no mask that marks nothing
             for way in tried.values():
                 chosen = way.gallery([int(i) for i in near.index[0]])
                 alignment = align(described.pyramid, bank.gallery(chosen), level_weights=way.weights)

@@ -69,13 +69,13 @@ def evaluate(
             problems.append(f"interrupted: {chosen.name} and what comes after it is left out")
             console.say(problems[-1])
             interrupted = True
-            break
         else:
             results.append(result)
             problems += [failure.error for failure in result.failures]
             console.say(f"{result.name}: {_summary(result)}")
         keep()
-    keep()
+        if interrupted:
+            break
     table, columns = rows(dataset.layout, results), shown(results)
     if results:
         _print(table, columns)
