@@ -72,7 +72,7 @@ def measure(category: Category, backbone: Backbone) -> list[dict[str, Any]]:
     with TemporaryDirectory() as folder:
         bank = Bank.create(Path(folder) / "bank", backbone, FRAMING)
         bank.add(category.train)
-        index = ExactIndex(bank.descriptors)
+        index = ExactIndex(bank.vectors("pooled"))
         tried = ways(len(bank.identity.shapes), len(bank))
         results = describe([image.path for image in tested], backbone, FRAMING)
         for image, described in zip(tested, results, strict=True):

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomalign import CalibrationError, InputError
-from anomalign.calibration import Calibration, gate_threshold, p_value, same_rank, sample, threshold
+from anomalign.calibration import Calibration, best_rate, gate_threshold, p_value, same_rank, threshold, usual_rate
+from anomalign.rarity import PixelCounts
 
 
 @pytest.mark.parametrize(("N", "rate"), [(19, 0.05), (40, 0.05), (99, 0.01), (200, 0.1)])
@@ -30,17 +31,29 @@ def test_p_values_of_normals_are_not_too_small():
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.floats(-1e6, 1e6), st.floats(0.001, 0.999))
 def test_threshold_and_p_value_tell_the_same(scores, score, rate):
-    limit = threshold(np.array(scores), rate)
-    if limit.warning is None:
+    if rate >= best_rate(len(scores)):
+        limit = threshold(np.array(scores), rate)
+        assert limit.expected_fpr <= rate + 1e-9
         assert (score > limit.value) == (p_value(score, np.array(scores)) <= rate + 1e-9)
 
 
-def test_too_few_normals_are_said_to_be_too_few():
-    limit = threshold(np.arange(40.0), 0.01)
-    assert limit.value == 39
-    assert "40 normal images support a false-positive rate of 2.4% at best" in limit.warning
-    assert "99 are needed" in limit.warning
-    assert threshold(np.arange(99.0), 0.01).warning is None
+def test_too_few_normals_are_refused_plainly():
+    with pytest.raises(CalibrationError, match=r"40 normal images support a false-positive rate of 2\.4 % at best"):
+        threshold(np.arange(40.0), 0.01)
+    with pytest.raises(CalibrationError, match="99 are needed"):
+        threshold(np.arange(98.0), 0.01)
+    assert threshold(np.arange(99.0), 0.01).value == 98
+    assert (usual_rate(40), usual_rate(99), usual_rate(5000)) == (pytest.approx(1 / 41), 0.01, 0.01)
+
+
+@pytest.mark.parametrize(("N", "rate"), [(19, 0.05), (99, 0.01), (320, 0.01), (320, 0.05)])
+def test_the_rate_of_one_set_of_normals_stays_under_its_bound_as_often_as_said(N, rate):
+    """Scores uniform between 0 and 1, so that the rate of a threshold is one minus it; over many sets of normals."""
+    rng = np.random.default_rng(N)
+    limits = [threshold(rng.random(N), rate) for _ in range(4000)]
+    rates = np.array([1 - limit.value for limit in limits])
+    assert (rates <= limits[0].highest_fpr()).mean() == pytest.approx(0.95, abs=0.015)
+    assert rates.mean() == pytest.approx(limits[0].expected_fpr, rel=0.1)
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, 1.5, float("nan")])
@@ -69,14 +82,10 @@ def test_same_rank_maps_quantile_to_quantile():
 
 
 def test_stored_calibration_keeps_every_digit():
-    scores = Calibration(np.random.default_rng(2).random(5), np.random.default_rng(3).random(4))
-    again = Calibration.from_json(scores.to_json())
-    np.testing.assert_array_equal(again.retrieval, scores.retrieval)
-    np.testing.assert_array_equal(again.alignment, scores.alignment)
-
-
-@pytest.mark.parametrize(("count", "most"), [(3, 20), (20, 20), (21, 20), (1000, 20)])
-def test_sample_is_spread_over_all(count, most):
-    chosen = list(sample(count, most))
-    assert len(set(chosen)) == len(chosen) == min(count, most)
-    assert (chosen[0], chosen[-1]) == (0, count - 1)
+    rng = np.random.default_rng(2)
+    pixels = PixelCounts.of(rng.gamma(2, size=(9, 9)).astype(np.float32))
+    scores = Calibration(np.arange(5), rng.random(5), np.arange(5)[::-1], np.array([0, 3]), rng.random(2), pixels)
+    again = Calibration.from_bytes(scores.to_bytes())
+    for name in ("ids", "retrieval", "nearest", "aligned", "alignment"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(scores, name))
+    np.testing.assert_array_equal(again.pixels.counts, pixels.counts)

@@ -21,8 +21,9 @@ from anomalign import (
     Settings,
 )
 from anomalign.evaluation import auroc
+from anomalign.retrieval import DESCRIPTORS
 from tests.pictures import texture
-from tests.reference import spade
+from tests.reference import descriptors, spade
 
 NORMALS = 24
 
@@ -52,9 +53,9 @@ def reference(query, bank, skip, settings, grid, weights=None):
     """Both stages of one query pyramid, by the oracle: (stage 1 score, neighbours, smoothed map)."""
     rows = [i for i in range(len(bank)) if i != skip]
     all_pyramids = pyramids(bank)
-    pooled = [all_pyramids[i].pooled for i in rows]
-    score, _, _ = spade.image_score(query.pooled, pooled, min(settings.image_neighbours, len(rows)))
-    _, order, distances = spade.image_score(query.pooled, pooled, min(settings.gallery_size, len(rows)))
+    (q,), normals = descriptors.embedded([query], [all_pyramids[i] for i in rows], settings.descriptor)
+    score, _, _ = spade.image_score(q, normals, min(settings.image_neighbours, len(rows)))
+    _, order, distances = spade.image_score(q, normals, min(settings.gallery_size, len(rows)))
     chosen = [rows[i] for i in order]
     distance, _ = spade.align(query.levels, [all_pyramids[i].levels for i in chosen], settings.kappa, grid, weights)
     return score, chosen, distances, spade.smoothed(distance, 64, settings.sigma_px)
@@ -66,6 +67,8 @@ def reference(query, bank, skip, settings, grid, weights=None):
         (everything(), (8, 8)),
         (everything(grid_level=3, kappa=2, sigma_px=1.5), (4, 4)),
         (everything(level_weights=(1.0, 0.5, 0.25), image_neighbours=2), (8, 8)),
+        (everything(descriptor="pooled"), (8, 8)),
+        (everything(descriptor="level_means"), (8, 8)),
     ],
 )
 def test_inspection_equals_the_reference(bank, settings, grid):
@@ -81,8 +84,9 @@ def test_inspection_equals_the_reference(bank, settings, grid):
     np.testing.assert_allclose(inspection.image_score, square.max(), rtol=1e-3)
 
 
-def test_calibration_equals_a_bank_built_without_the_image(bank):
-    settings = everything()
+@pytest.mark.parametrize("descriptor", DESCRIPTORS)
+def test_calibration_equals_a_bank_built_without_the_image(bank, descriptor):
+    settings = everything(descriptor=descriptor)
     scores = Detector(bank, settings, 0.1).calibrate()
     for index in (0, 7, NORMALS - 1):
         score, _, _, square = reference(pyramids(bank)[index], bank, index, settings, (8, 8))
@@ -132,7 +136,7 @@ def test_an_image_cleared_by_stage_1_runs_no_stage_2_until_its_map_is_asked_for(
 def test_the_gate_clears_its_share_of_normals_and_keeps_the_target_rate(bank):
     detector = Detector(bank, everything(gate=0.5), 0.1)
     scores = detector.calibrate()
-    assert len(detector.normal_scores) == NORMALS
+    assert len(scores.alignment) == NORMALS
     assert (detector.normal_scores > detector.threshold.value).mean() <= 0.1
     let_through = scores.retrieval > np.sort(scores.retrieval)[NORMALS // 2 - 1]
     np.testing.assert_array_equal(detector.normal_scores[let_through], scores.alignment[let_through])
@@ -190,10 +194,10 @@ def test_calibration_is_stored_and_belongs_to_one_version_of_the_bank(tmp_path):
     steps = []
     first = Detector(bank, everything(), 0.2).calibrate(lambda done, total: steps.append((done, total)))
     assert steps == [(done, 6) for done in range(1, 7)]
-    again = Detector(Bank.open(bank.path), everything(), 0.05).calibrate(lambda *_: pytest.fail("calibrated again"))
+    again = Detector(Bank.open(bank.path), everything(), 0.4).calibrate(lambda *_: pytest.fail("calibrated again"))
     np.testing.assert_array_equal(again.alignment, first.alignment)
     bank.add(texture(50))
-    assert len(Detector(bank, everything(), 0.2).calibrate().retrieval) == 7
+    assert len(Detector(bank, everything(), 0.2).calibrate().alignment) == 7
 
 
 def test_an_empty_bank_and_a_bank_of_one_cannot_decide(tmp_path):
@@ -210,7 +214,9 @@ def test_two_normals_are_enough_to_say_something(tmp_path):
     bank.add([texture(0), texture(1)])
     detector = Detector(bank)
     assert detector.inspect(defective(2)).p_value >= 1 / 3
-    assert "33.3% at best" in detector.threshold.warning
+    assert detector.target_fpr == pytest.approx(1 / 3)
+    with pytest.raises(CalibrationError, match=r"2 normal images support a false-positive rate of 33 % at best"):
+        Detector(bank, target_fpr=0.01)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +228,9 @@ def test_two_normals_are_enough_to_say_something(tmp_path):
         ({"gate": 1.1}, "gate is 1.1"),
         ({"sigma_px": -1}, "sigma_px is -1"),
         ({"decided_by": "chance"}, "decided_by is 'chance'"),
+        ({"descriptor": "colour"}, "descriptor is 'colour'"),
+        ({"index": "fast"}, "index is 'fast'"),
+        ({"calibration_size": 0}, "calibration_size is 0"),
     ],
 )
 def test_settings_out_of_range_are_named(changes, message):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from anomalign.alignment import Alignment, FeaturePyramid, align
     from anomalign.backbones import Backbone, Failure, load_backbone
     from anomalign.bank import Bank
-    from anomalign.detector import PRESETS, Detector, Settings
+    from anomalign.detector import Detector
     from anomalign.errors import (
         AnomalignError,
         BackboneError,
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     )
     from anomalign.imaging import Framing, read_image
     from anomalign.inspection import Inspection, Match, Neighbour
+    from anomalign.settings import PRESETS, Settings
 
 _HOME = {
     "anomalign.alignment": ["Alignment", "FeaturePyramid", "align"],
     "anomalign.backbones": ["Backbone", "Failure", "load_backbone"],
     "anomalign.bank": ["Bank"],
-    "anomalign.detector": ["PRESETS", "Detector", "Settings"],
+    "anomalign.detector": ["Detector"],
     "anomalign.errors": [
         "AnomalignError",
         "BackboneError",
@@ -45,6 +46,7 @@ _HOME = {
     ],
     "anomalign.imaging": ["Framing", "read_image"],
     "anomalign.inspection": ["Inspection", "Match", "Neighbour"],
+    "anomalign.settings": ["PRESETS", "Settings"],
 }
 _HOME_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -2,39 +2,66 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.errors import CalibrationError, InputError
+from anomalign.rarity import PixelCounts
+
+Scores = NDArray[np.float64]
+
+USUAL_FPR = 0.01
+"""The target where none is asked for, if the normal images are enough for it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Leave-one-out scores of a bank's normal images: each scored as if it were not in the bank.
+    """Leave-one-out scores of a bank's normal images: each scored as if it and its copies were not in the bank.
 
     Attributes
     ----------
+    ids : (N,) int64 array
+        The images scored.
     retrieval : (N,) float64 array
         Stage 1.
+    nearest : (N,) int64 array
+        Id of the nearest other image.
+    aligned : (M,) int64 array
+        Places in `ids` of those that went through stage 2: all, or a sample where stage 1 alone decides.
     alignment : (M,) float64 array
-        Stage 2: of all N images, in the same order, or of a sample where stage 1 alone decides.
+        Stage 2.
+    pixels : PixelCounts
+        Of all their maps.
     """
 
-    retrieval: NDArray[np.float64]
-    alignment: NDArray[np.float64]
+    ids: NDArray[np.int64]
+    retrieval: Scores
+    nearest: NDArray[np.int64]
+    aligned: NDArray[np.int64]
+    alignment: Scores
+    pixels: PixelCounts
 
-    def to_json(self) -> str:
+    def to_bytes(self) -> bytes:
         """For the catalogue; every digit is kept."""
-        return json.dumps({"retrieval": self.retrieval.tolist(), "alignment": self.alignment.tolist()})
+        entries = {
+            name: getattr(self, name).tolist() for name in ("ids", "retrieval", "nearest", "aligned", "alignment")
+        }
+        return json.dumps({**entries, "pixels": self.pixels.to_bytes().hex()}).encode()
 
     @classmethod
-    def from_json(cls, text: str) -> "Calibration":
-        """Read what `to_json` wrote."""
-        entry = json.loads(text)
-        return cls(np.array(entry["retrieval"], np.float64), np.array(entry["alignment"], np.float64))
+    def from_bytes(cls, stored: bytes) -> "Calibration":
+        """Read what `to_bytes` wrote."""
+        entry = json.loads(stored)
+        return cls(
+            np.array(entry["ids"], np.int64),
+            np.array(entry["retrieval"], np.float64),
+            np.array(entry["nearest"], np.int64),
+            np.array(entry["aligned"], np.int64),
+            np.array(entry["alignment"], np.float64),
+            PixelCounts.from_bytes(bytes.fromhex(entry["pixels"])),
+        )
 
 
 @dataclass(frozen=True)
@@ -49,54 +76,78 @@ class Threshold:
         Share of normal images that may be called anomalous, as asked for.
     normals : int
         Images that it was set from.
+    rank : int
+        `value` is the rank-th smallest of their scores.
     """
 
     value: float
     target_fpr: float
     normals: int
+    rank: int
 
     @property
-    def supported_fpr(self) -> float:
-        """Smallest rate that so many normal images can vouch for: 1 / (N + 1)."""
-        return 1 / (self.normals + 1)
+    def expected_fpr(self) -> float:
+        """Rate to expect on new normal images, on average over all sets of as many normals: at most `target_fpr`."""
+        return (self.normals + 1 - self.rank) / (self.normals + 1)
 
-    @property
-    def warning(self) -> str | None:
-        """What to tell the user where the normals are too few for the rate asked for."""
-        if self.target_fpr >= self.supported_fpr:
-            return None
-        needed = math.ceil(1 / self.target_fpr) - 1
-        return (
-            f"{self.normals} normal images support a false-positive rate of {self.supported_fpr:.1%} at best, not "
-            f"{self.target_fpr:.1%}: the highest score of a normal image is the threshold; "
-            f"add normal images ({needed} are needed) or ask for a higher rate"
-        )
+    def highest_fpr(self, confidence: float = 0.95) -> float:
+        """Rate that this very set of normals exceeds with probability 1 - `confidence` at most.
+
+        Over sets of N normals the rate is Beta(N + 1 - rank, rank) distributed, where scores do not tie (Vovk, 2012).
+        """
+        from scipy.special import betaincinv
+
+        return float(betaincinv(self.normals + 1 - self.rank, self.rank, confidence))
 
 
-def threshold(normal_scores: NDArray[np.float64], target_fpr: float) -> Threshold:
-    """Set the threshold from scores of normals: the ceil((N + 1)(1 - rate))-th smallest (split conformal prediction).
+def best_rate(normals: int) -> float:
+    """Least false-positive rate that so many normal images can vouch for: 1 / (N + 1)."""
+    return 1 / (normals + 1)
 
-    For an N + 1st normal image, exchangeable with the others, the chance to score above it is at most `target_fpr`.
-    Where N < 1 / rate - 1 it is the highest score, and `Threshold.warning` says so.
+
+def usual_rate(normals: int) -> float:
+    """1 %, or the least rate that so few normal images support."""
+    return max(USUAL_FPR, best_rate(normals))
+
+
+def check_rate(target_fpr: float, normals: int) -> None:
+    """Refuse a rate that is none, or that so many normal images cannot support.
 
     Raises
     ------
     InputError
         `target_fpr` is not between 0 and 1.
     CalibrationError
-        No scores.
+        Too few normal images for it.
     """
     if not 0 < target_fpr < 1:
         raise InputError(f"target_fpr is {target_fpr}; must lie between 0 and 1, as 0.01 for 1 %")
+    if target_fpr < best_rate(normals) * (1 - 1e-9):
+        needed = math.ceil(round(1 / target_fpr, 6)) - 1
+        raise CalibrationError(
+            f"{normals} normal images support a false-positive rate of {100 * best_rate(normals):.2g} % at best, not "
+            f"{100 * target_fpr:.2g} %: add normal images ({needed} are needed) or ask for a higher rate"
+        )
+
+
+def threshold(normal_scores: Scores, target_fpr: float) -> Threshold:
+    """Set the threshold from scores of normals: the ceil((N + 1)(1 - rate))-th smallest (split conformal prediction).
+
+    For an N + 1st normal image, exchangeable with the others, the chance to score above it is at most `target_fpr`.
+
+    Raises
+    ------
+    InputError, CalibrationError
+        As `check_rate`.
+    """
     N = len(normal_scores)
-    if N == 0:
-        raise CalibrationError("no scores of normal images to set a threshold from")
+    check_rate(target_fpr, N)
     # Rounding first: (N + 1)(1 - rate) is often meant to be whole, and 1 - 0.95 is not 0.05.
     rank = min(math.ceil(round((N + 1) * (1 - target_fpr), 9)), N)
-    return Threshold(float(np.sort(normal_scores)[rank - 1]), target_fpr, N)
+    return Threshold(float(np.sort(normal_scores)[rank - 1]), target_fpr, N, rank)
 
 
-def p_value(score: float, normal_scores: NDArray[np.float64]) -> float:
+def p_value(score: float, normal_scores: Scores) -> float:
     """Conformal p-value: (1 + number of normals that score at least as high) / (N + 1).
 
     For a normal image, exchangeable with the others, P(p <= t) <= t for every t.
@@ -104,19 +155,14 @@ def p_value(score: float, normal_scores: NDArray[np.float64]) -> float:
     return float(1 + np.count_nonzero(normal_scores >= score)) / (len(normal_scores) + 1)
 
 
-def same_rank(score: float, scores: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+def same_rank(score: float, scores: Scores, others: Scores) -> float:
     """Value of the same rank on another scale: `score` among `scores` -> the value of that rank among `others`."""
     return float(np.interp(score, np.sort(scores), np.sort(others)))
 
 
-def gate_threshold(retrieval: NDArray[np.float64], gate: float) -> float:
+def gate_threshold(retrieval: Scores, gate: float) -> float:
     """Stage 1 score that a share `gate` of normals exceed; an image at or under it needs no stage 2."""
     if gate >= 1:
         return -math.inf
     kept = math.ceil(gate * len(retrieval))  # normals that are let through
     return float(np.sort(retrieval)[len(retrieval) - kept - 1]) if kept < len(retrieval) else -math.inf
-
-
-def sample(count: int, most: int) -> Sequence[int]:
-    """At most `most` of `count` indices, evenly spaced."""
-    return range(count) if count <= most else [round(i * (count - 1) / (most - 1)) for i in range(most)]

@@ -13,17 +13,22 @@ from anomalign.alignment import Alignment, place_on_image
 from anomalign.bank import NormalImage
 from anomalign.errors import InputError
 from anomalign.imaging import Framing
+from anomalign.rarity import PixelCounts
 
 Verdict: TypeAlias = Literal["normal", "anomalous"]
 Stage: TypeAlias = Literal["retrieval", "alignment"]
 
+HEAT_BEGINS, HEAT_FULL = 1e-3, 1e-5
+"""p-values of pixels at which heat begins to show and is full: the same for every image, bank and product."""
+
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A normal image near the inspected one. `distance` is squared Euclidean, between pooled vectors."""
+    """A normal image near the inspected one; `distance` is squared, between image descriptors."""
 
     id: int
     name: str
+    sha256: str
     distance: float
 
 
@@ -84,10 +89,14 @@ class Inspection:
         Which stage decided.
     retrieval_score : float
         Mean squared distance to the nearest normal images.
+    retrieval_p_value : float
+        Of `retrieval_score`, as `p_value`.
+    suspected : bool
+        Whether stage 1 alone would have called it anomalous.
     neighbours : tuple of Neighbour
         The gallery, nearest first.
-    heat_range : (float, float)
-        Scores at which a heatmap begins to show and is full, the same for all images of a bank and its settings.
+    pixels : PixelCounts
+        Scores of the pixels of normal images, which `pixel_p_values` compares with.
     """
 
     name: str
@@ -100,8 +109,10 @@ class Inspection:
     threshold: float
     stage: Stage
     retrieval_score: float
+    retrieval_p_value: float
+    suspected: bool
     neighbours: tuple[Neighbour, ...]
-    heat_range: tuple[float, float]
+    pixels: PixelCounts = field(repr=False)
     framing: Framing
     _align: Callable[[], Aligned] = field(repr=False)
 
@@ -119,6 +130,33 @@ class Inspection:
     def anomaly_map(self) -> NDArray[np.float32]:
         """(H, W) float32 in the original image's pixels; NaN where a centre crop did not look."""
         return place_on_image(self.aligned.square, self.framing, self.height, self.width)
+
+    @cached_property
+    def pixel_p_values(self) -> NDArray[np.float32]:
+        """(H, W) float32: share of normal images' pixels that score at least as high; NaN where nothing was seen."""
+        return self.pixels.p_values(self.anomaly_map)
+
+    def heat(self, scores: NDArray[np.float32], *, even_if_normal: bool = False) -> NDArray[np.float32]:
+        """Heat to show for a map of this image, in any size: 0 none, 1 full, NaN not seen.
+
+        By the p-values of its pixels on one fixed scale, so that images, days and products can be compared. An image
+        whose verdict is normal has none, unless asked for.
+        """
+        if self.verdict == "normal" and not even_if_normal:
+            return np.where(np.isnan(scores), np.float32(np.nan), np.float32(0))
+        rarity = np.log(self.pixels.p_values(scores) / HEAT_BEGINS) / math.log(HEAT_FULL / HEAT_BEGINS)
+        heat: NDArray[np.float32] = np.clip(rarity, 0, 1).astype(np.float32)
+        return heat
+
+    @property
+    def course(self) -> str:
+        """How the verdict came about, in words, for people and logs."""
+        if self.verdict == "anomalous":
+            return f"anomalous by {_STAGE[self.stage]}"
+        if self.stage == "alignment":
+            doubt = "suspected by stage 1, " if self.suspected else ""
+            return f"{doubt}cleared by stage 2"
+        return "cleared by stage 1"
 
     def match_at(self, y: float, x: float) -> Match:
         """Where the pixel at row y, column x of this image was matched, in the normal image's own pixels.
@@ -147,3 +185,6 @@ class Inspection:
             distance=float(alignment.distance[row, column]),
             per_level=tuple(float(d) for d in alignment.per_level[row, column]),
         )
+
+
+_STAGE: dict[Stage, str] = {"retrieval": "stage 1", "alignment": "stage 2"}

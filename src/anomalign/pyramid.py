@@ -1,5 +1,6 @@
 """What a backbone sees in one image."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,11 +24,14 @@ class FeaturePyramid:
         The globally pooled last map, the image descriptor of stage 1.
     known_norms : dict of (height, width) to (L, height, width) float32 arrays
         What `norms` has found so far; a bank gives those that it stores.
+    known_moments : list
+        What `moments` has found, once it has; likewise.
     """
 
     levels: tuple[NDArray[Any], ...]
     pooled: NDArray[np.float32]
     known_norms: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    known_moments: list[NDArray[np.float32]] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(self.levels))
@@ -49,6 +53,14 @@ class FeaturePyramid:
         """Sizes (H, W) of the levels, each once, finest first."""
         return grids(self.shapes)
 
+    @property
+    def moments(self) -> NDArray[np.float32]:
+        """(2 C,) float32: means, then standard deviations, of each channel of each level; computed once and kept."""
+        if not self.known_moments:
+            means, deviations = zip(*map(_moments, self.levels), strict=True)
+            self.known_moments.append(np.concatenate(means + deviations))
+        return self.known_moments[0]
+
     def norms(self, grid: tuple[int, int]) -> NDArray[np.float32]:
         """Squared norm of each level's descriptor at each pixel of a grid, computed once and kept.
 
@@ -63,11 +75,29 @@ class FeaturePyramid:
 
     def find_norms(self, grids: Iterable[tuple[int, int]]) -> None:
         """Compute what `norms` gives for several grids, which costs less than one by one."""
-        levels = [as_float32(level) for level in self.levels]
-        for grid in grids:
+        missing = [grid for grid in grids if grid not in self.known_norms]
+        levels = [as_float32(level) for level in self.levels] if missing else []
+        for grid in missing:
             self.known_norms[grid] = np.stack([squared_norms(level, *grid) for level in levels])
 
 
 def grids(shapes: Iterable[tuple[int, int, int]]) -> tuple[tuple[int, int], ...]:
     """Sizes (H, W) that occur among the shapes of levels, each once, in their order."""
     return tuple(dict.fromkeys((h, w) for h, w, _ in shapes))
+
+
+def _moments(level: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(H, W, C) -> mean (C,) and standard deviation (C,)."""
+    rows = as_float32(level).reshape(-1, level.shape[2])
+    mean = _mean(rows)
+    rows = rows - mean
+    np.multiply(rows, rows, out=rows)
+    return mean, np.sqrt(_mean(rows))
+
+
+def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, C) -> (C,); several rows are taken as one long one first, as NumPy adds short rows slowly."""
+    n, C = rows.shape
+    together = math.gcd(n, 1 << max(0, (2048 // C).bit_length() - 1))
+    sums = rows.reshape(n // together, together * C).sum(axis=0)
+    return np.asarray(sums.reshape(together, C).sum(axis=0) / np.float32(n))

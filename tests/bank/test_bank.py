@@ -42,7 +42,7 @@ def test_features_read_back_are_what_the_backbone_gave(empty_bank):
         for a, b in zip(found.levels, expected.levels, strict=True):
             np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(found.pooled, expected.pooled)
-        np.testing.assert_array_equal(bank.descriptors[index], expected.pooled)
+        np.testing.assert_array_equal(bank.vectors("pooled")[index], expected.pooled)
     assert [(i.id, i.height, i.width) for i in bank.images] == [(n, 50, 70) for n in range(1, 6)]
     assert bank.verify() == []
     assert bank.preview(3)[:2] == b"\xff\xd8"
@@ -214,7 +214,7 @@ def test_altered_bytes_give_no_error_but_ours(tmp_path, empty_bank):
         file.write_bytes(altered)
         try:
             bank = Bank.open(empty_bank.path, empty_bank.backbone)
-            contents(bank), bank.descriptors, bank.verify(), [bank.preview(image.id) for image in bank.images]
+            contents(bank), bank.vectors("pooled"), bank.verify(), [bank.preview(image.id) for image in bank.images]
         except (BankError, BackboneError) as error:
             refused += 1
             assert str(empty_bank.path) in str(error)
@@ -232,8 +232,8 @@ def test_altered_bytes_give_no_error_but_ours(tmp_path, empty_bank):
         ("UPDATE images SET name = CAST(x'ff' AS TEXT)", "catalogue"),
         ("UPDATE identity SET value = '9' WHERE key = 'pooled_length'", "safetensors"),
         ("UPDATE identity SET value = '[[16,16,4],[8,8,6],[4,8,4]]' WHERE key = 'shapes'", "safetensors"),
-        ("UPDATE identity SET value = 'x' WHERE key = 'version'", "catalogue"),
-        ("DELETE FROM identity WHERE key = 'version'", "catalogue"),
+        ("DROP TABLE versions", "catalogue"),
+        ("INSERT INTO identity VALUES ('whole_since', 'x')", "catalogue"),
         ("DELETE FROM identity WHERE key = 'framing'", "catalogue"),
     ],
 )
@@ -242,7 +242,7 @@ def test_a_catalogue_that_contradicts_itself_or_its_segments_is_damaged(empty_ba
     with sqlite3.connect(empty_bank.path / catalogue.FILE) as connection:
         connection.execute(change)
     connection.close()
-    for use in (contents, lambda bank: bank.descriptors):
+    for use in (contents, lambda bank: bank.vectors("pooled")):
         with pytest.raises(BankDamagedError, match=file):
             use(Bank.open(empty_bank.path))
 
@@ -313,7 +313,7 @@ def test_a_gallery_stays_valid_when_the_bank_grows(empty_bank):
     assert [p.pooled.tobytes() for p in gallery] == [before[2][-1], before[0][-1]]
     assert [p.pooled.tobytes() for p in gallery[1:]] == [before[0][-1]]
     assert contents(empty_bank)[:3] == before
-    assert len(empty_bank.descriptors) == 30
+    assert len(empty_bank.vectors("pooled")) == 30
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path, tiny_backbone):

@@ -44,7 +44,7 @@ def whole(path, backbone):
     bank = Bank.open(path, backbone)
     assert bank.verify() == []
     assert [p.shapes for p in bank.gallery(range(len(bank)))] == [bank.identity.shapes] * len(bank)
-    assert bank.descriptors.shape == (len(bank), bank.identity.pooled_length)
+    assert bank.vectors("pooled").shape == (len(bank), bank.identity.pooled_length)
     return [image.name for image in bank.images]
 
 
@@ -226,11 +226,11 @@ if os.geteuid() == 0:  # permissions do not bind root
     with tempfile.TemporaryDirectory() as folder:  # the other user may not be able to import: do so first
         bank = Bank.create(Path(folder, "bank"), backbone, Framing(64))
         bank.add(np.ones((64, 64, 3), np.uint8))
-        bank.descriptors
+        bank.vectors("pooled")
         del bank
     os.setuid(65534)
 for use in (
-    lambda: Bank.open(sys.argv[1], backbone).descriptors,
+    lambda: Bank.open(sys.argv[1], backbone).vectors("pooled"),
     lambda: Bank.open(sys.argv[1], backbone).add(np.zeros((64, 64, 3), np.uint8)),
     lambda: find_images([Path(sys.argv[1], "picture.png")]),
 ):

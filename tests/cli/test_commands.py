@@ -131,9 +131,14 @@ def test_bad_images_get_a_json_line_each_and_exit_code_2(folder, tmp_path):
     assert [row["verdict"] for row in rows if "verdict" in row] == ["normal"]
 
 
-def test_too_few_normals_are_warned_about(folder):
+def test_too_few_normals_for_the_usual_rate_are_said_and_for_the_rate_asked_for_refused(folder):
     done = run("inspect", folder / "b.bank", folder / "train/001.png")
-    assert "warning: 20 normal images support a false-positive rate of 4.8% at best" in done.stderr
+    assert done.returncode == 0
+    assert "20 normal images support a false-positive rate of 4.8% at best: that is the target" in done.stderr
+    done = run("inspect", folder / "b.bank", folder / "train/001.png", "--target-fpr", 0.01)
+    assert done.returncode == 2
+    assert "20 normal images support a false-positive rate of 4.8 % at best, not 1 %" in done.stderr
+    assert "99 are needed" in done.stderr
 
 
 def test_out_writes_an_overlay_a_map_and_a_report(folder, tmp_path):

@@ -1,23 +1,28 @@
-"""A bank of normal images: made, opened, added to, verified."""
+"""A bank of normal images: made, opened, edited, verified."""
 
 import contextlib
+import copy
+import fnmatch
+import hashlib
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias, overload
+from typing import Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.backbones import Backbone, Described, Failure, Known, Source, describe, load_backbone
+from anomalign.backbones import Backbone, Failure, Known, Source, describe, load_backbone
 from anomalign.backbones.backbone import BUNDLED, bundled_path
-from anomalign.bank import catalogue, segments
-from anomalign.bank.catalogue import Identity, NewImage
-from anomalign.errors import BackboneError, BankDamagedError, BankError, BankLockedError, InputError
-from anomalign.imaging import MAX_PIXELS, Framing, find_images
+from anomalign.bank import adding, catalogue, compacting, edits, lock, scores, segments
+from anomalign.bank.catalogue import Change, Identity, NormalImage
+from anomalign.bank.scores import AlignedScore
+from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
+from anomalign.imaging import MAX_PIXELS, Framing
 from anomalign.pyramid import FeaturePyramid
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -49,7 +54,8 @@ class Bank:
     """The normal images of one product, on disk.
 
     Use `Bank.create` or `Bank.open`. An object shows the bank as it was when it was opened or last changed through this
-    object; others may read, and one may write, at the same time.
+    object; others may read, and one may write, at the same time. A bank edited in any way gives the same features,
+    scores and thresholds as one built anew from the images that are left, in the order in which they were added.
 
     Attributes
     ----------
@@ -62,11 +68,12 @@ class Bank:
         In order of id.
     """
 
-    def __init__(self, path: Path, backbone: Backbone | None = None) -> None:
+    def __init__(self, path: Path, backbone: Backbone | None = None, version: int | None = None) -> None:
         """Open; `Bank.open` is the name to use."""
         self.path = path
         self._given_backbone = backbone
-        self._load()
+        self._frozen = False
+        self._load(version)
         if backbone is not None:
             self._check_backbone(backbone)
 
@@ -102,10 +109,10 @@ class Bank:
         identity = Identity(name, network.sha256, framing, shapes, pooled_length)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with _writer(folder):
+            with lock.writer(folder):
                 if (folder / catalogue.FILE).exists():
                     raise BankError(f"{folder}: there is a bank already; open it, or choose another folder")
-                ours = {segments.FOLDER, _LOCK, catalogue.FILE + ".new", catalogue.FILE + ".new-journal"}
+                ours = {segments.FOLDER, lock.FILE, catalogue.FILE + ".new", catalogue.FILE + ".new-journal"}
                 if foreign := sorted({entry.name for entry in folder.iterdir()} - ours):
                     raise BankError(f"{folder}: holds other files ({foreign[0]}); choose a new or empty folder")
                 (folder / segments.FOLDER).mkdir(exist_ok=True)
@@ -115,7 +122,12 @@ class Bank:
         return cls(folder, network)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], backbone: str | os.PathLike[str] | Backbone | None = None) -> "Bank":
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        backbone: str | os.PathLike[str] | Backbone | None = None,
+        version: int | None = None,
+    ) -> "Bank":
         """Open a bank.
 
         Parameters
@@ -123,18 +135,20 @@ class Bank:
         path : path
         backbone : name, path of an ONNX file, or Backbone, optional
             Default: the one recorded in the bank.
+        version : int, optional
+            The bank as it was then, to look at, not to change. Default: as it is.
 
         Raises
         ------
         BankError
-            No bank there, or one of another format.
+            No bank there, or one of another format; no such version, or `compact` has forgotten it.
         BankDamagedError
             Its catalogue is not sound, or a segment is missing or cut short.
         BackboneError
             `backbone` is not the file that the bank was built with.
         """
         network = backbone if backbone is None or isinstance(backbone, Backbone) else load_backbone(backbone)
-        return cls(Path(path), network)
+        return cls(Path(path), network, version)
 
     def __len__(self) -> int:
         """Number of normal images."""
@@ -149,16 +163,30 @@ class Bank:
         self._check_backbone(network)
         return network
 
-    @cached_property
-    def descriptors(self) -> NDArray[np.float32]:
-        """(N, D) float32 pooled vectors of all images, in the order of `images`."""
-        vectors = np.empty((len(self), self.identity.pooled_length), np.float32)
-        by_segment: dict[str, list[int]] = {}
-        for index, image in enumerate(self.images):
-            by_segment.setdefault(image.segment, []).append(index)
-        for file, indices in by_segment.items():
-            vectors[indices] = self._reader.pooled(file, [self.images[i].row for i in indices])
-        return vectors
+    @property
+    def content(self) -> str:
+        """Sha256 over the backbone, the framing and all images: two banks that have it in common decide alike."""
+        framing = json.dumps(asdict(self.identity.framing), sort_keys=True)
+        parts = [self.identity.backbone_sha256, framing, *(image.sha256 for image in self.images)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def history(self) -> list[Change]:
+        """Versions of the bank, when each came to be, and what came and went with it."""
+        with catalogue.connect(self.path) as connection:
+            return catalogue.read_history(connection)
+
+    def vectors(self, name: Literal["pooled", "moments"]) -> NDArray[np.float32]:
+        """(N, D) float32: `FeaturePyramid.pooled` or `FeaturePyramid.moments` of all images, in their order."""
+        if name not in self._vectors:
+            length = {"pooled": self.identity.pooled_length, "moments": self.identity.moments_length}[name]
+            found = np.empty((len(self), length), np.float32)
+            by_segment: dict[str, list[int]] = {}
+            for index, image in enumerate(self.images):
+                by_segment.setdefault(image.segment, []).append(index)
+            for file, indices in by_segment.items():
+                found[indices] = self._reader.vectors(name, file, [self.images[i].row for i in indices])
+            self._vectors[name] = found
+        return self._vectors[name]
 
     def gallery(self, indices: Sequence[int]) -> Sequence[FeaturePyramid]:
         """Features of the images at `indices` of `images`, each read from disk when it is taken.
@@ -206,12 +234,13 @@ class Bank:
         InputError
             A path does not exist or holds no images.
         """
-        sources = _sources(images)
+        self._refuse_if_frozen()
+        sources = adding.sources(images)
         network = self.backbone
-        with _writer(self.path):
+        with lock.writer(self.path):
             self._load()  # another writer may have been here
-            segments.sweep(self.path, {segment.file for segment in self._segments})
-            writer = _Batch(self, segment_bytes)
+            self._sweep()
+            writer = adding.Batch(self.path, self.identity, {image.sha256 for image in self.images}, segment_bytes)
             try:
                 results = describe(
                     sources,
@@ -235,6 +264,75 @@ class Bank:
                 self._load()
         return AddReport(writer.added, tuple(writer.known), tuple(writer.failures))
 
+    def select(self, selectors: int | str | Iterable[int | str]) -> tuple[NormalImage, ...]:
+        """Images by id (a number, also as text), name, or glob over names or file names; each once, in order of id.
+
+        Raises
+        ------
+        InputError
+            A selector that no image answers to.
+        """
+        found: set[int] = set()
+        for selector in [selectors] if isinstance(selectors, (int, str)) else selectors:
+            chosen = [image.id for image in self.images if _answers(image, selector)]
+            if not chosen:
+                raise InputError(f"{self.path}: no image {selector!r} in this bank; `anomalign bank list` names all")
+            found.update(chosen)
+        return tuple(image for image in self.images if image.id in found)
+
+    def remove(self, selectors: int | str | Iterable[int | str]) -> tuple[NormalImage, ...]:
+        """Take images out of the bank, all or none, as one version. What they took on the disk stays until `compact`.
+
+        Parameters
+        ----------
+        selectors : int, str, or iterable of these
+            As for `select`.
+
+        Raises
+        ------
+        InputError
+            A selector that no image answers to; nothing is removed then.
+        BankLockedError, BankError
+            As for `add`.
+        """
+        self._refuse_if_frozen()
+        with lock.writer(self.path):
+            self._load()
+            images = self.select(selectors)
+            if images:
+                with catalogue.connect(self.path) as connection:
+                    edits.remove(connection, [image.id for image in images])
+                self._load()
+        return images
+
+    def without(self, selectors: int | str | Iterable[int | str]) -> "Bank":
+        """The bank as it would be without some images, to look at, not to change."""
+        gone = {image.id for image in self.select(selectors)}
+        bank = copy.copy(self)
+        bank.images = tuple(image for image in self.images if image.id not in gone)
+        bank._vectors = {}
+        bank._frozen = True
+        return bank
+
+    def compact(self) -> int:
+        """Give back what removed images still take on the disk; returns the bytes. Older versions are gone then.
+
+        One segment after the other, so that little room is needed; a kill between two leaves the rest for next time.
+
+        Raises
+        ------
+        BankLockedError, BankError
+            As for `add`.
+        """
+        self._refuse_if_frozen()
+        with lock.writer(self.path):
+            self._load()
+            before = self._bytes_on_disk()
+            compacting.compact(self.path, self.images, self.gallery)
+            self._load()
+            self._sweep()
+            return before - self._bytes_on_disk()
+
     def verify(self) -> list[str]:
         """Check every segment against its sha256, and the catalogue's structure; a sentence for each thing wrong.
 
@@ -245,6 +343,8 @@ class Bank:
             (state,) = connection.execute("PRAGMA integrity_check").fetchone()
             if state != "ok":
                 problems.append(f"{self.path / catalogue.FILE}: {state}")
+            for table, *_ in connection.execute("PRAGMA foreign_key_check"):
+                problems.append(f"{self.path / catalogue.FILE}: a row of {table} names one that is not there")
         rows: dict[str, list[int]] = {}
         for image in self.images:
             rows.setdefault(image.segment, []).append(image.row)
@@ -254,32 +354,65 @@ class Bank:
                 problems.append(problem)
         return problems
 
-    def load_calibration(self, settings: str) -> str | None:
+    def load_calibration(self, settings: str) -> bytes | None:
         """Calibration stored for these settings, None where there is none for this version of the bank."""
+        if self._frozen:
+            return None
         with catalogue.connect(self.path) as connection:
-            return catalogue.read_calibration(connection, settings, self.version)
+            return scores.read_calibration(connection, settings, self.version)
 
-    def save_calibration(self, settings: str, scores: str) -> bool:
+    def load_aligned(self, settings: str) -> list[AlignedScore]:
+        """Stage 2 scores of normal images that are stored for these settings, also from other versions of the bank."""
+        with catalogue.connect(self.path) as connection:
+            return scores.read_aligned(connection, settings)
+
+    def save_calibration(self, settings: str, calibration: bytes) -> bool:
         """Store a calibration; False where the bank cannot be written, which costs only its making again."""
+        return self._saved(lambda link: scores.write_calibration(link, settings, self.version, calibration))
+
+    def save_aligned(self, settings: str, aligned: Sequence[AlignedScore]) -> bool:
+        """Store stage 2 scores of normal images; likewise."""
+        return self._saved(lambda link: scores.write_aligned(link, settings, aligned))
+
+    def _saved(self, write: Callable[[sqlite3.Connection], None]) -> bool:
+        if self._frozen:
+            return False
         try:
             with catalogue.connect(self.path) as connection:
-                catalogue.write_calibration(connection, settings, self.version, scores)
+                write(connection)
         except BankDamagedError:
             raise
         except BankError:
             return False
         return True
 
-    def _load(self) -> None:
+    def _load(self, version: int | None = None) -> None:
         with catalogue.connect(self.path) as connection:
             connection.execute("BEGIN")  # one snapshot for all that is read here
             self.identity = catalogue.read_identity(connection, self.path)
-            self.version = catalogue.read_version(connection)
-            self.images = tuple(catalogue.read_images(connection))
+            newest = catalogue.read_version(connection)
+            self.version = newest if version is None else version
+            if not catalogue.read_whole_since(connection) <= self.version <= newest:
+                raise BankError(
+                    f"{self.path}: has no version {self.version} to show; versions "
+                    f"{catalogue.read_whole_since(connection)} to {newest} are there (compacting forgets older ones)"
+                )
+            self._frozen = self.version != newest
+            self.images = tuple(catalogue.read_images(connection, self.version))
             self._segments = catalogue.read_segments(connection)
         segments.check_present(self.path, self._segments)
         self._reader = segments.SegmentReader(self.path, self.identity)
-        self.__dict__.pop("descriptors", None)
+        self._vectors: dict[str, NDArray[np.float32]] = {}
+
+    def _sweep(self) -> None:
+        segments.sweep(self.path, {segment.file for segment in self._segments})
+
+    def _bytes_on_disk(self) -> int:
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def _refuse_if_frozen(self) -> None:
+        if self._frozen:
+            raise BankError(f"{self.path}: this is the bank as it was or would be; open it as it is to change it")
 
     def _check_backbone(self, backbone: Backbone) -> None:
         if backbone.sha256 != self.identity.backbone_sha256:
@@ -312,90 +445,8 @@ class _Gallery(Sequence[FeaturePyramid]):
         return self._reader.pyramid(*self._places[index])
 
 
-class _Batch:
-    """Images described but not yet committed; a commit goes on in its own thread while more are described."""
-
-    def __init__(self, bank: Bank, segment_bytes: int) -> None:
-        self.path = bank.path
-        self.size = max(1, segment_bytes // bank.identity.bytes_per_image)
-        self.seen = {image.sha256 for image in bank.images}
-        self.pending: list[Described] = []
-        self.added = 0
-        self.known: list[Known] = []
-        self.failures: list[Failure] = []
-        self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._committing: Future[int] | None = None
-
-    def take(self, result: Described | Known | Failure) -> None:
-        if isinstance(result, Failure):
-            self.failures.append(result)
-        elif isinstance(result, Known) or result.sha256 in self.seen:
-            self.known.append(Known(result.name, result.sha256))
-        else:
-            self.seen.add(result.sha256)
-            self.pending.append(result)
-            if len(self.pending) >= self.size:
-                self.start_commit()
-
-    def start_commit(self) -> None:
-        self.wait()  # at most one commit is under way, so at most two segments are held
-        pending, self.pending = self.pending, []
-        if pending:
-            self._committing = self._committer.submit(_commit, self.path, pending)
-
-    def wait(self) -> None:
-        """Wait for the commit under way; its error, if any, is raised here."""
-        committing, self._committing = self._committing, None
-        if committing:
-            self.added += committing.result()
-
-    def finish(self) -> None:
-        self.start_commit()
-        self.wait()
-
-    def close(self) -> None:
-        self._committer.shutdown(wait=True)
-
-
-def _commit(path: Path, images: list[Described]) -> int:
-    segment = segments.write_segment(path, [image.pyramid for image in images])
-    rows = [NewImage(i.name, i.sha256, i.height, i.width, i.preview) for i in images]
-    with catalogue.connect(path) as connection:
-        catalogue.insert(connection, segment, rows)
-    return len(images)
-
-
-_LOCK = "writer.lock"
-
-
-@contextlib.contextmanager
-def _writer(folder: Path) -> Iterator[None]:
-    """Be the one writer of a bank; the lock goes with the process, however it ends."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise BankLockedError(
-            f"{folder}: another process is writing to this bank; wait until it has finished and run the command again"
-        ) from error
-    except OSError as error:
-        raise BankError(
-            f"{folder}: the bank cannot be written ({error.strerror or error}); copy it, or ask its owner for the right"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _sources(images: Source | Iterable[Source]) -> Sequence[Source]:
-    if isinstance(images, (str, os.PathLike, np.ndarray)):
-        images = [images]
-    sources: list[Source] = []
-    for image in images:
-        sources.extend([image] if isinstance(image, np.ndarray) else find_images([image]))
-    if not sources:
-        raise InputError("no images given")
-    return sources
+def _answers(image: NormalImage, selector: int | str) -> bool:
+    if isinstance(selector, int) or selector.isdecimal():
+        return image.id == int(selector)
+    names = (image.name, Path(image.name).name)
+    return selector in names or any(fnmatch.fnmatchcase(name, selector) for name in names)

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,11 +16,15 @@ from anomalign.errors import BankDamagedError, BankError
 from anomalign.imaging import Framing
 from anomalign.pyramid import grids
 
-FORMAT = 2
+FORMAT = 3
 FILE = "catalogue.sqlite"
 
 _SCHEMA = """
 CREATE TABLE identity (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE versions (
+    version INTEGER PRIMARY KEY,
+    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ'))
+);
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     file TEXT NOT NULL UNIQUE,
@@ -35,15 +39,23 @@ CREATE TABLE images (
     width INTEGER NOT NULL,
     segment INTEGER NOT NULL REFERENCES segments (id),
     row INTEGER NOT NULL,
-    added TEXT NOT NULL,
-    removed TEXT,
+    added INTEGER NOT NULL REFERENCES versions (version),
+    removed INTEGER REFERENCES versions (version),
     preview BLOB NOT NULL
 );
 CREATE UNIQUE INDEX images_by_content ON images (sha256) WHERE removed IS NULL;
 CREATE TABLE calibrations (
     settings TEXT PRIMARY KEY,
     version INTEGER NOT NULL,
-    scores TEXT NOT NULL
+    scores BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE aligned (
+    settings TEXT NOT NULL,
+    image INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    gallery BLOB NOT NULL,
+    score REAL NOT NULL,
+    pixels BLOB NOT NULL,
+    PRIMARY KEY (settings, image)
 ) WITHOUT ROWID;
 """
 
@@ -72,9 +84,14 @@ class Identity:
 
     @property
     def bytes_per_image(self) -> int:
-        """Size of one image's features: float16 levels, a float32 pooled vector and the norms on each level's grid."""
+        """Size of one image's features: float16 levels, float32 pooled vector, moments and the norms on each grid."""
         norms = len(self.shapes) * sum(h * w for h, w in grids(self.shapes))
-        return 2 * sum(h * w * c for h, w, c in self.shapes) + 4 * (self.pooled_length + norms)
+        return 2 * sum(h * w * c for h, w, c in self.shapes) + 4 * (self.pooled_length + self.moments_length + norms)
+
+    @property
+    def moments_length(self) -> int:
+        """Length of `FeaturePyramid.moments`."""
+        return 2 * sum(c for _, _, c in self.shapes)
 
 
 @dataclass(frozen=True)
@@ -126,6 +143,19 @@ class Segment:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Change:
+    """A version of a bank: when it came to be, and how many images came and went with it.
+
+    Images that `Bank.compact` has forgotten are no longer counted.
+    """
+
+    version: int
+    at: str
+    added: int
+    removed: int
+
+
 @contextlib.contextmanager
 def connect(folder: Path) -> Iterator[sqlite3.Connection]:
     """Connection to a bank's catalogue; SQLite's errors become this package's, with the file's name."""
@@ -160,7 +190,7 @@ def create(folder: Path, identity: Identity) -> None:
     try:
         with contextlib.closing(sqlite3.connect(aside)) as connection, connection:
             connection.executescript(_SCHEMA)
-            entries = {"format": FORMAT, "version": 0, **asdict(identity)}
+            entries = {"format": FORMAT, **asdict(identity)}
             connection.executemany(
                 "INSERT INTO identity VALUES (?, ?)", [(key, json.dumps(value)) for key, value in entries.items()]
             )
@@ -195,20 +225,36 @@ def read_identity(connection: sqlite3.Connection, folder: Path) -> Identity:
 
 def read_version(connection: sqlite3.Connection) -> int:
     """Counter that every change of the set of images raises by one."""
-    (value,) = connection.execute("SELECT value FROM identity WHERE key = 'version'").fetchone()
-    return int(json.loads(value))
+    (value,) = connection.execute("SELECT coalesce(max(version), 0) FROM versions").fetchone()
+    return int(value)
 
 
-def read_images(connection: sqlite3.Connection) -> list[NormalImage]:
-    """All images of the bank in order of id."""
+def read_images(connection: sqlite3.Connection, version: int) -> list[NormalImage]:
+    """All images of the bank as it was at a version, in order of id."""
     rows = connection.execute(
         "SELECT i.id, i.name, i.sha256, i.height, i.width, s.file, i.row FROM images i JOIN segments s "
-        "ON s.id = i.segment WHERE i.removed IS NULL ORDER BY i.id"
+        "ON s.id = i.segment WHERE i.added <= ?1 AND (i.removed IS NULL OR i.removed > ?1) ORDER BY i.id",
+        (version,),
     )
     return [
         NormalImage(int(id), str(name), str(sha256), int(height), int(width), str(file), int(row))
         for id, name, sha256, height, width, file, row in rows
     ]
+
+
+def read_history(connection: sqlite3.Connection) -> list[Change]:
+    """Every change of the set of images, in order."""
+    rows = connection.execute(
+        "SELECT v.version, v.at, (SELECT count(*) FROM images WHERE added = v.version), "
+        "(SELECT count(*) FROM images WHERE removed = v.version) FROM versions v ORDER BY v.version"
+    )
+    return [Change(int(version), str(at), int(added), int(removed)) for version, at, added, removed in rows]
+
+
+def read_whole_since(connection: sqlite3.Connection) -> int:
+    """Version from which on the bank can be shown as it was; earlier ones lack images."""
+    row = connection.execute("SELECT value FROM identity WHERE key = 'whole_since'").fetchone()
+    return 0 if row is None else int(json.loads(row[0]))
 
 
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
@@ -223,32 +269,6 @@ def read_preview(connection: sqlite3.Connection, folder: Path, image_id: int) ->
     if row is None:
         raise BankError(f"{folder}: no image with id {image_id} in this bank")
     return bytes(row[0])
-
-
-def insert(connection: sqlite3.Connection, segment: Segment, images: Sequence[NewImage]) -> None:
-    """Name a segment that is safely on disk, and its images, row by row."""
-    cursor = connection.execute(
-        "INSERT INTO segments (file, bytes, sha256) VALUES (?, ?, ?)", (segment.file, segment.bytes, segment.sha256)
-    )
-    connection.executemany(
-        "INSERT INTO images (name, sha256, height, width, segment, row, added, preview) "
-        "VALUES (?, ?, ?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ'), ?)",
-        [(i.name, i.sha256, i.height, i.width, cursor.lastrowid, row, i.preview) for row, i in enumerate(images)],
-    )
-    connection.execute("UPDATE identity SET value = CAST(value AS INTEGER) + 1 WHERE key = 'version'")
-
-
-def read_calibration(connection: sqlite3.Connection, settings: str, version: int) -> str | None:
-    """Stored calibration for these settings, if it was made from the bank as it is."""
-    row = connection.execute(
-        "SELECT scores FROM calibrations WHERE settings = ? AND version = ?", (settings, version)
-    ).fetchone()
-    return None if row is None else str(row[0])
-
-
-def write_calibration(connection: sqlite3.Connection, settings: str, version: int, scores: str) -> None:
-    """Store a calibration, in place of an older one for the same settings."""
-    connection.execute("INSERT OR REPLACE INTO calibrations VALUES (?, ?, ?)", (settings, version, scores))
 
 
 def sync_folder(folder: Path) -> None:

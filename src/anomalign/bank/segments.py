@@ -28,14 +28,16 @@ FOLDER = "segments"
 def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
     """Write features aside, fsync, and rename; when this returns they are on the disk under their name.
 
-    The file holds ``level1`` ... ``levelL`` as (N, H_l, W_l, C_l) float16, ``pooled`` as (N, D) float32, and for the
-    grid of each level ``norms_HxW`` as (N, L, H, W) float32, what `FeaturePyramid.norms` gives on it.
+    The file holds ``level1`` ... ``levelL`` as (N, H_l, W_l, C_l) float16, ``pooled`` as (N, D) float32, ``moments`` as
+    (N, 2 C) float32, and for the grid of each level ``norms_HxW`` as (N, L, H, W) float32, what
+    `FeaturePyramid.norms` gives on it.
     """
     arrays: dict[str, list[NDArray[Any]]] = {
         f"level{number}": [pyramid.levels[number - 1] for pyramid in pyramids]
         for number in range(1, len(pyramids[0].levels) + 1)
     }
     arrays["pooled"] = [pyramid.pooled for pyramid in pyramids]
+    arrays["moments"] = [pyramid.moments for pyramid in pyramids]
     with one_blas_thread():  # the network is on all cores
         for pyramid in pyramids:
             pyramid.find_norms(pyramid.grids)
@@ -138,6 +140,7 @@ def check_content(bank: Path, segment: Segment, identity: Identity, rows: Sequen
     N = max(rows, default=-1) + 1
     expected = {f"level{i}": ("F16", list(shape)) for i, shape in enumerate(identity.shapes, 1)}
     expected["pooled"] = ("F32", [identity.pooled_length])
+    expected["moments"] = ("F32", [identity.moments_length])
     expected |= {_norms(grid): ("F32", [len(identity.shapes), *grid]) for grid in grids(identity.shapes)}
     for key, (dtype, shape) in expected.items():
         entry = header.get(key, {"dtype": "nothing", "shape": [0]})
@@ -152,7 +155,7 @@ class SegmentReader:
     def __init__(self, bank: Path, identity: Identity) -> None:
         self._folder = bank / FOLDER
         self._shapes = {f"level{number}": shape for number, shape in enumerate(identity.shapes, 1)}
-        self._pooled_length = identity.pooled_length
+        self._lengths = {"pooled": identity.pooled_length, "moments": identity.moments_length}
         self._grids = grids(identity.shapes)
         self._open: dict[str, safe_open] = {}
         self._lock = threading.Lock()
@@ -163,13 +166,14 @@ class SegmentReader:
         with _sound(self._folder / file):
             levels = tuple(handle.get_slice(name)[row] for name in self._shapes)
             norms = {grid: handle.get_slice(_norms(grid))[row] for grid in self._grids}
-            return FeaturePyramid(levels, handle.get_slice("pooled")[row], norms)
+            pooled, moments = (handle.get_slice(name)[row] for name in self._lengths)
+            return FeaturePyramid(levels, pooled, norms, [moments])
 
-    def pooled(self, file: str, rows: Sequence[int]) -> NDArray[np.float32]:
-        """(len(rows), D) pooled vectors of these rows of a segment."""
+    def vectors(self, name: str, file: str, rows: Sequence[int]) -> NDArray[np.float32]:
+        """(len(rows), D) ``pooled`` or ``moments`` of these rows of a segment."""
         handle = self._handle(file)
         with _sound(self._folder / file):
-            vectors: NDArray[np.float32] = handle.get_tensor("pooled")[list(rows)]
+            vectors: NDArray[np.float32] = handle.get_tensor(name)[list(rows)]
         return vectors
 
     def _handle(self, file: str) -> "safe_open":
@@ -180,12 +184,18 @@ class SegmentReader:
                 path = self._folder / file
                 try:
                     path.open("rb").close()  # the library calls a file that may not be read a missing one
+                except FileNotFoundError as error:
+                    raise BankDamagedError(
+                        f"{path}: this segment has gone since the bank was opened; if it was compacted meanwhile, open "
+                        "it again, else restore the file from a copy"
+                    ) from error
                 except OSError as error:
                     raise _unreadable(path, error) from error
                 with _sound(path):
                     handle = safe_open(path, framework="numpy")
                     norms = [(_norms(grid), (len(self._shapes), *grid)) for grid in self._grids]
-                    for name, shape in [*self._shapes.items(), ("pooled", (self._pooled_length,)), *norms]:
+                    vectors = [(name, (length,)) for name, length in self._lengths.items()]
+                    for name, shape in [*self._shapes.items(), *vectors, *norms]:
                         found = handle.get_slice(name).get_shape()[1:]
                         if found != list(shape):
                             raise ValueError(f"{name} is {found} an image instead of {list(shape)}")

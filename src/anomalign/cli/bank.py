@@ -66,7 +66,7 @@ def verify(bank: console.BankPath) -> None:
 
 
 @bank_app.command()
-def calibrate(bank: console.BankPath, preset: console.Preset = "default", target_fpr: console.TargetFpr = 0.01) -> None:
+def calibrate(bank: console.BankPath, preset: console.Preset = "default", target_fpr: console.TargetFpr = None) -> None:
     """Score every normal image as if it were not in the bank. Inspecting does this by itself when it is needed."""
     from anomalign.bank import Bank
     from anomalign.cli.inspect import calibrate as calibrate_detector
@@ -74,5 +74,7 @@ def calibrate(bank: console.BankPath, preset: console.Preset = "default", target
     from anomalign.detector import Detector
 
     detector = Detector(Bank.open(bank), settings_of(preset, {}), target_fpr)
-    calibrate_detector(detector)
-    typer.echo(f"{bank}: threshold {detector.threshold.value:.6g} for a false-positive rate of {target_fpr:.2%}")
+    calibrate_detector(detector, target_fpr)
+    typer.echo(
+        f"{bank}: threshold {detector.threshold.value:.6g} for a false-positive rate of {detector.target_fpr:.2%}"
+    )

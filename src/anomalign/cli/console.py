@@ -15,7 +15,12 @@ Backbone = Annotated[
 ]
 MaxMegapixels = Annotated[float, typer.Option(min=0.001, help="Refuse larger images before they are decoded.")]
 Preset = Annotated[str, typer.Option(help="'default', or 'paper' for the settings of Cohen and Hoshen.")]
-TargetFpr = Annotated[float, typer.Option(help="Share of normal images that may be called anomalous.")]
+TargetFpr = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of normal images that may be called anomalous. [default: 0.01, or the least that they support]"
+    ),
+]
 
 
 def say(text: str) -> None:

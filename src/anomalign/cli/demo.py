@@ -33,7 +33,7 @@ def demo(
     with console.progress("fit") as update:
         bank.add(normals, progress=update)
     detector = Detector(bank, target_fpr=0.05)
-    calibrate(detector)
+    calibrate(detector, 0.05)
 
     groups = {"functional": good, "defective": defective}
     output = Output(detector, good + defective, out, quiet=True)

@@ -24,7 +24,7 @@ def evaluate(
     preset: console.Preset = "default",
     backbone: console.Backbone = None,
     size: Annotated[int, typer.Option(help="Side of the square that the backbone sees, in pixels.")] = 224,
-    target_fpr: console.TargetFpr = 0.01,
+    target_fpr: console.TargetFpr = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
     save_maps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write maps: DIR/<category>/<kind>/<stem>.tiff, float32.")
@@ -127,7 +127,7 @@ def _chosen(dataset: "Dataset", names: list[str] | None) -> "list[Category]":
 
 
 def _protocol(
-    layout: str, preset: str, backbone: str | None, size: int, target_fpr: float, max_pixels: int
+    layout: str, preset: str, backbone: str | None, size: int, target_fpr: float | None, max_pixels: int
 ) -> "Protocol":
     from dataclasses import replace
 
@@ -150,6 +150,7 @@ def _evaluate(
     maps: _Maps | None,
     submission: Path | None,
 ) -> "CategoryResult":
+    from anomalign.calibration import USUAL_FPR
     from anomalign.evaluation.run import evaluate_category
     from anomalign.reporting.submission import write_prediction
 
@@ -175,8 +176,10 @@ def _evaluate(
         )
     if report:
         report.finish(result)
-    if result.threshold.warning:
-        console.say(f"{category.name}: warning: {result.threshold.warning}")
+    if protocol.target_fpr is None and result.threshold.target_fpr > USUAL_FPR:
+        console.say(
+            f"{category.name}: target false-positive rate {result.threshold.target_fpr:.1%}: its normals are few"
+        )
     for name, reason in result.values.not_defined.items():
         console.say(f"{category.name}: {name}: {reason}")
     console.say_failures(result.failures)

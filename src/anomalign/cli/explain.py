@@ -18,7 +18,7 @@ def explain(
         Path | None, typer.Option(metavar="FILE", help="PNG to write. Default: IMAGE_explained.png here.")
     ] = None,
     preset: console.Preset = "default",
-    target_fpr: console.TargetFpr = 0.01,
+    target_fpr: console.TargetFpr = None,
     backbone: console.Backbone = None,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
@@ -33,7 +33,7 @@ def explain(
     detector = Detector(Bank.open(bank, backbone), settings_of(preset, {}), target_fpr)
     limit = console.max_pixels(max_megapixels)
     pixels = read_image(image, limit)
-    calibrate(detector)
+    calibrate(detector, target_fpr)
     inspection = detector.inspect(image, limit)
     target = out or Path(f"{image.stem}_explained.png")
     match = write_explanation(target, inspection, pixels, detector.bank, place)

@@ -9,7 +9,8 @@ from anomalign.cli import console
 
 if TYPE_CHECKING:
     from anomalign.backbones import Failure
-    from anomalign.detector import Detector, Settings
+    from anomalign.detector import Detector
+    from anomalign.settings import Settings
 
 
 def inspect(
@@ -20,7 +21,7 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
     preset: console.Preset = "default",
-    target_fpr: console.TargetFpr = 0.01,
+    target_fpr: console.TargetFpr = None,
     image_neighbours: Annotated[
         int | None, typer.Option(help="Nearest normals averaged into the stage 1 score. [default: 3; paper: 50]")
     ] = None,
@@ -44,7 +45,7 @@ def inspect(
     paths, missing = _find(images)
     output = Output(detector, paths, out, as_json=as_json)
     try:
-        calibrate(detector)
+        calibrate(detector, target_fpr)
         for failure in missing:
             output.fail(failure)
         with console.progress("inspect") as update:
@@ -64,20 +65,26 @@ def settings_of(preset: str, overrides: dict[str, Any]) -> "Settings":
     """Settings of a preset with some values replaced."""
     from dataclasses import replace
 
-    from anomalign.detector import PRESETS
     from anomalign.errors import InputError
+    from anomalign.settings import PRESETS
 
     if preset not in PRESETS:
         raise InputError(f"--preset is {preset!r}; must be one of {', '.join(PRESETS)}")
     return replace(PRESETS[preset], **overrides)
 
 
-def calibrate(detector: "Detector") -> None:
-    """Score the normals with a progress bar, unless the bank has it stored, and say how far it can be trusted."""
+def calibrate(detector: "Detector", asked: float | None = None) -> None:
+    """Score the normals with a progress bar, unless the bank has it stored; say so if they are few for 1 %."""
+    from anomalign.calibration import USUAL_FPR
+
     with console.progress("calibrate") as update:
         detector.calibrate(update)
-    if detector.threshold.warning:
-        console.say(f"warning: {detector.threshold.warning}")
+    limit = detector.threshold
+    if asked is None and limit.target_fpr > USUAL_FPR:
+        console.say(
+            f"{limit.normals} normal images support a false-positive rate of {limit.target_fpr:.1%} at best: that is "
+            f"the target; {round(1 / USUAL_FPR) - 1} would support {USUAL_FPR:.0%}"
+        )
 
 
 def _find(images: list[str]) -> "tuple[list[Path], list[Failure]]":

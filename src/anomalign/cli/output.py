@@ -73,7 +73,7 @@ class Folder:
         name = self.names[Path(inspection.name)]
         overlay, tiff = self.out / "overlays" / f"{name}.png", self.out / "maps" / f"{name}.tiff"
         image = read_image(inspection.name, inspection.height * inspection.width)
-        write_overlay(overlay, image, inspection.anomaly_map, inspection.heat_range)
+        write_overlay(overlay, image, inspection.heat(inspection.anomaly_map))
         write_map(tiff, inspection.anomaly_map)
         self.report.add(inspection, image)
         return {"overlay": str(overlay), "map": str(tiff)}

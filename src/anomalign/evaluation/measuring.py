@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import Failure
+from anomalign.calibration import Calibration
 from anomalign.errors import AnomalignError, InputError, UndefinedError
 from anomalign.evaluation import metrics
 from anomalign.evaluation.datasets import Category, GroundTruth, Region, TestImage
 from anomalign.evaluation.metrics import Values
 from anomalign.evaluation.pixels import SPRO_LIMITS, Curve, PixelMetrics
+from anomalign.gates import GateOutcome, gate_outcomes
 from anomalign.imaging import Framing
 from anomalign.inspection import Inspection
 
@@ -24,7 +26,7 @@ Observer: TypeAlias = Callable[[TestImage, Inspection, GroundTruth | None], None
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What was found for one test image; `anomalous` is its label."""
+    """What was found for one test image; `anomalous` is its label, the last two are what each stage gave."""
 
     path: str
     kind: str
@@ -32,6 +34,9 @@ class ImageResult:
     image_score: float
     p_value: float
     verdict: str
+    course: str
+    retrieval_score: float
+    alignment_score: float
 
 
 class Measuring:
@@ -50,7 +55,8 @@ class Measuring:
         self.images.append(
             ImageResult(
                 str(image.path), image.kind, image.anomalous,
-                inspection.image_score, inspection.p_value, inspection.verdict,
+                inspection.image_score, inspection.p_value, inspection.verdict, inspection.course,
+                inspection.retrieval_score, float(inspection.aligned.square.max()),
             )
         )  # fmt: skip
         truth = None
@@ -78,6 +84,15 @@ class Measuring:
         )
         of_pixels = self.seen.values()
         return Values({**of_images.metrics, **of_pixels.metrics}, {**of_images.not_defined, **of_pixels.not_defined})
+
+    def gates(self, scores: Calibration, target_fpr: float) -> tuple[GateOutcome, ...]:
+        """What several gates would have saved and lost; none where the normals have not all gone through stage 2."""
+        if len(scores.aligned) < len(scores.ids):
+            return ()
+        retrieval = np.array([image.retrieval_score for image in self.images])
+        alignment = np.array([image.alignment_score for image in self.images])
+        anomalous = np.array([image.anomalous for image in self.images], np.bool_)
+        return gate_outcomes(scores, retrieval, alignment, anomalous, target_fpr)
 
     def curves(self) -> dict[str, Curve]:
         """ROC of images and of pixels, PRO of regions; those that are defined."""

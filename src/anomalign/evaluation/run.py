@@ -1,5 +1,6 @@
 """Fit on a category's normal images, score its test images, measure."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -14,14 +15,16 @@ from anomalign import calibration
 from anomalign.backbones import Backbone, Failure
 from anomalign.bank import Bank
 from anomalign.calibration import Threshold
-from anomalign.detector import Detector, Settings
+from anomalign.detector import Detector
 from anomalign.errors import AnomalignError, InputError
 from anomalign.evaluation.datasets import Category, TestImage
 from anomalign.evaluation.measuring import ImageResult, Measuring, Observer
 from anomalign.evaluation.metrics import Values
 from anomalign.evaluation.pixels import Curve
+from anomalign.gates import GateOutcome
 from anomalign.imaging import MAX_PIXELS, Framing
 from anomalign.inspection import Inspection
+from anomalign.settings import Settings
 
 Predicted: TypeAlias = Callable[[str, Inspection, float], None]
 """Called as ``predicted(split, inspection, pixel_threshold)`` for every image whose labels are kept secret."""
@@ -39,8 +42,9 @@ class Protocol:
     backbone : Backbone
     framing : Framing
     settings : Settings
-    target_fpr : float
-        For the threshold behind `seg_f1` and `class_f1`, set from normal images alone.
+    target_fpr : float, optional
+        For the threshold behind `seg_f1` and `class_f1`, set from normal images alone. Default: 1 %, or the least that
+        a category's normal images support.
     max_pixels : int
         Larger images are not read.
     """
@@ -48,11 +52,12 @@ class Protocol:
     backbone: Backbone
     framing: Framing
     settings: Settings
-    target_fpr: float = 0.01
+    target_fpr: float | None = None
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
-        calibration.threshold(np.zeros(1), self.target_fpr)  # refuses a rate that is none, before any work is done
+        if self.target_fpr is not None:  # refuses a rate that is none, before any work is done
+            calibration.check_rate(self.target_fpr, sys.maxsize)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +76,9 @@ class CategoryResult:
     error_bounds : dict of str to float
         How far binning can have moved metrics of pixels.
     threshold : Threshold
-        Of the image score, with a warning where the normal images are too few for the rate asked for.
+        Of the image score.
+    gates : tuple of GateOutcome
+        What several gates would have saved and lost; empty where stage 1 alone decides.
     times : dict of str to float
         ``fit_s``, ``calibrate_s``; milliseconds an image: ``inspect_ms``, with its map, as waited for (less where maps
         or a report are written meanwhile, as the next images are under way then), ``measure_ms``, metrics alone.
@@ -93,6 +100,7 @@ class CategoryResult:
     whole_image: Values | None
     error_bounds: dict[str, float]
     threshold: Threshold
+    gates: tuple[GateOutcome, ...]
     times: dict[str, float]
     bank_bytes: int
     images: tuple[ImageResult, ...]
@@ -111,7 +119,8 @@ class CategoryResult:
             "pixels": "whole image" if self.whole_image is None else "centre crop",
             "error_bounds": self.error_bounds,
             "threshold": self.threshold.value,
-            "threshold_warning": self.threshold.warning,
+            "target_fpr": self.threshold.target_fpr,
+            "gates": [asdict(outcome) for outcome in self.gates],
             **self.times,
             "bank_bytes": self.bank_bytes,
             "images": [asdict(image) for image in self.images],
@@ -161,7 +170,8 @@ def evaluate_category(
         detector = Detector(bank, protocol.settings, protocol.target_fpr)
         scores = detector.calibrate(_step(progress, "calibrate"))
         calibrated = time.perf_counter()
-        pixel_threshold = calibration.threshold(scores.alignment, protocol.target_fpr).value
+        supported = max(detector.target_fpr, calibration.best_rate(len(scores.alignment)))
+        pixel_threshold = calibration.threshold(scores.alignment, supported).value
         measuring = Measuring(category, protocol.framing, pixel_threshold)
         for image, inspection in _inspected(category, detector, protocol, measuring, progress):
             measuring.take(image, inspection, observe)
@@ -178,6 +188,7 @@ def evaluate_category(
             whole_image=measuring.whole.values() if measuring.whole else None,
             error_bounds=measuring.seen.every.error_bounds(),
             threshold=detector.threshold,
+            gates=measuring.gates(scores, detector.target_fpr),
             times=times,
             bank_bytes=total,
             images=tuple(measuring.images),

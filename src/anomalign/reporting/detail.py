@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.bank import Bank
-from anomalign.inspection import Inspection, Match
+from anomalign.inspection import HEAT_BEGINS, Inspection, Match
 from anomalign.reporting.heat import heat_layer
 from anomalign.reporting.places import fitted, most_anomalous, preview, small_map, window_in, window_side
 
@@ -97,7 +97,7 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
         pairs.append(Pair(number, here, matched, match, match.image_id == nearest.id))
     return Detail(
         inspected=_picture(photograph, boxes),
-        heat=_uri("png", heat_layer(small_map(inspection, _HEAT_PX), inspection.heat_range)),
+        heat=_uri("png", heat_layer(inspection.heat(small_map(inspection, _HEAT_PX)))),
         nearest=_picture(preview(bank, nearest.id), nearest_boxes),
         nearest_name=nearest.name,
         nearest_distance=nearest.distance,
@@ -109,7 +109,7 @@ def _places(inspection: Inspection) -> list[tuple[float, float]]:
     small = small_map(inspection, _PICTURE_PX)
     h, w = small.shape
     scale_y, scale_x = inspection.height / h, inspection.width / w
-    found = most_anomalous(small, inspection.heat_range[0], window_side(h, w, inspection.framing))
+    found = most_anomalous(small, inspection.pixels.score_at(HEAT_BEGINS), window_side(h, w, inspection.framing))
     return [((y + 0.5) * scale_y - 0.5, (x + 0.5) * scale_x - 0.5) for y, x in found]
 
 

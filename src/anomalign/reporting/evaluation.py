@@ -129,8 +129,8 @@ class EvaluationReport:
 def _example(image: TestImage, inspection: Inspection, truth: GroundTruth | None) -> Example:
     photograph = Image.fromarray(read_image(image.path, inspection.height * inspection.width))
     size = fitted(inspection.width, inspection.height, _PICTURE_PX, enlarge=False)
-    heat = small_map(inspection, _PICTURE_PX)
-    picture = overlay(np.asarray(photograph.resize(size, Image.Resampling.BILINEAR)), heat, inspection.heat_range)
+    heat = inspection.heat(small_map(inspection, _PICTURE_PX), even_if_normal=True)
+    picture = overlay(np.asarray(photograph.resize(size, Image.Resampling.BILINEAR)), heat)
     if truth is not None and truth.anomalous.any():
         mask = np.asarray(Image.fromarray(truth.anomalous).resize(size, Image.Resampling.NEAREST))
         picture[_outline(mask)] = _OUTLINE

@@ -87,7 +87,7 @@ def _where(photograph: Image.Image, inspection: Inspection, y: float, x: float) 
     heat = small_map(inspection, max(small.size))
     if heat.shape != (small.height, small.width):  # the photograph was enlarged
         heat = np.asarray(Image.fromarray(heat).resize(small.size, Image.Resampling.BILINEAR))
-    picture = Image.fromarray(overlay(np.asarray(small), heat, inspection.heat_range))
+    picture = Image.fromarray(overlay(np.asarray(small), inspection.heat(heat)))
     part, _, _ = window_in(picture, y, x, (inspection.height, inspection.width), inspection.framing)
     box = (part.left, part.top, part.left + part.side, part.top + part.side)
     ImageDraw.Draw(picture).rectangle(box, outline=_MARK, width=3 * _FINE)

@@ -1,7 +1,6 @@
 """Heat over a photograph: one ramp, one scale for all images of a run."""
 
 import io
-import math
 import os
 
 import numpy as np
@@ -29,29 +28,23 @@ def ramp(heat: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.flo
     return colours, _OPACITY * np.sqrt(heat)
 
 
-def levels(anomaly_map: NDArray[np.float32], heat_range: tuple[float, float]) -> NDArray[np.uint8]:
-    """(H, W) scores -> (H, W) rows of the ramp's table: 0 no heat, 254 full heat, 255 not seen (NaN)."""
-    low, high = heat_range
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InputError(f"heat_range is {heat_range}; needs two finite numbers, the lower first")
-    heat = np.clip((anomaly_map - low) * (_FULL / (high - low)), 0, _FULL)
-    return np.where(np.isnan(heat), _UNSEEN, np.rint(np.nan_to_num(heat))).astype(np.uint8)
+def levels(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(H, W) heat from 0 to 1 -> (H, W) rows of the ramp's table: 0 no heat, 254 full heat, 255 not seen (NaN)."""
+    scaled = np.clip(heat, 0, 1) * np.float32(_FULL)
+    return np.where(np.isnan(scaled), _UNSEEN, np.rint(np.nan_to_num(scaled))).astype(np.uint8)
 
 
-def overlay(
-    image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], heat_range: tuple[float, float]
-) -> NDArray[np.uint8]:
-    """Lay an anomaly map over the photograph.
+def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Lay heat over the photograph.
 
-    The same score has the same colour in every image. Pixels that were not seen (NaN) are greyed.
+    The same heat has the same colour in every image. Pixels that were not seen (NaN) are greyed.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
         RGB.
-    anomaly_map : (H, W) float32 array
-    heat_range : (float, float)
-        Up to the first score the photograph is unchanged; from the second on heat is full. See `Inspection.heat_range`.
+    heat : (H, W) float32 array
+        From 0, where the photograph is unchanged, to 1. See `Inspection.heat`.
 
     Returns
     -------
@@ -60,26 +53,25 @@ def overlay(
     Raises
     ------
     InputError
-        Shapes that do not belong together, or a range that is none.
+        Shapes that do not belong together.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape != (*anomaly_map.shape, 3):
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape != (*heat.shape, 3):
         raise InputError(
-            f"needs an (H, W, 3) uint8 image and an (H, W) map of it, got {image.shape} {image.dtype} and "
-            f"{anomaly_map.shape}"
+            f"needs an (H, W, 3) uint8 image and (H, W) heat of it, got {image.shape} {image.dtype} and {heat.shape}"
         )
     result = np.array(image)
     rows = max(1, _BLOCK_PIXELS // max(1, image.shape[1]))
     for start in range(0, len(image), rows):  # by blocks: beyond its result, memory does not grow with the image
-        level = levels(anomaly_map[start : start + rows], heat_range)
+        level = levels(heat[start : start + rows])
         if level.any():
             block = result[start : start + rows]
             np.add((block * _KEPT[level][..., None]) >> 8, _ADDED[level], out=block, casting="unsafe")
     return result
 
 
-def heat_layer(anomaly_map: NDArray[np.float32], heat_range: tuple[float, float]) -> bytes:
+def heat_layer(heat: NDArray[np.float32]) -> bytes:
     """PNG with transparency of the heat alone, to be laid over the photograph; as `overlay` blends it."""
-    image = Image.fromarray(levels(anomaly_map, heat_range))
+    image = Image.fromarray(levels(heat))
     image.putpalette(np.rint(_COLOUR_OF).astype(np.uint8).tobytes())
     file = io.BytesIO()
     image.save(file, "PNG", transparency=np.rint(255 * _OPACITY_OF).astype(np.uint8).tobytes(), optimize=True)
@@ -89,8 +81,7 @@ def heat_layer(anomaly_map: NDArray[np.float32], heat_range: tuple[float, float]
 def write_overlay(
     path: str | os.PathLike[str],
     image: NDArray[np.uint8],
-    anomaly_map: NDArray[np.float32],
-    heat_range: tuple[float, float],
+    heat: NDArray[np.float32],
 ) -> None:
     """Write `overlay` as a PNG, whole or not at all; parent folders are made.
 
@@ -99,7 +90,7 @@ def write_overlay(
     InputError
         As `overlay`; or the file cannot be written.
     """
-    picture = Image.fromarray(overlay(image, anomaly_map, heat_range))
+    picture = Image.fromarray(overlay(image, heat))
     with written_aside(path) as file:
         picture.save(file, "PNG", compress_level=1)  # higher levels save a few percent in five times the time
 

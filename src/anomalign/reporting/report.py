@@ -17,8 +17,6 @@ from anomalign.reporting.heat import ramp
 from anomalign.reporting.histogram import chart, histogram
 from anomalign.reporting.page import write_page
 
-_STAGES = {"retrieval": "stage 1: whole image", "alignment": "stage 2: place by place"}
-
 
 @dataclass(frozen=True)
 class _Line:
@@ -29,7 +27,7 @@ class _Line:
     verdict: str
     score: float
     p_value: float
-    stage: str
+    course: str
     nearest: str
 
 
@@ -57,7 +55,6 @@ class Report:
         self._lines: list[_Line] = []
         self._failures: list[Failure] = []
         self._details: list[tuple[float, int, Detail]] = []  # a heap: the least anomalous is the first to go
-        self._heat_range: tuple[float, float] | None = None
 
     def add(self, inspection: Inspection, image: NDArray[np.uint8] | None = None) -> None:
         """Take in an inspected image.
@@ -83,7 +80,7 @@ class Report:
                 verdict=inspection.verdict,
                 score=inspection.image_score,
                 p_value=inspection.p_value,
-                stage=_STAGES[inspection.stage],
+                course=inspection.course,
                 nearest=inspection.neighbours[0].name,
             )
         )
@@ -109,7 +106,6 @@ class Report:
                 f"{inspection.name}: the report of an anomalous image needs its picture, "
                 f"({inspection.height}, {inspection.width}, 3) uint8, got {given}"
             )
-        self._heat_range = inspection.heat_range
         if len(self._details) < self._most_detailed:
             heapq.heappush(self._details, self._detail(key, inspection, image))
         elif self._details and inspection.image_score > self._details[0][0]:
@@ -137,28 +133,9 @@ class Report:
             "left_out": anomalous - len(details),
             "failures": self._failures,
             "chart": chart(bins, detector.threshold.value),
-            "heat": self._heat(),
+            "heat": _heat_scale(),
             "partly_seen": detector.bank.identity.framing.resize_px is not None,
             "settings": self._settings(),
-        }
-
-    def _heat(self) -> dict[str, object] | None:
-        """The colour bar: numbers of its ends, colours between, and where on it the threshold lies."""
-        if self._heat_range is None:
-            return None
-        low, high = self._heat_range
-        heat = np.linspace(0, 1, 21)
-        colours, opacities = ramp(heat)
-        at = (self._detector.threshold.value - low) / (high - low)
-        on_scale = self._detector.settings.decided_by == "alignment" and 0.15 < at < 0.85  # with room for its label
-        return {
-            "low": low,
-            "high": high,
-            "stops": [
-                (float(h), "rgb({:.0f},{:.0f},{:.0f})".format(*colour), float(opacity))
-                for h, colour, opacity in zip(heat, colours, opacities, strict=True)
-            ],
-            "threshold_at": at if on_scale else None,
         }
 
     def _settings(self) -> list[tuple[str, str]]:
@@ -170,6 +147,16 @@ class Report:
             ("target_fpr", str(self._detector.target_fpr)),
             *((key, str(value)) for key, value in asdict(self._detector.settings).items()),
         ]
+
+
+def _heat_scale() -> list[tuple[float, str, float]]:
+    """The colour bar: places from 0 to 1, colours, opacities."""
+    heat = np.linspace(0, 1, 21)
+    colours, opacities = ramp(heat)
+    return [
+        (float(h), "rgb({:.0f},{:.0f},{:.0f})".format(*colour), float(opacity))
+        for h, colour, opacity in zip(heat, colours, opacities, strict=True)
+    ]
 
 
 def _shown(names: Sequence[str]) -> dict[str, str]:

@@ -1,5 +1,17 @@
 """Stage 1: the K nearest normal images of an image."""
 
 from anomalign.retrieval.exact import ExactIndex, Neighbours
+from anomalign.retrieval.indices import INDEX_KINDS, Index, IndexKind, make_index
+from anomalign.retrieval.search import DESCRIPTORS, Descriptor, ImageSearch
 
-__all__ = ["ExactIndex", "Neighbours"]
+__all__ = [
+    "DESCRIPTORS",
+    "INDEX_KINDS",
+    "Descriptor",
+    "ExactIndex",
+    "ImageSearch",
+    "Index",
+    "IndexKind",
+    "Neighbours",
+    "make_index",
+]

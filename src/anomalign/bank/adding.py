@@ -1,0 +1,78 @@
+"""Images on their way into a bank."""
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from anomalign.backbones import Described, Failure, Known, Source
+from anomalign.bank import catalogue, edits, segments
+from anomalign.bank.catalogue import Identity, NewImage
+from anomalign.errors import InputError
+from anomalign.imaging import find_images
+
+
+class Batch:
+    """Images described but not yet committed; a commit goes on in its own thread while more are described."""
+
+    def __init__(self, path: Path, identity: Identity, known: set[str], segment_bytes: int) -> None:
+        self.path = path
+        self.size = max(1, segment_bytes // identity.bytes_per_image)
+        self.seen = known
+        self.pending: list[Described] = []
+        self.added = 0
+        self.known: list[Known] = []
+        self.failures: list[Failure] = []
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._committing: Future[int] | None = None
+
+    def take(self, result: Described | Known | Failure) -> None:
+        if isinstance(result, Failure):
+            self.failures.append(result)
+        elif isinstance(result, Known) or result.sha256 in self.seen:
+            self.known.append(Known(result.name, result.sha256))
+        else:
+            self.seen.add(result.sha256)
+            self.pending.append(result)
+            if len(self.pending) >= self.size:
+                self.start_commit()
+
+    def start_commit(self) -> None:
+        self.wait()  # at most one commit is under way, so at most two segments are held
+        pending, self.pending = self.pending, []
+        if pending:
+            self._committing = self._committer.submit(_commit, self.path, pending)
+
+    def wait(self) -> None:
+        """Wait for the commit under way; its error, if any, is raised here."""
+        committing, self._committing = self._committing, None
+        if committing:
+            self.added += committing.result()
+
+    def finish(self) -> None:
+        self.start_commit()
+        self.wait()
+
+    def close(self) -> None:
+        self._committer.shutdown(wait=True)
+
+
+def _commit(path: Path, images: list[Described]) -> int:
+    segment = segments.write_segment(path, [image.pyramid for image in images])
+    rows = [NewImage(i.name, i.sha256, i.height, i.width, i.preview) for i in images]
+    with catalogue.connect(path) as connection:
+        edits.insert(connection, segment, rows)
+    return len(images)
+
+
+def sources(images: Source | Iterable[Source]) -> Sequence[Source]:
+    if isinstance(images, (str, os.PathLike, np.ndarray)):
+        images = [images]
+    found: list[Source] = []
+    for image in images:
+        found.extend([image] if isinstance(image, np.ndarray) else find_images([image]))
+    if not found:
+        raise InputError("no images given")
+    return found

@@ -1,0 +1,69 @@
+"""Changes of a bank's catalogue; each function is a part of one transaction of its caller's."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from anomalign.bank.catalogue import NewImage, Segment, read_version
+
+
+def insert(connection: sqlite3.Connection, segment: Segment, images: Sequence[NewImage]) -> None:
+    """Name a segment that is safely on disk, and its images, row by row, as one version."""
+    number = _insert_segment(connection, segment)
+    version = _next_version(connection)
+    connection.executemany(
+        "INSERT INTO images (name, sha256, height, width, segment, row, added, preview) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [(i.name, i.sha256, i.height, i.width, number, row, version, i.preview) for row, i in enumerate(images)],
+    )
+
+
+def remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """Take images out, as one version; their features stay until `forget_removed`."""
+    version = _next_version(connection)
+    connection.executemany(
+        "UPDATE images SET removed = ? WHERE id = ? AND removed IS NULL", [(version, id) for id in ids]
+    )
+
+
+def read_segments_with_removed(connection: sqlite3.Connection) -> list[str]:
+    """Files in which features of removed images lie."""
+    rows = connection.execute(
+        "SELECT DISTINCT s.file FROM images i JOIN segments s ON s.id = i.segment WHERE i.removed IS NOT NULL "
+        "ORDER BY s.id"
+    )
+    return [str(file) for (file,) in rows]
+
+
+def forget_removed(connection: sqlite3.Connection, file: str) -> None:
+    """Delete the removed images that lie in a segment; versions before this one can no longer be shown."""
+    connection.execute(
+        "DELETE FROM images WHERE removed IS NOT NULL AND segment = (SELECT id FROM segments WHERE file = ?)", (file,)
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO identity VALUES ('whole_since', ?)", (json.dumps(read_version(connection)),)
+    )
+
+
+def move(connection: sqlite3.Connection, segment: Segment, ids: Sequence[int]) -> None:
+    """Images lie in a new segment now, that is safely on disk, in this order."""
+    number = _insert_segment(connection, segment)
+    connection.executemany(
+        "UPDATE images SET segment = ?, row = ? WHERE id = ?", [(number, row, id) for row, id in enumerate(ids)]
+    )
+
+
+def drop_segment(connection: sqlite3.Connection, file: str) -> None:
+    """Name a segment no longer; no image may lie in it."""
+    connection.execute("DELETE FROM segments WHERE file = ?", (file,))
+
+
+def _insert_segment(connection: sqlite3.Connection, segment: Segment) -> int | None:
+    return connection.execute(
+        "INSERT INTO segments (file, bytes, sha256) VALUES (?, ?, ?)", (segment.file, segment.bytes, segment.sha256)
+    ).lastrowid
+
+
+def _next_version(connection: sqlite3.Connection) -> int:
+    connection.execute("INSERT INTO versions (version) SELECT coalesce(max(version), 0) + 1 FROM versions")
+    return read_version(connection)

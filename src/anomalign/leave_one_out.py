@@ -1,0 +1,109 @@
+"""Each normal image of a bank scored as if it and its copies were not in the bank."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalign.bank import AlignedScore, Bank, NormalImage, Progress
+from anomalign.calibration import Calibration
+from anomalign.errors import CalibrationError
+from anomalign.rarity import PixelCounts
+from anomalign.retrieval import ImageSearch, Neighbours
+from anomalign.settings import Settings
+
+Align: TypeAlias = Callable[[int, Sequence[int]], NDArray[np.float32]]
+"""Called as ``align(row, gallery)``: the smoothed map of one of the bank's images against others, by their rows."""
+
+_SAMPLE = 20  # images whose maps are looked at where stage 1 alone decides: their only use is to scale heat
+_STORED_TOGETHER = 50
+
+
+def sampled(images: Sequence[NormalImage], size: int) -> NDArray[np.int64]:
+    """Rows of at most `size` images, in order: those with the least sha256."""
+    order = sorted(range(len(images)), key=lambda row: images[row].sha256)[:size]
+    return np.array(sorted(order), np.int64)
+
+
+def calibrate(
+    bank: Bank,
+    search: ImageSearch,
+    settings: Settings,
+    rows: NDArray[np.int64],
+    align: Align,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Score the images in these rows by both stages, and store that in the bank.
+
+    Stage 2 of an image depends on the gallery alone, so what is stored holds as long as its gallery stays the same.
+
+    Raises
+    ------
+    CalibrationError
+        All images of the bank are the same picture.
+    """
+    neighbours = search.leave_one_out(rows, min(settings.searched, len(bank) - 1))
+    if (neighbours.index[:, 0] < 0).any():
+        raise CalibrationError(f"{bank.path}: all images are the same picture, which cannot tell what is normal")
+    ids = np.array([image.id for image in bank.images], np.int64)
+    by_retrieval = settings.decided_by == "retrieval"
+    aligned = sampled([bank.images[row] for row in rows], _SAMPLE if by_retrieval else len(rows))
+    scores = _alignment(bank, settings, ids, rows[aligned], neighbours.index[aligned], align, progress)
+    result = Calibration(
+        ids=ids[rows],
+        retrieval=_retrieval(neighbours, settings.image_neighbours),
+        nearest=ids[neighbours.index[:, 0]],
+        aligned=aligned,
+        alignment=np.array([score.score for score in scores]),
+        pixels=PixelCounts.total(PixelCounts.from_bytes(score.pixels) for score in scores),
+    )
+    bank.save_calibration(settings.calibration_key(), result.to_bytes())
+    return result
+
+
+def _retrieval(neighbours: Neighbours, count: int) -> NDArray[np.float64]:
+    """(Q,) mean distance to the nearest `count`, or to as many as there are."""
+    nearest = neighbours.distance[:, :count].astype(np.float64)
+    found = np.isfinite(nearest)
+    return np.asarray(np.where(found, nearest, 0).sum(axis=1) / found.sum(axis=1))
+
+
+def _alignment(
+    bank: Bank,
+    settings: Settings,
+    ids: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    galleries: NDArray[np.int64],
+    align: Align,
+    progress: Progress | None,
+) -> list[AlignedScore]:
+    """Stage 2 of the images in these rows, from the bank's store where it holds; stored a few at a time."""
+    key = settings.alignment_key()
+    stored = {(score.image, score.gallery): score for score in bank.load_aligned(key)}
+
+    def scored() -> Iterator[tuple[AlignedScore, bool]]:
+        for row, padded in zip(rows.tolist(), galleries, strict=True):
+            gallery = padded[padded >= 0]
+            named = ids[gallery].astype("<i8").tobytes()
+            known = stored.get((int(ids[row]), named))
+            if known is None:
+                square = align(row, gallery.tolist())
+                pixels = PixelCounts.of(square).to_bytes()
+                yield AlignedScore(int(ids[row]), named, float(square.max()), pixels), True
+            else:
+                yield known, False
+
+    results: list[AlignedScore] = []
+    unsaved: list[AlignedScore] = []
+    for score, made in scored():
+        results.append(score)
+        if made:
+            unsaved.append(score)
+        if len(unsaved) == _STORED_TOGETHER:  # an interrupted calibration is taken up again
+            bank.save_aligned(key, unsaved)
+            unsaved = []
+        if progress:
+            progress(len(results), len(rows))
+    bank.save_aligned(key, unsaved)
+    return results

@@ -1,0 +1,266 @@
+"""Indices of image descriptors: exact search, a KD-tree, and two of FAISS, behind one interface."""
+
+from typing import Any, Literal, Protocol, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalign.errors import InputError
+from anomalign.retrieval.exact import ExactIndex, Neighbours
+
+Vectors = NDArray[np.float32]
+IndexKind: TypeAlias = Literal["exact", "kdtree", "hnsw", "ivfpq"]
+INDEX_KINDS: tuple[IndexKind, ...] = get_args(IndexKind)
+
+# Measured by benchmarks/retrieval.py and written down in docs/retrieval.md.
+_AXES = 64  # principal axes that FAISS sees
+_CANDIDATES = 400  # compared with the query again, by the vectors themselves
+_CANDIDATES_PER_NEIGHBOUR = 20  # the same, for a large k
+_SAMPLE = 16_384  # vectors that the axes come from
+_ROUNDS = 4  # of subspace iteration
+_BLOCK = 8192  # vectors projected at a time
+_LINKS = 16  # of a vector in the graph of HNSW
+_LINK_SEARCH = 64  # candidates for those links, while building
+_PROBES = 256  # inverted lists that a query looks into
+_LISTS = 4  # times the square root of N
+_LIST_SAMPLE = 40  # training vectors a list; FAISS warns below 39
+_CODES = 32  # bytes a vector
+_LEAST_FOR_CODES = 39 * 256  # vectors; FAISS warns when it has fewer to train the 256 values of a byte with
+_ITERATIONS = 10  # of k-means
+_NODE_BYTES = 72  # of a node of SciPy's tree
+_ROUNDING = 1e-5  # relative; more than distances in float32 and in float64 differ
+
+
+class Index(Protocol):
+    """Finds the nearest of (N, E) vectors. Never changes; safe to use from several threads."""
+
+    def search(self, queries: Vectors, k: int) -> Neighbours:
+        """Find the k nearest vectors of each query.
+
+        Parameters
+        ----------
+        queries : (Q, E) float32 array
+        k : int
+            Between 1 and N.
+
+        Returns
+        -------
+        Neighbours
+            Nearest first, of those at the same distance the lower row; the distances are squared Euclidean, from
+            differences of the vectors themselves in float32.
+
+        Raises
+        ------
+        InputError
+            Queries of another length, or k out of range.
+        """
+
+
+def make_index(kind: IndexKind, vectors: Vectors) -> Index:
+    """Build an index; the same vectors give the same index.
+
+    Where an approximate index would compare a query with all vectors anyway, or has too few to learn from, the exact one
+    comes in its place: "hnsw" up to 400 vectors, "ivfpq" below 9,984.
+
+    Parameters
+    ----------
+    kind : {"exact", "kdtree", "hnsw", "ivfpq"}
+        The first two always find the nearest vectors, the others nearly always.
+    vectors : (N, E) float32 array
+        In the space in which distances are Euclidean; N at least 1. Kept, not copied.
+
+    Raises
+    ------
+    InputError
+        Unknown kind, vectors of another shape, or FAISS is not installed.
+    """
+    if kind not in INDEX_KINDS:
+        raise InputError(f"no index is called {kind!r}; choose from {', '.join(INDEX_KINDS)}")
+    if vectors.ndim != 2 or not len(vectors):
+        raise InputError(f"an index needs vectors of shape (N, E), N at least 1, got {vectors.shape}")
+    if kind == "exact":
+        return ExactIndex(vectors)
+    if kind == "kdtree":
+        return KDTree(vectors)
+    faiss = _faiss(kind)
+    if kind == "hnsw":
+        return HNSW(vectors, faiss) if len(vectors) > _CANDIDATES else ExactIndex(vectors)
+    return IVFPQ(vectors, faiss) if len(vectors) >= _LEAST_FOR_CODES else ExactIndex(vectors)
+
+
+def memory_bytes(index: Index) -> int:
+    """Memory that an index of `make_index` takes beyond the vectors themselves."""
+    if isinstance(index, ExactIndex):
+        return 4 * len(index.descriptors)  # their norms
+    if isinstance(index, _Reranked):
+        return index.memory_bytes
+    raise InputError(f"{type(index).__name__} is not an index of make_index")
+
+
+class _Reranked:
+    """Candidates from somewhere, ranked by the vectors themselves. One query at a time: it has one answer, in whatever
+    company it is asked."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors = vectors
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory taken beyond the vectors themselves."""
+        raise NotImplementedError
+
+    def search(self, queries: Vectors, k: int) -> Neighbours:
+        """Find the k nearest vectors of each query; see `Index.search`."""
+        N, E = self.vectors.shape
+        if queries.ndim != 2 or queries.shape[1] != E:
+            raise InputError(f"queries need shape (Q, {E}), got {queries.shape}")
+        if not 1 <= k <= N:
+            raise InputError(f"k is {k}; must be between 1 and the {N} descriptors that can be chosen")
+        index = np.empty((len(queries), k), np.int64)
+        distance = np.empty((len(queries), k), np.float32)
+        for row, query in enumerate(queries):
+            candidates = self._candidates(query, k)
+            difference = self.vectors[candidates] - query
+            exact = np.einsum("nd,nd->n", difference, difference)
+            order = np.lexsort((candidates, exact))[:k]
+            index[row], distance[row] = candidates[order], exact[order]
+        return Neighbours(index, distance)
+
+    def _candidates(self, query: Vectors, k: int) -> NDArray[np.int64]:
+        """Rows to compare a query (E,) with: k or more, in any order."""
+        raise NotImplementedError
+
+
+class KDTree(_Reranked):
+    """SciPy's KD-tree; always right. It has a copy of the vectors in float64."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        from scipy.spatial import cKDTree
+
+        super().__init__(vectors)
+        self._tree: Any = cKDTree(vectors)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory taken beyond the vectors themselves."""
+        tree = self._tree
+        return int(tree.data.nbytes + tree.indices.nbytes + _NODE_BYTES * tree.size)
+
+    def _candidates(self, query: Vectors, k: int) -> NDArray[np.int64]:
+        N = len(self.vectors)
+        distance, rows = self._tree.query(query, k=np.arange(1, min(k + 1, N) + 1))
+        reach = distance[k - 1] * (1 + _ROUNDING)
+        if k < N and distance[k] <= reach:  # others may be as near as the last
+            rows = self._tree.query_ball_point(query, reach)
+        return np.asarray(rows, np.int64)
+
+
+class _FromFaiss(_Reranked):
+    """Candidates from an index of FAISS, which sees the vectors' coordinates along their principal axes."""
+
+    def __init__(self, vectors: Vectors, faiss: Any) -> None:
+        super().__init__(vectors)
+        self._exact = ExactIndex(vectors)
+        self._faiss = faiss
+        self._mean, self._axes = _principal_axes(vectors)
+        self._index: Any = self._built(self._project(vectors))
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory taken beyond the vectors themselves."""
+        size = int(self._faiss.serialize_index(self._index).nbytes)
+        return size + self._mean.nbytes + self._axes.nbytes + memory_bytes(self._exact)
+
+    def _project(self, vectors: Vectors) -> Vectors:
+        """(N, E) -> (N, _AXES); in blocks: centring must not double the memory."""
+        blocks = (vectors[start : start + _BLOCK] for start in range(0, len(vectors), _BLOCK))
+        return np.concatenate([(block - self._mean) @ self._axes for block in blocks])
+
+    def _candidates(self, query: Vectors, k: int) -> NDArray[np.int64]:
+        N = len(self.vectors)
+        count = min(N, max(_CANDIDATES, _CANDIDATES_PER_NEIGHBOUR * k))
+        if count < N:
+            _, found = self._index.search(self._project(query[None]), count, params=self._parameters(count))
+            rows = np.asarray(found[0], np.int64)
+            rows = rows[rows >= 0]  # FAISS fills up with -1
+            if len(rows) >= k:
+                return rows
+        return self._exact.search(query[None], k).index[0]
+
+    def _built(self, reduced: Vectors) -> Any:
+        """FAISS's index of (N, _AXES) vectors."""
+        raise NotImplementedError
+
+    def _parameters(self, count: int) -> Any:
+        """How FAISS is to look for this many candidates."""
+        raise NotImplementedError
+
+
+class HNSW(_FromFaiss):
+    """A graph of near vectors (Malkov and Yashunin, 2016), each as 64 bytes."""
+
+    def _built(self, reduced: Vectors) -> Any:
+        faiss = self._faiss
+        index = faiss.IndexHNSWSQ(_AXES, faiss.ScalarQuantizer.QT_8bit, _LINKS)
+        index.hnsw.efConstruction = _LINK_SEARCH
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)  # with several, the graph depends on which is faster
+        try:
+            index.train(reduced)
+            index.add(reduced)
+        finally:
+            faiss.omp_set_num_threads(threads)
+        return index
+
+    def _parameters(self, count: int) -> Any:
+        return self._faiss.SearchParametersHNSW(efSearch=count)
+
+
+class IVFPQ(_FromFaiss):
+    """Inverted lists of product codes (Jégou, Douze and Schmid, 2011), 32 bytes a vector."""
+
+    def _built(self, reduced: Vectors) -> Any:
+        faiss, N = self._faiss, len(reduced)
+        lists = min(int(_LISTS * N**0.5), N // _LIST_SAMPLE)
+        index = faiss.IndexIVFPQ(faiss.IndexFlatL2(_AXES), _AXES, lists, _CODES, 8)
+        index.by_residual = False
+        index.cp.niter = index.pq.cp.niter = _ITERATIONS
+        chosen = _sample(N, max(_LIST_SAMPLE * lists, _SAMPLE))
+        index.train(reduced[chosen])
+        index.add(reduced)
+        return index
+
+    def _parameters(self, count: int) -> Any:
+        return self._faiss.SearchParametersIVF(nprobe=_PROBES)
+
+
+def _faiss(kind: IndexKind) -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise InputError(f"the index {kind!r} needs FAISS: pip install 'anomalign[faiss]'") from error
+    return faiss
+
+
+def _sample(N: int, count: int) -> NDArray[np.int64]:
+    """This many of N rows at most, in order."""
+    if count >= N:
+        return np.arange(N)
+    return np.sort(np.random.default_rng(0).choice(N, count, replace=False))
+
+
+def _principal_axes(vectors: Vectors) -> tuple[Vectors, Vectors]:
+    """Mean (E,) and first principal axes (E, _AXES) of (N, E) vectors, nearly: by subspace iteration.
+
+    Zeros in place of axes beyond the E that exist.
+    """
+    E = vectors.shape[1]
+    sample = vectors[_sample(len(vectors), _SAMPLE)]
+    mean = sample.mean(axis=0)
+    sample -= mean  # a copy: indexed by an array
+    found = np.random.default_rng(0).standard_normal((E, min(E, _AXES)), np.float32)
+    for _ in range(_ROUNDS):
+        found, _unused = np.linalg.qr(sample.T @ (sample @ found))
+    axes = np.zeros((E, _AXES), np.float32)
+    axes[:, : found.shape[1]] = found
+    return mean, axes

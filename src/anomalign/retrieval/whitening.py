@@ -1,0 +1,147 @@
+"""Whitened image descriptors: a distance that counts a direction by how much normal images differ along it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalign.errors import InputError
+
+Vectors = NDArray[np.float32]
+_Floats = NDArray[np.float64]
+
+_BLOCK_BYTES = 64_000_000
+_RANK = 1e-12  # of the largest eigenvalue: smaller ones are rounding
+_FLOOR = 1e-12  # of the mean square of a descriptor: a variance where the images do not differ at all
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """Mahalanobis distance under the covariance of N normal images, shrunk as Ledoit and Wolf (2004) derive.
+
+    With the sample covariance S, its mean eigenvalue m and the shrinkage a, distances are ``d (M^-1) d`` with
+    ``M = (1 - a) S + a m I``: never singular, so a few images are enough. Kept in the eigenvectors of S that have a
+    part in it; all other directions share one weight, 1 / (a m), and become one coordinate.
+
+    Attributes
+    ----------
+    mean : (D,) float64 array
+    basis : (D, R) float64 array
+        Orthonormal; R is at most D and at most N - 1.
+    variance : (R,) float64 array
+        Eigenvalues of S.
+    shrinkage : float
+        Between 0 and 1.
+    coordinates : (N, R) float64 array
+        The normal images in that basis, not yet divided by anything.
+    """
+
+    mean: _Floats
+    basis: _Floats
+    variance: _Floats
+    shrinkage: float
+    coordinates: _Floats
+
+    @classmethod
+    def of(cls, vectors: Vectors) -> "Whitening":
+        """Of the descriptors (N, D) of normal images; two or more."""
+        if vectors.ndim != 2 or len(vectors) < 2:
+            raise InputError(f"whitening needs descriptors (N, D) of two images or more, got {vectors.shape}")
+        N, D = vectors.shape
+        mean = vectors.mean(axis=0, dtype=np.float64)
+        centred = vectors - mean
+        if N > D:
+            variance, basis = np.linalg.eigh(centred.T @ centred / N)
+        else:  # the N x N products have the same eigenvalues
+            variance, sides = np.linalg.eigh(centred @ centred.T / N)
+            kept = variance > _RANK * variance[-1]
+            basis = centred.T @ (sides[:, kept] / np.sqrt(N * variance[kept]))
+            variance = variance[kept]
+        kept = variance > _RANK * variance[-1] if len(variance) else variance > 0
+        basis, variance = basis[:, kept], variance[kept]
+        coordinates = centred @ basis
+        fourth = (np.einsum("nr,nr->n", coordinates, coordinates) ** 2).sum(keepdims=True)
+        a = _shrinkage(variance.sum(keepdims=True), (variance**2).sum(keepdims=True), fourth, np.array([N]), D)
+        return cls(mean, basis, variance, float(a[0]), coordinates)
+
+    @property
+    def _floor(self) -> float:
+        return _FLOOR * float(self.mean @ self.mean) / len(self.mean) + float(np.finfo(np.float32).tiny)
+
+    @property
+    def _outside(self) -> float:
+        """A m: the variance of every direction that the normals do not differ in."""
+        return self.shrinkage * float(self.variance.sum()) / len(self.mean) + self._floor
+
+    def embed(self, vectors: Vectors) -> Vectors:
+        """Descriptors (Q, D) -> (Q, R + 1) float32, in which distances are Euclidean."""
+        centred = vectors - self.mean
+        inside = centred @ self.basis
+        rest = np.einsum("qd,qd->q", centred, centred) - np.einsum("qr,qr->q", inside, inside)
+        return self._scaled(inside, np.sqrt(np.maximum(rest, 0)))
+
+    @property
+    def normals(self) -> Vectors:
+        """(N, R + 1) float32: the normal images, as `embed` gives them."""
+        return self._scaled(self.coordinates, np.zeros(len(self.coordinates)))
+
+    def _scaled(self, inside: _Floats, outside: _Floats) -> Vectors:
+        scale = np.sqrt((1 - self.shrinkage) * self.variance + self._outside)
+        full = self.basis.shape[1] == len(self.mean)  # no direction is outside; what is left of it is rounding
+        rest = np.zeros(len(outside)) if full else outside / np.sqrt(self._outside)
+        return np.column_stack([inside / scale, rest]).astype(np.float32)
+
+    def leave_one_out(self, rows: NDArray[np.int64], copies: NDArray[np.int64]) -> "_Floats":
+        """Distances of some normal images to all, under the covariance of all but themselves.
+
+        What `Whitening.of` of the other images gives, without computing it anew: leaving out an image changes the
+        covariance by one product v v', so its inverse by one more (Sherman and Morrison, 1950), and what Ledoit and
+        Wolf's shrinkage is made of by sums that the products of the images with each other give.
+
+        Parameters
+        ----------
+        rows : (Q,) int64 array
+            Of the images.
+        copies : (Q,) int64 array
+            How many images are equal to it, itself counted: all of them are left out.
+
+        Returns
+        -------
+        (Q, N) float64 array
+            Squared. Of an image to itself and its copies: meaningless.
+        """
+        N, D = len(self.coordinates), len(self.mean)
+        z, t = self.coordinates[rows], self.coordinates
+        g = copies.astype(np.float64)
+        left = N - g  # images that remain
+        norms = np.einsum("nr,nr->n", t, t)
+        own = norms[rows]
+        products = z @ t.T  # (Q, R) x (R, N) -> (Q, N)
+        # Moving the mean from all images' to the others' moves them by g z / left.
+        moved = norms + 2 * (g / left)[:, None] * products + ((g / left) ** 2 * own)[:, None]
+        fourth = (moved**2).sum(axis=1) - g * (own * (1 + g / left) ** 2) ** 2
+        # S of the others = (N / left) S - c z z'
+        grown, c = N / left, g * N / left**2
+        trace = grown * self.variance.sum() - c * own
+        square = (
+            grown**2 * (self.variance**2).sum()
+            - 2 * grown * c * np.einsum("qr,r->q", z**2, self.variance)
+            + (c * own) ** 2
+        )
+        a = _shrinkage(trace, square, fourth, left, D)
+        weight = 1 / (((1 - a) * grown)[:, None] * self.variance + (a * trace / D)[:, None] + self._floor)
+        weighted = weight * z
+        toward = weighted @ t.T  # (Q, N): z' A^-1 t
+        start = np.einsum("qr,qr->q", weighted, z)[:, None]
+        plain = start - 2 * toward + weight @ (t**2).T
+        along = start - toward
+        b = ((1 - a) * c)[:, None]
+        return np.asarray(np.maximum(plain + b * along**2 / (1 - b * start), 0))
+
+
+def _shrinkage(trace: _Floats, square: _Floats, fourth: _Floats, N: NDArray[Any], D: int) -> _Floats:
+    """Ledoit and Wolf's a, from tr S, ||S||^2 and the sum of ||x||^4 over N centred vectors of D dimensions."""
+    delta = square - trace**2 / D
+    beta = np.minimum((fourth / N - square) / N, delta)
+    return np.asarray(np.where(delta > 0, np.maximum(beta, 0) / np.where(delta > 0, delta, 1), 0.0))

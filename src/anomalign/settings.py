@@ -1,0 +1,97 @@
+"""How images are compared with a bank."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from anomalign.errors import InputError
+from anomalign.inspection import Stage
+from anomalign.retrieval import DESCRIPTORS, INDEX_KINDS, Descriptor, IndexKind
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How images are compared with a bank. Every value means the same for every product; none is tuned to one.
+
+    Attributes
+    ----------
+    descriptor : {"level_moments", "level_means", "pooled"}
+        What stage 1 compares: `anomalign.retrieval.Descriptor`. The paper's is "pooled".
+    index : {"exact", "kdtree", "hnsw", "ivfpq"}
+        Finds the nearest normals of an inspected image. Scores of normals are always made with "exact".
+    image_neighbours : int
+        Nearest normals averaged into the stage 1 score.
+    gallery_size : int
+        Nearest normals that stage 2 searches, the paper's K.
+    kappa : int
+        Nearest places averaged into a pixel's distance.
+    grid_level : int
+        Level on whose grid pixels are compared; 1 is the finest, as in the paper.
+    level_weights : tuple of float, or None
+        Weight s_l of each level; None: 1 each, as in the paper.
+    sigma_px : float
+        Gaussian smoothing of the map, in pixels of the square that the backbone sees.
+    decided_by : {"alignment", "retrieval"}
+        Stage whose score decides. The paper's image score is stage 1's.
+    gate : float
+        Share of normal images that stage 1 lets through to stage 2 (never less than the target false-positive rate).
+    calibration_size : int
+        Most normal images that are scored to set thresholds; of a larger bank, those whose file hashes are the least,
+        which is as good as chance and stays the same when other images come and go.
+    """
+
+    descriptor: Descriptor = "level_moments"
+    index: IndexKind = "exact"
+    image_neighbours: int = 3
+    gallery_size: int = 10
+    kappa: int = 1
+    grid_level: int = 2
+    level_weights: tuple[float, ...] | None = None
+    sigma_px: float = 4.0
+    decided_by: Stage = "alignment"
+    gate: float = 0.9
+    calibration_size: int = 5000
+
+    def __post_init__(self) -> None:
+        for name in ("image_neighbours", "gallery_size", "kappa", "grid_level", "calibration_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; must be at least 1")
+        if not 0 <= self.gate <= 1:
+            raise InputError(f"gate is {self.gate}; must lie between 0 and 1")
+        if self.sigma_px < 0:
+            raise InputError(f"sigma_px is {self.sigma_px}; must not be negative")
+        if self.decided_by not in ("alignment", "retrieval"):
+            raise InputError(f"decided_by is {self.decided_by!r}; must be 'alignment' or 'retrieval'")
+        if self.descriptor not in DESCRIPTORS:
+            raise InputError(f"descriptor is {self.descriptor!r}; must be one of {', '.join(DESCRIPTORS)}")
+        if self.index not in INDEX_KINDS:
+            raise InputError(f"index is {self.index!r}; must be one of {', '.join(INDEX_KINDS)}")
+
+    @property
+    def searched(self) -> int:
+        """Nearest normals to find: enough for both stages."""
+        return max(self.gallery_size, self.image_neighbours)
+
+    def calibration_key(self) -> str:
+        """What leave-one-out scores depend on, as JSON: not the gate, nor the index, which only use them."""
+        entries = asdict(self)
+        del entries["gate"], entries["index"]
+        return json.dumps(entries, sort_keys=True)
+
+    def alignment_key(self) -> str:
+        """What stage 2 of a normal image against a given gallery depends on, as JSON."""
+        return json.dumps([self.kappa, self.grid_level, self.level_weights, self.sigma_px])
+
+
+PRESETS = {
+    "default": Settings(),
+    # Cohen and Hoshen 2020, section 4.1, for MVTec AD. The bank should be fitted with the paper's centre crop.
+    "paper": Settings(
+        descriptor="pooled",
+        image_neighbours=50,
+        gallery_size=50,
+        kappa=1,
+        grid_level=1,
+        decided_by="retrieval",
+        gate=0.0,
+    ),
+}
