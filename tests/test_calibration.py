@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from anomalign import CalibrationError, InputError
 from anomalign.calibration import Calibration, best_rate, gate_threshold, p_value, same_rank, threshold, usual_rate
 from anomalign.rarity import PixelCounts
+from anomalign.retrieval.whitening import Whitening
 
 
 @pytest.mark.parametrize(("N", "rate"), [(19, 0.05), (40, 0.05), (99, 0.01), (200, 0.1)])
@@ -89,3 +90,34 @@ def test_stored_calibration_keeps_every_digit():
     for name in ("ids", "retrieval", "nearest", "aligned", "alignment"):
         np.testing.assert_array_equal(getattr(again, name), getattr(scores, name))
     np.testing.assert_array_equal(again.pixels.counts, pixels.counts)
+
+
+@pytest.mark.parametrize(
+    ("N", "rate", "descriptor"), [(60, 0.05, "pooled"), (60, 0.05, "level_moments"), (120, 0.01, "pooled")]
+)
+def test_leave_one_out_scores_keep_the_rate_over_many_splits(N, rate, descriptor):
+    """Nearest-neighbour scores themselves: N normals drawn anew each time, new normals scored against them.
+
+    Leave-one-out scores are made with N - 1 others and a new image with N, so they are not quite exchangeable: a little
+    too high, which is the safe side.
+    """
+    rng = np.random.default_rng(N)
+    mixing = rng.normal(size=(12, 12))
+    exceeded = []
+    for _ in range(150):
+        draw = (rng.normal(size=(N + 40, 12)) @ mixing).astype(np.float32)
+        normals, new = draw[:N], draw[N:]
+        if descriptor == "pooled":
+            space, queries = normals, new
+            cost = ((normals[:, None] - normals) ** 2).sum(axis=2)
+        else:
+            whitening = Whitening.of(normals)
+            space, queries = whitening.normals, whitening.embed(new)
+            cost = whitening.leave_one_out(np.arange(N), np.ones(N, np.int64))
+        np.fill_diagonal(cost, np.inf)
+        scores = np.sort(cost, axis=1)[:, :3].mean(axis=1)
+        fresh = np.sort(((queries[:, None] - space) ** 2).sum(axis=2), axis=1)[:, :3].mean(axis=1)
+        exceeded.append((fresh > threshold(scores, rate).value).mean())
+    spread = 4 * np.std(exceeded) / np.sqrt(len(exceeded))
+    assert np.mean(exceeded) <= rate + spread
+    assert np.mean(exceeded) >= rate / 3

@@ -64,3 +64,17 @@ def test_k_out_of_range_is_named(k):
 def test_queries_of_another_length_are_refused():
     with pytest.raises(InputError, match="queries need shape"):
         ExactIndex(vectors(4, 3)).search(vectors(1, 4), 1)
+
+
+def test_more_ties_than_neighbours_give_the_lowest_rows():
+    same = np.ones((300, 8), np.float32)
+    assert ExactIndex(same).search(same[:2], 3).index.tolist() == [[0, 1, 2]] * 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_near_ties_far_from_the_origin_are_told_apart(seed):
+    """Products in float32 cannot order these; differences can. Against float64."""
+    bank, queries = vectors(400, 96, seed) * 0.01 + 3, vectors(20, 96, seed + 50) * 0.01 + 3
+    found = ExactIndex(bank).search(queries, 7)
+    exact = ((queries[:, None].astype(np.float64) - bank) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(found.index, np.argsort(exact, axis=1)[:, :7])

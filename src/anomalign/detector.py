@@ -123,6 +123,17 @@ class Detector:
         """Inspect images one after the other, in their order; an image that cannot be used becomes a `Failure`."""
         return self._inspect(images, max_pixels, threads=1)
 
+    def judge(self, image: Described) -> Inspection:
+        """Inspect an image that the backbone has described already."""
+        return self._judge(image, self._calibrated())
+
+    def nearest_normals(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Of each image that calibration scores: row of the nearest other normal image, and its squared distance.
+
+        A copy of the same picture is the nearest, with distance 0.
+        """
+        return self._search.nearest_others(self._rows)
+
     def _inspect(
         self, images: Iterable[Source], max_pixels: int, threads: int
     ) -> Generator[Inspection | Failure, None, None]:

@@ -1,16 +1,16 @@
 """Do images still look like those the bank was calibrated with? Told from stage 1 of recent inspections."""
 
-import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalign import records
 from anomalign.errors import CalibrationError, InputError
 
 # An inspected image may be a defect, farther than all normals: so many of them are no drift.
@@ -19,9 +19,11 @@ DEFECTS = 0.05
 _DEPENDENCE = 2.0
 # Defects come near to a few normals only, so the use test leaves out what is farther than this share of normals.
 _BULK = 0.95
+_STAGE_1 = ("descriptor", "image_neighbours")
 _DRAWS = 1999
 _MOST_DRAWS = 50_000
 _BLOCK = 4_000_000
+_WEAK = 0.8  # a shift that is noticed only from here on is a large one
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Observation:
         Id of the nearest normal image.
     bank_content : str
         What identifies the normal images that it was compared with.
+    stage_1 : tuple of str
+        Settings that the score depends on.
     """
 
     time: str
@@ -47,6 +51,7 @@ class Observation:
     retrieval_score: float
     nearest: int
     bank_content: str
+    stage_1: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,9 +115,7 @@ class Window:
 
 
 def read_records(paths: Iterable[str | os.PathLike[str]]) -> list[Observation]:
-    """Read records of inspections: `.jsonl` files with an object a line, other files with one object each.
-
-    Records of files that could not be inspected (those with `error`) are passed over.
+    """Read records of inspections; those of files that could not be inspected are passed over.
 
     Returns
     -------
@@ -124,7 +127,13 @@ def read_records(paths: Iterable[str | os.PathLike[str]]) -> list[Observation]:
     InputError
         A file cannot be read, or a record is broken; names the file and the line.
     """
-    observations = [observation for path in paths for observation in _read_file(Path(path))]
+    observations = []
+    for path in paths:
+        for place, record in records.read(path):
+            try:
+                observations.append(_observation(record))
+            except (ValueError, OverflowError) as error:
+                raise InputError(f"{place}: not a record of an inspection: {error}") from error
     return sorted(observations, key=lambda observation: instant(observation.time))
 
 
@@ -239,30 +248,10 @@ def _window(observations: Sequence[Observation]) -> Window:
     return Window(first, last, len(observations), float(low), float(median), float(high))
 
 
-def _read_file(path: Path) -> Iterator[Observation]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; give files of inspection records") from None
-    lines = content.split(b"\n") if path.suffix.lower() == ".jsonl" else [content]
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                observation = _parse(line)
-            except (ValueError, OverflowError, RecursionError) as error:
-                raise InputError(f"{path}, line {number}: not a record of an inspection: {error}") from None
-            if observation is not None:
-                yield observation
-
-
-def _parse(line: bytes) -> Observation | None:
-    record = json.loads(line.decode("utf-8-sig"))
-    if not isinstance(record, dict):
-        raise ValueError("not a JSON object")
-    if "error" in record and "verdict" not in record:
-        return None
+def _observation(record: dict[str, Any]) -> Observation:
     neighbours = record.get("neighbours")
     first = neighbours[0] if isinstance(neighbours, list) and neighbours else None
+    settings = record.get("settings")
     time = _text(record, "time")
     instant(time)
     return Observation(
@@ -271,6 +260,7 @@ def _parse(line: bytes) -> Observation | None:
         _score(record),
         _id(first),
         _text(record.get("bank"), "content", "bank.content"),
+        tuple(str(settings.get(key)) for key in _STAGE_1) if isinstance(settings, dict) else (),
     )
 
 
@@ -348,7 +338,7 @@ def _use_test(
     counts = np.bincount(places[len(normal_nearest) :], minlength=kinds)
     expected = _expected_use(np.bincount(places[: len(normal_nearest)], minlength=kinds))
     observed = float((counts**2 / expected).sum())
-    draws = min(max(_DRAWS, math.ceil(40 / level)), _MOST_DRAWS)
+    draws = min(max(_DRAWS, math.ceil(20 / level)), _MOST_DRAWS)
     block = max(1, _BLOCK // len(nearest))
     rng = np.random.default_rng(0)  # the same records, the same answer
     as_extreme = 0
@@ -387,25 +377,36 @@ def _urn(expected: NDArray[np.float64], size: int, draws: int, rng: np.random.Ge
 
 def _pearson(drawn: NDArray[np.int64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
     """(draws, m) indices -> (draws,) sums of count^2 / expected, which order as Pearson's statistic does."""
-    K = len(expected)
-    keys, counts = np.unique(drawn + K * np.arange(len(drawn))[:, None], return_counts=True)
-    sums = np.bincount(keys // K, weights=counts**2 / expected[keys % K], minlength=len(drawn))
-    return np.asarray(sums, np.float64)
+    ordered = np.sort(drawn, axis=1)
+    starts = np.ones(ordered.shape, np.bool_)  # of runs of one index
+    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = np.flatnonzero(starts)
+    counts = np.diff(first, append=starts.size)
+    weights = counts**2 / expected[ordered.ravel()[first]]
+    return np.asarray(np.bincount(first // ordered.shape[1], weights, len(drawn)), np.float64)
 
 
 def _summary(window: int, farther: float, detectable: float, shifted: bool, other_use: bool, used: int) -> str:
     recent = f"the latest {window:,} inspected images" if window > 1 else "the latest inspected image"
-    if not shifted and not other_use:
-        if detectable > 1:
-            return f"Too few images to tell: {recent} differ from the normal images by no more than chance can do."
-        return f"No drift: {recent} look like the normal images."
     reasons = []
-    if shifted:
-        side = f"farther from the normal images than normal images are from each other, {farther:.0%}"
-        if farther < 0.5:
-            side = f"nearer to the normal images than normal images are to each other, {1 - farther:.0%}"
-        reasons.append(f"are {side} of the time where 50% is expected")
-    if other_use:
-        images = "one and the same normal image" if used == 1 else f"{used:,} of the normal images"
-        reasons.append(f"resemble {images}, in other proportions than normal images do")
-    return f"Drift: {recent} " + ", and ".join(reasons) + "."
+    if shifted and farther > 0.5:
+        reasons.append(
+            "farther from the normal images than normal images are from each other, "
+            f"{farther:.0%} of the time where 50% is expected"
+        )
+    elif shifted:
+        reasons.append(
+            "nearer to the normal images than normal images are to each other, "
+            f"{1 - farther:.0%} of the time where 50% is expected"
+        )
+    if other_use and used == 1:
+        reasons.append("all most like one and the same normal image")
+    elif other_use:
+        reasons.append(f"most like {used:,} of the normal images, some of them far too often")
+    if reasons:
+        return f"Drift: {recent} {'are' if window > 1 else 'is'} " + ", and ".join(reasons) + "."
+    if detectable > 1:
+        return f"Too few images to tell: {recent} could differ from the normal images by chance."
+    if detectable > _WEAK:
+        return f"No drift seen in {recent}; with so few images only a large one would be."
+    return f"No drift: {recent} look like the normal images."

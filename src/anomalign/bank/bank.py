@@ -66,6 +66,8 @@ class Bank:
         Rises with every change.
     images : tuple of NormalImage
         In order of id.
+    left_out : tuple of int
+        Ids of the images that `without` has left out.
     """
 
     def __init__(self, path: Path, backbone: Backbone | None = None, version: int | None = None) -> None:
@@ -73,6 +75,7 @@ class Bank:
         self.path = path
         self._given_backbone = backbone
         self._frozen = False
+        self.left_out: tuple[int, ...] = ()
         self._load(version)
         if backbone is not None:
             self._check_backbone(backbone)
@@ -310,6 +313,7 @@ class Bank:
         gone = {image.id for image in self.select(selectors)}
         bank = copy.copy(self)
         bank.images = tuple(image for image in self.images if image.id not in gone)
+        bank.left_out = tuple(sorted({*self.left_out, *gone}))
         bank._vectors = {}
         bank._frozen = True
         return bank

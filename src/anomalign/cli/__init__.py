@@ -9,13 +9,16 @@ import warnings
 import typer
 
 from anomalign import __version__
+from anomalign.cli import tuning
 from anomalign.cli.backbones import backbones_app
 from anomalign.cli.bank import bank_app
 from anomalign.cli.demo import demo
+from anomalign.cli.drift import drift
 from anomalign.cli.evaluate import evaluate
 from anomalign.cli.explain import explain
 from anomalign.cli.fit import fit
 from anomalign.cli.inspect import inspect
+from anomalign.cli.replay import replay
 from anomalign.errors import AnomalignError
 
 app = typer.Typer(
@@ -29,6 +32,11 @@ app.command()(fit)
 app.command()(inspect)
 app.command()(explain)
 app.command()(evaluate)
+app.command()(replay)
+app.command()(drift)
+bank_app.command()(tuning.calibrate)
+bank_app.command()(tuning.tune)
+bank_app.command()(tuning.condense)
 app.add_typer(bank_app, name="bank")
 app.add_typer(backbones_app, name="backbones")
 

@@ -1,27 +1,35 @@
-"""``anomalign bank``: look into a bank, check it, calibrate it."""
+"""``anomalign bank``: look into a bank, edit it, check it."""
 
 import json
-from typing import Annotated
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anomalign.cli import console
 
-bank_app = typer.Typer(help="Look into a bank, check it, calibrate it.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from anomalign.bank import Bank
+    from anomalign.suspects import Suspect
+
+bank_app = typer.Typer(help="Look into a bank, edit it, check it, calibrate it.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 
 
 @bank_app.command()
 def info(bank: console.BankPath, as_json: AsJson = False) -> None:
-    """Show what a bank was built with and what it holds."""
+    """Show what a bank was built with, what it holds, and how it came to be."""
     from anomalign.bank import Bank
 
     opened = Bank.open(bank)
     identity = opened.identity
+    history = opened.history()
     entries = {
         "images": len(opened),
         "version": opened.version,
+        "content": opened.content,
         "backbone": identity.backbone,
         "backbone_sha256": identity.backbone_sha256,
         "size_px": identity.framing.size_px,
@@ -32,23 +40,132 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
         "bytes": len(opened) * identity.bytes_per_image,
     }
     if as_json:
-        typer.echo(json.dumps(entries))
+        changes = [{"version": c.version, "at": c.at, "added": c.added, "removed": c.removed} for c in history]
+        typer.echo(json.dumps({**entries, "history": changes}))
         return
     for key, value in entries.items():
         typer.echo(f"{key:<16} {value}")
+    for change in history[-_SHOWN_CHANGES:]:
+        at = datetime.fromisoformat(change.at.replace("Z", "+00:00")).astimezone().strftime("%Y-%m-%d %H:%M")
+        typer.echo(f"version {change.version:<8} {at}  {change.added} added, {change.removed} removed")
+
+
+_SHOWN_CHANGES = 10
 
 
 @bank_app.command("list")
-def list_(bank: console.BankPath, as_json: AsJson = False) -> None:
+def list_(
+    bank: console.BankPath,
+    as_json: AsJson = False,
+    suspicious: Annotated[
+        bool, typer.Option("--suspicious", help="Least likely to be normal first; name possible defects and copies.")
+    ] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Write a contact sheet of the first, with --suspicious.")
+    ] = None,
+    preset: console.Preset = "default",
+) -> None:
     """List the normal images."""
     from anomalign.bank import Bank
+    from anomalign.errors import InputError
 
-    for image in Bank.open(bank).images:
+    if sheet and not suspicious:
+        raise InputError("--sheet is for --suspicious")
+    opened = Bank.open(bank)
+    if suspicious:
+        _list_suspicious(opened, as_json, sheet, preset)
+        return
+    for image in opened.images:
         entry = {"id": image.id, "name": image.name, "height": image.height, "width": image.width}
         if as_json:
             typer.echo(json.dumps({**entry, "sha256": image.sha256}))
         else:
             typer.echo(f"{image.id:>7}  {image.width}x{image.height}  {image.name}")
+
+
+def _list_suspicious(opened: "Bank", as_json: bool, sheet: Path | None, preset: str) -> None:
+    from anomalign.cli.inspect import calibrate, settings_of
+    from anomalign.detector import Detector
+    from anomalign.reporting import write_contact_sheet
+    from anomalign.suspects import suspects
+
+    detector = Detector(opened, settings_of(preset, {}))
+    calibrate(detector)
+    found = suspects(detector)
+    for suspect in found:
+        typer.echo(json.dumps(_entry(suspect)) if as_json else _line(suspect))
+    named = sum(suspect.contaminated for suspect in found), sum(suspect.duplicate for suspect in found)
+    console.say(f"{len(found)} normal images: {named[0]} may be contaminated, {named[1]} are copies or nearly so")
+    if sheet:
+        write_contact_sheet(sheet, opened, found)
+        console.say(f"contact sheet: {sheet}")
+
+
+def _entry(suspect: "Suspect") -> dict[str, object]:
+    return {
+        "id": suspect.image.id,
+        "name": suspect.image.name,
+        "p_value": suspect.p_value,
+        "retrieval_score": suspect.retrieval_score,
+        "alignment_score": None if suspect.alignment_score != suspect.alignment_score else suspect.alignment_score,
+        "nearest": suspect.nearest.id,
+        "nearest_distance": suspect.nearest_distance,
+        "contaminated": suspect.contaminated,
+        "duplicate": suspect.duplicate,
+    }
+
+
+def _line(suspect: "Suspect") -> str:
+    reasons = f"  ({suspect.reasons})" if suspect.reasons else ""
+    return f"{suspect.image.id:>7}  p {suspect.p_value:.4f}  {suspect.image.name}{reasons}"
+
+
+@bank_app.command()
+def add(
+    bank: console.BankPath,
+    normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
+    backbone: console.Backbone = None,
+    calibrate: Annotated[bool, typer.Option(help="Calibrate afterwards, as inspecting would do first.")] = True,
+    preset: console.Preset = "default",
+    max_megapixels: console.MaxMegapixels = 89.0,
+) -> None:
+    """Add normal images to a bank that is there; calibration is brought up to date."""
+    from anomalign.bank import Bank
+    from anomalign.cli.fit import add as add_images
+    from anomalign.imaging import find_images
+
+    opened = Bank.open(bank, backbone)
+    add_images(opened, find_images(normals), preset, calibrate, console.max_pixels(max_megapixels))
+
+
+@bank_app.command()
+def remove(
+    bank: console.BankPath,
+    images: Annotated[
+        list[str], typer.Argument(help="Ids, names, or globs over names or file names.", show_default=False)
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which images would go.")] = False,
+) -> None:
+    """Take images out of a bank: all that are named, or none if one of them is not there."""
+    from anomalign.bank import Bank
+
+    opened = Bank.open(bank)
+    gone = opened.select(images) if dry_run else opened.remove(images)
+    for image in gone:
+        typer.echo(f"{image.id:>7}  {image.name}")
+    if dry_run:
+        console.say(f"{bank}: {len(gone)} images would be removed")
+    else:
+        console.say(f"{bank}: {len(gone)} images removed; the bank holds {len(opened)}")
+
+
+@bank_app.command()
+def compact(bank: console.BankPath) -> None:
+    """Give back the room of removed images. Older versions of the bank can no longer be shown or replayed then."""
+    from anomalign.bank import Bank
+
+    given_back = Bank.open(bank).compact()
+    typer.echo(f"{bank}: {console.size(given_back)} given back")
 
 
 @bank_app.command()
@@ -63,18 +180,3 @@ def verify(bank: console.BankPath) -> None:
     if problems:
         raise typer.Exit(2)
     typer.echo(f"{bank}: {len(opened)} images, sound")
-
-
-@bank_app.command()
-def calibrate(bank: console.BankPath, preset: console.Preset = "default", target_fpr: console.TargetFpr = None) -> None:
-    """Score every normal image as if it were not in the bank. Inspecting does this by itself when it is needed."""
-    from anomalign.bank import Bank
-    from anomalign.cli.inspect import calibrate as calibrate_detector
-    from anomalign.cli.inspect import settings_of
-    from anomalign.detector import Detector
-
-    detector = Detector(Bank.open(bank), settings_of(preset, {}), target_fpr)
-    calibrate_detector(detector, target_fpr)
-    typer.echo(
-        f"{bank}: threshold {detector.threshold.value:.6g} for a false-positive rate of {detector.target_fpr:.2%}"
-    )

@@ -15,6 +15,10 @@ Backbone = Annotated[
 ]
 MaxMegapixels = Annotated[float, typer.Option(min=0.001, help="Refuse larger images before they are decoded.")]
 Preset = Annotated[str, typer.Option(help="'default', or 'paper' for the settings of Cohen and Hoshen.")]
+Descriptor = Annotated[
+    str | None,
+    typer.Option(help="What stage 1 compares: level_moments, level_means, pooled. [default: level_moments]"),
+]
 TargetFpr = Annotated[
     float | None,
     typer.Option(

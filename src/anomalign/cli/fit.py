@@ -22,6 +22,7 @@ def fit(
     preset: Annotated[
         str, typer.Option(help="'default' sees the whole image; 'paper' sees the central 224 px of 256.")
     ] = "default",
+    calibrate: Annotated[bool, typer.Option(help="Calibrate afterwards, as inspecting would do first.")] = True,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Create a bank from normal images, or add to one. Repeat after an interruption: nothing is added twice."""
@@ -29,11 +30,20 @@ def fit(
 
     images = find_images(normals)
     opened = _open_or_create(bank, backbone, size, preset)
+    add(opened, images, preset, calibrate, console.max_pixels(max_megapixels))
+
+
+def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_pixels: int) -> None:
+    """Add images with a progress bar, say what became of them, and calibrate."""
+    from anomalign.cli.inspect import calibrate as calibrate_detector
+    from anomalign.cli.inspect import settings_of
+    from anomalign.detector import Detector
+
     before = len(opened)
     try:
         _tell_size(opened, len(images))
         with console.progress("fit") as update:
-            report = opened.add(images, progress=update, max_pixels=console.max_pixels(max_megapixels))
+            report = opened.add(images, progress=update, max_pixels=max_pixels)
     except KeyboardInterrupt:
         kept = len(opened) - before
         console.say(f"interrupted: {kept} images were added and are safe; run the same command again for the rest")
@@ -44,7 +54,13 @@ def fit(
         parts.append(f"{len(report.known)} were there already")
     if report.failures:
         parts.append(f"{len(report.failures)} could not be used")
-    console.say(f"{bank}: {', '.join(parts)}; the bank holds {len(opened)}")
+    console.say(f"{opened.path}: {', '.join(parts)}; the bank holds {len(opened)}")
+    if calibrate and len(opened) > 1:
+        try:
+            calibrate_detector(Detector(opened, settings_of(preset, {})))
+        except KeyboardInterrupt:
+            console.say("interrupted: the images are safe; the first inspection will go on calibrating")
+            raise typer.Exit(130) from None
     if report.failures:
         raise typer.Exit(2)
 

@@ -22,6 +22,10 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
+    descriptor: console.Descriptor = None,
+    index: Annotated[
+        str | None, typer.Option(help="exact, kdtree, hnsw or ivfpq; see `bank tune`. [default: exact]")
+    ] = None,
     image_neighbours: Annotated[
         int | None, typer.Option(help="Nearest normals averaged into the stage 1 score. [default: 3; paper: 50]")
     ] = None,
@@ -29,7 +33,15 @@ def inspect(
         int | None, typer.Option(help="Nearest normals searched by stage 2. [default: 10; paper: 50]")
     ] = None,
     gate: Annotated[
-        float | None, typer.Option(help="Share of normals that stage 1 lets through to stage 2. [default: 0.8]")
+        float | None, typer.Option(help="Share of normals that stage 1 lets through to stage 2. [default: 0.9]")
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="As if this normal image (id, name or glob) were not there; may be repeated."),
+    ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help="Append a record of each inspection, for replay and drift."),
     ] = None,
     backbone: console.Backbone = None,
     max_megapixels: console.MaxMegapixels = 89.0,
@@ -38,12 +50,20 @@ def inspect(
     from anomalign.bank import Bank
     from anomalign.cli.output import Output
     from anomalign.detector import Detector
+    from anomalign.records import RecordFile
 
-    overrides = {"image_neighbours": image_neighbours, "gallery_size": gallery_size, "gate": gate}
+    overrides = {
+        "descriptor": descriptor,
+        "index": index,
+        "image_neighbours": image_neighbours,
+        "gallery_size": gallery_size,
+        "gate": gate,
+    }
     settings = settings_of(preset, {key: value for key, value in overrides.items() if value is not None})
-    detector = Detector(Bank.open(bank, backbone), settings, target_fpr)
+    opened = Bank.open(bank, backbone)
+    detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
     paths, missing = _find(images)
-    output = Output(detector, paths, out, as_json=as_json)
+    output = Output(detector, paths, out, RecordFile(records) if records else None, as_json=as_json)
     try:
         calibrate(detector, target_fpr)
         for failure in missing:

@@ -8,12 +8,14 @@ from typing import Any
 
 import typer
 
+from anomalign.audit import record
 from anomalign.backbones import Failure
 from anomalign.cli import console
 from anomalign.detector import Detector
 from anomalign.errors import AnomalignError
 from anomalign.imaging import read_image
 from anomalign.inspection import Inspection
+from anomalign.records import RecordFile
 from anomalign.reporting import Report, write_map, write_overlay
 
 
@@ -21,8 +23,17 @@ class Output:
     """Where results go: standard output, and a folder if one was asked for."""
 
     def __init__(
-        self, detector: Detector, paths: list[Path], out: Path | None, *, as_json: bool = False, quiet: bool = False
+        self,
+        detector: Detector,
+        paths: list[Path],
+        out: Path | None,
+        records: RecordFile | None = None,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
     ) -> None:
+        self.detector = detector
+        self.records = records
         self.as_json = as_json
         self.quiet = quiet
         self.normal = self.anomalous = self.failures = self.cleared = 0
@@ -32,6 +43,8 @@ class Output:
         if not isinstance(result, Inspection):
             self.fail(result)
             return
+        if self.records:  # before it is told: what was told is on record
+            self.records.write(record(result, self.detector))
         files = {}
         if self.folder:
             try:
@@ -57,6 +70,8 @@ class Output:
         cleared = f" ({self.cleared} by stage 1 alone)" if self.cleared else ""
         failed = f", {self.failures} could not be used" if self.failures else ""
         console.say(f"{self.normal} normal{cleared}, {self.anomalous} anomalous{failed}")
+        if self.records:
+            self.records.close()
         if self.folder:
             console.say(f"report: {self.folder.close()}")
 
@@ -108,7 +123,9 @@ def _record(inspection: Inspection) -> dict[str, Any]:
         "p_value": inspection.p_value,
         "threshold": inspection.threshold,
         "stage": inspection.stage,
+        "course": inspection.course,
         "retrieval_score": inspection.retrieval_score,
+        "retrieval_p_value": inspection.retrieval_p_value,
         "neighbours": [{"id": n.id, "name": n.name, "distance": n.distance} for n in inspection.neighbours],
     }
 

@@ -1,7 +1,17 @@
 """For people: overlays, maps on disk, the HTML report."""
 
+from anomalign.reporting.drift import write_drift_page
 from anomalign.reporting.explanation import write_explanation
 from anomalign.reporting.heat import overlay, write_map, write_overlay
 from anomalign.reporting.report import Report
+from anomalign.reporting.sheet import write_contact_sheet
 
-__all__ = ["Report", "overlay", "write_explanation", "write_map", "write_overlay"]
+__all__ = [
+    "Report",
+    "overlay",
+    "write_contact_sheet",
+    "write_drift_page",
+    "write_explanation",
+    "write_map",
+    "write_overlay",
+]

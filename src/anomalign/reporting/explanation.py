@@ -7,20 +7,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from anomalign.bank import Bank
 from anomalign.inspection import Inspection, Match
+from anomalign.reporting.drawing import FINE, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
 from anomalign.reporting.files import written_aside
 from anomalign.reporting.heat import overlay
 from anomalign.reporting.places import fitted, preview, small_map, window_in
 
-_FINE = 2  # drawn so much larger than it is saved, for smooth lines
 _PANEL = 560
-_GAP = 28
 _TEXT = 30  # height of a line
 _ARROWS = 14  # along the longer side of the grid
-_INK, _SOFT, _PAPER, _MARK = (24, 28, 34), (96, 104, 114), (255, 255, 255), (205, 0, 120)
 _ARROW, _FAR = (0, 92, 200), 0.2  # arrows longer than this share of the picture are cut short and drawn pale
 
 
@@ -59,12 +57,10 @@ def write_explanation(
     photograph = Image.fromarray(np.ascontiguousarray(image))
     left = [_where(photograph, inspection, y, x), _displacements(photograph, inspection)]
     right = [_pair(photograph, inspection, bank, y, x, match), _used(inspection, bank)]
-    sheet = _stacked([_beside([a, b]) for a, b in zip(left, right, strict=True)])
-    titled = _stacked([_heading(inspection), sheet])
-    framed = Image.new("RGB", (titled.width + 2 * _GAP * _FINE, titled.height + 2 * _GAP * _FINE), _PAPER)
-    framed.paste(titled, (_GAP * _FINE, _GAP * _FINE))
+    sheet = stacked([beside([a, b]) for a, b in zip(left, right, strict=True)])
+    titled = stacked([_heading(inspection), sheet])
     with written_aside(path) as file:
-        framed.reduce(_FINE).save(file, "PNG", compress_level=6)
+        framed(titled).save(file, "PNG", compress_level=6)
     return match
 
 
@@ -79,7 +75,7 @@ def most_anomalous_place(inspection: Inspection) -> tuple[float, float]:
 def _heading(inspection: Inspection) -> Image.Image:
     verdict = f"{Path(inspection.name).name}: {inspection.verdict}"
     numbers = f"score {inspection.image_score:.4g}, limit {inspection.threshold:.4g}, p {inspection.p_value:.3g}"
-    return _stacked([_line(verdict, 30), _line(numbers, 20, _SOFT)], gap=4)
+    return stacked([line(verdict, 30), line(numbers, 20, SOFT)], gap=4)
 
 
 def _where(photograph: Image.Image, inspection: Inspection, y: float, x: float) -> Image.Image:
@@ -90,54 +86,54 @@ def _where(photograph: Image.Image, inspection: Inspection, y: float, x: float) 
     picture = Image.fromarray(overlay(np.asarray(small), inspection.heat(heat)))
     part, _, _ = window_in(picture, y, x, (inspection.height, inspection.width), inspection.framing)
     box = (part.left, part.top, part.left + part.side, part.top + part.side)
-    ImageDraw.Draw(picture).rectangle(box, outline=_MARK, width=3 * _FINE)
-    return _captioned(picture, "How unusual each place is", "the frame is the place shown on the right")
+    ImageDraw.Draw(picture).rectangle(box, outline=MARK, width=3 * FINE)
+    return captioned(picture, "How unusual each place is", "the frame is the place shown on the right")
 
 
 def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float, x: float, match: Match) -> Image.Image:
     normal = next(image for image in inspection.aligned.gallery if image.id == match.image_id)
     here = _crop(photograph, y, x, (inspection.height, inspection.width), inspection)
     there = _crop(preview(bank, match.image_id), match.y, match.x, (normal.height, normal.width), inspection)
-    arrow = Image.new("RGB", (40 * _FINE, here.height), _PAPER)
+    arrow = Image.new("RGB", (40 * FINE, here.height), PAPER)
     middle = here.height / 2
-    _arrow(ImageDraw.Draw(arrow), (4 * _FINE, middle), (36 * _FINE, middle), _MARK, 4)
-    pair = _beside(
+    _arrow(ImageDraw.Draw(arrow), (4 * FINE, middle), (36 * FINE, middle), MARK, 4)
+    pair = beside(
         [
-            _captioned(here, "This place", f"row {y:.0f}, column {x:.0f}"),
+            captioned(here, "This place", f"row {y:.0f}, column {x:.0f}"),
             arrow,
-            _captioned(there, "Its closest match", f"{Path(match.name).name}, row {match.y:.0f}, column {match.x:.0f}"),
+            captioned(there, "Its closest match", f"{Path(match.name).name}, row {match.y:.0f}, column {match.x:.0f}"),
         ],
         gap=8,
     )
     total = sum(match.per_level) or 1.0
     names = ["fine detail", *["parts"] * (len(match.per_level) - 2), "surroundings"][-len(match.per_level) :]
     shares = [f"{name} {part / total:.0%}" for name, part in zip(names, match.per_level, strict=True)]
-    lines = [_line(f"Difference {match.distance:.4g}", 20), *(_line(share, 18, _SOFT) for share in shares)]
+    lines = [line(f"Difference {match.distance:.4g}", 20), *(line(share, 18, SOFT) for share in shares)]
     whole = preview(bank, match.image_id)
     whole = whole.resize(fitted(*whole.size, here.width, enlarge=True), Image.Resampling.BICUBIC)
     part, _, _ = window_in(whole, match.y, match.x, (normal.height, normal.width), inspection.framing)
     box = (part.left, part.top, part.left + part.side, part.top + part.side)
-    ImageDraw.Draw(whole).rectangle(box, outline=_MARK, width=2 * _FINE)
-    text = _stacked(lines, gap=4)
-    column = Image.new("RGB", (pair.width - here.width - 8 * _FINE, text.height), _PAPER)
+    ImageDraw.Draw(whole).rectangle(box, outline=MARK, width=2 * FINE)
+    text = stacked(lines, gap=4)
+    column = Image.new("RGB", (pair.width - here.width - 8 * FINE, text.height), PAPER)
     column.paste(text, (0, 0))
-    return _stacked([pair, _beside([column, whole], gap=8)], gap=10)
+    return stacked([pair, beside([column, whole], gap=8)], gap=10)
 
 
 def _crop(picture: Image.Image, y: float, x: float, size: tuple[int, int], inspection: Inspection) -> Image.Image:
-    side = (_PANEL - 56) // 2 * _FINE
+    side = (_PANEL - 56) // 2 * FINE
     part, centre_y, centre_x = window_in(picture, y, x, size, inspection.framing)
     box = (part.left, part.top, part.left + part.side, part.top + part.side)
     cut = picture.convert("RGB").crop(box).resize((side, side), Image.Resampling.BICUBIC)
     row, column = (centre_y - part.top) * side / part.side, (centre_x - part.left) * side / part.side
-    ring = 16 * _FINE
-    ImageDraw.Draw(cut).ellipse((column - ring, row - ring, column + ring, row + ring), outline=_MARK, width=3 * _FINE)
+    ring = 16 * FINE
+    ImageDraw.Draw(cut).ellipse((column - ring, row - ring, column + ring, row + ring), outline=MARK, width=3 * FINE)
     return cut
 
 
 def _displacements(photograph: Image.Image, inspection: Inspection) -> Image.Image:
     """Arrows from places of the image to where their matches lie in the normal images, both in their frames."""
-    picture = Image.blend(_shown(photograph), Image.new("RGB", _shown(photograph).size, _PAPER), 0.45)
+    picture = Image.blend(_shown(photograph), Image.new("RGB", _shown(photograph).size, PAPER), 0.45)
     draw = ImageDraw.Draw(picture)
     alignment = inspection.alignment
     h, w = alignment.distance.shape
@@ -153,13 +149,13 @@ def _displacements(photograph: Image.Image, inspection: Inspection) -> Image.Ima
             dx = (int(alignment.x[row, column]) - column) * cell_x
             length = math.hypot(dy, dx)
             if length < 0.5 * min(cell_y, cell_x):
-                dot = 3 * _FINE
+                dot = 3 * FINE
                 draw.ellipse((start[0] - dot, start[1] - dot, start[0] + dot, start[1] + dot), fill=_ARROW)
                 continue
             cut = min(1.0, longest / length)
             colour = _ARROW if cut == 1 else (120, 165, 215)
             _arrow(draw, start, (start[0] + dx * cut, start[1] + dy * cut), colour, 2)
-    return _captioned(
+    return captioned(
         picture, "Where each place was found", "dot: at the same place; pale arrow: farther than it is long"
     )
 
@@ -173,20 +169,20 @@ def _used(inspection: Inspection, bank: Bank) -> Image.Image:
     tiles = []
     for number, count in counts:
         picture = preview(bank, gallery[number].id)
-        picture = picture.resize(fitted(*picture.size, side * _FINE, enlarge=True))
-        tile = Image.new("RGB", (side * _FINE, side * _FINE), _PAPER)
+        picture = picture.resize(fitted(*picture.size, side * FINE, enlarge=True))
+        tile = Image.new("RGB", (side * FINE, side * FINE), PAPER)
         tile.paste(picture, ((tile.width - picture.width) // 2, (tile.height - picture.height) // 2))
         share = count / alignment.image.size
-        tiles.append(_captioned(tile, f"{share:.0%}" if share >= 0.01 else "< 1%", Path(gallery[number].name).name))
-    rows = [_beside(tiles[i : i + 3], gap=16) for i in range(0, len(tiles), 3)]
+        tiles.append(captioned(tile, f"{share:.0%}" if share >= 0.01 else "< 1%", Path(gallery[number].name).name))
+    rows = [beside(tiles[i : i + 3], gap=16) for i in range(0, len(tiles), 3)]
     more = len(set(alignment.image.ravel().tolist())) - len(counts)
     note = f"and {more} more of the {len(gallery)} compared" if more > 0 else f"of the {len(gallery)} compared"
-    return _stacked([*rows, _line(f"Normal images in which places were found, {note}", 18, _SOFT)], gap=10)
+    return stacked([*rows, line(f"Normal images in which places were found, {note}", 18, SOFT)], gap=10)
 
 
 def _shown(photograph: Image.Image) -> Image.Image:
     return photograph.convert("RGB").resize(
-        fitted(*photograph.size, _PANEL * _FINE, enlarge=True), Image.Resampling.BICUBIC, reducing_gap=2.0
+        fitted(*photograph.size, _PANEL * FINE, enlarge=True), Image.Resampling.BICUBIC, reducing_gap=2.0
     )
 
 
@@ -199,48 +195,9 @@ def _arrow(
 ) -> None:
     dx, dy = end[0] - start[0], end[1] - start[1]
     length = math.hypot(dx, dy)
-    head = min(length, 5.0 * width * _FINE)
+    head = min(length, 5.0 * width * FINE)
     ux, uy = dx / length, dy / length
     neck = end[0] - ux * head, end[1] - uy * head
-    draw.line((start, neck), fill=colour, width=width * _FINE)
+    draw.line((start, neck), fill=colour, width=width * FINE)
     side = head * 0.45
     draw.polygon([end, (neck[0] - uy * side, neck[1] + ux * side), (neck[0] + uy * side, neck[1] - ux * side)], colour)
-
-
-def _line(text: str, size: int, colour: tuple[int, int, int] = _INK) -> Image.Image:
-    font = ImageFont.load_default(size * _FINE)
-    width = math.ceil(font.getlength(text))
-    image = Image.new("RGB", (max(1, width), round(1.35 * size * _FINE)), _PAPER)
-    ImageDraw.Draw(image).text((0, 0), text, colour, font)
-    return image
-
-
-def _captioned(picture: Image.Image, title: str, note: str) -> Image.Image:
-    lines = []
-    for text, size, colour in ((title, 20, _INK), (note, 16, _SOFT)):
-        while _line(text, size).width > picture.width and len(text) > 4:  # a long file name
-            text = "..." + text[4:]
-        lines.append(_line(text, size, colour))
-    return _stacked([picture, *lines], gap=4)
-
-
-def _stacked(pictures: list[Image.Image], gap: int = _GAP) -> Image.Image:
-    space = gap * _FINE
-    height = sum(picture.height for picture in pictures) + space * (len(pictures) - 1)
-    sheet = Image.new("RGB", (max(picture.width for picture in pictures), height), _PAPER)
-    top = 0
-    for picture in pictures:
-        sheet.paste(picture, (0, top))
-        top += picture.height + space
-    return sheet
-
-
-def _beside(pictures: list[Image.Image], gap: int = _GAP) -> Image.Image:
-    space = gap * _FINE
-    width = sum(picture.width for picture in pictures) + space * (len(pictures) - 1)
-    sheet = Image.new("RGB", (width, max(picture.height for picture in pictures)), _PAPER)
-    left = 0
-    for picture in pictures:
-        sheet.paste(picture, (left, 0))
-        left += picture.width + space
-    return sheet

@@ -3,6 +3,7 @@
 from anomalign.retrieval.exact import ExactIndex, Neighbours
 from anomalign.retrieval.indices import INDEX_KINDS, Index, IndexKind, make_index
 from anomalign.retrieval.search import DESCRIPTORS, Descriptor, ImageSearch
+from anomalign.retrieval.tuning import IndexMeasure, compare_indices, recommend
 
 __all__ = [
     "DESCRIPTORS",
@@ -12,6 +13,9 @@ __all__ = [
     "ImageSearch",
     "Index",
     "IndexKind",
+    "IndexMeasure",
     "Neighbours",
+    "compare_indices",
     "make_index",
+    "recommend",
 ]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from anomalign.errors import InputError
 
 _BLOCK_BYTES = 64_000_000
+_ROUNDING = 2.0**-22  # of a sum of D products in float32, relative to sqrt(D) times the largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +35,14 @@ class ExactIndex:
             raise InputError(f"descriptors need shape (N, D), got {descriptors.shape}")
         self.descriptors = descriptors
         self._norms = np.einsum("nd,nd->n", descriptors, descriptors)
+        self._largest = self._norms.max(initial=0)
 
     def search(self, queries: NDArray[np.float32], k: int, exclude: NDArray[np.int64] | None = None) -> Neighbours:
         """Find the k nearest descriptors of each query (SPADE, section 3.2).
 
-        Candidates come from ``|q|^2 - 2 q.d + |d|^2``, one matrix product a block of queries; the distances returned
-        are computed again from differences, so they do not suffer from cancellation. Of two at the same distance the
-        lower row comes first.
+        Candidates come from ``|q|^2 - 2 q.d + |d|^2``, one matrix product a block of queries: all that rounding could
+        have put behind the k-th. Their distances are computed again from differences, so they do not suffer from
+        cancellation. Of two at the same distance the lower row comes first.
 
         Parameters
         ----------
@@ -63,20 +65,29 @@ class ExactIndex:
             raise InputError(f"k is {k}; must be between 1 and the {available} descriptors that can be chosen")
         index = np.empty((len(queries), k), np.int64)
         distance = np.empty((len(queries), k), np.float32)
-        block = max(1, _BLOCK_BYTES // (4 * max(N, k * D)))
+        block = max(1, _BLOCK_BYTES // (4 * N))
         for start in range(0, len(queries), block):
-            rows = slice(start, start + block)
-            q = queries[rows]
+            q = queries[start : start + block]
             cost = self._norms - 2 * self._products(q)  # (B, N), short of |q|^2, which would rank nothing
             if exclude is not None:
-                cost[np.arange(len(q)), exclude[rows]] = np.inf
-            chosen = np.argpartition(cost, k - 1, axis=1)[:, :k]
-            difference = self.descriptors[chosen] - q[:, None]  # (B, k, D)
-            exact = np.einsum("bkd,bkd->bk", difference, difference)
-            order = np.lexsort((chosen, exact), axis=1)
-            index[rows] = np.take_along_axis(chosen, order, axis=1)
-            distance[rows] = np.take_along_axis(exact, order, axis=1)
+                cost[np.arange(len(q)), exclude[start : start + block]] = np.inf
+            limits = np.partition(cost, k - 1, axis=1)[:, k - 1] + self._rounding(q)
+            for row, limit in enumerate(limits, start):
+                index[row], distance[row] = self._ranked(queries[row], np.flatnonzero(cost[row - start] <= limit), k)
         return Neighbours(index, distance)
+
+    def _rounding(self, q: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B,): by how much two costs of a query may come out in the wrong order, with room to spare."""
+        size = np.einsum("bd,bd->b", q, q) + self._largest
+        return np.asarray(_ROUNDING * np.sqrt(q.shape[1]) * size, np.float32)
+
+    def _ranked(
+        self, q: NDArray[np.float32], candidates: NDArray[np.int64], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        difference = self.descriptors[candidates] - q  # (C, D)
+        exact = np.einsum("cd,cd->c", difference, difference)
+        order = np.argsort(exact, kind="stable")[:k]
+        return candidates[order], exact[order]
 
     def _products(self, q: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, D) x (D, N) -> (B, N)."""

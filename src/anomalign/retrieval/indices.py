@@ -1,5 +1,7 @@
 """Indices of image descriptors: exact search, a KD-tree, and two of FAISS, behind one interface."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
@@ -26,6 +28,7 @@ _LISTS = 4  # times the square root of N
 _LIST_SAMPLE = 40  # training vectors a list; FAISS warns below 39
 _CODES = 32  # bytes a vector
 _LEAST_FOR_CODES = 39 * 256  # vectors; FAISS warns when it has fewer to train the 256 values of a byte with
+_CODE_SAMPLE = 64  # training vectors for each of the 256
 _ITERATIONS = 10  # of k-means
 _NODE_BYTES = 72  # of a node of SciPy's tree
 _ROUNDING = 1e-5  # relative; more than distances in float32 and in float64 differ
@@ -46,8 +49,8 @@ class Index(Protocol):
         Returns
         -------
         Neighbours
-            Nearest first, of those at the same distance the lower row; the distances are squared Euclidean, from
-            differences of the vectors themselves in float32.
+            Nearest first, and of those found at the same distance the lower row; the distances are squared Euclidean,
+            from differences of the vectors themselves in float32.
 
         Raises
         ------
@@ -59,8 +62,8 @@ class Index(Protocol):
 def make_index(kind: IndexKind, vectors: Vectors) -> Index:
     """Build an index; the same vectors give the same index.
 
-    Where an approximate index would compare a query with all vectors anyway, or has too few to learn from, the exact one
-    comes in its place: "hnsw" up to 400 vectors, "ivfpq" below 9,984.
+    Where an approximate index would compare a query with all vectors anyway, or has too few to learn from, the exact
+    one comes in its place: "hnsw" up to 400 vectors, "ivfpq" below 9,984.
 
     Parameters
     ----------
@@ -98,8 +101,10 @@ def memory_bytes(index: Index) -> int:
 
 
 class _Reranked:
-    """Candidates from somewhere, ranked by the vectors themselves. One query at a time: it has one answer, in whatever
-    company it is asked."""
+    """Candidates from somewhere, ranked by the vectors themselves.
+
+    One query at a time: it has one answer, in whatever company it is asked.
+    """
 
     def __init__(self, vectors: Vectors) -> None:
         self.vectors = vectors
@@ -163,7 +168,8 @@ class _FromFaiss(_Reranked):
         self._exact = ExactIndex(vectors)
         self._faiss = faiss
         self._mean, self._axes = _principal_axes(vectors)
-        self._index: Any = self._built(self._project(vectors))
+        with _one_thread(faiss):
+            self._index: Any = self._built(self._project(vectors))
 
     @property
     def memory_bytes(self) -> int:
@@ -185,7 +191,8 @@ class _FromFaiss(_Reranked):
             rows = rows[rows >= 0]  # FAISS fills up with -1
             if len(rows) >= k:
                 return rows
-        return self._exact.search(query[None], k).index[0]
+        nearest: NDArray[np.int64] = self._exact.search(query[None], k).index[0]
+        return nearest
 
     def _built(self, reduced: Vectors) -> Any:
         """FAISS's index of (N, _AXES) vectors."""
@@ -200,16 +207,10 @@ class HNSW(_FromFaiss):
     """A graph of near vectors (Malkov and Yashunin, 2016), each as 64 bytes."""
 
     def _built(self, reduced: Vectors) -> Any:
-        faiss = self._faiss
-        index = faiss.IndexHNSWSQ(_AXES, faiss.ScalarQuantizer.QT_8bit, _LINKS)
+        index = self._faiss.IndexHNSWSQ(_AXES, self._faiss.ScalarQuantizer.QT_8bit, _LINKS)
         index.hnsw.efConstruction = _LINK_SEARCH
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(1)  # with several, the graph depends on which is faster
-        try:
-            index.train(reduced)
-            index.add(reduced)
-        finally:
-            faiss.omp_set_num_threads(threads)
+        index.train(reduced)
+        index.add(reduced)
         return index
 
     def _parameters(self, count: int) -> Any:
@@ -225,6 +226,7 @@ class IVFPQ(_FromFaiss):
         index = faiss.IndexIVFPQ(faiss.IndexFlatL2(_AXES), _AXES, lists, _CODES, 8)
         index.by_residual = False
         index.cp.niter = index.pq.cp.niter = _ITERATIONS
+        index.pq.cp.max_points_per_centroid = _CODE_SAMPLE
         chosen = _sample(N, max(_LIST_SAMPLE * lists, _SAMPLE))
         index.train(reduced[chosen])
         index.add(reduced)
@@ -242,8 +244,19 @@ def _faiss(kind: IndexKind) -> Any:
     return faiss
 
 
+@contextmanager
+def _one_thread(faiss: Any) -> Generator[None, None, None]:
+    """Keep what FAISS builds to this thread: with several, the graph would depend on which of them is faster."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # OpenMP keeps this number for each calling thread
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
+
+
 def _sample(N: int, count: int) -> NDArray[np.int64]:
-    """This many of N rows at most, in order."""
+    """Some of N rows, in order: `count` of them, or all if there are fewer."""
     if count >= N:
         return np.arange(N)
     return np.sort(np.random.default_rng(0).choice(N, count, replace=False))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from anomalign.bank import Bank
 from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
-from anomalign.retrieval.exact import Neighbours
+from anomalign.retrieval.exact import ExactIndex, Neighbours
 from anomalign.retrieval.indices import IndexKind, make_index
 from anomalign.retrieval.whitening import Whitening
 
@@ -21,7 +21,7 @@ the bank. ``level_moments``: means and standard deviations, whitened.
 """
 DESCRIPTORS: tuple[Descriptor, ...] = get_args(Descriptor)
 
-_BLOCK_BYTES = 64_000_000
+_BLOCK_BYTES = 256_000_000
 
 
 class ImageSearch:
@@ -39,6 +39,11 @@ class ImageSearch:
     def __init__(self, bank: Bank, descriptor: Descriptor, index: IndexKind = "exact") -> None:
         if descriptor not in DESCRIPTORS:
             raise InputError(f"descriptor is {descriptor!r}; must be one of {', '.join(DESCRIPTORS)}")
+        if descriptor != "pooled" and index in ("hnsw", "ivfpq"):
+            raise InputError(
+                f"index {index!r} finds few of the nearest among whitened descriptors (docs/retrieval.md); "
+                "use it with descriptor 'pooled', or index 'exact'"
+            )
         self.descriptor = descriptor
         self._means_length = bank.identity.moments_length // 2
         stored = bank.vectors("pooled" if descriptor == "pooled" else "moments")
@@ -72,41 +77,50 @@ class ImageSearch:
         Neighbours
             Where an image has fewer than k others, the rest of its row has index -1 and distance infinity.
         """
-        bits = np.ascontiguousarray(self._given).view(f"V{4 * self._given.shape[1]}")[:, 0]
-        _, group, count = np.unique(bits, return_inverse=True, return_counts=True)
-        N = len(group)
+        group, count = self._copies()
+        if self._whitening is None:
+            found = ExactIndex(self._given).search(self._given[rows], min(k + int(count.max()), len(group)))
+            same = group[found.index] == group[rows][:, None]
+            return _nearest(np.where(same, np.inf, found.distance), found.index, k)
         index = np.empty((len(rows), k), np.int64)
         distance = np.empty((len(rows), k), np.float32)
-        block = max(1, _BLOCK_BYTES // (8 * N))
+        block = max(1, _BLOCK_BYTES // (8 * len(group)))
         for start in range(0, len(rows), block):
             chosen = rows[start : start + block]
-            cost = self._distances(chosen, count[group[chosen]])
+            cost = self._whitening.leave_one_out(chosen, count[group[chosen]])
             cost[group[chosen][:, None] == group] = np.inf
-            index[start : start + block], distance[start : start + block] = _nearest(cost.astype(np.float32), k)
+            nearest = _nearest(cost.astype(np.float32), None, k)
+            index[start : start + block], distance[start : start + block] = nearest.index, nearest.distance
         return Neighbours(index, distance)
 
-    def _distances(self, rows: NDArray[np.int64], copies: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(Q, N): of the images in these rows to all."""
-        if self._whitening is not None:
-            return self._whitening.leave_one_out(rows, copies)
-        vectors = self._given.astype(np.float64)  # so that nothing worth having cancels
-        norms = np.einsum("nd,nd->n", vectors, vectors)
-        q = vectors[rows]
-        cost: NDArray[np.float64] = norms[rows][:, None] - 2 * (q @ vectors.T) + norms  # (Q, D) x (D, N) -> (Q, N)
-        return np.maximum(cost, 0)
+    def nearest_others(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """(Q,) row and (Q,) squared distance of the nearest other image of each, copies included, at distance 0."""
+        found = self.leave_one_out(rows, 1)
+        index, distance = found.index[:, 0], found.distance[:, 0]
+        group, count = self._copies()
+        for place in np.flatnonzero(count[group[rows]] > 1).tolist():
+            copies = np.flatnonzero(group == group[rows[place]])
+            index[place], distance[place] = copies[copies != rows[place]][0], 0
+        return index, distance
+
+    def _copies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(N,) group of each image, one of copies; and the size of each group."""
+        bits = np.ascontiguousarray(self._given).view(f"V{4 * self._given.shape[1]}")[:, 0]
+        _, group, count = np.unique(bits, return_inverse=True, return_counts=True)
+        return group, count
 
 
-def _nearest(cost: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k least of each row of (Q, N), least first; of two alike the lower column first."""
-    N = cost.shape[1]
-    order = np.argsort(cost, axis=1, kind="stable")[:, :k] if 4 * k >= N else _partly_sorted(cost, k)
+def _nearest(cost: NDArray[np.float32], index: NDArray[np.int64] | None, k: int) -> Neighbours:
+    """The k least of each row of (Q, C), least first; of two alike the first. Infinite ones are none.
+
+    `index` (Q, C) says which images they are; by default their columns.
+    """
+    order = np.argsort(cost, axis=1, kind="stable")[:, :k] if 4 * k >= cost.shape[1] else _partly_sorted(cost, k)
     distance = np.take_along_axis(cost, order, axis=1)
-    order = np.where(np.isinf(distance), -1, order)
-    missing = k - order.shape[1]
-    if missing > 0:
-        order = np.pad(order, ((0, 0), (0, missing)), constant_values=-1)
-        distance = np.pad(distance, ((0, 0), (0, missing)), constant_values=np.inf)
-    return order, distance
+    named = order if index is None else np.take_along_axis(index, order, axis=1)
+    missing = ((0, 0), (0, k - order.shape[1]))
+    named = np.pad(np.where(np.isinf(distance), -1, named), missing, constant_values=-1)
+    return Neighbours(named, np.pad(distance, missing, constant_values=np.inf))
 
 
 def _partly_sorted(cost: NDArray[np.float32], k: int) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """Whitened image descriptors: a distance that counts a direction by how much normal images differ along it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from anomalign.errors import InputError
 Vectors = NDArray[np.float32]
 _Floats = NDArray[np.float64]
 
-_BLOCK_BYTES = 64_000_000
 _RANK = 1e-12  # of the largest eigenvalue: smaller ones are rounding
 _FLOOR = 1e-12  # of the mean square of a descriptor: a variance where the images do not differ at all
 
@@ -65,6 +65,16 @@ class Whitening:
         a = _shrinkage(variance.sum(keepdims=True), (variance**2).sum(keepdims=True), fourth, np.array([N]), D)
         return cls(mean, basis, variance, float(a[0]), coordinates)
 
+    @cached_property
+    def _squares(self) -> _Floats:
+        return np.asarray(self.coordinates**2)
+
+    @cached_property
+    def _sums(self) -> tuple[float, float, _Floats]:
+        """Over the normal images: of ||x||^2, of ||x||^4, and of ||x||^2 x."""
+        norms = self._squares.sum(axis=1)
+        return float(norms.sum()), float((norms**2).sum()), norms @ self.coordinates
+
     @property
     def _floor(self) -> float:
         return _FLOOR * float(self.mean @ self.mean) / len(self.mean) + float(np.finfo(np.float32).tiny)
@@ -115,26 +125,23 @@ class Whitening:
         z, t = self.coordinates[rows], self.coordinates
         g = copies.astype(np.float64)
         left = N - g  # images that remain
-        norms = np.einsum("nr,nr->n", t, t)
-        own = norms[rows]
-        products = z @ t.T  # (Q, R) x (R, N) -> (Q, N)
-        # Moving the mean from all images' to the others' moves them by g z / left.
-        moved = norms + 2 * (g / left)[:, None] * products + ((g / left) ** 2 * own)[:, None]
-        fourth = (moved**2).sum(axis=1) - g * (own * (1 + g / left) ** 2) ** 2
+        own = np.einsum("qr,qr->q", z, z)
+        spread = np.einsum("qr,r->q", z**2, self.variance)  # z' S z
+        # Without z the mean is at -m z of the old one, so each other x is at x + m z of the new one.
+        m = g / left
+        all_squares, all_fourth, all_thirds = self._sums
+        fourth = all_fourth + 4 * m * (z @ all_thirds) + 4 * m**2 * N * spread + 2 * m**2 * own * all_squares
+        fourth += N * (m**2 * own) ** 2 - g * (own * (1 + m) ** 2) ** 2
         # S of the others = (N / left) S - c z z'
         grown, c = N / left, g * N / left**2
         trace = grown * self.variance.sum() - c * own
-        square = (
-            grown**2 * (self.variance**2).sum()
-            - 2 * grown * c * np.einsum("qr,r->q", z**2, self.variance)
-            + (c * own) ** 2
-        )
+        square = grown**2 * (self.variance**2).sum() - 2 * grown * c * spread + (c * own) ** 2
         a = _shrinkage(trace, square, fourth, left, D)
         weight = 1 / (((1 - a) * grown)[:, None] * self.variance + (a * trace / D)[:, None] + self._floor)
         weighted = weight * z
         toward = weighted @ t.T  # (Q, N): z' A^-1 t
         start = np.einsum("qr,qr->q", weighted, z)[:, None]
-        plain = start - 2 * toward + weight @ (t**2).T
+        plain = start - 2 * toward + weight @ self._squares.T
         along = start - toward
         b = ((1 - a) * c)[:, None]
         return np.asarray(np.maximum(plain + b * along**2 / (1 - b * start), 0))

@@ -1,0 +1,147 @@
+"""A record of each inspection, and its verdict derived again from the record."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from anomalign import __version__
+from anomalign.backbones import Failure
+from anomalign.bank import Bank
+from anomalign.detector import Detector
+from anomalign.errors import AnomalignError, BankError, ImageError, InputError
+from anomalign.inspection import Inspection
+from anomalign.records import FORMAT
+from anomalign.settings import Settings
+
+# What the verdict rests on, and what it was: compared one by one when a record is replayed.
+_CIRCUMSTANCES = ("sha256", "bank", "backbone", "settings", "target_fpr", "software")
+_OUTCOME = (
+    "verdict", "course", "image_score", "p_value", "threshold", "retrieval_score", "retrieval_p_value", "neighbours",
+)  # fmt: skip
+
+
+def record(inspection: Inspection, detector: Detector) -> dict[str, Any]:
+    """All that is needed to derive a verdict again and to tell what it rested on; can be written as JSON.
+
+    Numbers are given in full, so that "the same" means to the last bit.
+    """
+    bank = detector.bank
+    return {
+        "format": FORMAT,
+        "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        "image": inspection.name,
+        "sha256": inspection.sha256,
+        "bank": {"version": bank.version, "without": list(bank.left_out), "images": len(bank), "content": bank.content},
+        "backbone": {"name": bank.identity.backbone, "sha256": bank.identity.backbone_sha256},
+        "settings": asdict(detector.settings),
+        "target_fpr": detector.target_fpr,
+        "software": {"anomalign": __version__, "numpy": np.__version__, "onnxruntime": onnxruntime.__version__},
+        "verdict": inspection.verdict,
+        "course": inspection.course,
+        "image_score": inspection.image_score,
+        "p_value": inspection.p_value,
+        "threshold": inspection.threshold,
+        "retrieval_score": inspection.retrieval_score,
+        "retrieval_p_value": inspection.retrieval_p_value,
+        "neighbours": [asdict(neighbour) for neighbour in inspection.neighbours],
+    }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that a record says and that is otherwise now; `now` is None where it cannot be had."""
+
+    what: str
+    recorded: object
+    now: object
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A verdict derived again.
+
+    Attributes
+    ----------
+    same : bool
+        Whether verdict, scores, p-values, threshold and neighbours are what was recorded, to the last digit.
+    differences : tuple of Difference
+        In what the verdict rests on, then in the verdict itself. There may be some although it is the same.
+    """
+
+    same: bool
+    differences: tuple[Difference, ...]
+
+
+def replay(recorded: dict[str, Any], bank: Bank, image: str | os.PathLike[str] | None = None) -> Replay:
+    """Derive the verdict of a record again.
+
+    The bank is taken as it was at the recorded version, if it can still be shown, else as it is.
+
+    Parameters
+    ----------
+    recorded : dict
+        As `record` gives it.
+    bank : Bank
+    image : path, optional
+        Where the image is now. Default: where it was.
+
+    Raises
+    ------
+    InputError
+        Not such a record.
+    ImageError
+        The image cannot be used.
+    """
+    settings, without, version, path = _understood(recorded)
+    then = bank
+    try:
+        then = Bank.open(bank.path, bank.backbone, version)
+        then = then.without(without) if without else then
+    except (BankError, InputError):  # compacted since, or another bank: the differences will tell
+        pass
+    detector = Detector(then, settings, recorded["target_fpr"])
+    (result,) = detector.inspect_many([path if image is None else image])
+    if isinstance(result, Failure):
+        raise ImageError(result.error)
+    now = json.loads(json.dumps(record(result, detector)))
+    differences = [
+        difference for key in (*_CIRCUMSTANCES, *_OUTCOME) for difference in _differences(key, recorded[key], now[key])
+    ]
+    same = not any(difference.what.split(".")[0] in _OUTCOME for difference in differences)
+    return Replay(same, tuple(differences))
+
+
+def _understood(recorded: dict[str, Any]) -> tuple[Settings, list[int], int, str]:
+    """What a replay needs of a record, its types checked."""
+    missing = [key for key in (*_CIRCUMSTANCES, *_OUTCOME, "image") if key not in recorded]
+    if missing:
+        raise InputError(f"the record lacks {', '.join(missing)}")
+    try:
+        given = dict(recorded["settings"])
+        if given.get("level_weights") is not None:
+            given["level_weights"] = tuple(float(weight) for weight in given["level_weights"])
+        without = [int(id) for id in recorded["bank"]["without"]]
+        version = int(recorded["bank"]["version"])
+        if not isinstance(recorded["target_fpr"], float) or not isinstance(recorded["image"], str):
+            raise TypeError("target_fpr or image of another type")
+        return Settings(**given), without, version, recorded["image"]
+    except AnomalignError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the record cannot be understood ({error}); was it made by another version?") from error
+
+
+def _differences(what: str, recorded: Any, now: Any) -> list[Difference]:
+    """Leaf by leaf."""
+    if isinstance(recorded, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*recorded, *now])
+        return [d for key in keys for d in _differences(f"{what}.{key}", recorded.get(key), now.get(key))]
+    if isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
+        pairs = enumerate(zip(recorded, now, strict=True), 1)
+        return [d for place, (a, b) in pairs for d in _differences(f"{what}.{place}", a, b)]
+    return [] if recorded == now else [Difference(what, recorded, now)]

@@ -1,0 +1,52 @@
+"""``anomalign replay``: derive recorded verdicts again."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anomalign.cli import console
+
+
+def replay(
+    record: Annotated[Path, typer.Argument(help="Records written by `inspect --records`.", show_default=False)],
+    bank: Annotated[str, typer.Option(metavar="BANK", help="The bank's folder.", show_default=False)],
+    image: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The image, if not where it was; for a file of one record.")
+    ] = None,
+    backbone: console.Backbone = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
+) -> None:
+    """Derive verdicts again and say whether they are the same to the last digit. Exit code 1: one is not."""
+    from anomalign import audit
+    from anomalign.bank import Bank
+    from anomalign.errors import AnomalignError, InputError
+    from anomalign.records import read
+
+    records = [entry for _, entry in read(record)]
+    if not records:
+        raise InputError(f"{record}: holds no record")
+    if image and len(records) > 1:
+        raise InputError(f"{record}: holds {len(records)} records; --image is for one")
+    opened = Bank.open(bank, backbone)
+    changed = failed = 0
+    for recorded in records:
+        try:
+            result = audit.replay(recorded, opened, image)
+        except AnomalignError as error:
+            failed += 1
+            console.say(f"error: {error}")
+            if as_json:
+                typer.echo(json.dumps({"image": recorded.get("image"), "error": str(error)}))
+            continue
+        changed += not result.same
+        if as_json:
+            differences = [vars(difference) for difference in result.differences]
+            typer.echo(json.dumps({"image": recorded["image"], "same": result.same, "differences": differences}))
+            continue
+        typer.echo(f"{'same' if result.same else 'DIFFERENT'}  {recorded['verdict']:<9}  {recorded['image']}")
+        for difference in result.differences:
+            typer.echo(f"    {difference.what}: {difference.recorded!r} -> {difference.now!r}")
+    console.say(f"{len(records) - changed - failed} the same, {changed} different, {failed} could not be replayed")
+    raise typer.Exit(2 if failed else 1 if changed else 0)

@@ -1,0 +1,170 @@
+"""``anomalign bank calibrate``, ``tune``, ``condense``: what a bank's own images tell of its settings and size."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anomalign.cli import console
+
+if TYPE_CHECKING:
+    from anomalign.detector import Detector
+
+
+def calibrate(
+    bank: console.BankPath,
+    defects: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Images of defects, to try gates on; may be repeated.")
+    ] = None,
+    preset: console.Preset = "default",
+    target_fpr: console.TargetFpr = None,
+    backbone: console.Backbone = None,
+    max_megapixels: console.MaxMegapixels = 89.0,
+) -> None:
+    """Score every normal image as if it were not in the bank; say what thresholds and gates are worth."""
+    from anomalign.bank import Bank
+    from anomalign.cli.inspect import calibrate as calibrate_detector
+    from anomalign.cli.inspect import settings_of
+    from anomalign.detector import Detector
+
+    opened = Bank.open(bank, backbone)
+    detector = Detector(opened, settings_of(preset, {}), target_fpr)
+    calibrate_detector(detector, target_fpr)
+    limit = detector.threshold
+    typer.echo(
+        f"{bank}: threshold {limit.value:.6g} from {limit.normals} normal images for a false-positive rate of "
+        f"{limit.target_fpr:.2%}: {limit.expected_fpr:.2%} to be expected, at most {limit.highest_fpr():.2%} with 95 % "
+        "confidence"
+    )
+    if detector.settings.decided_by == "alignment":
+        _print_gates(detector, defects or [], console.max_pixels(max_megapixels))
+
+
+def _print_gates(detector: "Detector", defects: list[str], max_pixels: int) -> None:
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    from anomalign.detector import Detector
+    from anomalign.gates import gate_outcomes
+    from anomalign.imaging import find_images
+    from anomalign.inspection import Inspection
+
+    scores = detector.calibrate()
+    both = Detector(detector.bank, replace(detector.settings, gate=1.0), detector.target_fpr)
+    found = []
+    if defects:
+        paths = find_images(defects)
+        with console.progress("defects") as update:
+            for done, result in enumerate(both.inspect_many(paths, max_pixels), 1):
+                update(done, len(paths))
+                if isinstance(result, Inspection):
+                    found.append(result)
+                else:
+                    console.say(f"error: {result.error}")
+    retrieval = np.concatenate([scores.retrieval, [i.retrieval_score for i in found]])
+    alignment = np.concatenate([scores.alignment, [i.image_score for i in found]])
+    defect = np.arange(len(retrieval)) >= len(scores.retrieval)
+    table = Table(title="gate: share of normal images that stage 1 lets through to stage 2")
+    for column in ("gate", "stage 2 saved on normal images", "defects found", "defects lost to the gate"):
+        table.add_column(column, justify="right")
+    for outcome in gate_outcomes(scores, retrieval, alignment, defect, detector.target_fpr):
+        table.add_row(
+            f"{outcome.gate:g}{' (used)' if outcome.gate == detector.settings.gate else ''}",
+            f"{outcome.saved / outcome.good:.0%}",
+            f"{outcome.found} of {outcome.defects}" if found else "unknown",
+            f"{outcome.lost}" if found else "unknown",
+        )
+    Console().print(table)
+    if not found:
+        console.say("what a gate loses only images of defects can tell: give some with --defects FOLDER")
+
+
+def tune(
+    bank: console.BankPath,
+    descriptor: console.Descriptor = None,
+    preset: console.Preset = "default",
+    k: Annotated[int, typer.Option(min=1, help="Neighbours to look for.")] = 10,
+) -> None:
+    """Measure the indices of stage 1 on this bank's own images and recommend one."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from anomalign.bank import Bank
+    from anomalign.cli.inspect import settings_of
+    from anomalign.errors import InputError
+    from anomalign.retrieval import ImageSearch, compare_indices, recommend
+
+    opened = Bank.open(bank)
+    if len(opened) < 3:
+        raise InputError(f"{bank}: holds {len(opened)} images; there is nothing to tune")
+    settings = settings_of(preset, {"descriptor": descriptor} if descriptor else {})
+    vectors = ImageSearch(opened, settings.descriptor).vectors
+    N = len(vectors)
+    measures = compare_indices(vectors, vectors[:1000], min(k, N - 1), exclude_self=True)
+    table = Table(
+        title=f"{len(vectors)} images, descriptors of {vectors.shape[1]} numbers, {console.size(vectors.nbytes)}"
+    )
+    for column in ("index", "recall", "ms a query", "s to build", "memory beyond the descriptors"):
+        table.add_column(column, justify="left" if column == "index" else "right")
+    for m in measures:
+        row = (m.kind, f"{m.recall:.4f}", f"{m.query_ms:.3f}", f"{m.build_s:.2f}", console.size(m.memory_bytes))
+        table.add_row(*row)
+    Console().print(table)
+    best = recommend(measures)
+    typer.echo(f"recommended: --index {best.kind}")
+
+
+def condense(
+    bank: console.BankPath,
+    keep: Annotated[int | None, typer.Option(min=2, help="Images to keep.")] = None,
+    max_bytes: Annotated[str | None, typer.Option(metavar="SIZE", help="Room to keep within: 500MB, 2GB.")] = None,
+    preset: console.Preset = "default",
+    target_fpr: console.TargetFpr = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be lost.")] = False,
+) -> None:
+    """Keep fewer images, those that stand best for all of them, and say what is lost."""
+    from anomalign.bank import Bank
+    from anomalign.cli.inspect import calibrate as calibrate_detector
+    from anomalign.cli.inspect import settings_of
+    from anomalign.condensing import choose, outcome
+    from anomalign.detector import Detector
+    from anomalign.errors import InputError
+
+    if (keep is None) == (max_bytes is None):
+        raise InputError("give one of --keep N and --max-bytes SIZE")
+    opened = Bank.open(bank)
+    wanted = keep if keep is not None else _bytes(max_bytes or "") // opened.identity.bytes_per_image
+    if wanted >= len(opened):
+        typer.echo(f"{bank}: {len(opened)} images are within that already")
+        return
+    settings = settings_of(preset, {})
+    before = Detector(opened, settings, target_fpr)
+    calibrate_detector(before, target_fpr)
+    kept = choose(opened, wanted)
+    gone = [image.id for image in opened.images if image.id not in kept]
+    after = Detector(opened.without(gone), settings, target_fpr)
+    calibrate_detector(after, target_fpr)
+    with console.progress("compare") as update:
+        lost = outcome(before, after, update)
+    typer.echo(
+        f"{bank}: {len(gone)} of {len(opened)} images {'would go' if dry_run else 'go'}. "
+        f"Threshold {lost.threshold_before:.6g} -> {lost.threshold_after:.6g}. Image scores of all "
+        f"{len(opened)} normal images rise by {lost.median_rise:.1%} in the median, {lost.highest_rise:.1%} at most; "
+        f"{lost.alarms} of the {len(gone)} that {'would go' if dry_run else 'go'} would be called anomalous."
+    )
+    if not dry_run:
+        opened.remove(gone)
+        console.say("they can be shown as an older version until `bank compact` gives back their room")
+
+
+def _bytes(text: str) -> int:
+    from anomalign.errors import InputError
+
+    units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    number = text.strip().upper().rstrip("BKMGT")
+    unit = text.strip().upper()[len(number) :]
+    try:
+        return round(float(number) * units[unit])
+    except (KeyError, ValueError, OverflowError) as error:
+        raise InputError(f"--max-bytes is {text!r}; needs a size as 500MB or 2GB") from error

@@ -1,0 +1,55 @@
+"""Pictures put together from pictures and lines of text."""
+
+import math
+
+from PIL import Image, ImageDraw, ImageFont
+
+FINE = 2  # drawn so much larger than it is saved, for smooth lines
+GAP = 28
+INK, SOFT, PAPER, MARK = (24, 28, 34), (96, 104, 114), (255, 255, 255), (205, 0, 120)
+
+
+def framed(picture: Image.Image) -> Image.Image:
+    """With a margin, in the size to be saved in."""
+    sheet = Image.new("RGB", (picture.width + 2 * GAP * FINE, picture.height + 2 * GAP * FINE), PAPER)
+    sheet.paste(picture, (GAP * FINE, GAP * FINE))
+    return sheet.reduce(FINE)
+
+
+def line(text: str, size: int, colour: tuple[int, int, int] = INK) -> Image.Image:
+    font = ImageFont.load_default(size * FINE)
+    width = math.ceil(font.getlength(text))
+    image = Image.new("RGB", (max(1, width), round(1.35 * size * FINE)), PAPER)
+    ImageDraw.Draw(image).text((0, 0), text, colour, font)
+    return image
+
+
+def captioned(picture: Image.Image, title: str, note: str) -> Image.Image:
+    lines = []
+    for text, size, colour in ((title, 20, INK), (note, 16, SOFT)):
+        while line(text, size).width > picture.width and len(text) > 4:  # a long file name
+            text = "..." + text[4:]
+        lines.append(line(text, size, colour))
+    return stacked([picture, *lines], gap=4)
+
+
+def stacked(pictures: list[Image.Image], gap: int = GAP) -> Image.Image:
+    space = gap * FINE
+    height = sum(picture.height for picture in pictures) + space * (len(pictures) - 1)
+    sheet = Image.new("RGB", (max(picture.width for picture in pictures), height), PAPER)
+    top = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height + space
+    return sheet
+
+
+def beside(pictures: list[Image.Image], gap: int = GAP) -> Image.Image:
+    space = gap * FINE
+    width = sum(picture.width for picture in pictures) + space * (len(pictures) - 1)
+    sheet = Image.new("RGB", (width, max(picture.height for picture in pictures)), PAPER)
+    left = 0
+    for picture in pictures:
+        sheet.paste(picture, (left, 0))
+        left += picture.width + space
+    return sheet

@@ -1,0 +1,105 @@
+"""Records, and verdicts derived from them again."""
+
+import json
+
+import pytest
+
+from anomalign import Bank, Detector, Framing, ImageError, InputError, Settings, audit
+from tests.pictures import save, texture
+
+SETTINGS = Settings(gallery_size=4, gate=0.5, level_weights=(1.0, 0.5, 0.5))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return save(tmp_path / "pictures", 6)
+
+
+@pytest.fixture
+def bank(tmp_path):
+    bank = Bank.create(tmp_path / "bank", framing=Framing(64))
+    bank.add([texture(seed) for seed in range(100, 115)])
+    return bank
+
+
+def recorded(bank, path):
+    detector = Detector(bank, SETTINGS, 0.1)
+    return json.loads(json.dumps(audit.record(detector.inspect(path), detector)))
+
+
+def test_every_verdict_is_derived_again_to_the_last_digit(bank, pictures):
+    for path in pictures:
+        result = audit.replay(recorded(bank, path), Bank.open(bank.path))
+        assert (result.same, result.differences) == (True, ())
+
+
+def test_the_bank_is_taken_as_it_was(bank, pictures):
+    record = recorded(bank, pictures[0])
+    bank.remove(record["neighbours"][0]["id"])
+    bank.add(texture(50))
+    assert audit.replay(record, bank).same
+
+
+def test_a_what_if_is_replayed_as_one(bank, pictures):
+    record = recorded(bank.without([1, 4]), pictures[0])
+    assert record["bank"]["without"] == [1, 4]
+    assert audit.replay(record, bank).same
+
+
+def test_after_compaction_the_differences_are_named(bank, pictures):
+    record = recorded(bank, pictures[0])
+    nearest = record["neighbours"][0]["id"]
+    bank.remove(nearest)
+    bank.compact()
+    result = audit.replay(record, bank)
+    found = {difference.what: (difference.recorded, difference.now) for difference in result.differences}
+    assert not result.same
+    assert found["bank.version"] == (1, 2)
+    assert found["bank.images"] == (15, 14)
+    assert found["neighbours.1.id"][0] == nearest
+
+
+def test_a_number_changed_in_its_last_digit_is_found(bank, pictures):
+    record = recorded(bank, pictures[1])
+    record["image_score"] = float.fromhex(record["image_score"].hex()) * (1 + 2**-52)
+    result = audit.replay(record, bank)
+    assert not result.same
+    assert [difference.what for difference in result.differences] == ["image_score"]
+
+
+def test_another_image_and_other_software_are_named(bank, pictures):
+    record = recorded(bank, pictures[1])
+    record["software"]["numpy"] = "0.9"
+    result = audit.replay(record, bank, pictures[2])
+    found = [difference.what for difference in result.differences]
+    assert {"sha256", "software.numpy", "retrieval_score"} <= set(found)
+    record = recorded(bank, pictures[1])
+    record["software"]["numpy"] = "0.9"
+    assert audit.replay(record, bank).same  # it rested on something else, and came out the same
+
+
+def test_an_image_that_is_gone_is_named(bank, pictures):
+    record = recorded(bank, pictures[1])
+    pictures[1].unlink()
+    with pytest.raises(ImageError, match=r"001\.png"):
+        audit.replay(record, bank)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.pop("threshold"), "lacks threshold"),
+        (lambda r: r["settings"].update(speed=3), "cannot be understood"),
+        (lambda r: r["settings"].update(kappa=0), "kappa is 0"),
+        (lambda r: r["settings"].update(kappa="two"), "cannot be understood"),
+        (lambda r: r.update(bank=[]), "cannot be understood"),
+        (lambda r: r["bank"].update(version="x"), "cannot be understood"),
+        (lambda r: r.update(target_fpr=None), "cannot be understood"),
+        (lambda r: r.update(image=7), "cannot be understood"),
+    ],
+)
+def test_a_record_that_is_none_is_refused(bank, pictures, change, message):
+    record = recorded(bank, pictures[0])
+    change(record)
+    with pytest.raises(InputError, match=message):
+        audit.replay(record, bank)
