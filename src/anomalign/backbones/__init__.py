@@ -1,6 +1,27 @@
 """Frozen networks: what each is, where its file comes from, running it."""
 
 from anomalign.backbones.backbone import Backbone, Preprocessing, load_backbone
+from anomalign.backbones.making import (
+    ListedBackbone,
+    export_backbone,
+    import_backbone,
+    list_backbones,
+    pull_backbone,
+)
 from anomalign.backbones.pipeline import Described, Failure, Known, Source, describe
 
-__all__ = ["Backbone", "Described", "Failure", "Known", "Preprocessing", "Source", "describe", "load_backbone"]
+__all__ = [
+    "Backbone",
+    "Described",
+    "Failure",
+    "Known",
+    "ListedBackbone",
+    "Preprocessing",
+    "Source",
+    "describe",
+    "export_backbone",
+    "import_backbone",
+    "list_backbones",
+    "load_backbone",
+    "pull_backbone",
+]

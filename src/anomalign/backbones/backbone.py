@@ -5,7 +5,7 @@ import json
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.errors import BackboneError
+from anomalign.backbones import cache
+from anomalign.backbones.known import KNOWN
+from anomalign.errors import BackboneError, InputError
 from anomalign.pyramid import FeaturePyramid
 
 if TYPE_CHECKING:
@@ -42,14 +44,20 @@ class Preprocessing:
     resize_px: int
     crop_px: int
 
+    def __post_init__(self) -> None:
+        if self.color not in ("rgb", "bgr") or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise InputError(f"color, mean or std out of range: {self}")
+
     @classmethod
     def from_json(cls, text: str) -> "Preprocessing":
         """Read the ``anomalign.preprocessing`` entry of an ONNX file; ValueError where it is not complete."""
         entry = json.loads(text)
-        mean, std = (tuple(float(v) for v in entry[key]) for key in ("mean", "std"))
-        if entry["color"] not in ("rgb", "bgr") or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ValueError(f"color, mean or std out of range: {text}")
+        mean, std = _three(entry["mean"]), _three(entry["std"])
         return cls(entry["color"], mean, std, int(entry["resize_px"]), int(entry["crop_px"]))
+
+    def to_json(self) -> str:
+        """What `from_json` reads."""
+        return json.dumps(asdict(self))
 
     def apply(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
         """N images of (H, W, 3) uint8 RGB -> (N, 3, H, W) float32, in the network's colours and range."""
@@ -79,17 +87,29 @@ class Backbone:
     preprocessing : Preprocessing
     level_names : tuple of str
         Outputs that are the pyramid's levels, finest first.
+    multiple : int
+        What the sides of images must be multiples of; 1 for most.
     provenance : dict of str
         Licence and source, as the file gives them.
+    parameters : int or None
+        Numbers in the file, where it says so.
+    level_shapes : tuple of (channels, stride)
+        Of the levels, where the file says so.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sha256: str | None = None) -> None:
+        """Load a file; with `sha256`, only if that is its own."""
         self.path = path
         try:
             content = path.read_bytes()
         except OSError as error:
             raise BackboneError(f"{path}: backbone file cannot be read ({error.strerror or error})") from error
         self.sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 is not None and sha256 != self.sha256:
+            raise BackboneError(
+                f"{path}: damaged or altered (its sha256 is {self.sha256[:12]}, not {sha256[:12]} as when it was "
+                "written); pull, import or export it again with --replace"
+            )
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
         session = self._session(1)
@@ -99,6 +119,12 @@ class Backbone:
             self.level_names = _names(entries["anomalign.levels"])
             self.pooled_name = entries["anomalign.pooled"]
             self.preprocessing = Preprocessing.from_json(entries["anomalign.preprocessing"])
+            self.multiple = int(entries.get("anomalign.multiple", 1))
+            self.parameters = int(entries["anomalign.parameters"]) if "anomalign.parameters" in entries else None
+            shapes = json.loads(entries.get("anomalign.shapes", "[]"))
+            self.level_shapes = tuple((int(channels), int(stride)) for channels, stride in shapes)
+            if self.multiple < 1:
+                raise ValueError(f"multiple is {self.multiple}")
         except (KeyError, ValueError, TypeError) as error:
             raise BackboneError(
                 f"{path}: does not say how it is to be used ({type(error).__name__}: {error}); write the metadata that "
@@ -109,6 +135,15 @@ class Backbone:
         if missing:
             raise BackboneError(f"{path}: its metadata names outputs that it lacks: {', '.join(sorted(missing))}")
         self._input_name = session.get_inputs()[0].name
+
+    @property
+    def reference(self) -> str:
+        """What `load_backbone` finds this file by: a name where it has one, so that a bank can move; else its path."""
+        if self.path == bundled_path():
+            return BUNDLED
+        if self.path.parent == cache.folder():
+            return self.path.stem
+        return str(self.path.resolve())
 
     def run(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], threads: int = 1) -> list[FeaturePyramid]:
         """Describe framed images.
@@ -133,7 +168,8 @@ class Backbone:
         return [FeaturePyramid(tuple(x[i] for x in levels), pooled[i]) for i in range(len(images))]
 
     def run_raw(self, tensor: NDArray[np.float32], threads: int = 1) -> list[NDArray[Any]]:
-        """Outputs of the network, levels then pooled vector, for a preprocessed (N, 3, S, S) float32 tensor."""
+        """Outputs of the network, levels then pooled vector, for a preprocessed (N, 3, H, W) float32 tensor."""
+        self._check_sides(*tensor.shape[2:])
         session = self._session(threads)
         try:
             return list(session.run([*self.level_names, self.pooled_name], {self._input_name: tensor}))
@@ -147,6 +183,15 @@ class Backbone:
         """Shapes (H_l, W_l, C_l) of the levels for a square of `size_px`, and the length D of the pooled vector."""
         pyramid = self.run(np.zeros((1, size_px, size_px, 3), np.uint8))[0]
         return pyramid.shapes, len(pyramid.pooled)
+
+    def _check_sides(self, height: int, width: int) -> None:
+        m = self.multiple
+        if height % m or width % m:
+            below = max(m, min(height, width) // m * m)
+            raise BackboneError(
+                f"{self.path}: takes images whose sides are multiples of {m} pixels, not {height} x {width}; "
+                f"{below} or {below + m} would do"
+            )
 
     def _level(self, output: NDArray[Any]) -> NDArray[np.float16]:
         """(N, C, H, W) as the network gives it -> (N, H, W, C) float16."""
@@ -180,19 +225,32 @@ class Backbone:
 
 
 def load_backbone(name: str | os.PathLike[str] = BUNDLED) -> Backbone:
-    """Load the bundled backbone by its name, or any ONNX file that describes itself (docs/backbones.md).
+    """Load the bundled backbone or one of the cache folder by its name, or any file that describes itself.
+
+    Parameters
+    ----------
+    name : str or path
+        A name, or the path of an ``.onnx`` file (docs/backbones.md).
 
     Raises
     ------
     BackboneError
-        Unknown name, missing or unreadable file, or a file without the metadata.
+        Unknown name, one that is not here yet, missing or unreadable file, one without the metadata, or a file of the
+        cache folder that is not what was written there.
     """
     if name == BUNDLED:
         return Backbone(bundled_path())
-    path = Path(name)
-    if path.suffix != ".onnx":
-        raise BackboneError(f"{name}: unknown backbone; give {BUNDLED} or the path of an .onnx file")
-    return Backbone(path)
+    if Path(name).suffix == ".onnx":
+        return Backbone(Path(name))
+    text = os.fspath(name)
+    if cache.is_here(text):
+        return Backbone(cache.path_of(text), cache.recorded_sha256(text))
+    if text in KNOWN:
+        raise BackboneError(f"{name}: not in {cache.folder()} yet; run `anomalign backbones pull {name}` once")
+    raise BackboneError(
+        f"{name}: unknown backbone; here are {', '.join((BUNDLED, *cache.names()))}; known are {', '.join(KNOWN)}; or "
+        "give the path of an .onnx file"
+    )
 
 
 def bundled_path() -> Path:
@@ -205,3 +263,8 @@ def _names(text: str) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"levels needs a list of names of outputs: {text}")
     return tuple(names)
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    first, second, third = map(float, values)
+    return first, second, third

@@ -1,23 +1,156 @@
-"""``anomalign backbones``: the networks that are here."""
+"""``anomalign backbones``: the networks that are known or here, and how others come in."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-backbones_app = typer.Typer(help="Networks that describe images.", no_args_is_help=True)
+from anomalign.cli import console
 
+if TYPE_CHECKING:
+    from anomalign.backbones import ListedBackbone
 
-@backbones_app.callback()
-def _group() -> None:
-    """Keep `list` a subcommand although it is the only one."""
+backbones_app = typer.Typer(help="Networks that describe images: list, fetch, take in.", no_args_is_help=True)
+
+Replace = Annotated[bool, typer.Option("--replace", help="Overwrite a backbone of that name.")]
+Weights = Annotated[str, typer.Option(metavar="TYPE", help="How weights are stored: float16 or float32.")]
 
 
 @backbones_app.command("list")
-def list_() -> None:
-    """List the backbones that come with the package."""
-    from anomalign.backbones import load_backbone
+def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
+    """List the backbones that are known by name, and whether they are here. Exit code 2: a file is damaged."""
+    from anomalign.backbones import list_backbones
 
-    backbone = load_backbone()
-    shapes, pooled_length = backbone.layout(224)
-    levels = ", ".join(f"{h}x{w}x{c}" for h, w, c in shapes)
-    typer.echo(f"{backbone.name}  levels at 224 px: {levels}; pooled: {pooled_length}")
-    for key, value in backbone.provenance.items():
-        typer.echo(f"  {key}: {value}")
+    listed = list_backbones()
+    for backbone in listed:
+        typer.echo(json.dumps(_entry(backbone)) if as_json else _text(backbone))
+    damaged = [backbone for backbone in listed if backbone.problem]
+    for backbone in damaged:
+        console.say(f"error: {backbone.problem}")
+    if damaged:
+        raise typer.Exit(2)
+
+
+@backbones_app.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A known backbone.", show_default=False)],
+    weights: Weights = "float16",
+    replace: Annotated[bool, typer.Option("--replace", help="Make it again although it is here.")] = False,
+) -> None:
+    """Fetch a known backbone, once; afterwards it is used without a network."""
+    from anomalign.backbones import pull_backbone
+
+    typer.echo(f"{name}: {pull_backbone(name, half=_half(weights), replace=replace)}")
+
+
+@backbones_app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The network.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Its name here.", show_default=False)],
+    levels: Annotated[
+        str, typer.Option(metavar="A,B,C", help="Tensors that are its levels, finest first.", show_default=False)
+    ],
+    pooled: Annotated[str, typer.Option(metavar="TENSOR", help="Pooled vector, map or tokens.", show_default=False)],
+    mean: Annotated[str, typer.Option(metavar="X,Y,Z", help="Of pixels 0..255, in its order.", show_default=False)],
+    std: Annotated[str, typer.Option(metavar="X,Y,Z", help="Of pixels 0..255, in its order.", show_default=False)],
+    color: Annotated[str, typer.Option(help="Order of its channels: rgb or bgr.")] = "rgb",
+    size: Annotated[int, typer.Option(metavar="PX", help="Shorter side that it was tested with.", min=1)] = 256,
+    crop: Annotated[int, typer.Option(metavar="PX", help="Central square of that.", min=1)] = 224,
+    tokens: Annotated[int | None, typer.Option(help="Of a ViT: tokens before those of the image.", min=0)] = None,
+    patch: Annotated[int | None, typer.Option(metavar="PX", help="Of a ViT: side of a patch.", min=1)] = None,
+    multiple: Annotated[
+        int | None, typer.Option(metavar="PX", help="Sides must be multiples of this. [default: patch or 1]", min=1)
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Of its weights.")] = "not stated",
+    source: Annotated[str, typer.Option(help="Where it comes from.")] = "not stated",
+    replace: Replace = False,
+) -> None:
+    """Take a foreign ONNX file in: its outputs become levels, its preprocessing is written into it."""
+    from anomalign.backbones import Preprocessing, import_backbone
+
+    preprocessing = Preprocessing(color, _three("--mean", mean), _three("--std", std), size, crop)
+    path = import_backbone(
+        file,
+        name,
+        _names(levels),
+        pooled,
+        preprocessing,
+        tokens=tokens,
+        patch=patch,
+        multiple=multiple,
+        licence=licence,
+        source=source,
+        replace=replace,
+    )
+    typer.echo(f"{name}: {path}")
+
+
+@backbones_app.command()
+def export(
+    model: Annotated[str, typer.Argument(metavar="TIMM_NAME", help="A model of timm.", show_default=False)],
+    levels: Annotated[
+        str | None,
+        typer.Option(metavar="I,J,K", help="Features as timm counts them, from 0. [default: strides 4, 8, 16]"),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Its name here. [default: timm's]")] = None,
+    random: Annotated[bool, typer.Option("--random", help="Random weights, for tests.")] = False,
+    weights: Weights = "float16",
+    replace: Replace = False,
+) -> None:
+    """Make a backbone of a model of timm, with its pretrained weights."""
+    from anomalign.backbones import export_backbone
+    from anomalign.errors import InputError
+
+    try:
+        numbers = None if levels is None else [int(level) for level in _names(levels)]
+    except ValueError:
+        raise InputError(f"--levels is {levels!r}; needs numbers, for instance 1,2,3") from None
+    path = export_backbone(model, numbers, name=name, pretrained=not random, half=_half(weights), replace=replace)
+    typer.echo(f"{name or model}: {path}")
+
+
+def _entry(backbone: "ListedBackbone") -> dict[str, object]:
+    return {
+        "name": backbone.name,
+        "parameters": backbone.parameters,
+        "levels": [{"channels": channels, "stride": stride} for channels, stride in backbone.shapes],
+        "licence": backbone.licence,
+        "source": backbone.source,
+        "path": str(backbone.path) if backbone.path else None,
+        "sound": backbone.path is not None and not backbone.problem,
+    }
+
+
+def _text(backbone: "ListedBackbone") -> str:
+    parameters = f"{backbone.parameters / 1e6:.1f} M" if backbone.parameters else "unknown"
+    levels = ", ".join(f"{channels} at 1/{stride}" for channels, stride in backbone.shapes) or "see its file"
+    here = f"no; anomalign backbones pull {backbone.name}"
+    if backbone.path:
+        here = f"{'damaged' if backbone.problem else 'yes'}, {backbone.path}"
+    return (
+        f"{backbone.name}  parameters: {parameters}; levels: {levels}\n"
+        f"  licence: {backbone.licence}\n  source: {backbone.source}\n  here: {here}"
+    )
+
+
+def _half(weights: str) -> bool:
+    from anomalign.errors import InputError
+
+    if weights not in ("float16", "float32"):
+        raise InputError(f"--weights is {weights!r}; must be 'float16' or 'float32'")
+    return weights == "float16"
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _three(option: str, text: str) -> tuple[float, float, float]:
+    from anomalign.errors import InputError
+
+    try:
+        a, b, c = (float(value) for value in text.split(","))
+    except ValueError:
+        raise InputError(f"{option} is {text!r}; needs three numbers, for instance 123.675,116.28,103.53") from None
+    return a, b, c

