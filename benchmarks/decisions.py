@@ -34,7 +34,8 @@ def measure(root: Path, bank: Bank, descriptor: str, rates: list[float]) -> dict
     inspected = time.perf_counter()
     defect = np.array([Path(r.name).parent.name != "good" for r in results])
     retrieval = np.array([r.retrieval_score for r in results])
-    alignment = np.array([r.image_score for r in results])
+    alignment = np.array([r.aligned.score for r in results])
+    image = np.array([r.image_score for r in results])
     supported = [rate for rate in rates if rate >= best_rate(len(scores.ids))]
     return {
         "dataset": root.name,
@@ -44,10 +45,14 @@ def measure(root: Path, bank: Bank, descriptor: str, rates: list[float]) -> dict
         "inspect_s": inspected - calibrated,
         "auroc_retrieval": auroc(retrieval[~defect], retrieval[defect]),
         "auroc_alignment": auroc(alignment[~defect], alignment[defect]),
+        "auroc_image": auroc(image[~defect], image[defect]),
         "best_rate": best_rate(len(scores.ids)),
-        "highest": {rate: threshold(scores.alignment, rate).highest_fpr() for rate in supported},
+        "highest": {rate: threshold(scores.retrieval, rate).highest_fpr() for rate in supported},
         "outcomes": {
-            rate: [asdict(outcome) for outcome in gate_outcomes(scores, retrieval, alignment, defect, rate)]
+            rate: [
+                asdict(outcome)
+                for outcome in gate_outcomes(scores, retrieval, alignment, defect, detector.settings, rate)
+            ]
             for rate in supported
         },
     }
@@ -55,7 +60,8 @@ def measure(root: Path, bank: Bank, descriptor: str, rates: list[float]) -> dict
 
 def lines(row: dict, rates: list[float]) -> list[str]:
     """Table rows, one a gate: what a rate asked for gave."""
-    head = f"| {row['dataset']} | {row['descriptor']} | {row['auroc_retrieval']:.3f} / {row['auroc_alignment']:.3f} "
+    head = f"| {row['dataset']} | {row['descriptor']} | {row['auroc_retrieval']:.3f} / "
+    head += f"{row['auroc_alignment']:.3f} / {row['auroc_image']:.3f} "
     found = []
     some = next(iter(row["outcomes"].values()), [])
     for number, outcome in enumerate(some):
@@ -74,7 +80,7 @@ def lines(row: dict, rates: list[float]) -> list[str]:
 
 
 def heading(rates: list[float]) -> list[str]:
-    columns = ["data", "descriptor", "image AUROC, stage 1 / 2", "gate", "good cleared by stage 1"]
+    columns = ["data", "descriptor", "image AUROC, stage 1 / 2 / both", "gate", "good cleared by stage 1"]
     for rate in rates:
         columns += [f"{rate:.0%}: false alarms, bound", "defects found", "lost to the gate"]
     return ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]

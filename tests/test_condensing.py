@@ -47,11 +47,11 @@ def test_a_number_that_cannot_be_kept_is_named(keep):
 def test_what_is_lost_is_what_scoring_every_image_anew_says(tmp_path):
     bank = Bank.create(tmp_path / "bank", framing=Framing(64))
     bank.add([texture(seed) for seed in range(30)])
-    settings = Settings(gallery_size=4, gate=1.0)
-    before = Detector(bank, settings, 0.1)
+    settings = Settings(gallery_size=4, gate=1.0, decided_by="alignment")
+    before = Detector(bank, settings, 0.3)
     kept = choose(bank, 20)
     gone = [image.id for image in bank.images if image.id not in kept]
-    after = Detector(bank.without(gone), settings, 0.1)
+    after = Detector(bank.without(gone), settings, 0.3)
     lost = outcome(before, after)
     anew = [after.inspect(texture(id - 1)) for id in gone]  # ids count from 1 in the order of the seeds
     assert lost.alarms == sum(inspection.verdict == "anomalous" for inspection in anew)
@@ -59,4 +59,7 @@ def test_what_is_lost_is_what_scoring_every_image_anew_says(tmp_path):
     rises = dict(zip(before.calibrate().ids.tolist(), before.calibrate().alignment.tolist(), strict=True))
     now = dict(zip(after.calibrate().ids.tolist(), after.calibrate().alignment.tolist(), strict=True))
     now |= {id: inspection.image_score for id, inspection in zip(gone, anew, strict=True)}
-    assert lost.median_rise == pytest.approx(np.median([now[id] / rises[id] - 1 for id in rises]))
+    rise = [now[id] / rises[id] - 1 for id in rises]
+    assert (lost.median_rise, lost.highest_rise) == (pytest.approx(np.median(rise)), pytest.approx(max(rise)))
+    assert (lost.scored, lost.gone) == (30, 10)
+    assert lost.alarms > 0  # else nothing was compared

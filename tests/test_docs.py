@@ -16,7 +16,10 @@ def commands(group, prefix="anomalign"):
         if hasattr(command, "commands"):
             yield from commands(command, path)
         else:
-            yield path, {option for p in command.params for option in (*p.opts, *p.secondary_opts) if option.startswith("--")}
+            yield (
+                path,
+                {option for p in command.params for option in (*p.opts, *p.secondary_opts) if option.startswith("--")},
+            )
 
 
 def sections():

@@ -60,6 +60,21 @@ def test_images_that_do_not_differ_do_not_divide_by_zero():
     assert np.isfinite(Whitening.of(vectors(2, 5)).leave_one_out(np.arange(2), np.ones(2, np.int64))).all()
 
 
-def test_one_image_has_no_covariance():
-    with pytest.raises(InputError, match="two images"):
-        Whitening.of(vectors(1, 3))
+def test_no_image_has_no_covariance():
+    with pytest.raises(InputError, match="one image or more"):
+        Whitening.of(vectors(0, 3))
+    assert np.isfinite(Whitening.of(vectors(1, 3)).embed(vectors(4, 3))).all()
+
+
+@pytest.mark.parametrize(("N", "D"), [(2, 7), (3, 7), (4, 7), (15, 40), (40, 8), (100, 300)])
+@pytest.mark.parametrize("outlier", [0.0, 1e2, 1e4])
+def test_leave_one_out_holds_with_few_images_and_with_one_that_is_far_away(N, D, outlier):
+    """An image far away makes the update divide by almost nothing; it must not come out as near."""
+    normals = vectors(N, D)
+    normals[0] += outlier * normals.std()
+    found = Whitening.of(normals).leave_one_out(np.arange(N), np.ones(N, np.int64))
+    for row in range(N):
+        others = np.arange(N) != row
+        without = Whitening.of(normals[others])
+        expected = ((without.embed(normals[row : row + 1]) - without.normals).astype(np.float64) ** 2).sum(axis=1)
+        np.testing.assert_allclose(found[row][others], expected, rtol=1e-3)

@@ -2,18 +2,21 @@
 
 import json
 import os
+import platform
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from functools import cache
 from typing import Any
 
 import numpy as np
 import onnxruntime
+import threadpoolctl
 
 from anomalign import __version__
 from anomalign.backbones import Failure
 from anomalign.bank import Bank
 from anomalign.detector import Detector
-from anomalign.errors import AnomalignError, BankError, ImageError, InputError
+from anomalign.errors import BankDamagedError, BankError, ImageError, InputError
 from anomalign.inspection import Inspection
 from anomalign.records import FORMAT
 from anomalign.settings import Settings
@@ -40,7 +43,7 @@ def record(inspection: Inspection, detector: Detector) -> dict[str, Any]:
         "backbone": {"name": bank.identity.backbone, "sha256": bank.identity.backbone_sha256},
         "settings": asdict(detector.settings),
         "target_fpr": detector.target_fpr,
-        "software": {"anomalign": __version__, "numpy": np.__version__, "onnxruntime": onnxruntime.__version__},
+        "software": _software(),
         "verdict": inspection.verdict,
         "course": inspection.course,
         "image_score": inspection.image_score,
@@ -49,6 +52,19 @@ def record(inspection: Inspection, detector: Detector) -> dict[str, Any]:
         "retrieval_score": inspection.retrieval_score,
         "retrieval_p_value": inspection.retrieval_p_value,
         "neighbours": [asdict(neighbour) for neighbour in inspection.neighbours],
+    }
+
+
+@cache
+def _software() -> dict[str, str]:
+    """What numbers depend on in their last digits: versions, and the kind of processor that BLAS takes this one for."""
+    blas = [library for library in threadpoolctl.threadpool_info() if library.get("user_api") == "blas"]
+    return {
+        "anomalign": __version__,
+        "numpy": np.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "machine": platform.machine(),
+        "blas": ", ".join(f"{b['internal_api']} {b.get('version')} {b.get('architecture', '')}".strip() for b in blas),
     }
 
 
@@ -77,46 +93,67 @@ class Replay:
     differences: tuple[Difference, ...]
 
 
-def replay(recorded: dict[str, Any], bank: Bank, image: str | os.PathLike[str] | None = None) -> Replay:
-    """Derive the verdict of a record again.
-
-    The bank is taken as it was at the recorded version, if it can still be shown, else as it is.
+class Replayer:
+    """Derives recorded verdicts again. Keeps a detector for each bank and settings that the records name.
 
     Parameters
     ----------
-    recorded : dict
-        As `record` gives it.
     bank : Bank
-    image : path, optional
-        Where the image is now. Default: where it was.
-
-    Raises
-    ------
-    InputError
-        Not such a record.
-    ImageError
-        The image cannot be used.
+        Taken as it was at a recorded version, if it can still be shown, else as it is.
     """
-    settings, without, version, path = _understood(recorded)
-    then = bank
-    try:
-        then = Bank.open(bank.path, bank.backbone, version)
-        then = then.without(without) if without else then
-    except (BankError, InputError):  # compacted since, or another bank: the differences will tell
-        pass
-    detector = Detector(then, settings, recorded["target_fpr"])
-    (result,) = detector.inspect_many([path if image is None else image])
-    if isinstance(result, Failure):
-        raise ImageError(result.error)
-    now = json.loads(json.dumps(record(result, detector)))
-    differences = [
-        difference for key in (*_CIRCUMSTANCES, *_OUTCOME) for difference in _differences(key, recorded[key], now[key])
-    ]
-    same = not any(difference.what.split(".")[0] in _OUTCOME for difference in differences)
-    return Replay(same, tuple(differences))
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+        self._detectors: dict[tuple[Settings, float, int, tuple[int, ...]], Detector] = {}
+
+    def replay(self, recorded: dict[str, Any], image: str | os.PathLike[str] | None = None) -> Replay:
+        """Derive the verdict of a record again.
+
+        Parameters
+        ----------
+        recorded : dict
+            As `record` gives it.
+        image : path, optional
+            Where the image is now. Default: where it was.
+
+        Raises
+        ------
+        InputError
+            Not such a record.
+        ImageError
+            The image cannot be used.
+        """
+        settings, target_fpr, version, without, path = _understood(recorded)
+        key = settings, target_fpr, version, without
+        if key not in self._detectors:
+            self._detectors[key] = Detector(self._bank_at(version, without), settings, target_fpr)
+        detector = self._detectors[key]
+        (result,) = detector.inspect_many([path if image is None else image])
+        if isinstance(result, Failure):
+            raise ImageError(result.error)
+        now = json.loads(json.dumps(record(result, detector)))
+        keys = (*_CIRCUMSTANCES, *_OUTCOME)
+        differences = [difference for key in keys for difference in _differences(key, recorded[key], now[key])]
+        same = not any(difference.what.split(".")[0] in _OUTCOME for difference in differences)
+        return Replay(same, tuple(differences))
+
+    def _bank_at(self, version: int, without: tuple[int, ...]) -> Bank:
+        if version == self._bank.version:
+            then = self._bank
+        else:
+            try:
+                then = Bank.open(self._bank.path, self._bank.backbone, version)
+            except BankDamagedError:
+                raise
+            except BankError:  # compacted since, or another bank: the differences will tell
+                return self._bank
+        try:
+            return then.without(without) if without else then
+        except InputError:
+            return then
 
 
-def _understood(recorded: dict[str, Any]) -> tuple[Settings, list[int], int, str]:
+def _understood(recorded: dict[str, Any]) -> tuple[Settings, float, int, tuple[int, ...], str]:
     """What a replay needs of a record, its types checked."""
     missing = [key for key in (*_CIRCUMSTANCES, *_OUTCOME, "image") if key not in recorded]
     if missing:
@@ -125,14 +162,16 @@ def _understood(recorded: dict[str, Any]) -> tuple[Settings, list[int], int, str
         given = dict(recorded["settings"])
         if given.get("level_weights") is not None:
             given["level_weights"] = tuple(float(weight) for weight in given["level_weights"])
-        without = [int(id) for id in recorded["bank"]["without"]]
+        without = tuple(int(id) for id in recorded["bank"]["without"])
         version = int(recorded["bank"]["version"])
         if not isinstance(recorded["target_fpr"], float) or not isinstance(recorded["image"], str):
             raise TypeError("target_fpr or image of another type")
-        return Settings(**given), without, version, recorded["image"]
-    except AnomalignError:
+        if recorded["verdict"] not in ("normal", "anomalous"):
+            raise ValueError("a verdict that is none")
+        return Settings(**given), recorded["target_fpr"], version, without, recorded["image"]
+    except InputError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"the record cannot be understood ({error}); was it made by another version?") from error
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.errors import CalibrationError, InputError
-from anomalign.rarity import PixelCounts
+from anomalign.rarity import PixelCounts, sealed, unsealed
 
 Scores = NDArray[np.float64]
 
@@ -48,12 +48,15 @@ class Calibration:
         entries = {
             name: getattr(self, name).tolist() for name in ("ids", "retrieval", "nearest", "aligned", "alignment")
         }
-        return json.dumps({**entries, "pixels": self.pixels.to_bytes().hex()}).encode()
+        return sealed(json.dumps({**entries, "pixels": self.pixels.to_bytes().hex()}).encode())
 
     @classmethod
-    def from_bytes(cls, stored: bytes) -> "Calibration":
-        """Read what `to_bytes` wrote."""
-        entry = json.loads(stored)
+    def from_bytes(cls, stored: bytes) -> "Calibration | None":
+        """Read what `to_bytes` wrote; None where it has changed since."""
+        content = unsealed(stored)
+        if content is None:
+            return None
+        entry = json.loads(content)
         return cls(
             np.array(entry["ids"], np.int64),
             np.array(entry["retrieval"], np.float64),
@@ -123,10 +126,10 @@ def check_rate(target_fpr: float, normals: int) -> None:
     if not 0 < target_fpr < 1:
         raise InputError(f"target_fpr is {target_fpr}; must lie between 0 and 1, as 0.01 for 1 %")
     if target_fpr < best_rate(normals) * (1 - 1e-9):
-        needed = math.ceil(round(1 / target_fpr, 6)) - 1
+        needed = f"{math.ceil(round(1 / target_fpr, 6)) - 1:,}" if target_fpr > 1e-9 else "more than a thousand million"
         raise CalibrationError(
-            f"{normals} normal images support a false-positive rate of {100 * best_rate(normals):.2g} % at best, not "
-            f"{100 * target_fpr:.2g} %: add normal images ({needed} are needed) or ask for a higher rate"
+            f"{normals} normal images support a false-positive rate of {100 * best_rate(normals):.3g} % at best, not "
+            f"{100 * target_fpr:.3g} %: add normal images ({needed} are needed) or ask for a higher rate"
         )
 
 
@@ -153,11 +156,6 @@ def p_value(score: float, normal_scores: Scores) -> float:
     For a normal image, exchangeable with the others, P(p <= t) <= t for every t.
     """
     return float(1 + np.count_nonzero(normal_scores >= score)) / (len(normal_scores) + 1)
-
-
-def same_rank(score: float, scores: Scores, others: Scores) -> float:
-    """Value of the same rank on another scale: `score` among `scores` -> the value of that rank among `others`."""
-    return float(np.interp(score, np.sort(scores), np.sort(others)))
 
 
 def gate_threshold(retrieval: Scores, gate: float) -> float:

@@ -18,8 +18,8 @@ _LISTED = 32  # nearest others kept in a list an image; where they are used up, 
 def least_missed(vectors: NDArray[np.float32], keep: int) -> NDArray[np.int64]:
     """Rows to keep so that what has gone is least missed.
 
-    Greedy: again and again the image goes that raises least the sum, over all images that have gone, of the distance to
-    the nearest that stays (k-medians; docs/bank.md has what else was tried). So copies go first, and what is like
+    Greedy: again and again the image goes that raises least the sum, over all images that have gone, of the squared
+    distance to the nearest that stays (docs/bank.md has what else was tried). So copies go first, and what is like
     nothing else stays.
 
     Parameters
@@ -55,15 +55,19 @@ class Loss:
     ----------
     threshold_before, threshold_after : float
     median_rise, highest_rise : float
-        Of image scores by stage 2, relative, over all images that the larger bank was calibrated with.
-    alarms : int
-        Images that have gone and would be called anomalous.
+        Of stage 2's scores, relative, over `scored` images.
+    scored : int
+        Images that stage 2 scored in calibrating the larger bank.
+    gone, alarms : int
+        Those of them that have gone, and that would be called anomalous.
     """
 
     threshold_before: float
     threshold_after: float
     median_rise: float
     highest_rise: float
+    scored: int
+    gone: int
     alarms: int
 
 
@@ -88,12 +92,14 @@ def outcome(before: Detector, after: Detector, progress: Progress | None = None)
         image = before.bank.images[places[id]]
         (pyramid,) = before.bank.gallery([places[id]])
         judged = after.judge(Described(image.name, image.sha256, image.height, image.width, pyramid, b""))
-        now[id] = float(judged.aligned.square.max())
+        now[id] = judged.aligned.score
         alarms += judged.verdict == "anomalous"
         if progress:
             progress(done, len(gone))
-    rise = np.array([now[id] / then[id] - 1 for id in then if id in now])
-    return Loss(before.threshold.value, after.threshold.value, float(np.median(rise)), float(rise.max()), alarms)
+    least = np.finfo(float).tiny  # an image that equals another in all that is compared scores 0
+    rise = np.array([max(now[id], least) / max(then[id], least) - 1 for id in then if id in now])
+    rises = float(np.median(rise)), float(rise.max())
+    return Loss(before.threshold.value, after.threshold.value, *rises, len(then), len(gone), alarms)
 
 
 class _Greedy:

@@ -1,6 +1,7 @@
 """The two stages together: image -> Inspection."""
 
 import contextlib
+import copy
 import threading
 from collections.abc import Generator, Iterable, Sequence
 
@@ -8,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign import calibration, leave_one_out
-from anomalign.alignment import Alignment, align, smooth_map
+from anomalign.alignment import Alignment, align, map_score, smooth_map
 from anomalign.backbones import Described, Failure, Source, describe
-from anomalign.bank import Bank, Progress
+from anomalign.bank import Bank, NormalImage, Progress
 from anomalign.calibration import Calibration, Threshold
 from anomalign.cores import available_cores
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
@@ -23,7 +24,9 @@ from anomalign.verdicts import Limits
 
 
 class Detector:
-    """Inspects images against a bank. Safe to use from several threads.
+    """Inspects images against a bank as it is when this is made. Safe to use from several threads.
+
+    When the bank is edited, make a new one; this one goes on with the images that it knows until the bank is compacted.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ class Detector:
             raise BankError(f"{bank.path}: the bank is empty; add images with `anomalign fit {bank.path} FOLDER`")
         if len(bank) == 1:
             raise CalibrationError(f"{bank.path}: one normal image cannot tell what is normal; add at least one more")
-        self.bank = bank
+        self.bank = bank = copy.copy(bank)  # as it is now, whatever is done to it later
         self.settings = settings
         self._rows = leave_one_out.sampled(bank.images, settings.calibration_size)
         self.target_fpr = calibration.usual_rate(len(self._rows)) if target_fpr is None else target_fpr
@@ -90,9 +93,8 @@ class Detector:
         with self._lock:
             key = self.settings.calibration_key()
             stored = self.bank.load_calibration(key)
-            if stored is not None:
-                result = Calibration.from_bytes(stored)
-            else:
+            result = None if stored is None else Calibration.from_bytes(stored)
+            if result is None:
                 result = leave_one_out.calibrate(
                     self.bank, self._search, self.settings, self._rows, self._align_normal, progress
                 )
@@ -172,9 +174,13 @@ class Detector:
             ),
             pixels=limits.calibration.pixels,
             framing=self.bank.identity.framing,
-            _align=lambda: Aligned(*self._align(image.pyramid, indices), normals),
+            _align=lambda: self._aligned(image.pyramid, indices, normals),
         )
         return limits.decide(inspection)
+
+    def _aligned(self, pyramid: FeaturePyramid, indices: list[int], normals: tuple[NormalImage, ...]) -> Aligned:
+        alignment, square = self._align(pyramid, indices)
+        return Aligned(alignment, square, map_score(square, self.settings.top_share), normals)
 
     def _align(self, pyramid: FeaturePyramid, indices: list[int]) -> tuple[Alignment, NDArray[np.float32]]:
         settings = self.settings

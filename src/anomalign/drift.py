@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign import records
+from anomalign.backbones import Failure
 from anomalign.errors import CalibrationError, InputError
 
 # An inspected image may be a defect, farther than all normals: so many of them are no drift.
@@ -114,27 +115,32 @@ class Window:
     high: float
 
 
-def read_records(paths: Iterable[str | os.PathLike[str]]) -> list[Observation]:
+def read_records(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Observation], list[Failure]]:
     """Read records of inspections; those of files that could not be inspected are passed over.
 
     Returns
     -------
     list of Observation
         Oldest first.
+    list of Failure
+        Lines that are no records; each says where and why.
 
     Raises
     ------
     InputError
-        A file cannot be read, or a record is broken; names the file and the line.
+        A file cannot be read.
     """
-    observations = []
+    observations, failures = [], []
     for path in paths:
         for place, record in records.read(path):
+            if isinstance(record, Failure):
+                failures.append(record)
+                continue
             try:
                 observations.append(_observation(record))
             except (ValueError, OverflowError) as error:
-                raise InputError(f"{place}: not a record of an inspection: {error}") from error
-    return sorted(observations, key=lambda observation: instant(observation.time))
+                failures.append(Failure(place, f"{place}: not a record of an inspection: {error}"))
+    return sorted(observations, key=lambda observation: instant(observation.time)), failures
 
 
 def detect_drift(

@@ -1,13 +1,14 @@
 """What the gate of stage 1 saves, and what it costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.calibration import Calibration, gate_threshold, threshold
-from anomalign.verdicts import gated
+from anomalign.calibration import Calibration
+from anomalign.settings import Settings
+from anomalign.verdicts import Limits, full_scores
 
 GATES = (1.0, 0.9, 0.8, 0.7, 0.5, 0.3, 0.1)
 
@@ -48,6 +49,7 @@ def gate_outcomes(
     retrieval: NDArray[np.float64],
     alignment: NDArray[np.float64],
     defect: NDArray[np.bool_],
+    settings: Settings,
     target_fpr: float,
     gates: Sequence[float] = GATES,
 ) -> tuple[GateOutcome, ...]:
@@ -59,6 +61,8 @@ def gate_outcomes(
         In which all images went through both stages.
     retrieval, alignment : (M,) float64 arrays
     defect : (M,) bool array
+    settings : Settings
+        Of which `decided_by` is used.
     target_fpr : float
     gates : sequence of float
 
@@ -67,19 +71,20 @@ def gate_outcomes(
     InputError, CalibrationError
         As `calibration.check_rate`.
     """
-    everything = alignment > threshold(scores.alignment, target_fpr).value
+    image = full_scores(scores, retrieval, alignment, settings.decided_by)
+    everything = image > Limits.of(scores, replace(settings, gate=1.0), target_fpr).threshold.value
     outcomes = []
     for gate in gates:
-        limit = gate_threshold(scores.retrieval, max(gate, target_fpr))
-        normal = gated(scores.retrieval, scores.alignment, scores, limit)
-        called = (retrieval > limit) & (alignment > threshold(normal, target_fpr).value)
+        limits = Limits.of(scores, replace(settings, gate=gate), target_fpr)
+        passed = retrieval > limits.gate
+        called = passed & (image > limits.threshold.value)
         outcomes.append(
             GateOutcome(
                 gate=gate,
                 target_fpr=target_fpr,
                 good=int((~defect).sum()),
                 defects=int(defect.sum()),
-                saved=int(((retrieval <= limit) & ~defect).sum()),
+                saved=int((~passed & ~defect).sum()),
                 false_alarms=int((called & ~defect).sum()),
                 found=int((called & defect).sum()),
                 lost=int((everything & ~called & defect).sum()),

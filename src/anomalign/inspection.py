@@ -16,7 +16,7 @@ from anomalign.imaging import Framing
 from anomalign.rarity import PixelCounts
 
 Verdict: TypeAlias = Literal["normal", "anomalous"]
-Stage: TypeAlias = Literal["retrieval", "alignment"]
+Stage: TypeAlias = Literal["retrieval", "alignment", "both"]
 
 HEAT_BEGINS, HEAT_FULL = 1e-3, 1e-5
 """p-values of pixels at which heat begins to show and is full: the same for every image, bank and product."""
@@ -58,10 +58,11 @@ class Match:
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """Outcome of stage 2: the alignment, its smoothed map on the square the backbone saw, and the gallery."""
+    """Outcome of stage 2: alignment, smoothed map on the square the backbone saw, the map's score, and the gallery."""
 
     alignment: Alignment
     square: NDArray[np.float32]
+    score: float
     gallery: tuple[NormalImage, ...]
 
 
@@ -79,13 +80,13 @@ class Inspection:
         Of the image, after EXIF orientation.
     verdict : {"normal", "anomalous"}
     image_score : float
-        Higher is more anomalous. Maximum of the smoothed anomaly map; of an image that stage 1 cleared, the score of
-        the same rank among the normals. (Where stage 1 decides, as in the paper's preset: the stage 1 score.)
+        Higher is more anomalous; what it is made of, `Settings.decided_by` says. Of an image that stage 1 cleared, the
+        score of the same rank among the normals.
     p_value : float
         Share of normal images that score at least as high, the image itself counted in.
     threshold : float
         Of `image_score`.
-    stage : {"retrieval", "alignment"}
+    stage : {"retrieval", "alignment", "both"}
         Which stage decided.
     retrieval_score : float
         Mean squared distance to the nearest normal images.
@@ -153,10 +154,8 @@ class Inspection:
         """How the verdict came about, in words, for people and logs."""
         if self.verdict == "anomalous":
             return f"anomalous by {_STAGE[self.stage]}"
-        if self.stage == "alignment":
-            doubt = "suspected by stage 1, " if self.suspected else ""
-            return f"{doubt}cleared by stage 2"
-        return "cleared by stage 1"
+        doubt = "suspected by stage 1, " if self.suspected and self.stage != "retrieval" else ""
+        return f"{doubt}cleared by {_STAGE[self.stage]}"
 
     def match_at(self, y: float, x: float) -> Match:
         """Where the pixel at row y, column x of this image was matched, in the normal image's own pixels.
@@ -187,4 +186,4 @@ class Inspection:
         )
 
 
-_STAGE: dict[Stage, str] = {"retrieval": "stage 1", "alignment": "stage 2"}
+_STAGE: dict[Stage, str] = {"retrieval": "stage 1", "alignment": "stage 2", "both": "both stages together"}

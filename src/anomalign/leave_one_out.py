@@ -1,15 +1,16 @@
 """Each normal image of a bank scored as if it and its copies were not in the bank."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalign.alignment import map_score
 from anomalign.bank import AlignedScore, Bank, NormalImage, Progress
 from anomalign.calibration import Calibration
 from anomalign.errors import CalibrationError
-from anomalign.rarity import PixelCounts
+from anomalign.rarity import PixelCounts, sealed, unsealed
 from anomalign.retrieval import ImageSearch, Neighbours
 from anomalign.settings import Settings
 
@@ -56,7 +57,7 @@ def calibrate(
         nearest=ids[neighbours.index[:, 0]],
         aligned=aligned,
         alignment=np.array([score.score for score in scores]),
-        pixels=PixelCounts.total(PixelCounts.from_bytes(score.pixels) for score in scores),
+        pixels=PixelCounts.total(PixelCounts.from_bytes(_pixels(score) or b"") for score in scores),
     )
     bank.save_calibration(settings.calibration_key(), result.to_bytes())
     return result
@@ -80,26 +81,18 @@ def _alignment(
 ) -> list[AlignedScore]:
     """Stage 2 of the images in these rows, from the bank's store where it holds; stored a few at a time."""
     key = settings.alignment_key()
-    stored = {(score.image, score.gallery): score for score in bank.load_aligned(key)}
-
-    def scored() -> Iterator[tuple[AlignedScore, bool]]:
-        for row, padded in zip(rows.tolist(), galleries, strict=True):
-            gallery = padded[padded >= 0]
-            named = ids[gallery].astype("<i8").tobytes()
-            known = stored.get((int(ids[row]), named))
-            if known is None:
-                square = align(row, gallery.tolist())
-                pixels = PixelCounts.of(square).to_bytes()
-                yield AlignedScore(int(ids[row]), named, float(square.max()), pixels), True
-            else:
-                yield known, False
-
+    stored = {(score.image, score.gallery): score for score in bank.load_aligned(key) if _is_sound(score)}
     results: list[AlignedScore] = []
     unsaved: list[AlignedScore] = []
-    for score, made in scored():
-        results.append(score)
-        if made:
+    for row, padded in zip(rows.tolist(), galleries, strict=True):
+        gallery = np.sort(padded[padded >= 0])  # in the order of the bank, so that who is nearest does not matter
+        named = ids[gallery].astype("<i8").tobytes()
+        score = stored.get((int(ids[row]), named))
+        if score is None:
+            square = align(row, gallery.tolist())
+            score = _sealed(int(ids[row]), named, map_score(square, settings.top_share), PixelCounts.of(square))
             unsaved.append(score)
+        results.append(score)
         if len(unsaved) == _STORED_TOGETHER:  # an interrupted calibration is taken up again
             bank.save_aligned(key, unsaved)
             unsaved = []
@@ -107,3 +100,15 @@ def _alignment(
             progress(len(results), len(rows))
     bank.save_aligned(key, unsaved)
     return results
+
+
+def _sealed(image: int, gallery: bytes, score: float, pixels: PixelCounts) -> AlignedScore:
+    return AlignedScore(image, gallery, score, sealed(pixels.to_bytes(), gallery, f"{image} {score!r}".encode()))
+
+
+def _pixels(score: AlignedScore) -> bytes | None:
+    return unsealed(score.pixels, score.gallery, f"{score.image} {score.score!r}".encode())
+
+
+def _is_sound(score: AlignedScore) -> bool:
+    return _pixels(score) is not None

@@ -6,18 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from anomalign.backbones import Failure
 from anomalign.errors import InputError
 
 FORMAT = 1
 
 
-def read(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Records with the place of each, for messages; entries of images that could not be inspected are passed over.
+def read(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any] | Failure]]:
+    """Records with the place of each, for messages.
+
+    A line that is no record, as a kill or a full disk leaves, is a `Failure`, and does not take the others with it.
+    Entries of images that could not be inspected are passed over.
 
     Raises
     ------
     InputError
-        The file cannot be read, or an entry is not a record; the line is named.
+        The file cannot be read.
     """
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
@@ -29,12 +33,15 @@ def read(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             entry = json.loads(part)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{place}: not a record: no JSON ({error})") from error
+            yield place, Failure(place, f"{place}: not a record: no JSON ({error})")
+            continue
         if isinstance(entry, dict) and "error" in entry and "verdict" not in entry:
             continue
         if not isinstance(entry, dict) or entry.get("format") != FORMAT:
-            raise InputError(f"{place}: not a record of format {FORMAT}; `anomalign inspect --records` writes them")
-        yield place, entry
+            wanted = f"a record of format {FORMAT}; `anomalign inspect --records` writes them"
+            yield place, Failure(place, f"{place}: not {wanted}")
+        else:
+            yield place, entry
 
 
 def _parts(path: str, text: str) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,8 @@ from anomalign.errors import InputError
 from anomalign.inspection import Stage
 from anomalign.retrieval import DESCRIPTORS, INDEX_KINDS, Descriptor, IndexKind
 
+_SCORES = 1  # to be raised when scores come out otherwise than before, so that stored ones are made anew
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -30,8 +32,12 @@ class Settings:
         Weight s_l of each level; None: 1 each, as in the paper.
     sigma_px : float
         Gaussian smoothing of the map, in pixels of the square that the backbone sees.
-    decided_by : {"alignment", "retrieval"}
-        Stage whose score decides. The paper's image score is stage 1's.
+    top_share : float
+        Stage 2's score of an image is the mean of this share of its map, the highest values; 0: the maximum alone.
+    decided_by : {"both", "alignment", "retrieval"}
+        Stage whose score is the image score; the paper's is stage 1's. "both": the logarithms of the two stages'
+        scores, each less the mean of those of the normals and divided by their standard deviation; stage 1's halved,
+        and added.
     gate : float
         Share of normal images that stage 1 lets through to stage 2 (never less than the target false-positive rate).
     calibration_size : int
@@ -47,20 +53,22 @@ class Settings:
     grid_level: int = 2
     level_weights: tuple[float, ...] | None = None
     sigma_px: float = 4.0
-    decided_by: Stage = "alignment"
+    top_share: float = 0.005
+    decided_by: Stage = "both"
     gate: float = 0.9
     calibration_size: int = 5000
 
     def __post_init__(self) -> None:
         for name in ("image_neighbours", "gallery_size", "kappa", "grid_level", "calibration_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; must be at least 1")
-        if not 0 <= self.gate <= 1:
-            raise InputError(f"gate is {self.gate}; must lie between 0 and 1")
-        if self.sigma_px < 0:
-            raise InputError(f"sigma_px is {self.sigma_px}; must not be negative")
-        if self.decided_by not in ("alignment", "retrieval"):
-            raise InputError(f"decided_by is {self.decided_by!r}; must be 'alignment' or 'retrieval'")
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{name} is {value}; must be a whole number, at least 1")
+        for name, highest in (("gate", 1), ("top_share", 1), ("sigma_px", 1000)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value <= highest:
+                raise InputError(f"{name} is {value}; must lie between 0 and {highest}")
+        if self.decided_by not in ("both", "alignment", "retrieval"):
+            raise InputError(f"decided_by is {self.decided_by!r}; must be 'both', 'alignment' or 'retrieval'")
         if self.descriptor not in DESCRIPTORS:
             raise InputError(f"descriptor is {self.descriptor!r}; must be one of {', '.join(DESCRIPTORS)}")
         if self.index not in INDEX_KINDS:
@@ -74,12 +82,15 @@ class Settings:
     def calibration_key(self) -> str:
         """What leave-one-out scores depend on, as JSON: not the gate, nor the index, which only use them."""
         entries = asdict(self)
-        del entries["gate"], entries["index"]
-        return json.dumps(entries, sort_keys=True)
+        del entries["gate"], entries["index"], entries["decided_by"]
+        by_retrieval = self.decided_by == "retrieval"  # then only a sample goes through stage 2
+        return json.dumps({**entries, "by_retrieval": by_retrieval, "scores": _SCORES}, sort_keys=True)
 
     def alignment_key(self) -> str:
         """What stage 2 of a normal image against a given gallery depends on, as JSON."""
-        return json.dumps([self.kappa, self.grid_level, self.level_weights, self.sigma_px])
+        return json.dumps(
+            [self.kappa, self.grid_level, self.level_weights, self.sigma_px, self.top_share, self.searched, _SCORES]
+        )
 
 
 PRESETS = {
@@ -91,6 +102,7 @@ PRESETS = {
         gallery_size=50,
         kappa=1,
         grid_level=1,
+        top_share=0.0,
         decided_by="retrieval",
         gate=0.0,
     ),

@@ -1,15 +1,19 @@
 """A bank edited in any way is the bank that one builds anew from the images that are left."""
 
+import contextlib
 import random
 import shutil
+import sqlite3
 import time
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from anomalign import Bank, BankError, Detector, Framing, InputError, Settings
+from anomalign.calibration import Calibration
 from tests.bank.test_crash import start, whole
 from tests.pictures import save, texture
 
@@ -183,8 +187,6 @@ def test_only_images_whose_gallery_changed_go_through_stage_2_again(bank, monkey
 
 def test_copies_of_a_picture_in_other_files_are_left_out_with_it(tmp_path, bank):
     """The same pixels as another format: another file, the same features. Its score must not become 0."""
-    from PIL import Image
-
     Image.open(tmp_path / "part" / "000.png").save(tmp_path / "again.bmp")
     before = Detector(bank, SETTINGS).calibrate()
     bank.add(tmp_path / "again.bmp")
@@ -193,6 +195,87 @@ def test_copies_of_a_picture_in_other_files_are_left_out_with_it(tmp_path, bank)
     assert scores.retrieval[0] == pytest.approx(before.retrieval[0], rel=1e-6)
     assert scores.retrieval[9] == scores.retrieval[0] > 0
     assert scores.alignment[0] == scores.alignment[9] == before.alignment[0]
+
+
+def test_a_name_that_is_there_is_no_glob(tmp_path, empty_bank):
+    for number, name in enumerate(["a[1].png", "a1.png", "x*.png", "xy.png"]):
+        Image.fromarray(texture(number)).save(tmp_path / name)
+        empty_bank.add(tmp_path / name)
+    assert [i.id for i in empty_bank.select("a[1].png")] == [1]
+    assert [i.id for i in empty_bank.select("x*.png")] == [3]
+    assert [i.id for i in empty_bank.select("x?.png")] == [3, 4]
+    assert [i.id for i in empty_bank.select(np.array([2, 4]))] == [2, 4]
+    for selector in ("\u0663", "9" * 5000, ""):
+        with pytest.raises(InputError, match="no image"):
+            empty_bank.select(selector)
+
+
+def test_a_detector_goes_on_with_the_images_it_was_made_for(bank, tiny_backbone):
+    """Edits through the same object, before and after it has calibrated; nothing false is stored."""
+    fresh = [everything(bank)]
+    detector = Detector(bank, SETTINGS)
+    bank.remove(1)
+    bank.add(texture(500))
+    assert detector.inspect(QUERY).image_score == fresh[0][9][0]
+    assert everything(Bank.open(bank.path, tiny_backbone)) == everything(bank) != fresh[0]
+    late = Detector(Bank.open(bank.path, tiny_backbone, version=1), SETTINGS)
+    assert late.inspect(QUERY).image_score == fresh[0][9][0]
+    assert everything(Bank.open(bank.path, tiny_backbone)) == everything(bank)
+
+
+def test_a_calibration_of_an_older_state_does_not_take_the_place_of_a_newer_one(bank, tiny_backbone):
+    """Two processes: one calibrates what it opened while the other has edited and calibrated already."""
+    slow = Detector(Bank.open(bank.path, tiny_backbone), SETTINGS)
+    bank.remove(2)
+    newer = Detector(bank, SETTINGS).calibrate()
+    slow.calibrate()
+    stored = Bank.open(bank.path, tiny_backbone).load_calibration(SETTINGS.calibration_key())
+    assert Calibration.from_bytes(stored).ids.tolist() == newer.ids.tolist()
+
+
+def test_scores_of_images_that_are_gone_for_good_are_not_stored(bank, tiny_backbone):
+    slow = Bank.open(bank.path, tiny_backbone)
+    detector = Detector(slow, SETTINGS)
+    _ = [pyramid.shapes for pyramid in slow.gallery(range(len(slow)))]  # its segment is open and stays so
+    bank.remove(2)
+    bank.compact()
+    detector.calibrate()
+    assert 2 not in [score.image for score in bank.load_aligned(SETTINGS.alignment_key())]
+    assert bank.verify() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE calibrations SET scores = x'00'",
+        "UPDATE calibrations SET scores = zeroblob(400)",
+        "UPDATE calibrations SET scores = CAST(scores || x'20' AS BLOB)",
+        "DELETE FROM calibrations; UPDATE aligned SET score = -1",
+        "DELETE FROM calibrations; UPDATE aligned SET pixels = x'00'",
+        "DELETE FROM calibrations; UPDATE aligned SET gallery = zeroblob(24)",
+    ],
+)
+def test_scores_that_were_altered_are_made_anew(bank, tiny_backbone, change):
+    expected = everything(bank)
+    with contextlib.closing(sqlite3.connect(bank.path / "catalogue.sqlite")) as connection:
+        connection.executescript(change)
+    assert everything(Bank.open(bank.path, tiny_backbone)) == expected
+
+
+def test_opening_while_another_process_compacts_is_no_damage(bank, tiny_backbone, monkeypatch):
+    """Its segments go between the moment when the catalogue was read and that when they are looked for."""
+    bank.remove(1)
+    inner = Bank._read
+    compacted = []
+
+    def read(self, version):
+        inner(self, version)
+        if not compacted:
+            compacted.append(True)
+            Bank(bank.path, tiny_backbone).compact()
+
+    monkeypatch.setattr(Bank, "_read", read)
+    assert len(Bank.open(bank.path, tiny_backbone)) == 8
 
 
 EDIT = """

@@ -105,7 +105,7 @@ def test_condense(folder):
     done = run("bank", "condense", folder / "b.bank", "--max-bytes", "0.6MB")
     assert done.returncode == 0, done.stderr
     bank = Bank.open(folder / "b.bank")
-    assert len(bank) == 600_000 // bank.identity.bytes_per_image
+    assert 2 <= len(bank) <= 600_000 // bank.identity.bytes_per_image
     assert "within that already" in run("bank", "condense", folder / "b.bank", "--keep", 30).stdout
 
 

@@ -34,6 +34,12 @@ def anomaly_map(
     return place_on_image(smooth_map(distance, framing.size_px, sigma_px), framing, height, width)
 
 
+def map_score(square: NDArray[np.float32], top_share: float) -> float:
+    """Score of an image by its map: the mean of the highest values, this share of them, one at least."""
+    count = max(1, round(top_share * square.size))
+    return float(np.partition(square.ravel(), -count)[-count:].mean())
+
+
 def smooth_map(distance: NDArray[np.float32], size_px: int, sigma_px: float) -> NDArray[np.float32]:
     """(h, w) distances -> (size_px, size_px): upsampled bilinearly, then smoothed; two small products."""
     h, w = distance.shape

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import Backbone, Failure, Known, Source, describe, load_backbone
-from anomalign.backbones.backbone import BUNDLED, bundled_path
 from anomalign.bank import adding, catalogue, compacting, edits, lock, scores, segments
 from anomalign.bank.catalogue import Change, Identity, NormalImage
 from anomalign.bank.scores import AlignedScore
@@ -107,9 +106,7 @@ class Bank:
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
         framing = framing or Framing()
         shapes, pooled_length = network.layout(framing.size_px)
-        # A name stays a name, so that the bank can move to another machine; a file is named by its full path.
-        name = BUNDLED if network.path == bundled_path() else str(network.path.resolve())
-        identity = Identity(name, network.sha256, framing, shapes, pooled_length)
+        identity = Identity(network.reference, network.sha256, framing, shapes, pooled_length)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with lock.writer(folder):
@@ -270,14 +267,18 @@ class Bank:
     def select(self, selectors: int | str | Iterable[int | str]) -> tuple[NormalImage, ...]:
         """Images by id (a number, also as text), name, or glob over names or file names; each once, in order of id.
 
+        A name that an image has is taken as it is, whatever it holds; only another is a glob.
+
         Raises
         ------
         InputError
             A selector that no image answers to.
         """
         found: set[int] = set()
-        for selector in [selectors] if isinstance(selectors, (int, str)) else selectors:
-            chosen = [image.id for image in self.images if _answers(image, selector)]
+        for selector in (
+            selectors if isinstance(selectors, Iterable) and not isinstance(selectors, str) else [selectors]
+        ):
+            chosen = _chosen(self.images, selector)
             if not chosen:
                 raise InputError(f"{self.path}: no image {selector!r} in this bank; `anomalign bank list` names all")
             found.update(chosen)
@@ -391,6 +392,19 @@ class Bank:
         return True
 
     def _load(self, version: int | None = None) -> None:
+        while True:
+            self._read(version)
+            try:
+                segments.check_present(self.path, self._segments)
+                break
+            except BankDamagedError:  # unless another process has compacted the bank since it was read
+                with catalogue.connect(self.path) as connection:
+                    if catalogue.read_segments(connection) == self._segments:
+                        raise
+        self._reader = segments.SegmentReader(self.path, self.identity)
+        self._vectors: dict[str, NDArray[np.float32]] = {}
+
+    def _read(self, version: int | None) -> None:
         with catalogue.connect(self.path) as connection:
             connection.execute("BEGIN")  # one snapshot for all that is read here
             self.identity = catalogue.read_identity(connection, self.path)
@@ -404,9 +418,13 @@ class Bank:
             self._frozen = self.version != newest
             self.images = tuple(catalogue.read_images(connection, self.version))
             self._segments = catalogue.read_segments(connection)
-        segments.check_present(self.path, self._segments)
-        self._reader = segments.SegmentReader(self.path, self.identity)
-        self._vectors: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def bytes_per_image(self) -> float:
+        """What an image takes on the disk, features, preview and rows; the mean over all that are there or removed."""
+        with catalogue.connect(self.path) as connection:
+            (rows,) = connection.execute("SELECT count(*) FROM images").fetchone()
+        return self._bytes_on_disk() / max(1, int(rows))
 
     def _sweep(self) -> None:
         segments.sweep(self.path, {segment.file for segment in self._segments})
@@ -449,8 +467,13 @@ class _Gallery(Sequence[FeaturePyramid]):
         return self._reader.pyramid(*self._places[index])
 
 
-def _answers(image: NormalImage, selector: int | str) -> bool:
-    if isinstance(selector, int) or selector.isdecimal():
-        return image.id == int(selector)
-    names = (image.name, Path(image.name).name)
-    return selector in names or any(fnmatch.fnmatchcase(name, selector) for name in names)
+def _chosen(images: Sequence[NormalImage], selector: int | str) -> list[int]:
+    """Ids: a number is an id; else a name that some image has, in full or of its file, is no glob."""
+    if not isinstance(selector, str) or (selector.isascii() and selector.isdecimal() and len(selector) < 19):
+        return [image.id for image in images if image.id == int(selector)]
+    named = [image.id for image in images if selector in _names(image)]
+    return named or [i.id for i in images if any(fnmatch.fnmatchcase(name, selector) for name in _names(i))]
+
+
+def _names(image: NormalImage) -> tuple[str, str]:
+    return image.name, Path(image.name).name

@@ -14,11 +14,11 @@ class AlignedScore:
     image : int
         Id.
     gallery : bytes
-        Ids of the images that it was compared with, nearest first, int64.
+        Ids of the images that it was compared with, in order, int64.
     score : float
         Maximum of its map.
     pixels : bytes
-        Its map's values, counted.
+        Its map's values, counted, behind a checksum.
     """
 
     image: int

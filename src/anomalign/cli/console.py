@@ -75,8 +75,8 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def max_pixels(megapixels: float) -> int:
-    """The option's megapixels in pixels."""
-    return round(megapixels * 1_000_000)
+    """The option's megapixels in pixels; no more than a file could have."""
+    return round(min(megapixels, 1e12) * 1_000_000)
 
 
 def size(count: float) -> str:

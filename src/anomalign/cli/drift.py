@@ -23,7 +23,8 @@ def drift(
     from anomalign.drift import detect_drift, read_records
     from anomalign.reporting import write_drift_page
 
-    observations = read_records(records)
+    observations, failures = read_records(records)
+    console.say_failures(failures)
     detector = Detector(Bank.open(bank), settings_of(preset, {}))
     calibrate(detector)
     scores = detector.calibrate()

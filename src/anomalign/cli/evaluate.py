@@ -180,6 +180,11 @@ def _evaluate(
         console.say(
             f"{category.name}: target false-positive rate {result.threshold.target_fpr:.1%}: its normals are few"
         )
+    for outcome in result.gates:
+        console.say(
+            f"{category.name}: gate {outcome.gate:g}: stage 2 saved on {outcome.saved} of {outcome.good} good images, "
+            f"{outcome.found} of {outcome.defects} defects found, {outcome.lost} lost to the gate"
+        )
     for name, reason in result.values.not_defined.items():
         console.say(f"{category.name}: {name}: {reason}")
     console.say_failures(result.failures)

@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from anomalign.cli import console
+
+if TYPE_CHECKING:
+    from anomalign.audit import Replay
 
 
 def replay(
@@ -19,34 +22,41 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
 ) -> None:
     """Derive verdicts again and say whether they are the same to the last digit. Exit code 1: one is not."""
-    from anomalign import audit
+    from anomalign.audit import Replayer
+    from anomalign.backbones import Failure
     from anomalign.bank import Bank
     from anomalign.errors import AnomalignError, InputError
     from anomalign.records import read
 
-    records = [entry for _, entry in read(record)]
+    records = list(read(record))
     if not records:
         raise InputError(f"{record}: holds no record")
     if image and len(records) > 1:
         raise InputError(f"{record}: holds {len(records)} records; --image is for one")
-    opened = Bank.open(bank, backbone)
+    replayer = Replayer(Bank.open(bank, backbone))
     changed = failed = 0
-    for recorded in records:
+    for place, recorded in records:
         try:
-            result = audit.replay(recorded, opened, image)
+            if isinstance(recorded, Failure):
+                raise InputError(recorded.error)
+            result = replayer.replay(recorded, image)
         except AnomalignError as error:
             failed += 1
-            console.say(f"error: {error}")
+            console.say(f"error: {error}" if place in str(error) else f"error: {place}: {error}")
             if as_json:
-                typer.echo(json.dumps({"image": recorded.get("image"), "error": str(error)}))
-            continue
-        changed += not result.same
-        if as_json:
-            differences = [vars(difference) for difference in result.differences]
-            typer.echo(json.dumps({"image": recorded["image"], "same": result.same, "differences": differences}))
-            continue
-        typer.echo(f"{'same' if result.same else 'DIFFERENT'}  {recorded['verdict']:<9}  {recorded['image']}")
-        for difference in result.differences:
-            typer.echo(f"    {difference.what}: {difference.recorded!r} -> {difference.now!r}")
+                typer.echo(json.dumps({"record": place, "error": str(error)}))
+        else:
+            changed += not result.same
+            _print(recorded, result, as_json)
     console.say(f"{len(records) - changed - failed} the same, {changed} different, {failed} could not be replayed")
     raise typer.Exit(2 if failed else 1 if changed else 0)
+
+
+def _print(recorded: dict[str, Any], result: "Replay", as_json: bool) -> None:
+    if as_json:
+        differences = [vars(difference) for difference in result.differences]
+        typer.echo(json.dumps({"image": recorded["image"], "same": result.same, "differences": differences}))
+        return
+    typer.echo(f"{'same' if result.same else 'DIFFERENT'}  {recorded['verdict']:<9}  {recorded['image']}")
+    for difference in result.differences:
+        typer.echo(f"    {difference.what}: {difference.recorded!r} -> {difference.now!r}")

@@ -36,7 +36,7 @@ def calibrate(
         f"{limit.target_fpr:.2%}: {limit.expected_fpr:.2%} to be expected, at most {limit.highest_fpr():.2%} with 95 % "
         "confidence"
     )
-    if detector.settings.decided_by == "alignment":
+    if detector.settings.decided_by != "retrieval":
         _print_gates(detector, defects or [], console.max_pixels(max_megapixels))
 
 
@@ -63,12 +63,12 @@ def _print_gates(detector: "Detector", defects: list[str], max_pixels: int) -> N
                 else:
                     console.say(f"error: {result.error}")
     retrieval = np.concatenate([scores.retrieval, [i.retrieval_score for i in found]])
-    alignment = np.concatenate([scores.alignment, [i.image_score for i in found]])
+    alignment = np.concatenate([scores.alignment, [i.aligned.score for i in found]])
     defect = np.arange(len(retrieval)) >= len(scores.retrieval)
     table = Table(title="gate: share of normal images that stage 1 lets through to stage 2")
     for column in ("gate", "stage 2 saved on normal images", "defects found", "defects lost to the gate"):
         table.add_column(column, justify="right")
-    for outcome in gate_outcomes(scores, retrieval, alignment, defect, detector.target_fpr):
+    for outcome in gate_outcomes(scores, retrieval, alignment, defect, detector.settings, detector.target_fpr):
         table.add_row(
             f"{outcome.gate:g}{' (used)' if outcome.gate == detector.settings.gate else ''}",
             f"{outcome.saved / outcome.good:.0%}",
@@ -99,9 +99,11 @@ def tune(
     if len(opened) < 3:
         raise InputError(f"{bank}: holds {len(opened)} images; there is nothing to tune")
     settings = settings_of(preset, {"descriptor": descriptor} if descriptor else {})
-    vectors = ImageSearch(opened, settings.descriptor).vectors
-    N = len(vectors)
-    measures = compare_indices(vectors, vectors[:1000], min(k, N - 1), exclude_self=True)
+    search = ImageSearch(opened, settings.descriptor)
+    vectors, others = search.vectors, len(opened) - search.most_copies
+    if others < 1:
+        raise InputError(f"{bank}: all images are the same picture; there is nothing to tune")
+    measures = compare_indices(vectors, vectors[:1000], min(k, others), exclude_self=True)
     table = Table(
         title=f"{len(vectors)} images, descriptors of {vectors.shape[1]} numbers, {console.size(vectors.nbytes)}"
     )
@@ -125,6 +127,7 @@ def condense(
 ) -> None:
     """Keep fewer images, those that stand best for all of them, and say what is lost."""
     from anomalign.bank import Bank
+    from anomalign.calibration import best_rate
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
     from anomalign.condensing import choose, outcome
@@ -134,36 +137,42 @@ def condense(
     if (keep is None) == (max_bytes is None):
         raise InputError("give one of --keep N and --max-bytes SIZE")
     opened = Bank.open(bank)
-    wanted = keep if keep is not None else _bytes(max_bytes or "") // opened.identity.bytes_per_image
+    wanted = keep if keep is not None else int(_bytes(max_bytes or "") // opened.bytes_per_image)
     if wanted >= len(opened):
         typer.echo(f"{bank}: {len(opened)} images are within that already")
         return
+    if wanted < 2:
+        raise InputError(f"--max-bytes {max_bytes} has room for {wanted} images of this bank; needs room for two")
     settings = settings_of(preset, {})
     before = Detector(opened, settings, target_fpr)
     calibrate_detector(before, target_fpr)
     kept = choose(opened, wanted)
     gone = [image.id for image in opened.images if image.id not in kept]
-    after = Detector(opened.without(gone), settings, target_fpr)
+    after = Detector(
+        opened.without(gone), settings, max(before.target_fpr, best_rate(min(wanted, settings.calibration_size)))
+    )
     calibrate_detector(after, target_fpr)
     with console.progress("compare") as update:
         lost = outcome(before, after, update)
-    typer.echo(
-        f"{bank}: {len(gone)} of {len(opened)} images {'would go' if dry_run else 'go'}. "
-        f"Threshold {lost.threshold_before:.6g} -> {lost.threshold_after:.6g}. Image scores of all "
-        f"{len(opened)} normal images rise by {lost.median_rise:.1%} in the median, {lost.highest_rise:.1%} at most; "
-        f"{lost.alarms} of the {len(gone)} that {'would go' if dry_run else 'go'} would be called anomalous."
-    )
     if not dry_run:
         opened.remove(gone)
+    typer.echo(
+        f"{bank}: {len(gone)} of {len(opened) + (0 if dry_run else len(gone))} images "
+        f"{'would go' if dry_run else 'have gone'}. Threshold {lost.threshold_before:.6g} at a target of "
+        f"{before.target_fpr:.2%} -> {lost.threshold_after:.6g} at {after.target_fpr:.2%}. Stage 2's scores of "
+        f"{lost.scored} normal images rise by {lost.median_rise:.1%} in the median, {lost.highest_rise:.1%} at most; "
+        f"{lost.alarms} of the {lost.gone} of them that go would be called anomalous."
+    )
+    if not dry_run:
         console.say("they can be shown as an older version until `bank compact` gives back their room")
 
 
 def _bytes(text: str) -> int:
     from anomalign.errors import InputError
 
-    units = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-    number = text.strip().upper().rstrip("BKMGT")
-    unit = text.strip().upper()[len(number) :]
+    units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    number = text.strip().upper().removesuffix("B").rstrip("KMGT")
+    unit = text.strip().upper().removesuffix("B")[len(number) :]
     try:
         return round(float(number) * units[unit])
     except (KeyError, ValueError, OverflowError) as error:

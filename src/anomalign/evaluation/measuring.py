@@ -19,6 +19,7 @@ from anomalign.evaluation.pixels import SPRO_LIMITS, Curve, PixelMetrics
 from anomalign.gates import GateOutcome, gate_outcomes
 from anomalign.imaging import Framing
 from anomalign.inspection import Inspection
+from anomalign.settings import Settings
 
 Observer: TypeAlias = Callable[[TestImage, Inspection, GroundTruth | None], None]
 """Called for every test image that was scored."""
@@ -56,7 +57,7 @@ class Measuring:
             ImageResult(
                 str(image.path), image.kind, image.anomalous,
                 inspection.image_score, inspection.p_value, inspection.verdict, inspection.course,
-                inspection.retrieval_score, float(inspection.aligned.square.max()),
+                inspection.retrieval_score, inspection.aligned.score,
             )
         )  # fmt: skip
         truth = None
@@ -85,14 +86,14 @@ class Measuring:
         of_pixels = self.seen.values()
         return Values({**of_images.metrics, **of_pixels.metrics}, {**of_images.not_defined, **of_pixels.not_defined})
 
-    def gates(self, scores: Calibration, target_fpr: float) -> tuple[GateOutcome, ...]:
+    def gates(self, scores: Calibration, settings: Settings, target_fpr: float) -> tuple[GateOutcome, ...]:
         """What several gates would have saved and lost; none where the normals have not all gone through stage 2."""
         if len(scores.aligned) < len(scores.ids):
             return ()
         retrieval = np.array([image.retrieval_score for image in self.images])
         alignment = np.array([image.alignment_score for image in self.images])
         anomalous = np.array([image.anomalous for image in self.images], np.bool_)
-        return gate_outcomes(scores, retrieval, alignment, anomalous, target_fpr)
+        return gate_outcomes(scores, retrieval, alignment, anomalous, settings, target_fpr)
 
     def curves(self) -> dict[str, Curve]:
         """ROC of images and of pixels, PRO of regions; those that are defined."""

@@ -188,7 +188,7 @@ def evaluate_category(
             whole_image=measuring.whole.values() if measuring.whole else None,
             error_bounds=measuring.seen.every.error_bounds(),
             threshold=detector.threshold,
-            gates=measuring.gates(scores, detector.target_fpr),
+            gates=measuring.gates(scores, protocol.settings, detector.target_fpr),
             times=times,
             bank_bytes=total,
             images=tuple(measuring.images),

@@ -22,6 +22,8 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         It cannot be written there.
     """
     target = Path(path)
+    if not target.name:
+        raise InputError(f"{target}: is a folder; give the name of a file")
     aside = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -103,6 +103,11 @@ class ImageSearch:
             index[place], distance[place] = copies[copies != rows[place]][0], 0
         return index, distance
 
+    @property
+    def most_copies(self) -> int:
+        """Size of the largest group of images that are copies of each other; 1 where there are none."""
+        return int(self._copies()[1].max())
+
     def _copies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(N,) group of each image, one of copies; and the size of each group."""
         bits = np.ascontiguousarray(self._given).view(f"V{4 * self._given.shape[1]}")[:, 0]

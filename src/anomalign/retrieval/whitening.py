@@ -13,6 +13,8 @@ Vectors = NDArray[np.float32]
 _Floats = NDArray[np.float64]
 
 _RANK = 1e-12  # of the largest eigenvalue: smaller ones are rounding
+_LEAST = 4  # images from which on the covariance is looked at
+_FEW, _STABLE = 16, 1e-3  # where leave-one-out is done anew: so few images, or a divisor so near to 0
 _FLOOR = 1e-12  # of the mean square of a descriptor: a variance where the images do not differ at all
 
 
@@ -44,10 +46,10 @@ class Whitening:
     coordinates: _Floats
 
     @classmethod
-    def of(cls, vectors: Vectors) -> "Whitening":
-        """Of the descriptors (N, D) of normal images; two or more."""
-        if vectors.ndim != 2 or len(vectors) < 2:
-            raise InputError(f"whitening needs descriptors (N, D) of two images or more, got {vectors.shape}")
+    def of(cls, vectors: Vectors | _Floats) -> "Whitening":
+        """Of the descriptors (N, D) of normal images. Up to three do not tell one direction from another."""
+        if vectors.ndim != 2 or len(vectors) == 0:
+            raise InputError(f"whitening needs descriptors (N, D) of one image or more, got {vectors.shape}")
         N, D = vectors.shape
         mean = vectors.mean(axis=0, dtype=np.float64)
         centred = vectors - mean
@@ -55,15 +57,15 @@ class Whitening:
             variance, basis = np.linalg.eigh(centred.T @ centred / N)
         else:  # the N x N products have the same eigenvalues
             variance, sides = np.linalg.eigh(centred @ centred.T / N)
-            kept = variance > _RANK * variance[-1]
+            kept = variance > max(_RANK * variance[-1], 0)
             basis = centred.T @ (sides[:, kept] / np.sqrt(N * variance[kept]))
             variance = variance[kept]
-        kept = variance > _RANK * variance[-1] if len(variance) else variance > 0
+        kept = variance > _RANK * variance.max(initial=0)
         basis, variance = basis[:, kept], variance[kept]
         coordinates = centred @ basis
         fourth = (np.einsum("nr,nr->n", coordinates, coordinates) ** 2).sum(keepdims=True)
         a = _shrinkage(variance.sum(keepdims=True), (variance**2).sum(keepdims=True), fourth, np.array([N]), D)
-        return cls(mean, basis, variance, float(a[0]), coordinates)
+        return cls(mean, basis, variance, float(a[0]) if N >= _LEAST else 1.0, coordinates)
 
     @cached_property
     def _squares(self) -> _Floats:
@@ -77,14 +79,15 @@ class Whitening:
 
     @property
     def _floor(self) -> float:
-        return _FLOOR * float(self.mean @ self.mean) / len(self.mean) + float(np.finfo(np.float32).tiny)
+        mean_square = float(self.mean @ self.mean) / len(self.mean) + float(np.finfo(np.float32).tiny)
+        return _FLOOR * mean_square if len(self.variance) else mean_square  # images that do not differ have no scale
 
     @property
     def _outside(self) -> float:
-        """A m: the variance of every direction that the normals do not differ in."""
+        """The variance, a m, of every direction that the normals do not differ in."""
         return self.shrinkage * float(self.variance.sum()) / len(self.mean) + self._floor
 
-    def embed(self, vectors: Vectors) -> Vectors:
+    def embed(self, vectors: Vectors | _Floats) -> Vectors:
         """Descriptors (Q, D) -> (Q, R + 1) float32, in which distances are Euclidean."""
         centred = vectors - self.mean
         inside = centred @ self.basis
@@ -105,7 +108,8 @@ class Whitening:
     def leave_one_out(self, rows: NDArray[np.int64], copies: NDArray[np.int64]) -> "_Floats":
         """Distances of some normal images to all, under the covariance of all but themselves.
 
-        What `Whitening.of` of the other images gives, without computing it anew: leaving out an image changes the
+        What `Whitening.of` of the other images gives, computed anew only where rounding asks for it: leaving out an
+        image changes the
         covariance by one product v v', so its inverse by one more (Sherman and Morrison, 1950), and what Ledoit and
         Wolf's shrinkage is made of by sums that the products of the images with each other give.
 
@@ -124,7 +128,7 @@ class Whitening:
         N, D = len(self.coordinates), len(self.mean)
         z, t = self.coordinates[rows], self.coordinates
         g = copies.astype(np.float64)
-        left = N - g  # images that remain
+        left = np.maximum(N - g, 1)  # images that remain; of none, any number will do
         own = np.einsum("qr,qr->q", z, z)
         spread = np.einsum("qr,r->q", z**2, self.variance)  # z' S z
         # Without z the mean is at -m z of the old one, so each other x is at x + m z of the new one.
@@ -144,7 +148,21 @@ class Whitening:
         plain = start - 2 * toward + weight @ self._squares.T
         along = start - toward
         b = ((1 - a) * c)[:, None]
-        return np.asarray(np.maximum(plain + b * along**2 / (1 - b * start), 0))
+        divisor = 1 - b * start
+        unstable = (divisor[:, 0] < _STABLE) | (left < _FEW)
+        divisor[unstable] = 1
+        distance = np.asarray(np.maximum(plain + b * along**2 / divisor, 0))
+        for row in np.flatnonzero(unstable & (copies < N)).tolist():
+            distance[row] = self._anew(z[row])
+        return distance
+
+    def _anew(self, z: _Floats) -> _Floats:
+        """(N,) squared distances of an image at `z` (R,) to all, under the covariance of all that are not there."""
+        others = (self.coordinates != z).any(axis=1)
+        vectors = self.mean + self.coordinates @ self.basis.T
+        without = Whitening.of(vectors[others])
+        difference = without.embed(vectors) - without.embed((self.mean + self.basis @ z)[None])
+        return np.asarray(np.einsum("nr,nr->n", difference, difference), np.float64)
 
 
 def _shrinkage(trace: _Floats, square: _Floats, fourth: _Floats, N: NDArray[Any], D: int) -> _Floats:
