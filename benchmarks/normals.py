@@ -83,7 +83,7 @@ def main() -> None:
             for name, keep, kept in ways:
                 gone = [int(id) for id in ids if id not in kept]
                 score, alarms, found, limit = inspected(bank.without(gone) if gone else bank, tests)
-                say(f"| {root.name} | {keep} | {name} | {score:.3f} | {alarms:.1%} | {found} | {limit:.0f} |")
+                say(f"| {root.name} | {keep} | {name} | {score:.3f} | {alarms:.1%} | {found} | {limit:.2f} |")
     if options.markdown:
         options.markdown.write_text("\n".join(lines) + "\n")
 

@@ -187,6 +187,8 @@ def test_records_are_read_from_both_kinds_of_file_and_sorted_by_time(tmp_path):
         (json.dumps({"format": 1}), "time"),
         (json.dumps(record(time="yesterday")), "'yesterday' is no time"),
         (json.dumps(record(time=5)), "time"),
+        (json.dumps(record(time="0001-01-01T00:00:00+14:00")), "no time"),
+        (json.dumps(record(time="9999-12-31T23:59:59-14:00")), "no time"),
         (json.dumps(record(image=None)), "image"),
         (json.dumps(record(score=float("nan"))), "retrieval_score"),
         (json.dumps(record(score=True)), "retrieval_score"),

@@ -21,6 +21,7 @@ _DEPENDENCE = 2.0
 # Defects come near to a few normals only, so the use test leaves out what is farther than this share of normals.
 _BULK = 0.95
 _STAGE_1 = ("descriptor", "image_neighbours")
+_LEAST_LEVEL = 0.001  # less would need more draws of the use test than are made
 _DRAWS = 1999
 _MOST_DRAWS = 50_000
 _BLOCK = 4_000_000
@@ -245,6 +246,8 @@ def instant(time: str) -> datetime:
         parsed = datetime.fromisoformat(time[:-1] + "+00:00" if time.endswith(("Z", "z")) else time)
     except ValueError:
         raise InputError(f"{time!r} is no time; it must look like 2025-01-31T12:00:00Z") from None
+    if not 1970 <= parsed.year < 9999:  # at the ends of the calendar other offsets cannot be reckoned
+        raise InputError(f"{time!r} is no time that an inspection could have been made at")
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 
 
@@ -300,8 +303,8 @@ def _check(
 ) -> None:
     if window < 1:
         raise InputError(f"window is {window}; must be at least 1")
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; must lie between 0 and 1, as 0.01 for 1 %")
+    if not _LEAST_LEVEL <= level < 1:
+        raise InputError(f"level is {level}; must lie between {_LEAST_LEVEL} and 1, as 0.01 for 1 %")
     if normal_scores.ndim != 1 or normal_scores.shape != normal_nearest.shape:
         raise InputError(
             f"normal_scores and normal_nearest need one shape (N,), got {normal_scores.shape}, {normal_nearest.shape}"

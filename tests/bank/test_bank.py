@@ -234,6 +234,7 @@ def test_altered_bytes_give_no_error_but_ours(tmp_path, empty_bank):
         ("UPDATE identity SET value = '[[16,16,4],[8,8,6],[4,8,4]]' WHERE key = 'shapes'", "safetensors"),
         ("DROP TABLE versions", "catalogue"),
         ("INSERT INTO identity VALUES ('whole_since', 'x')", "catalogue"),
+        ("INSERT INTO identity VALUES ('whole_since', '1e400')", "catalogue"),
         ("DELETE FROM identity WHERE key = 'framing'", "catalogue"),
     ],
 )

@@ -178,7 +178,7 @@ def connect(folder: Path) -> Iterator[sqlite3.Connection]:
             connection.close()
     except sqlite3.OperationalError as error:
         raise _translate(path, error) from error
-    except (sqlite3.DatabaseError, ValueError, TypeError) as error:  # the last two: a value of another type
+    except (sqlite3.DatabaseError, ValueError, TypeError, OverflowError) as error:  # values of another type
         raise BankDamagedError(f"{path}: not a sound catalogue ({error}); restore it from a copy") from error
 
 

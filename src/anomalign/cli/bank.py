@@ -1,7 +1,6 @@
 """``anomalign bank``: look into a bank, edit it, check it."""
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,8 +45,8 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
     for key, value in entries.items():
         typer.echo(f"{key:<16} {value}")
     for change in history[-_SHOWN_CHANGES:]:
-        at = datetime.fromisoformat(change.at.replace("Z", "+00:00")).astimezone().strftime("%Y-%m-%d %H:%M")
-        typer.echo(f"version {change.version:<8} {at}  {change.added} added, {change.removed} removed")
+        at = change.at[:16].replace("T", " ")
+        typer.echo(f"version {change.version:<8} {at} UTC  {change.added} added, {change.removed} removed")
 
 
 _SHOWN_CHANGES = 10

@@ -26,6 +26,7 @@ def calibrate(
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
     from anomalign.detector import Detector
+    from anomalign.errors import InputError
 
     opened = Bank.open(bank, backbone)
     detector = Detector(opened, settings_of(preset, {}), target_fpr)
@@ -36,6 +37,8 @@ def calibrate(
         f"{limit.target_fpr:.2%}: {limit.expected_fpr:.2%} to be expected, at most {limit.highest_fpr():.2%} with 95 % "
         "confidence"
     )
+    if detector.settings.decided_by == "retrieval" and defects:
+        raise InputError(f"--defects is for gates; with --preset {preset} stage 1 alone decides")
     if detector.settings.decided_by != "retrieval":
         _print_gates(detector, defects or [], console.max_pixels(max_megapixels))
 
