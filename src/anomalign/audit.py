@@ -58,13 +58,18 @@ def record(inspection: Inspection, detector: Detector) -> dict[str, Any]:
 @cache
 def _software() -> dict[str, str]:
     """What numbers depend on in their last digits: versions, and the kind of processor that BLAS takes this one for."""
-    blas = [library for library in threadpoolctl.threadpool_info() if library.get("user_api") == "blas"]
+    kinds = {
+        f"{library['internal_api']} {library.get('version')} {library.get('architecture', '')}".strip()
+        for library in threadpoolctl.threadpool_info()
+        if library.get("user_api") == "blas"
+        and "scipy" not in library["filepath"]  # its own is not what multiplies here
+    }
     return {
         "anomalign": __version__,
         "numpy": np.__version__,
         "onnxruntime": onnxruntime.__version__,
         "machine": platform.machine(),
-        "blas": ", ".join(f"{b['internal_api']} {b.get('version')} {b.get('architecture', '')}".strip() for b in blas),
+        "blas": ", ".join(sorted(kinds)),
     }
 
 
