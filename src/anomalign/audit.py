@@ -61,8 +61,7 @@ def _software() -> dict[str, str]:
     kinds = {
         f"{library['internal_api']} {library.get('version')} {library.get('architecture', '')}".strip()
         for library in threadpoolctl.threadpool_info()
-        if library.get("user_api") == "blas"
-        and "scipy" not in library["filepath"]  # that one does not multiply
+        if library.get("user_api") == "blas" and "scipy" not in library["filepath"]  # that one does not multiply
     }
     return {
         "anomalign": __version__,
