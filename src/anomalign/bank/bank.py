@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import fnmatch
 import hashlib
 import json
 import os
@@ -11,13 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeAlias, overload
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import Backbone, Failure, Known, Source, describe, load_backbone
-from anomalign.bank import adding, catalogue, compacting, edits, lock, scores, segments
+from anomalign.bank import adding, catalogue, compacting, edits, lock, scores, segments, selecting
 from anomalign.bank.catalogue import Change, Identity, NormalImage
 from anomalign.bank.scores import AlignedScore
 from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
@@ -193,7 +192,7 @@ class Bank:
 
         Levels float16, pooled float32. Stays valid when the bank changes.
         """
-        return _Gallery(self._reader, [(self.images[i].segment, self.images[i].row) for i in indices])
+        return segments.Gallery(self._reader, [(self.images[i].segment, self.images[i].row) for i in indices])
 
     def preview(self, image_id: int) -> bytes:
         """JPEG of a normal image, longer side at most 320 px."""
@@ -275,10 +274,8 @@ class Bank:
             A selector that no image answers to.
         """
         found: set[int] = set()
-        for selector in (
-            selectors if isinstance(selectors, Iterable) and not isinstance(selectors, str) else [selectors]
-        ):
-            chosen = _chosen(self.images, selector)
+        for selector in selecting.several(selectors):
+            chosen = selecting.answering(self.images, selector)
             if not chosen:
                 raise InputError(f"{self.path}: no image {selector!r} in this bank; `anomalign bank list` names all")
             found.update(chosen)
@@ -443,37 +440,3 @@ class Bank:
                 f"{self.identity.backbone_sha256[:12]}), not with {backbone.path} ({backbone.sha256[:12]}); "
                 "features of two networks cannot be compared: give the same file, or fit a new bank"
             )
-
-
-class _Gallery(Sequence[FeaturePyramid]):
-    """Places in segments, read on access."""
-
-    def __init__(self, reader: segments.SegmentReader, places: list[tuple[str, int]]) -> None:
-        self._reader = reader
-        self._places = places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> FeaturePyramid: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> "_Gallery": ...
-
-    def __getitem__(self, index: int | slice) -> "FeaturePyramid | _Gallery":
-        if isinstance(index, slice):
-            return _Gallery(self._reader, self._places[index])
-        return self._reader.pyramid(*self._places[index])
-
-
-def _chosen(images: Sequence[NormalImage], selector: int | str) -> list[int]:
-    """Ids: a number is an id; else a name that some image has, in full or of its file, is no glob."""
-    if not isinstance(selector, str) or (selector.isascii() and selector.isdecimal() and len(selector) < 19):
-        return [image.id for image in images if image.id == int(selector)]
-    named = [image.id for image in images if selector in _names(image)]
-    return named or [i.id for i in images if any(fnmatch.fnmatchcase(name, selector) for name in _names(i))]
-
-
-def _names(image: NormalImage) -> tuple[str, str]:
-    return image.name, Path(image.name).name

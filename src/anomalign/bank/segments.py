@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,6 +201,28 @@ class SegmentReader:
                             raise ValueError(f"{name} is {found} an image instead of {list(shape)}")
                 self._open[file] = handle
             return self._open[file]
+
+
+class Gallery(Sequence[FeaturePyramid]):
+    """Features at places (file, row) of segments, each read when it is taken."""
+
+    def __init__(self, reader: SegmentReader, places: list[tuple[str, int]]) -> None:
+        self._reader = reader
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> FeaturePyramid: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Gallery": ...
+
+    def __getitem__(self, index: int | slice) -> "FeaturePyramid | Gallery":
+        if isinstance(index, slice):
+            return Gallery(self._reader, self._places[index])
+        return self._reader.pyramid(*self._places[index])
 
 
 @contextlib.contextmanager

@@ -58,11 +58,7 @@ class ExactIndex:
             Queries of another length, or k out of range.
         """
         N, D = self.descriptors.shape
-        available = N if exclude is None else N - 1
-        if queries.ndim != 2 or queries.shape[1] != D:
-            raise InputError(f"queries need shape (Q, {D}), got {queries.shape}")
-        if not 1 <= k <= available:
-            raise InputError(f"k is {k}; must be between 1 and the {available} descriptors that can be chosen")
+        check_queries(queries, D, k, N if exclude is None else N - 1)
         index = np.empty((len(queries), k), np.int64)
         distance = np.empty((len(queries), k), np.float32)
         block = max(1, _BLOCK_BYTES // (4 * N))
@@ -73,7 +69,8 @@ class ExactIndex:
                 cost[np.arange(len(q)), exclude[start : start + block]] = np.inf
             limits = np.partition(cost, k - 1, axis=1)[:, k - 1] + self._rounding(q)
             for row, limit in enumerate(limits, start):
-                index[row], distance[row] = self._ranked(queries[row], np.flatnonzero(cost[row - start] <= limit), k)
+                candidates = np.flatnonzero(cost[row - start] <= limit)
+                index[row], distance[row] = ranked(self.descriptors, queries[row], candidates, k)
         return Neighbours(index, distance)
 
     def _rounding(self, q: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -81,16 +78,26 @@ class ExactIndex:
         size = np.einsum("bd,bd->b", q, q) + self._largest
         return np.asarray(_ROUNDING * np.sqrt(q.shape[1]) * size, np.float32)
 
-    def _ranked(
-        self, q: NDArray[np.float32], candidates: NDArray[np.int64], k: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        difference = self.descriptors[candidates] - q  # (C, D)
-        exact = np.einsum("cd,cd->c", difference, difference)
-        order = np.argsort(exact, kind="stable")[:k]
-        return candidates[order], exact[order]
-
     def _products(self, q: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, D) x (D, N) -> (B, N)."""
         if len(q) == 1:  # reads every descriptor once; BLAS would wake a thread a core, taken from the network
             return np.asarray(np.einsum("nd,d->n", self.descriptors, q[0])[None])
         return np.asarray(q @ self.descriptors.T)
+
+
+def check_queries(queries: NDArray[np.float32], dimensions: int, k: int, available: int) -> None:
+    """Refuse queries that are not (Q, dimensions), and a k out of range, with an `InputError`."""
+    if queries.ndim != 2 or queries.shape[1] != dimensions:
+        raise InputError(f"queries need shape (Q, {dimensions}), got {queries.shape}")
+    if not 1 <= k <= available:
+        raise InputError(f"k is {k}; must be between 1 and the {available} descriptors that can be chosen")
+
+
+def ranked(
+    vectors: NDArray[np.float32], query: NDArray[np.float32], candidates: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k nearest of some rows of `vectors` to a query, by differences; of two alike the lower row first."""
+    difference = vectors[candidates] - query  # (C, D)
+    exact = np.einsum("cd,cd->c", difference, difference)
+    order = np.lexsort((candidates, exact))[:k]
+    return candidates[order], exact[order]

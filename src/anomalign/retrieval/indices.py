@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.errors import InputError
-from anomalign.retrieval.exact import ExactIndex, Neighbours
+from anomalign.retrieval.exact import ExactIndex, Neighbours, check_queries, ranked
 
 Vectors = NDArray[np.float32]
 IndexKind: TypeAlias = Literal["exact", "kdtree", "hnsw", "ivfpq"]
@@ -117,18 +117,11 @@ class _Reranked:
     def search(self, queries: Vectors, k: int) -> Neighbours:
         """Find the k nearest vectors of each query; see `Index.search`."""
         N, E = self.vectors.shape
-        if queries.ndim != 2 or queries.shape[1] != E:
-            raise InputError(f"queries need shape (Q, {E}), got {queries.shape}")
-        if not 1 <= k <= N:
-            raise InputError(f"k is {k}; must be between 1 and the {N} descriptors that can be chosen")
+        check_queries(queries, E, k, N)
         index = np.empty((len(queries), k), np.int64)
         distance = np.empty((len(queries), k), np.float32)
         for row, query in enumerate(queries):
-            candidates = self._candidates(query, k)
-            difference = self.vectors[candidates] - query
-            exact = np.einsum("nd,nd->n", difference, difference)
-            order = np.lexsort((candidates, exact))[:k]
-            index[row], distance[row] = candidates[order], exact[order]
+            index[row], distance[row] = ranked(self.vectors, query, self._candidates(query, k), k)
         return Neighbours(index, distance)
 
     def _candidates(self, query: Vectors, k: int) -> NDArray[np.int64]:
