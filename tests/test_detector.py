@@ -148,6 +148,37 @@ def test_the_gate_clears_its_share_of_normals_and_keeps_the_target_rate(bank):
     np.testing.assert_array_equal(detector.normal_scores[let_through], scores.alignment[let_through])
 
 
+def test_heat_is_on_one_scale_of_p_values_and_a_normal_image_shows_none(bank):
+    detector = Detector(bank, everything(), 0.1)
+    good, bad = detector.inspect(texture(3)), detector.inspect(defective(300))
+    assert (good.verdict, bad.verdict) == ("normal", "anomalous")
+    assert (good.heat(good.anomaly_map) == 0).all()
+    assert np.isnan(good.heat(np.full((2, 2), np.nan, np.float32))).all()
+    p = bad.pixel_p_values
+    expected = np.clip(np.log10(1e-3 / p) / 2, 0, 1)  # from 1 in 1,000 to 1 in 100,000
+    np.testing.assert_allclose(bad.heat(bad.anomaly_map), expected, atol=1e-5)
+    assert bad.heat(bad.anomaly_map).max() > 0.5
+    np.testing.assert_array_equal(good.heat(bad.anomaly_map, even_if_normal=True), bad.heat(bad.anomaly_map))
+
+
+def test_how_a_verdict_came_about_is_said(bank):
+    detector = Detector(bank, everything(gate=0.5, decided_by="both"), 0.2)
+    found = [
+        detector.inspect(texture(3)),
+        detector.inspect(defective(100)),
+        *map(detector.inspect, map(texture, range(200, 230))),
+    ]
+    assert found[0].course == "cleared by stage 1"
+    assert found[1].course == "anomalous by both stages together"
+    for inspection in found:
+        suspected = inspection.retrieval_score > detector.limits.suspicion
+        assert inspection.suspected == suspected
+        if inspection.verdict == "normal" and inspection.stage == "both":
+            doubt = "suspected by stage 1, " if suspected else ""
+            assert inspection.course == f"{doubt}cleared by both stages together"
+    assert Detector(bank, everything(), 0.1).inspect(defective(100)).course == "anomalous by stage 2"
+
+
 def test_paper_preset_decides_by_stage_1_and_aligns_only_what_it_suspects(bank):
     assert (PRESETS["paper"].gallery_size, PRESETS["paper"].image_neighbours, PRESETS["paper"].kappa) == (50, 50, 1)
     detector = Detector(bank, PRESETS["paper"], 0.1)

@@ -77,6 +77,18 @@ def test_metrics_are_those_of_the_maps_and_scores(nut, protocol):
     assert result.bank_bytes > 12 * 64
 
 
+def test_gates_are_counted_over_the_test_images(nut, protocol):
+    result = evaluate_category(category_of(nut), protocol)
+    assert [outcome.gate for outcome in result.gates] == [1.0, 0.9, 0.8, 0.7, 0.5, 0.3, 0.1]
+    for outcome in result.gates:
+        assert (outcome.good, outcome.defects, outcome.target_fpr) == (result.good, result.anomalous, 0.2)
+    called = [image for image in result.images if image.verdict == "anomalous"]
+    default = next(outcome for outcome in result.gates if outcome.gate == protocol.settings.gate)
+    assert default.found == sum(image.anomalous for image in called)
+    assert default.false_alarms == sum(not image.anomalous for image in called)
+    assert result.to_json()["gates"][0]["gate"] == 1.0
+
+
 def test_the_threshold_of_pixels_comes_from_normal_images_alone(nut, protocol):
     """Other labels and other masks leave it, and every verdict, as they are."""
     category = category_of(nut)
