@@ -56,8 +56,7 @@ class Detector:
         self.target_fpr = calibration.usual_rate(len(self._rows)) if target_fpr is None else target_fpr
         calibration.check_rate(self.target_fpr, len(self._rows))
         shapes = bank.identity.shapes
-        if settings.level_weights is not None and len(settings.level_weights) != len(shapes):
-            raise InputError(f"level_weights has {len(settings.level_weights)} values, this bank {len(shapes)} levels")
+        self._level_weights = _weights(settings, bank)
         self._grid = shapes[min(settings.grid_level, len(shapes)) - 1][:2]
         self._images = bank.images
         self._search = ImageSearch(bank, settings.descriptor, settings.index)
@@ -189,7 +188,7 @@ class Detector:
             self.bank.gallery(indices),
             settings.kappa,
             grid=self._grid,
-            level_weights=settings.level_weights,
+            level_weights=self._level_weights,
         )
         return alignment, smooth_map(alignment.distance, self.bank.identity.framing.size_px, settings.sigma_px)
 
@@ -203,3 +202,13 @@ class Detector:
             self.calibrate()
         assert self._limits is not None
         return self._limits
+
+
+def _weights(settings: Settings, bank: Bank) -> tuple[float, ...] | None:
+    """Weight of each level of a bank; None: 1 each."""
+    given, levels = settings.level_weights, len(bank.identity.shapes)
+    if given is None:
+        return bank.identity.level_weights
+    if len(given) not in (1, levels):
+        raise InputError(f"level_weights has {len(given)} values, this bank {levels} levels")
+    return given * levels if len(given) == 1 else given

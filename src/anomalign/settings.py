@@ -29,7 +29,7 @@ class Settings:
     grid_level : int
         Level on whose grid pixels are compared; 1 is the finest, as in the paper.
     level_weights : tuple of float, or None
-        Weight s_l of each level; None: 1 each, as in the paper.
+        Weight s_l of each level, or one for all; None: those that the backbone's file recommends. The paper's are 1.
     sigma_px : float
         Gaussian smoothing of the map, in pixels of the square that the backbone sees.
     top_share : float
@@ -102,6 +102,7 @@ PRESETS = {
         gallery_size=50,
         kappa=1,
         grid_level=1,
+        level_weights=(1.0,),
         top_share=0.0,
         decided_by="retrieval",
         gate=0.0,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import threading
 from collections.abc import Sequence
@@ -91,6 +92,8 @@ class Backbone:
         What the sides of images must be multiples of; 1 for most.
     provenance : dict of str
         Licence and source, as the file gives them.
+    level_weights : tuple of float, or None
+        Weights of the levels that serve it best, where the file says so.
     parameters : int or None
         Numbers in the file, where it says so.
     level_shapes : tuple of (channels, stride)
@@ -121,6 +124,8 @@ class Backbone:
             self.preprocessing = Preprocessing.from_json(entries["anomalign.preprocessing"])
             self.multiple = int(entries.get("anomalign.multiple", 1))
             self.parameters = int(entries["anomalign.parameters"]) if "anomalign.parameters" in entries else None
+            weights = entries.get("anomalign.level_weights")
+            self.level_weights = None if weights is None else check_weights(json.loads(weights), len(self.level_names))
             shapes = json.loads(entries.get("anomalign.shapes", "[]"))
             self.level_shapes = tuple((int(channels), int(stride)) for channels, stride in shapes)
             if self.multiple < 1:
@@ -256,6 +261,14 @@ def load_backbone(name: str | os.PathLike[str] = BUNDLED) -> Backbone:
 def bundled_path() -> Path:
     """The bundled ONNX file."""
     return Path(str(resources.files("anomalign.backbones") / "models" / f"{BUNDLED}.onnx"))
+
+
+def check_weights(weights: Sequence[float], levels: int) -> tuple[float, ...]:
+    """Weights of so many levels; ValueError where they cannot be."""
+    found = tuple(float(weight) for weight in weights)
+    if len(found) != levels or not all(0 <= weight < math.inf for weight in found) or not any(found):
+        raise InputError(f"level_weights is {list(found)}; needs {levels} numbers of at least 0, not all 0")
+    return found
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ class Description:
     licence, source : str
     multiple : int
         What the sides of its images must be multiples of.
+    level_weights : tuple of float, or None
+        What each level should count; None: 1 each.
     parameters : int or None
         Numbers in the file, for listings only.
     shapes : tuple of (channels, stride)
@@ -35,6 +37,7 @@ class Description:
     licence: str = "not stated"
     source: str = "not stated"
     multiple: int = 1
+    level_weights: tuple[float, ...] | None = None
     parameters: int | None = None
     shapes: tuple[tuple[int, int], ...] = field(default=())
 
@@ -50,6 +53,8 @@ class Description:
         }
         if self.multiple > 1:
             entries["multiple"] = str(self.multiple)
+        if self.level_weights is not None:
+            entries["level_weights"] = json.dumps(self.level_weights)
         if self.parameters is not None:
             entries["parameters"] = str(self.parameters)
         if self.shapes:

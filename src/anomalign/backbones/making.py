@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anomalign.backbones import cache
-from anomalign.backbones.backbone import BUNDLED, Preprocessing, bundled_path, load_backbone
+from anomalign.backbones.backbone import BUNDLED, Preprocessing, bundled_path, check_weights, load_backbone
 from anomalign.backbones.description import Description, scaled
 from anomalign.backbones.known import KNOWN, KnownBackbone
 from anomalign.errors import BackboneError, InputError
@@ -98,7 +98,10 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
     preprocessing = Preprocessing("rgb", scaled((0.485, 0.456, 0.406)), scaled((0.229, 0.224, 0.225)), 256, 224)
     model = resnet.build_resnet(hub.read_tensors(weights), half=half)
     source += f"; batch normalisation folded, {stored}"
-    return keep(model, Description(name, resnet.LEVELS, "pooled", preprocessing, known.licence, source))
+    description = Description(
+        name, resnet.LEVELS, "pooled", preprocessing, known.licence, source, level_weights=resnet.LEVEL_WEIGHTS
+    )
+    return keep(model, description)
 
 
 def import_backbone(
@@ -111,6 +114,7 @@ def import_backbone(
     tokens: int | None = None,
     patch: int | None = None,
     multiple: int | None = None,
+    level_weights: Sequence[float] | None = None,
     licence: str = "not stated",
     source: str = "not stated",
     replace: bool = False,
@@ -130,6 +134,8 @@ def import_backbone(
         Of a ViT: tokens before those of the image, and side of a patch.
     multiple : int, optional
         What sides of images must be multiples of. Default: `patch`, or 1.
+    level_weights : sequence of float, optional
+        What each level should count. Default: 1 each.
 
     Raises
     ------
@@ -147,11 +153,12 @@ def import_backbone(
         raise InputError(f"levels are {list(levels)}; name at least one, each once")
     if (tokens is not None and tokens < 0) or 0 in (patch, multiple) or min(patch or 1, multiple or 1) < 1:
         raise InputError(f"tokens {tokens}, patch {patch} or multiple {multiple} is out of range")
+    weights = None if level_weights is None else check_weights(level_weights, len(levels))
     side = multiple or patch or 1
     model = adapt(file, levels, pooled, tokens, patch, sizes_to_try(side)[0])
     outputs = tuple(output_name(level) for level in levels)
     pooled = output_name(pooled, pooled=True)
-    return keep(model, Description(name, outputs, pooled, preprocessing, licence, source, side), file)
+    return keep(model, Description(name, outputs, pooled, preprocessing, licence, source, side, weights), file)
 
 
 def export_backbone(

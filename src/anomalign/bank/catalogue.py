@@ -74,6 +74,8 @@ class Identity:
         Levels, finest first.
     pooled_length : int
         D of the pooled vector.
+    level_weights : tuple of float, or None
+        What each level should count, as the backbone's file recommends; None: 1 each.
     """
 
     backbone: str
@@ -81,6 +83,7 @@ class Identity:
     framing: Framing
     shapes: tuple[tuple[int, int, int], ...]
     pooled_length: int
+    level_weights: tuple[float, ...] | None = None
 
     @property
     def bytes_per_image(self) -> int:
@@ -216,11 +219,16 @@ def read_identity(connection: sqlite3.Connection, folder: Path) -> Identity:
             Framing(**values["framing"]),
             tuple((int(h), int(w), int(c)) for h, w, c in values["shapes"]),
             int(values["pooled_length"]),
+            _weights(values.get("level_weights")),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise BankDamagedError(
             f"{folder / FILE}: not a sound catalogue (identity: {error}); restore it from a copy"
         ) from error
+
+
+def _weights(value: list[float] | None) -> tuple[float, ...] | None:
+    return None if value is None else tuple(float(weight) for weight in value)
 
 
 def read_version(connection: sqlite3.Connection) -> int:

@@ -62,6 +62,9 @@ def import_(
     multiple: Annotated[
         int | None, typer.Option(metavar="PX", help="Sides must be multiples of this. [default: patch or 1]", min=1)
     ] = None,
+    level_weights: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="What each level should count. [default: 1 each]")
+    ] = None,
     licence: Annotated[str, typer.Option(help="Of its weights.")] = "not stated",
     source: Annotated[str, typer.Option(help="Where it comes from.")] = "not stated",
     replace: Replace = False,
@@ -79,6 +82,7 @@ def import_(
         tokens=tokens,
         patch=patch,
         multiple=multiple,
+        level_weights=None if level_weights is None else _numbers("--level-weights", level_weights),
         licence=licence,
         source=source,
         replace=replace,
@@ -149,8 +153,16 @@ def _names(text: str) -> list[str]:
 def _three(option: str, text: str) -> tuple[float, float, float]:
     from anomalign.errors import InputError
 
+    numbers = _numbers(option, text)
+    if len(numbers) != 3:
+        raise InputError(f"{option} is {text!r}; needs three numbers, for instance 123.675,116.28,103.53")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    from anomalign.errors import InputError
+
     try:
-        a, b, c = (float(value) for value in text.split(","))
+        return [float(value) for value in text.split(",")]
     except ValueError:
-        raise InputError(f"{option} is {text!r}; needs three numbers, for instance 123.675,116.28,103.53") from None
-    return a, b, c
+        raise InputError(f"{option} is {text!r}; needs numbers with commas between them") from None
