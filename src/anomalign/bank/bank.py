@@ -105,9 +105,7 @@ class Bank:
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
         framing = framing or Framing()
         shapes, pooled_length = network.layout(framing.size_px)
-        identity = Identity(
-            network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights
-        )
+        identity = Identity(network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with lock.writer(folder):
