@@ -16,7 +16,7 @@ from anomalign.errors import BackboneError
 
 LEVELS = ("layer1", "layer2", "layer3")
 BATCH_NORM_EPSILON = 1e-5
-LEVEL_WEIGHTS = (1.0, 1.0, 0.5)  # measured with ResNet50; docs/backbones.md
+LEVEL_WEIGHTS = (1.0, 1.0, 0.7)  # measured with ResNet50; docs/backbones.md
 
 
 def build_resnet(tensors: Mapping[str, NDArray[Any]], *, half: bool = True) -> onnx.ModelProto:
