@@ -43,7 +43,7 @@ def record(inspection: Inspection, detector: Detector) -> dict[str, Any]:
         "backbone": {"name": bank.identity.backbone, "sha256": bank.identity.backbone_sha256},
         "settings": asdict(detector.settings),
         "target_fpr": detector.target_fpr,
-        "software": _software(),
+        "software": {**_software(), "provider": bank.provider},
         "verdict": inspection.verdict,
         "course": inspection.course,
         "image_score": inspection.image_score,

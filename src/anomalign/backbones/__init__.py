@@ -9,8 +9,10 @@ from anomalign.backbones.making import (
     pull_backbone,
 )
 from anomalign.backbones.pipeline import Described, Failure, Known, Source, describe
+from anomalign.backbones.providers import CPU, find_provider
 
 __all__ = [
+    "CPU",
     "Backbone",
     "Described",
     "Failure",
@@ -20,6 +22,7 @@ __all__ = [
     "Source",
     "describe",
     "export_backbone",
+    "find_provider",
     "import_backbone",
     "list_backbones",
     "load_backbone",

@@ -1,5 +1,6 @@
 """A frozen network in an ONNX file that says itself how it is to be fed."""
 
+import contextlib
 import hashlib
 import json
 import math
@@ -16,11 +17,15 @@ from numpy.typing import NDArray
 
 from anomalign.backbones import cache
 from anomalign.backbones.known import KNOWN
+from anomalign.backbones.providers import CPU, find_provider
+from anomalign.backbones.sessions import open_session
 from anomalign.errors import BackboneError, InputError
 from anomalign.pyramid import FeaturePyramid
 
 if TYPE_CHECKING:
     import onnxruntime
+
+    from anomalign.backbones.parity import Parity
 
 BUNDLED = "efficientnet_lite0"
 
@@ -75,8 +80,7 @@ class Preprocessing:
 class Backbone:
     """A frozen network: images in, feature pyramids out.
 
-    Safe to call from several threads. The same image gives the same bits whatever else is in its batch (tested with the
-    bundled network).
+    Safe to call from several threads. On the processor the same image gives the same bits whatever its company.
 
     Attributes
     ----------
@@ -98,11 +102,17 @@ class Backbone:
         Numbers in the file, where it says so.
     level_shapes : tuple of (channels, stride)
         Of the levels, where the file says so.
+    provider : str
+        What runs it.
+    parity : Parity or None
+        How near its features are to those of the CPU; None where that runs it.
     """
 
-    def __init__(self, path: Path, sha256: str | None = None) -> None:
+    def __init__(self, path: Path, sha256: str | None = None, provider: str = CPU) -> None:
         """Load a file; with `sha256`, only if that is its own."""
         self.path = path
+        self.provider = provider
+        self._provider = find_provider(provider)
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -115,6 +125,7 @@ class Backbone:
             )
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
+        self._turn = threading.Lock() if self._provider.known.one_at_a_time else contextlib.nullcontext()
         session = self._session(1)
         entries = session.get_modelmeta().custom_metadata_map
         try:
@@ -139,7 +150,13 @@ class Backbone:
         missing = {*self.level_names, self.pooled_name} - {output.name for output in session.get_outputs()}
         if missing:
             raise BackboneError(f"{path}: its metadata names outputs that it lacks: {', '.join(sorted(missing))}")
-        self._input_name = session.get_inputs()[0].name
+        self.input_name = session.get_inputs()[0].name
+        self.parity = None if provider == CPU else self._compared()
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What is asked of the network: its levels, then the pooled vector."""
+        return *self.level_names, self.pooled_name
 
     @property
     def reference(self) -> str:
@@ -151,7 +168,9 @@ class Backbone:
         return str(self.path.resolve())
 
     def run(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], threads: int = 1) -> list[FeaturePyramid]:
-        """Describe framed images.
+        """Describe framed images: on the processor one after the other, elsewhere in one call.
+
+        Several in a call take as long on the processor and several times the memory (docs/speed.md).
 
         Parameters
         ----------
@@ -165,6 +184,14 @@ class Backbone:
         list of N FeaturePyramid
             Levels float16, pooled float32.
         """
+        together = 1 if self._provider.own_threads else len(images)
+        starts = range(0, len(images), together)
+        return [pyramid for i in starts for pyramid in self.run_together(images[i : i + together], threads)]
+
+    def run_together(
+        self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], threads: int = 1
+    ) -> list[FeaturePyramid]:
+        """As `run`, in one call of the network."""
         outputs = self.run_raw(self.preprocessing.apply(images), threads)
         levels = [self._level(x) for x in outputs[:-1]]
         pooled = outputs[-1].reshape(len(images), -1).astype(np.float32, copy=False)
@@ -177,7 +204,8 @@ class Backbone:
         self._check_sides(*tensor.shape[2:])
         session = self._session(threads)
         try:
-            return list(session.run([*self.level_names, self.pooled_name], {self._input_name: tensor}))
+            with self._turn:
+                return list(session.run(self.output_names, {self.input_name: tensor}))
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise BackboneError(
                 f"{self.path}: cannot be run on input of {tensor.shape} ({error}); a backbone has one input, float32 "
@@ -188,6 +216,11 @@ class Backbone:
         """Shapes (H_l, W_l, C_l) of the levels for a square of `size_px`, and the length D of the pooled vector."""
         pyramid = self.run(np.zeros((1, size_px, size_px, 3), np.uint8))[0]
         return pyramid.shapes, len(pyramid.pooled)
+
+    def _compared(self) -> "Parity":
+        from anomalign.backbones.parity import checked
+
+        return checked(self, self._provider)
 
     def _check_sides(self, height: int, width: int) -> None:
         m = self.multiple
@@ -213,43 +246,39 @@ class Backbone:
         return np.ascontiguousarray(half.transpose(0, 2, 3, 1))
 
     def _session(self, threads: int) -> "onnxruntime.InferenceSession":
-        import onnxruntime  # a quarter of a second, needed only where a network runs
-
+        key = threads if self._provider.own_threads else 0
         with self._lock:
-            if threads not in self._sessions:
-                options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = threads
-                options.log_severity_level = 3
-                try:
-                    self._sessions[threads] = onnxruntime.InferenceSession(
-                        str(self.path), options, providers=["CPUExecutionProvider"]
-                    )
-                except Exception as error:  # ONNX Runtime's exceptions share no base class
-                    raise BackboneError(f"{self.path}: not an ONNX file that can be run ({error})") from error
-            return self._sessions[threads]
+            if key not in self._sessions:
+                self._sessions[key] = open_session(self.path, self._provider, threads)
+            return self._sessions[key]
 
 
-def load_backbone(name: str | os.PathLike[str] = BUNDLED) -> Backbone:
+def load_backbone(name: str | os.PathLike[str] = BUNDLED, provider: str = CPU) -> Backbone:
     """Load the bundled backbone or one of the cache folder by its name, or any file that describes itself.
 
     Parameters
     ----------
     name : str or path
         A name, or the path of an ``.onnx`` file (docs/backbones.md).
+    provider : str
+        What runs it: a name of `PROVIDERS`, with ``:DEVICE`` if need be.
 
     Raises
     ------
     BackboneError
         Unknown name, one that is not here yet, missing or unreadable file, one without the metadata, or a file of the
-        cache folder that is not what was written there.
+        cache folder that is not what was written there; the provider is not to be had or its features are others than
+        the CPU's.
+    InputError
+        An unknown provider.
     """
     if name == BUNDLED:
-        return Backbone(bundled_path())
+        return Backbone(bundled_path(), provider=provider)
     if Path(name).suffix == ".onnx":
-        return Backbone(Path(name))
+        return Backbone(Path(name), provider=provider)
     text = os.fspath(name)
     if cache.is_here(text):
-        return Backbone(cache.path_of(text), cache.recorded_sha256(text))
+        return Backbone(cache.path_of(text), cache.recorded_sha256(text), provider)
     if text in KNOWN:
         raise BackboneError(f"{name}: not in {cache.folder()} yet; run `anomalign backbones pull {name}` once")
     raise BackboneError(

@@ -45,7 +45,7 @@ def check(path: Path) -> Checked:
     """
     backbone = Backbone(path)
     sizes = sizes_to_try(backbone.multiple)
-    (small, other), (large,) = (backbone.run(_noise(n, size)) for n, size in zip((2, 1), sizes, strict=True))
+    (small, other), (large,) = (backbone.run_together(_noise(n, size)) for n, size in zip((2, 1), sizes, strict=True))
     shapes = tuple((c, round(sizes[0] / h)) for h, _, c in small.shapes)
     for (h, w, c), (H, W, C), name in zip(small.shapes, large.shapes, backbone.level_names, strict=True):
         if h != w or H != W or c != C or h >= H:

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.backbones import Backbone, Failure, Known, Source, describe, load_backbone
+from anomalign.backbones import CPU, Backbone, Failure, Known, Source, describe, find_provider, load_backbone
 from anomalign.bank import adding, catalogue, compacting, edits, lock, scores, segments, selecting
 from anomalign.bank.catalogue import Change, Identity, NormalImage
 from anomalign.bank.scores import AlignedScore
@@ -66,12 +66,17 @@ class Bank:
         In order of id.
     left_out : tuple of int
         Ids of the images that `without` has left out.
+    provider : str
+        What runs the backbone.
     """
 
-    def __init__(self, path: Path, backbone: Backbone | None = None, version: int | None = None) -> None:
+    def __init__(
+        self, path: Path, backbone: Backbone | None = None, version: int | None = None, provider: str = CPU
+    ) -> None:
         """Open; `Bank.open` is the name to use."""
         self.path = path
         self._given_backbone = backbone
+        self.provider = provider if backbone is None else backbone.provider
         self._frozen = False
         self.left_out: tuple[int, ...] = ()
         self._load(version)
@@ -126,6 +131,7 @@ class Bank:
         path: str | os.PathLike[str],
         backbone: str | os.PathLike[str] | Backbone | None = None,
         version: int | None = None,
+        provider: str | None = None,
     ) -> "Bank":
         """Open a bank.
 
@@ -136,6 +142,8 @@ class Bank:
             Default: the one recorded in the bank.
         version : int, optional
             The bank as it was then, to look at, not to change. Default: as it is.
+        provider : str, optional
+            What runs the backbone, as for `load_backbone`. Default: the processor, or what runs a Backbone given.
 
         Raises
         ------
@@ -144,10 +152,16 @@ class Bank:
         BankDamagedError
             Its catalogue is not sound, or a segment is missing or cut short.
         BackboneError
-            `backbone` is not the file that the bank was built with.
+            `backbone` is not the file that the bank was built with; the provider is not to be had.
+        InputError
+            An unknown provider, or another than that of the Backbone given.
         """
-        network = backbone if backbone is None or isinstance(backbone, Backbone) else load_backbone(backbone)
-        return cls(Path(path), network, version)
+        find_provider(provider or CPU)  # the network may be loaded much later
+        if isinstance(backbone, Backbone) and provider not in (None, backbone.provider):
+            raise InputError(f"provider is {provider!r}, but the backbone given runs with {backbone.provider!r}")
+        if backbone is None or isinstance(backbone, Backbone):
+            return cls(Path(path), backbone, version, provider or CPU)
+        return cls(Path(path), load_backbone(backbone, provider or CPU), version)
 
     def __len__(self) -> int:
         """Number of normal images."""
@@ -158,7 +172,7 @@ class Bank:
         """The network that the bank was built with, loaded on first use and checked by its sha256."""
         if self._given_backbone is not None:
             return self._given_backbone
-        network = load_backbone(self.identity.backbone)
+        network = load_backbone(self.identity.backbone, self.provider)
         self._check_backbone(network)
         return network
 

@@ -124,16 +124,16 @@ def add(
     bank: console.BankPath,
     normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
     backbone: console.Backbone = None,
+    provider: console.Provider = "cpu",
     calibrate: Annotated[bool, typer.Option(help="Calibrate afterwards, as inspecting would do first.")] = True,
     preset: console.Preset = "default",
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Add normal images to a bank that is there; calibration is brought up to date."""
-    from anomalign.bank import Bank
     from anomalign.cli.fit import add as add_images
     from anomalign.imaging import find_images
 
-    opened = Bank.open(bank, backbone)
+    opened = console.open_bank(bank, backbone, provider)
     add_images(opened, find_images(normals), preset, calibrate, console.max_pixels(max_megapixels))
 
 

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from anomalign.backbones import Backbone as Network
     from anomalign.backbones import Failure
+    from anomalign.bank import Bank
 
 BankPath = Annotated[str, typer.Argument(metavar="BANK", help="The bank's folder.", show_default=False)]
 Backbone = Annotated[
     str | None, typer.Option(metavar="NAME|FILE.onnx", help="Backbone; by default the bundled or the bank's own.")
+]
+Provider = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME[:DEVICE]",
+        help="What runs the network: cpu, cuda, tensorrt, openvino, directml, coreml, migraphx.",
+    ),
 ]
 MaxMegapixels = Annotated[float, typer.Option(min=0.001, help="Refuse larger images before they are decoded.")]
 Preset = Annotated[str, typer.Option(help="'default', or 'paper' for the settings of Cohen and Hoshen.")]
@@ -36,6 +45,39 @@ def say_failures(failures: "list[Failure] | tuple[Failure, ...]") -> None:
     """Name each file that could not be used, and why."""
     for failure in failures:
         say(f"error: {failure.error}")
+
+
+def open_bank(path: str, backbone: str | None, provider: str) -> "Bank":
+    """Open a bank; where its network does not run on the CPU, load it now and say what runs it."""
+    from anomalign.backbones import CPU
+    from anomalign.bank import Bank
+
+    bank = Bank.open(path, backbone, provider=provider)
+    if provider != CPU:
+        say_provider(bank.backbone)
+    return bank
+
+
+def load_network(name: str | None, provider: str) -> "Network":
+    """Load a backbone, by default the bundled one, and say what runs it unless that is the CPU."""
+    from anomalign.backbones import CPU, load_backbone
+
+    network = load_backbone(name, provider) if name else load_backbone(provider=provider)
+    if provider != CPU:
+        say_provider(network)
+    return network
+
+
+def say_provider(network: "Network") -> None:
+    """How near a provider comes to the CPU, and what it leaves to it."""
+    if network.parity is None:
+        return
+    worst, ran = network.parity.worst, network.parity.placement
+    left = f"{ran.on_cpu} of {ran.own + ran.on_cpu} nodes, {ran.cpu_share:.0%} of the time, are left to the CPU"
+    say(
+        f"{network.name} with provider {network.provider}: features within {100 * worst.relative:.2g}% of the CPU's "
+        f"({worst.output}); {left if ran.on_cpu else 'nothing is left to the CPU'}"
+    )
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import typer
 from anomalign.cli import console
 
 if TYPE_CHECKING:
+    from anomalign.backbones import Backbone
     from anomalign.evaluation.datasets import Category, Dataset, GroundTruth, TestImage
     from anomalign.evaluation.run import CategoryResult, Protocol
     from anomalign.evaluation.table import Row
@@ -23,6 +24,7 @@ def evaluate(
     ] = None,
     preset: console.Preset = "default",
     backbone: console.Backbone = None,
+    provider: console.Provider = "cpu",
     size: Annotated[int, typer.Option(help="Side of the square that the backbone sees, in pixels.")] = 224,
     target_fpr: console.TargetFpr = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
@@ -43,7 +45,8 @@ def evaluate(
 
     dataset = open_dataset(root)
     categories = _chosen(dataset, category)
-    protocol = _protocol(dataset.layout, preset, backbone, size, target_fpr, console.max_pixels(max_megapixels))
+    network = console.load_network(backbone, provider)
+    protocol = _protocol(dataset.layout, preset, network, size, target_fpr, console.max_pixels(max_megapixels))
     for problem in dataset.problems:
         console.say(f"error: {problem}")
     collected = EvaluationReport() if report else None
@@ -127,11 +130,10 @@ def _chosen(dataset: "Dataset", names: list[str] | None) -> "list[Category]":
 
 
 def _protocol(
-    layout: str, preset: str, backbone: str | None, size: int, target_fpr: float | None, max_pixels: int
+    layout: str, preset: str, network: "Backbone", size: int, target_fpr: float | None, max_pixels: int
 ) -> "Protocol":
     from dataclasses import replace
 
-    from anomalign.backbones import load_backbone
     from anomalign.cli.fit import framing_of
     from anomalign.cli.inspect import settings_of
     from anomalign.evaluation.run import Protocol
@@ -139,7 +141,6 @@ def _protocol(
     settings = settings_of(preset, {})
     if preset == "paper" and layout == "shanghaitech":  # section 4.2 of the paper
         settings = replace(settings, image_neighbours=1, gallery_size=1)
-    network = load_backbone(backbone) if backbone else load_backbone()
     return Protocol(network, framing_of(preset, size), settings, target_fpr, max_pixels)
 
 
@@ -239,6 +240,7 @@ def _settings(dataset: "Dataset", preset: str, protocol: "Protocol") -> dict[str
         "preset": preset,
         "backbone": protocol.backbone.name,
         "backbone_sha256": protocol.backbone.sha256,
+        "provider": protocol.backbone.provider,
         "framing": asdict(protocol.framing),
         "settings": asdict(protocol.settings),
         "target_fpr": protocol.target_fpr,

@@ -20,17 +20,17 @@ def explain(
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
     backbone: console.Backbone = None,
+    provider: console.Provider = "cpu",
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Show a place of an image beside its closest match in the normal images, and where all others were found."""
-    from anomalign.bank import Bank
     from anomalign.cli.inspect import calibrate, settings_of
     from anomalign.detector import Detector
     from anomalign.imaging import read_image
     from anomalign.reporting import write_explanation
 
     place = None if at is None else _place(at)
-    detector = Detector(Bank.open(bank, backbone), settings_of(preset, {}), target_fpr)
+    detector = Detector(console.open_bank(bank, backbone, provider), settings_of(preset, {}), target_fpr)
     limit = console.max_pixels(max_megapixels)
     pixels = read_image(image, limit)
     calibrate(detector, target_fpr)

@@ -16,6 +16,7 @@ def fit(
     bank: console.BankPath,
     normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
     backbone: console.Backbone = None,
+    provider: console.Provider = "cpu",
     size: Annotated[
         int | None, typer.Option(help="Side of the square that the backbone sees, in pixels. [default: 224]")
     ] = None,
@@ -29,7 +30,7 @@ def fit(
     from anomalign.imaging import find_images
 
     images = find_images(normals)
-    opened = _open_or_create(bank, backbone, size, preset)
+    opened = _open_or_create(bank, backbone, provider, size, preset)
     add(opened, images, preset, calibrate, console.max_pixels(max_megapixels))
 
 
@@ -75,15 +76,15 @@ def framing_of(preset: str, size: int) -> "Framing":
     return Framing(size, round(size * 256 / 224) if preset == "paper" else None)
 
 
-def _open_or_create(path: str, backbone: str | None, size: int | None, preset: str) -> "Bank":
+def _open_or_create(path: str, backbone: str | None, provider: str, size: int | None, preset: str) -> "Bank":
     from anomalign.bank import Bank
     from anomalign.bank.catalogue import FILE
     from anomalign.errors import InputError
 
     framing = framing_of(preset, size or 224)
     if not (Path(path) / FILE).exists():
-        return Bank.create(path, backbone or "efficientnet_lite0", framing)
-    bank = Bank.open(path, backbone)
+        return Bank.create(path, console.load_network(backbone, provider), framing)
+    bank = console.open_bank(path, backbone, provider)
     if (size is not None or preset != "default") and bank.identity.framing != framing:
         raise InputError(f"{path}: was made with {bank.identity.framing}, not {framing}; leave the options out")
     return bank

@@ -44,10 +44,10 @@ def inspect(
         typer.Option(metavar="FILE.jsonl", help="Append a record of each inspection, for replay and drift."),
     ] = None,
     backbone: console.Backbone = None,
+    provider: console.Provider = "cpu",
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
-    from anomalign.bank import Bank
     from anomalign.cli.output import Output
     from anomalign.detector import Detector
     from anomalign.records import RecordFile
@@ -60,7 +60,7 @@ def inspect(
         "gate": gate,
     }
     settings = settings_of(preset, {key: value for key, value in overrides.items() if value is not None})
-    opened = Bank.open(bank, backbone)
+    opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
     paths, missing = _find(images)
     output = Output(detector, paths, out, RecordFile(records) if records else None, as_json=as_json)

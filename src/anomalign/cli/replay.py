@@ -19,12 +19,12 @@ def replay(
         Path | None, typer.Option(metavar="FILE", help="The image, if not where it was; for a file of one record.")
     ] = None,
     backbone: console.Backbone = None,
+    provider: console.Provider = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
 ) -> None:
     """Derive verdicts again and say whether they are the same to the last digit. Exit code 1: one is not."""
     from anomalign.audit import Replayer
     from anomalign.backbones import Failure
-    from anomalign.bank import Bank
     from anomalign.errors import AnomalignError, InputError
     from anomalign.records import read
 
@@ -33,7 +33,7 @@ def replay(
         raise InputError(f"{record}: holds no record")
     if image and len(records) > 1:
         raise InputError(f"{record}: holds {len(records)} records; --image is for one")
-    replayer = Replayer(Bank.open(bank, backbone))
+    replayer = Replayer(console.open_bank(bank, backbone, provider))
     changed = failed = 0
     for place, recorded in records:
         try:

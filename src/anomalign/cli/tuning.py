@@ -19,16 +19,16 @@ def calibrate(
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
     backbone: console.Backbone = None,
+    provider: console.Provider = "cpu",
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Score every normal image as if it were not in the bank; say what thresholds and gates are worth."""
-    from anomalign.bank import Bank
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
     from anomalign.detector import Detector
     from anomalign.errors import InputError
 
-    opened = Bank.open(bank, backbone)
+    opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened, settings_of(preset, {}), target_fpr)
     calibrate_detector(detector, target_fpr)
     limit = detector.threshold
