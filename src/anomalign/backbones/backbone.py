@@ -75,7 +75,7 @@ class Backbone:
     """A frozen network: images in, feature pyramids out.
 
     Safe to call from several threads. The same image gives the same bits whatever else is in its batch (tested with the
-    bundled network).
+    bundled network, as it is and in int8).
 
     Attributes
     ----------
@@ -95,6 +95,8 @@ class Backbone:
         Numbers in the file, where it says so.
     level_shapes : tuple of (channels, stride)
         Of the levels, where the file says so.
+    quantized : dict, or None
+        Of a network in int8: what it was made of, and with which effect (`anomalign.side_by_side.Effect`).
     """
 
     def __init__(self, path: Path, sha256: str | None = None) -> None:
@@ -123,6 +125,7 @@ class Backbone:
             self.parameters = int(entries["anomalign.parameters"]) if "anomalign.parameters" in entries else None
             shapes = json.loads(entries.get("anomalign.shapes", "[]"))
             self.level_shapes = tuple((int(channels), int(stride)) for channels, stride in shapes)
+            self.quantized: dict[str, Any] | None = json.loads(entries.get("anomalign.quantized", "null"))
             if self.multiple < 1:
                 raise ValueError(f"multiple is {self.multiple}")
         except (KeyError, ValueError, TypeError) as error:
