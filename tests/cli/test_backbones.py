@@ -6,13 +6,15 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+from anomalign import load_backbone
 from tests import tiny
 from tests.backbones.small import PATCH, resnet_tensors, write_vit
-from tests.pictures import save
+from tests.pictures import save, texture
 
 SCALE = ("--mean", "10,20,30", "--std", "50,60,70")
 
@@ -54,6 +56,69 @@ def test_an_imported_file_is_used_by_its_name(run, tmp_path):
     done = run("fit", tmp_path / "bank", tmp_path / "train", "--backbone", "mine", "--size", 64)
     assert done.returncode == 0, done.stderr
     assert run("inspect", tmp_path / "bank", tmp_path / "train" / "000.png").returncode in (0, 1)
+
+
+def test_quantize_shows_what_it_changes_and_list_repeats_it(run, tmp_path):
+    file = tiny.write(tmp_path / "own.onnx")
+    save(tmp_path / "train", 30)
+    save(tmp_path / "bad", 4)
+    done = run("backbones", "quantize", file, tmp_path / "train", "--name", "new", "--size", 64, "--anyway",
+               "--defects", tmp_path / "bad" / "00[01].png", COLUMNS="120")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "of 3 layers left in float: 10 normal images fitted, 20 others and 0 defects compared" in done.stdout
+    for row in ("features, level 3", "image scores, rank correlation", "false alarms of 20", "verdicts that change"):
+        assert row in done.stdout
+    assert f"new: {tmp_path / 'cache' / 'new.onnx'}" in done.stdout
+    assert "  int8 of tiny: verdicts changed on " in run("backbones", "list").stdout
+    lines = [json.loads(line) for line in run("backbones", "list", "--json").stdout.splitlines()]
+    quantized = {line["name"]: line["quantized"] for line in lines}
+    assert quantized["resnet50"] is None
+    assert (quantized["new"]["fitted"], quantized["new"]["held_out"]) == (10, 20)
+    done = run("fit", tmp_path / "bank", tmp_path / "train", "--backbone", "new", "--size", 64)
+    assert done.returncode == 0, done.stderr
+    done = run("inspect", tmp_path / "bank", tmp_path / "train" / "000.png", "--backbone", file)
+    assert done.returncode == 2
+    assert "features of two networks cannot be compared" in done.stderr
+
+
+def test_quantize_keeps_nothing_where_it_cannot_tell_or_is_interrupted(run, tmp_path):
+    file = tiny.write(tmp_path / "own.onnx")
+    save(tmp_path / "train", 30)
+    for seed in range(20):
+        noise = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8)
+        (tmp_path / "other").mkdir(exist_ok=True)
+        Image.fromarray(noise).save(tmp_path / "other" / f"{seed}.png")
+    options = ("--name", "new", "--size", 64, "--holdout", tmp_path / "other")
+    done = run("backbones", "quantize", file, tmp_path / "train", *options)
+    assert done.returncode == 2
+    assert "calls 20 of 20 held-out normal images anomalous: they are not like those in the bank" in done.stderr
+    assert "nothing was kept; --anyway keeps it" in done.stderr
+    assert not (tmp_path / "cache").exists()
+    program = (
+        "import sys, anomalign.side_by_side as s\nfrom anomalign.cli import main\n"
+        "def stop(*_):\n    raise KeyboardInterrupt\n"
+        "s._network_ms = stop\nsys.argv[0] = 'anomalign'\nmain()"
+    )
+    command = [sys.executable, "-c", program, "backbones", "quantize", file, tmp_path / "train", *options, "--anyway"]
+    environment = {**os.environ, "ANOMALIGN_BACKBONES": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "other")}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (130, "interrupted: nothing was kept\n")
+    assert not (tmp_path / "cache").exists()
+    assert all(path.is_file() for path in (tmp_path / "other").iterdir())
+
+
+def test_import_stores_weights_as_float16_where_asked(run, tmp_path):
+    file = tiny.write(tmp_path / "foreign.onnx")
+    options = ("--levels", "level1,level2", "--pooled", "pooled", *SCALE)
+    for name, more in (("plain", ()), ("half", ("--weights", "float16"))):
+        assert run("backbones", "import", file, "--name", name, *options, *more).returncode == 0
+    types = {
+        name: {weight.data_type for weight in onnx.load(tmp_path / "cache" / f"{name}.onnx").graph.initializer}
+        for name in ("plain", "half")
+    }
+    assert types == {"plain": {onnx.TensorProto.FLOAT}, "half": {onnx.TensorProto.FLOAT16}}
+    a, b = (load_backbone(tmp_path / "cache" / f"{name}.onnx").run(texture(0)[None])[0] for name in types)
+    np.testing.assert_allclose(b.levels[0], a.levels[0], rtol=3e-3, atol=3e-3)
 
 
 def test_a_size_that_a_vit_cannot_take_is_refused_with_one_that_it_can(run, tmp_path):
@@ -102,12 +167,19 @@ def test_a_damaged_file_is_named_by_the_list_and_by_fit(run, tmp_path):
          "--mean is '0,0'; needs three numbers"),
         (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--color", "hsv"],
          "color, mean or std out of range"),
+        (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--weights", "int8"],
+         "--weights is 'int8'"),
+        (["quantize", "{file}", "{folder}/nothing", "--name", "m"], "no such file or folder"),
+        (["quantize", "{file}", "{file}", "--name", "m"], "at least 10 and 20 are needed"),
+        (["quantize", "{file}", "{file}", "--name", "efficientnet_lite0"], "is the name of the bundled backbone"),
+        (["quantize", "{file}", "{file}", "--name", "m", "--preset", "best"], "--preset is 'best'"),
+        (["quantize", "resnet99", "{file}", "--name", "m"], "resnet99: unknown backbone"),
         (["import", "{file}", "--name", "m", "--levels", "none", "--pooled", "pooled", *SCALE], "has no tensor none"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_line_and_exit_code_2(run, tmp_path, arguments, message):
     file = tiny.write(tmp_path / "foreign.onnx")
-    done = run("backbones", *[argument.format(file=file) for argument in arguments])
+    done = run("backbones", *[argument.format(file=file, folder=tmp_path) for argument in arguments])
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert message in done.stderr

