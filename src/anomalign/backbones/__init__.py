@@ -8,17 +8,19 @@ from anomalign.backbones.making import (
     list_backbones,
     pull_backbone,
 )
-from anomalign.backbones.pipeline import Described, Failure, Known, Source, describe
+from anomalign.backbones.pipeline import Described, Encoded, Failure, Known, Source, describe, describe_together
 
 __all__ = [
     "Backbone",
     "Described",
+    "Encoded",
     "Failure",
     "Known",
     "ListedBackbone",
     "Preprocessing",
     "Source",
     "describe",
+    "describe_together",
     "export_backbone",
     "import_backbone",
     "list_backbones",
