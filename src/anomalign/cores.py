@@ -39,6 +39,7 @@ def one_blas_thread() -> Generator[None, None, None]:
     global _limited, _unlimit
     with _lock:
         if _limited == 0:
+            _take_control()
             _unlimit = _controller().limit(limits=1, user_api="blas")
         _limited += 1
     try:
@@ -47,7 +48,20 @@ def one_blas_thread() -> Generator[None, None, None]:
         with _lock:
             _limited -= 1
             if _limited == 0:
+                _take_control()
                 _unlimit.restore_original_limits()
+
+
+def _take_control() -> None:
+    """Let this thread set limits: newer versions of threadpoolctl heed the first thread that sets one, and no other.
+
+    The limit is one for the whole process, and that threads do not set it against each other is seen to here.
+    """
+    import threadpoolctl
+
+    clear = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", None)
+    if clear is not None:
+        clear(force=True)
 
 
 @lru_cache(maxsize=1)

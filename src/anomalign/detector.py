@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from anomalign import calibration, leave_one_out
 from anomalign.alignment import Alignment, align, map_score, smooth_map
-from anomalign.backbones import Described, Failure, Source, describe
+from anomalign.backbones import Described, Failure, Source, describe, describe_together
 from anomalign.bank import Bank, NormalImage, Progress
 from anomalign.calibration import Calibration, Threshold
-from anomalign.cores import available_cores
+from anomalign.cores import available_cores, one_blas_thread
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.imaging import MAX_PIXELS
 from anomalign.inspection import Aligned, Inspection, Neighbour
@@ -59,7 +59,8 @@ class Detector:
         self._level_weights = _weights(settings, bank)
         self._grid = shapes[min(settings.grid_level, len(shapes)) - 1][:2]
         self._images = bank.images
-        self._search = ImageSearch(bank, settings.descriptor, settings.index)
+        with one_blas_thread():  # sums come out otherwise on more threads, and records are replayed to the last digit
+            self._search = ImageSearch(bank, settings.descriptor, settings.index)
         self._lock = threading.Lock()
         self._limits: Limits | None = None
 
@@ -94,9 +95,10 @@ class Detector:
             stored = self.bank.load_calibration(key)
             result = None if stored is None else Calibration.from_bytes(stored)
             if result is None:
-                result = leave_one_out.calibrate(
-                    self.bank, self._search, self.settings, self._rows, self._align_normal, progress
-                )
+                with one_blas_thread():
+                    result = leave_one_out.calibrate(
+                        self.bank, self._search, self.settings, self._rows, self._align_normal, progress
+                    )
             self._limits = Limits.of(result, self.settings, self.target_fpr)
             return result
 
@@ -124,6 +126,35 @@ class Detector:
         """Inspect images one after the other, in their order; an image that cannot be used becomes a `Failure`."""
         return self._inspect(images, max_pixels, threads=1)
 
+    def inspect_batch(self, images: Sequence[Source], max_pixels: int = MAX_PIXELS) -> list[Inspection | Failure]:
+        """Inspect a few images, in their order, by one call of the network: for callers with threads of their own.
+
+        The same bits as `inspect_many` gives.
+        """
+        limits = self._calibrated()
+        described = describe_together(images, self.bank.backbone, self.bank.identity.framing, max_pixels)
+        return [self._judge(item, limits) if isinstance(item, Described) else item for item in described]
+
+    def against(self, image: Source, *image_ids: int, max_pixels: int = MAX_PIXELS) -> Aligned:
+        """Stage 2 of an image with these normal images as its gallery, whichever are the nearest.
+
+        Raises
+        ------
+        InputError
+            None given, or one that is not in the bank.
+        ImageError
+            Not an image that can be used.
+        """
+        row_of = {normal.id: row for row, normal in enumerate(self._images)}
+        missing = [id for id in image_ids if id not in row_of]
+        if missing or not image_ids:
+            raise InputError(f"{self.bank.path}: no image {missing[0] if missing else '(none given)'} in this bank")
+        (item,) = describe_together([image], self.bank.backbone, self.bank.identity.framing, max_pixels)
+        if isinstance(item, Failure):
+            raise ImageError(item.error)
+        rows = [row_of[id] for id in image_ids]
+        return self._aligned(item.pyramid, rows, tuple(self._images[row] for row in rows))
+
     def judge(self, image: Described) -> Inspection:
         """Inspect an image that the backbone has described already."""
         return self._judge(image, self._calibrated())
@@ -150,6 +181,10 @@ class Detector:
                     yield result
 
     def _judge(self, image: Described, limits: Limits) -> Inspection:
+        with one_blas_thread():  # and products of one image are small: threads would wait for each other, busily
+            return self._judged(image, limits)
+
+    def _judged(self, image: Described, limits: Limits) -> Inspection:
         gallery = self._search.search([image.pyramid], min(self.settings.searched, len(self._images)))
         distances = gallery.distance[0]
         retrieval_score = float(distances[: self.settings.image_neighbours].mean())

@@ -6,9 +6,12 @@ AnomalignError
 ├── ImageError          a file that is not an image we accept
 ├── BackboneError       a network file that is missing, unreadable or does not describe itself
 ├── CalibrationError    too few normal images to decide anything
-└── BankError           a bank that cannot be used as asked
-    ├── BankLockedError     another process is writing to it
-    └── BankDamagedError    a file of it is missing, cut short or altered
+├── BankError           a bank that cannot be used as asked
+│   ├── BankLockedError     another process is writing to it
+│   └── BankDamagedError    a file of it is missing, cut short or altered
+└── StoreError          the database of records cannot be reached, or cannot keep what it is given
+    ├── NotFoundError       it holds nothing of that id
+    └── ConflictError       somebody else was there before
 """
 
 
@@ -46,3 +49,15 @@ class BankLockedError(BankError):
 
 class BankDamagedError(BankError):
     """A file of the bank is missing, cut short or altered."""
+
+
+class StoreError(AnomalignError):
+    """The database of records cannot be reached, or cannot keep what it is given; its text holds no password."""
+
+
+class NotFoundError(StoreError):
+    """The database of records holds nothing of that id."""
+
+
+class ConflictError(StoreError):
+    """Somebody else was there before: what was to be undone is undone already."""

@@ -123,6 +123,11 @@ class Inspection:
         return self._align()
 
     @property
+    def has_aligned(self) -> bool:
+        """Whether stage 2 has run already, so that `aligned` costs nothing."""
+        return "aligned" in self.__dict__
+
+    @property
     def alignment(self) -> Alignment:
         """Matches of every pixel, on the grid."""
         return self.aligned.alignment
@@ -166,24 +171,46 @@ class Inspection:
             Outside the image, or outside the centre crop.
         """
         alignment = self.alignment
-        h, w = alignment.distance.shape
-        top, left, bottom, right = self.framing.box(self.height, self.width)
-        row = math.floor((y + 0.5 - top) * h / (bottom - top))
-        column = math.floor((x + 0.5 - left) * w / (right - left))
-        if not (0 <= y < self.height and 0 <= x < self.width and 0 <= row < h and 0 <= column < w):
+        grid = alignment.distance.shape
+        cell = cell_at(y, x, self.framing, self.height, self.width, grid)
+        if cell is None:
             raise InputError(
                 f"{self.name}: ({y}, {x}) lies outside the part of the {self.height} x {self.width} image seen"
             )
-        normal = self.aligned.gallery[alignment.image[row, column]]
-        n_top, n_left, n_bottom, n_right = self.framing.box(normal.height, normal.width)
+        normal = self.aligned.gallery[alignment.image[cell]]
+        place = centre_of(
+            int(alignment.y[cell]), int(alignment.x[cell]), self.framing, normal.height, normal.width, grid
+        )
         return Match(
             image_id=normal.id,
             name=normal.name,
-            y=n_top + (int(alignment.y[row, column]) + 0.5) * (n_bottom - n_top) / h - 0.5,
-            x=n_left + (int(alignment.x[row, column]) + 0.5) * (n_right - n_left) / w - 0.5,
-            distance=float(alignment.distance[row, column]),
-            per_level=tuple(float(d) for d in alignment.per_level[row, column]),
+            y=place[0],
+            x=place[1],
+            distance=float(alignment.distance[cell]),
+            per_level=tuple(float(d) for d in alignment.per_level[cell]),
         )
+
+
+def cell_at(
+    y: float, x: float, framing: Framing, height: int, width: int, grid: tuple[int, int]
+) -> tuple[int, int] | None:
+    """Row and column of the grid's cell that a pixel of an image lies in; None where that was not seen."""
+    h, w = grid
+    top, left, bottom, right = framing.box(height, width)
+    if not (0 <= y < height and 0 <= x < width):
+        return None
+    row = math.floor((y + 0.5 - top) * h / (bottom - top))
+    column = math.floor((x + 0.5 - left) * w / (right - left))
+    return (row, column) if 0 <= row < h and 0 <= column < w else None
+
+
+def centre_of(
+    row: int, column: int, framing: Framing, height: int, width: int, grid: tuple[int, int]
+) -> tuple[float, float]:
+    """(y, x) of the centre of a cell of the grid, in an image's own pixels."""
+    h, w = grid
+    top, left, bottom, right = framing.box(height, width)
+    return top + (row + 0.5) * (bottom - top) / h - 0.5, left + (column + 0.5) * (right - left) / w - 0.5
 
 
 _STAGE: dict[Stage, str] = {"retrieval": "stage 1", "alignment": "stage 2", "both": "both stages together"}

@@ -80,7 +80,7 @@ class Limits:
             suspected=inspection.retrieval_score > self.suspicion,
             pixels=self.calibration.pixels,
         )
-        if "aligned" in inspection.__dict__:
+        if inspection.has_aligned:
             decided.__dict__["aligned"] = inspection.aligned  # what stage 2 found goes along
         return decided
 

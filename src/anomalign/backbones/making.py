@@ -251,6 +251,7 @@ def keep_quantized(
         backbone.provenance["licence"],
         source,
         backbone.multiple,
+        backbone.level_weights,
         backbone.parameters or count_parameters(read_model(backbone.path)),
         quantized=quantized,
     )

@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -20,14 +20,23 @@ from anomalign.errors import AnomalignError, ImageError
 from anomalign.imaging import MAX_PIXELS, Framing, decode, from_array, read_bytes
 from anomalign.pyramid import FeaturePyramid
 
-Source: TypeAlias = str | os.PathLike[str] | NDArray[np.uint8]
-"""A file, or an (H, W, 3) RGB or (H, W) grey uint8 array."""
-
 BATCH = 4
 PREVIEW_PX = 320
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image file in memory, and what to call it."""
+
+    name: str
+    content: bytes
+
+
+Source: TypeAlias = str | os.PathLike[str] | NDArray[np.uint8] | Encoded
+"""A file, on disk or in memory, or an (H, W, 3) RGB or (H, W) grey uint8 array."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +94,7 @@ def describe(
 
     Parameters
     ----------
-    sources : iterable of paths or arrays
+    sources : iterable of paths, arrays or files in memory
     max_pixels : int
         Larger images become a `Failure`.
     previews : bool
@@ -98,13 +107,31 @@ def describe(
 
     def work(batch: list[tuple[str, Source]]) -> list[Described | Known | Failure]:
         loaded = [_load(name, source, framing, max_pixels, previews, known) for name, source in batch]
-        pictures = [item for item in loaded if isinstance(item, _Loaded)]
-        pyramids = iter(backbone.run([p.framed for p in pictures], threads) if pictures else [])
-        return [_finish(item, next(pyramids)) if isinstance(item, _Loaded) else item for item in loaded]
+        return _run(loaded, backbone, threads)
 
     named = ((_name(source, number), source) for number, source in enumerate(sources))
     for results in _in_order(work, _batches(named, BATCH)):
         yield from results
+
+
+def describe_together(
+    sources: Sequence[Source], backbone: Backbone, framing: Framing, max_pixels: int = MAX_PIXELS
+) -> list[Described | Failure]:
+    """Describe a few images by one call of the network on the calling thread: for callers that have several."""
+    loaded = [
+        _load(_name(source, number), source, framing, max_pixels, False, frozenset())
+        for number, source in enumerate(sources)
+    ]
+    results = _run(loaded, backbone, threads=1)
+    return [result for result in results if not isinstance(result, Known)]
+
+
+def _run(
+    loaded: Sequence[_Loaded | Known | Failure], backbone: Backbone, threads: int
+) -> list[Described | Known | Failure]:
+    pictures = [item for item in loaded if isinstance(item, _Loaded)]
+    pyramids = iter(backbone.run([p.framed for p in pictures], threads) if pictures else [])
+    return [_finish(item, next(pyramids)) if isinstance(item, _Loaded) else item for item in loaded]
 
 
 def _load(
@@ -117,7 +144,7 @@ def _load(
             data = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
             sha256 = hashlib.sha256(data).hexdigest()
         else:
-            data = read_bytes(source)
+            data = source.content if isinstance(source, Encoded) else read_bytes(source)
             sha256 = hashlib.sha256(data).hexdigest()
             if sha256 in known:
                 return Known(name, sha256)
@@ -145,6 +172,8 @@ def _preview(image: Image.Image) -> bytes:
 
 
 def _name(source: Source, number: int) -> str:
+    if isinstance(source, Encoded):
+        return source.name
     return f"array {number}" if isinstance(source, np.ndarray) else os.fspath(source)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anomalign.backbones import Described, Failure, Known, Source
+from anomalign.backbones import Described, Encoded, Failure, Known, Source
 from anomalign.bank import catalogue, edits, segments
 from anomalign.bank.catalogue import Identity, NewImage
 from anomalign.errors import InputError
@@ -68,11 +68,11 @@ def _commit(path: Path, images: list[Described]) -> int:
 
 
 def sources(images: Source | Iterable[Source]) -> Sequence[Source]:
-    if isinstance(images, (str, os.PathLike, np.ndarray)):
+    if isinstance(images, (str, os.PathLike, np.ndarray, Encoded)):
         images = [images]
     found: list[Source] = []
     for image in images:
-        found.extend([image] if isinstance(image, np.ndarray) else find_images([image]))
+        found.extend([image] if isinstance(image, (np.ndarray, Encoded)) else find_images([image]))
     if not found:
         raise InputError("no images given")
     return found

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import CPU, Backbone, Failure, Known, Source, describe, find_provider, load_backbone
-from anomalign.bank import adding, catalogue, compacting, edits, lock, scores, segments, selecting
+from anomalign.bank import adding, catalogue, compacting, drafting, edits, lock, scores, segments, selecting
 from anomalign.bank.catalogue import Change, Identity, NormalImage
 from anomalign.bank.scores import AlignedScore
 from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
@@ -188,6 +188,11 @@ class Bank:
         with catalogue.connect(self.path) as connection:
             return catalogue.read_history(connection)
 
+    def newest_version(self) -> int:
+        """Version of the bank as it is on the disk now; `version` is that of this object."""
+        with catalogue.connect(self.path) as connection:
+            return catalogue.read_version(connection)
+
     def vectors(self, name: Literal["pooled", "moments"]) -> NDArray[np.float32]:
         """(N, D) float32: `FeaturePyramid.pooled` or `FeaturePyramid.moments` of all images, in their order."""
         if name not in self._vectors:
@@ -320,6 +325,43 @@ class Bank:
                 self._load()
         return images
 
+    def restore(self, ids: Iterable[int]) -> tuple[NormalImage, ...]:
+        """Bring removed images back, all or none, as one version: with their ids, so in their old places.
+
+        The bank decides then as if they had never been away.
+
+        Raises
+        ------
+        InputError
+            One that was not removed, was compacted away since, or whose picture has been added again.
+        BankLockedError, BankError
+            As for `add`.
+        """
+        self._refuse_if_frozen()
+        wanted = sorted(set(ids))
+        with lock.writer(self.path):
+            self._load()
+            self._check_removed(wanted)
+            if wanted:
+                with catalogue.connect(self.path) as connection:
+                    edits.restore(connection, wanted)
+                self._load()
+        return tuple(image for image in self.images if image.id in wanted)
+
+    def draft(self, folder: str | os.PathLike[str]) -> "Bank":
+        """A copy of the bank as it is now, in a new folder, to try edits on; scores of its normal images come along.
+
+        Segments are linked, not copied, where that can be: they never change.
+
+        Raises
+        ------
+        BankError
+            The folder holds a bank, or cannot be written.
+        """
+        to = Path(folder)
+        drafting.draft(self.path, to)
+        return Bank(to, self._given_backbone or self.backbone)
+
     def without(self, selectors: int | str | Iterable[int | str]) -> "Bank":
         """The bank as it would be without some images, to look at, not to change."""
         gone = {image.id for image in self.select(selectors)}
@@ -436,6 +478,17 @@ class Bank:
         with catalogue.connect(self.path) as connection:
             (rows,) = connection.execute("SELECT count(*) FROM images").fetchone()
         return self._bytes_on_disk() / max(1, int(rows))
+
+    def _check_removed(self, ids: Iterable[int]) -> None:
+        with catalogue.connect(self.path) as connection:
+            removed = catalogue.read_removed(connection)
+        here = {image.sha256 for image in self.images}
+        for id in ids:
+            if id not in removed:
+                raise InputError(f"{self.path}: no removed image {id} to bring back; compacting forgets them")
+            if removed[id] in here:
+                raise InputError(f"{self.path}: the picture of image {id} has been added again since")
+            here.add(removed[id])
 
     def _sweep(self) -> None:
         segments.sweep(self.path, {segment.file for segment in self._segments})

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from anomalign.errors import BankDamagedError, BankError
@@ -57,6 +57,16 @@ CREATE TABLE aligned (
     pixels BLOB NOT NULL,
     PRIMARY KEY (settings, image)
 ) WITHOUT ROWID;
+"""
+
+# When images were away that came back. Made with the first such image, so that it is no other format than before.
+ABSENCES = """
+CREATE TABLE IF NOT EXISTS absences (
+    image INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    removed INTEGER NOT NULL REFERENCES versions (version),
+    restored INTEGER NOT NULL REFERENCES versions (version),
+    PRIMARY KEY (image, removed)
+) WITHOUT ROWID
 """
 
 
@@ -244,9 +254,11 @@ def read_images(connection: sqlite3.Connection, version: int) -> list[NormalImag
         "ON s.id = i.segment WHERE i.added <= ?1 AND (i.removed IS NULL OR i.removed > ?1) ORDER BY i.id",
         (version,),
     )
+    away = {id for id, removed, restored in _absences(connection) if removed <= version < restored}
     return [
         NormalImage(int(id), str(name), str(sha256), int(height), int(width), str(file), int(row))
         for id, name, sha256, height, width, file, row in rows
+        if id not in away
     ]
 
 
@@ -256,13 +268,30 @@ def read_history(connection: sqlite3.Connection) -> list[Change]:
         "SELECT v.version, v.at, (SELECT count(*) FROM images WHERE added = v.version), "
         "(SELECT count(*) FROM images WHERE removed = v.version) FROM versions v ORDER BY v.version"
     )
-    return [Change(int(version), str(at), int(added), int(removed)) for version, at, added, removed in rows]
+    changes = {int(version): Change(int(version), str(at), int(new), int(gone)) for version, at, new, gone in rows}
+    for _, removed, restored in _absences(connection):
+        changes[removed] = replace(changes[removed], removed=changes[removed].removed + 1)
+        changes[restored] = replace(changes[restored], added=changes[restored].added + 1)
+    return list(changes.values())
+
+
+def _absences(connection: sqlite3.Connection) -> list[tuple[int, int, int]]:
+    """(image, version that removed it, version that restored it) of all that ever came back."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'absences'").fetchone() is None:
+        return []
+    return connection.execute("SELECT image, removed, restored FROM absences").fetchall()
 
 
 def read_whole_since(connection: sqlite3.Connection) -> int:
     """Version from which on the bank can be shown as it was; earlier ones lack images."""
     row = connection.execute("SELECT value FROM identity WHERE key = 'whole_since'").fetchone()
     return 0 if row is None else int(json.loads(row[0]))
+
+
+def read_removed(connection: sqlite3.Connection) -> dict[int, str]:
+    """Ids of the images that were removed and not compacted away, and their sha256."""
+    rows = connection.execute("SELECT id, sha256 FROM images WHERE removed IS NOT NULL")
+    return {int(id): str(sha256) for id, sha256 in rows}
 
 
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:

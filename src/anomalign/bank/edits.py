@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
+from anomalign.bank import catalogue
 from anomalign.bank.catalogue import NewImage, Segment, read_version
 
 
@@ -24,6 +25,20 @@ def remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
     connection.executemany(
         "UPDATE images SET removed = ? WHERE id = ? AND removed IS NULL", [(version, id) for id in ids]
     )
+
+
+def restore(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """Bring removed images back, as they were and with the ids that they had, as one version.
+
+    Versions between are shown without them: the catalogue notes when they were away.
+    """
+    version = _next_version(connection)
+    connection.execute(catalogue.ABSENCES)
+    for id in ids:
+        connection.execute(
+            "INSERT INTO absences SELECT id, removed, ? FROM images WHERE id = ? AND removed IS NOT NULL", (version, id)
+        )
+        connection.execute("UPDATE images SET removed = NULL WHERE id = ?", (id,))
 
 
 def read_segments_with_removed(connection: sqlite3.Connection) -> list[str]:

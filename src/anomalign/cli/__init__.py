@@ -19,6 +19,7 @@ from anomalign.cli.explain import explain
 from anomalign.cli.fit import fit
 from anomalign.cli.inspect import inspect
 from anomalign.cli.replay import replay
+from anomalign.cli.serve import serve, token_app
 from anomalign.errors import AnomalignError
 
 app = typer.Typer(
@@ -34,11 +35,13 @@ app.command()(explain)
 app.command()(evaluate)
 app.command()(replay)
 app.command()(drift)
+app.command()(serve)
 bank_app.command()(tuning.calibrate)
 bank_app.command()(tuning.tune)
 bank_app.command()(tuning.condense)
 app.add_typer(bank_app, name="bank")
 app.add_typer(backbones_app, name="backbones")
+app.add_typer(token_app, name="token")
 
 
 def _print_version(wanted: bool) -> None:

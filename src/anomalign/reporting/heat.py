@@ -28,6 +28,16 @@ def ramp(heat: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.flo
     return colours, _OPACITY * np.sqrt(heat)
 
 
+def scale() -> list[tuple[float, str, float]]:
+    """The ramp's stops, for a legend: places from 0 to 1, colours, opacities."""
+    heat = np.linspace(0, 1, 21)
+    colours, opacities = ramp(heat)
+    return [
+        (float(h), "rgb({:.0f},{:.0f},{:.0f})".format(*colour), float(opacity))
+        for h, colour, opacity in zip(heat, colours, opacities, strict=True)
+    ]
+
+
 def levels(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(H, W) heat from 0 to 1 -> (H, W) rows of the ramp's table: 0 no heat, 254 full heat, 255 not seen (NaN)."""
     scaled = np.clip(heat, 0, 1) * np.float32(_FULL)

@@ -13,7 +13,7 @@ from anomalign.detector import Detector
 from anomalign.errors import InputError
 from anomalign.inspection import Inspection
 from anomalign.reporting.detail import Detail, detail
-from anomalign.reporting.heat import ramp
+from anomalign.reporting.heat import scale
 from anomalign.reporting.histogram import chart, histogram
 from anomalign.reporting.page import write_page
 
@@ -133,7 +133,7 @@ class Report:
             "left_out": anomalous - len(details),
             "failures": self._failures,
             "chart": chart(bins, detector.threshold.value),
-            "heat": _heat_scale(),
+            "heat": scale(),
             "partly_seen": detector.bank.identity.framing.resize_px is not None,
             "settings": self._settings(),
         }
@@ -147,16 +147,6 @@ class Report:
             ("target_fpr", str(self._detector.target_fpr)),
             *((key, str(value)) for key, value in asdict(self._detector.settings).items()),
         ]
-
-
-def _heat_scale() -> list[tuple[float, str, float]]:
-    """The colour bar: places from 0 to 1, colours, opacities."""
-    heat = np.linspace(0, 1, 21)
-    colours, opacities = ramp(heat)
-    return [
-        (float(h), "rgb({:.0f},{:.0f},{:.0f})".format(*colour), float(opacity))
-        for h, colour, opacity in zip(heat, colours, opacities, strict=True)
-    ]
 
 
 def _shown(names: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,149 @@
+"""``anomalign serve``: the operator's station; ``anomalign token``: who may sign in to it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anomalign.cli import console
+
+if TYPE_CHECKING:
+    from anomalign.service.configuration import Configuration, Watch
+
+token_app = typer.Typer(help="Who may sign in to a service: add, list and remove tokens.", no_args_is_help=True)
+
+TokenFile = Annotated[Path, typer.Argument(metavar="FILE", help="The token file.", show_default=False)]
+
+
+def serve(
+    banks: Annotated[list[Path], typer.Argument(metavar="BANK", help="Folders of banks.", show_default=False)],
+    database: Annotated[
+        str, typer.Option(metavar="URL", help="Records: sqlite:///FILE or postgresql://... [default: a file in --data]")
+    ] = "",
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Pictures, and records without --database.")] = Path(
+        "anomalign_data"
+    ),
+    host: Annotated[str, typer.Option(help="Address to listen at; beyond 127.0.0.1 with --token-file only.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: a free one.")] = 8000,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Who may sign in; `anomalign token add` makes it.")
+    ] = None,
+    host_name: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A name the service goes by; may be repeated.")
+    ] = None,
+    watch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIR[=BANK]", help="Inspect images that appear in this folder; may be repeated."),
+    ] = None,
+    preset: console.Preset = "default",
+    target_fpr: console.TargetFpr = None,
+    keep_gb: Annotated[float, typer.Option(min=0, help="Pictures to keep; the oldest go first.")] = 10.0,
+    max_upload_mb: Annotated[float, typer.Option(min=0.1, help="Refuse larger requests.")] = 64.0,
+    max_megapixels: console.MaxMegapixels = 89.0,
+    waiting: Annotated[int, typer.Option(min=1, help="Images that may wait; more are refused for a while.")] = 64,
+) -> None:
+    """Serve banks to people and machines: REST, web page, records. Ends with exit code 0 on SIGTERM and Ctrl-C."""
+    _need_extra()
+    from anomalign.service.configuration import Configuration
+
+    configuration = Configuration(
+        banks=tuple(banks),
+        data=data,
+        database=database,
+        host=host,
+        port=port,
+        token_file=token_file,
+        host_names=tuple(host_name or ()),
+        watches=_watches(watch or [], banks),
+        preset=preset,
+        target_fpr=target_fpr,
+        keep_bytes=round(min(keep_gb, 1e9) * 1e9),
+        max_upload_bytes=round(min(max_upload_mb, 1e6) * 1e6),
+        max_pixels=console.max_pixels(max_megapixels),
+        waiting=waiting,
+    )
+    _run(configuration)
+
+
+@token_app.command()
+def add(
+    file: TokenFile,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the person or machine.", show_default=False)],
+    role: Annotated[str, typer.Option(help="operator or admin.")] = "operator",
+) -> None:
+    """Make a token and print it, once: the file holds no more than its hash."""
+    from anomalign.service.security import tokens
+
+    token = tokens.add(file, name, role)
+    console.say(f"{file}: {name} may sign in as {role} with this token, which is shown only now:")
+    typer.echo(token)
+
+
+@token_app.command("list")
+def list_(file: TokenFile) -> None:
+    """List who may sign in, and as what."""
+    from anomalign.service.security import tokens
+
+    for entry in tokens.read(file):
+        typer.echo(f"{entry.role:<8}  {entry.name}")
+
+
+@token_app.command()
+def remove(
+    file: TokenFile,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose token.", show_default=False)],
+) -> None:
+    """Take a token back; whoever uses it is signed out at once, without a restart."""
+    from anomalign.service.security import tokens
+
+    tokens.remove(file, name)
+    console.say(f"{file}: the token of {name} is no longer taken")
+
+
+def _run(configuration: "Configuration") -> None:
+    import logging
+
+    from anomalign.service.opening import close_parts, open_parts
+    from anomalign.service.running import listen, server
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for chatty in ("alembic", "python_multipart"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    listening = listen(configuration.host, configuration.port)
+    parts = open_parts(configuration, console.say)
+    try:
+        place, port = listening.getsockname()[:2]
+        console.say(f"http://{f'[{place}]' if ':' in place else place}:{port}/  (REST: /docs; Ctrl-C ends it)")
+        server(parts).run(sockets=[listening])
+    finally:
+        close_parts(parts)
+        listening.close()
+
+
+def _watches(given: list[str], banks: list[Path]) -> "tuple[Watch, ...]":
+    from anomalign.errors import InputError
+    from anomalign.service.configuration import Watch, bank_name
+
+    watches = []
+    for text in given:
+        folder, equals, bank = text.rpartition("=")
+        if not equals and len(banks) > 1:
+            raise InputError(f"--watch {text}: several banks are served; say which, as --watch {text}=NAME")
+        watches.append(Watch(folder=Path(folder if equals else text), bank=bank if equals else bank_name(banks[0])))
+    return tuple(watches)
+
+
+def _need_extra() -> None:
+    """Say which extra is missing, before anything of it is imported."""
+    from importlib.util import find_spec
+
+    from anomalign.errors import InputError
+
+    needed = ("alembic", "fastapi", "prometheus_client", "python_multipart", "sqlalchemy", "uvicorn")
+    missing = [module for module in needed if find_spec(module) is None]
+    if missing:
+        raise InputError(
+            f"`anomalign serve` needs {', '.join(missing)}: install the extra with `pip install 'anomalign[serve]'`"
+        )

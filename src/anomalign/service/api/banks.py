@@ -1,0 +1,139 @@
+"""Banks: what they hold, how they came to be, where normal ends in them, and whether images still look like theirs."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import numpy as np
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from anomalign.errors import BankDamagedError, BankError, NotFoundError
+from anomalign.service import banks
+from anomalign.service.api import answers, shapes
+from anomalign.service.api.asked import ERRORS, MOST_ID, Limit, OfBank
+from anomalign.service.api.evidence import cached, on_drawing
+from anomalign.service.api.times import utc
+from anomalign.service.parts import Asked
+from anomalign.service.security.people import Operator
+
+router = APIRouter(prefix="/api/banks", tags=["banks"], responses=ERRORS)
+
+_MOST_POINTS = 5000
+_RECENT = 1000
+
+
+@router.get("")
+def list_banks(parts: Asked, person: Operator) -> shapes.Banks:
+    """All banks that are served."""
+    return {"banks": [answers.bank(station) for station in parts.stations.values()]}
+
+
+@router.get("/{bank}")
+def get_bank(person: Operator, station: OfBank) -> shapes.BankSummary:
+    """One bank."""
+    return answers.bank(station)
+
+
+@router.get("/{bank}/images")
+def list_images(
+    parts: Asked,
+    person: Operator,
+    station: OfBank,
+    order: Literal["suspicious", "id"] = "suspicious",
+    after: Annotated[int, Query(ge=0, le=MOST_ID, description="`next` of the page before")] = 0,
+    limit: Limit = 100,
+) -> shapes.NormalImages:
+    """Normal images, the least likely to be normal first; those that calibration did not score come last."""
+    detector, found = parts.suspicions.of(station)
+    by_id = {suspect.image.id: suspect for suspect in found}
+    images = list(detector.bank.images)
+    if order == "suspicious":
+        place = {suspect.image.id: number for number, suspect in enumerate(found)}
+        images.sort(key=lambda image: place.get(image.id, len(place)))
+    used = parts.store.usage(station.name)
+    end = min(after + limit, len(images))
+    return {
+        "images": [
+            answers.normal_image(image, used.get(image.id, 0), by_id.get(image.id)) for image in images[after:end]
+        ],
+        "next": end if end < len(images) else None,
+        "total": len(images),
+    }
+
+
+@router.get(
+    "/{bank}/images/{id}/preview.jpg",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+async def preview(
+    request: Request, parts: Asked, person: Operator, station: OfBank, id: Annotated[int, Path(ge=1, le=MOST_ID)]
+) -> Response:
+    """A normal image as a JPEG, longer side at most 320 px, also of one that was removed, until it is compacted."""
+
+    def read() -> bytes:
+        try:
+            return station.bank.preview(id)
+        except BankDamagedError:
+            raise
+        except BankError as error:
+            raise NotFoundError(f"bank {station.name} has no image {id}") from error
+
+    content = await on_drawing(parts, read)
+    return await cached(request, parts, (content,), "image/jpeg", lambda: content)
+
+
+@router.get("/{bank}/versions")
+def versions(person: Operator, station: OfBank) -> shapes.Versions:
+    """All versions of a bank, oldest first."""
+    return {"versions": [answers.version(change) for change in station.bank.history()]}
+
+
+@router.get("/{bank}/edits")
+def edits(parts: Asked, person: Operator, station: OfBank, limit: Limit = 50) -> shapes.Edits:
+    """The latest changes that people made, newest first."""
+    return {"edits": [answers.edit(made) for made in parts.store.edits(station.name, limit)]}
+
+
+@router.get("/{bank}/scores")
+def scores(
+    parts: Asked, person: Operator, station: OfBank, limit: Annotated[int, Query(ge=1, le=_RECENT)] = 500
+) -> shapes.Scores:
+    """Scores of the normals and of recent inspections, and the threshold that each rate of false alarms gives."""
+    detector = station.detector
+    records = parts.store.latest(station.name, limit)
+    return {
+        "normal_scores": np.sort(detector.normal_scores).tolist(),
+        "threshold": detector.threshold.value,
+        "target_fpr": detector.target_fpr,
+        "recent": [
+            {
+                "id": record.id,
+                "score": answers.finite(record.image_score),
+                "verdict": record.verdict,
+                "current": record.bank_version == detector.bank.version,
+            }
+            for record in records
+        ],
+        "rates": [
+            {"target_fpr": limit.target_fpr, "threshold": limit.value, "expected_fpr": limit.expected_fpr}
+            for limit in banks.curve(detector)
+        ],
+    }
+
+
+@router.get("/{bank}/drift")
+async def drift(
+    parts: Asked,
+    person: Operator,
+    station: OfBank,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: Annotated[int, Query(ge=1, le=_MOST_POINTS)] = 1000,
+) -> shapes.Drift:
+    """Distances to the normals over time, oldest first, and whether the latest differ from the normals' own."""
+
+    def make() -> shapes.Drift:
+        found = banks.drift(station, parts.store, utc(since), utc(until), limit)
+        return answers.drift(*found)
+
+    return await on_drawing(parts, make)

@@ -1,0 +1,135 @@
+"""What was inspected: found by filters, page by page, and what people make of it."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from anomalign.errors import NotFoundError
+from anomalign.service.api import answers, shapes
+from anomalign.service.api.asked import ERRORS, Id, Limit, OfRecord
+from anomalign.service.api.times import utc
+from anomalign.service.parts import Asked, Parts
+from anomalign.service.security.people import Operator, Person
+from anomalign.service.store import Filters, Kind, Order
+
+router = APIRouter(tags=["inspections"], responses=ERRORS)
+
+Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before")]
+
+
+class NewDecision(BaseModel):
+    """What a person makes of an inspection."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind
+    note: str = Field("", max_length=2000)
+
+
+@router.get("/api/inspections")
+def list_inspections(
+    parts: Asked,
+    person: Operator,
+    bank: Annotated[str | None, Query(max_length=255)] = None,
+    verdict: shapes.Verdict | None = None,
+    since: Annotated[datetime | None, Query(description="from then on")] = None,
+    until: Annotated[datetime | None, Query(description="before that")] = None,
+    reviewed: bool | None = None,
+    kind: Kind | None = None,
+    name: Annotated[str | None, Query(max_length=255, description="part of the file's name")] = None,
+    order: Order = "newest",
+    after: Cursor = None,
+    limit: Limit = 50,
+) -> shapes.Inspections:
+    """Inspections that satisfy all filters. Times without an offset are UTC."""
+    filters = Filters(
+        bank=bank,
+        verdict=verdict,
+        since=utc(since),
+        until=utc(until),
+        reviewed=reviewed,
+        kind=kind,
+        name=name,
+    )
+    page = parts.store.page(filters, order, after, limit)
+    return {
+        "records": [answers.inspection(r, parts.stations.get(r.bank), parts.pictures) for r in page.records],
+        "next": page.next,
+    }
+
+
+@router.get("/api/inspections/{id}")
+def get_inspection(parts: Asked, person: Operator, record: OfRecord) -> shapes.Inspection:
+    """One inspection."""
+    return answers.inspection(record, parts.stations.get(record.bank), parts.pictures)
+
+
+@router.get("/api/inspections/{id}/record.json", response_model=dict[str, Any])
+def get_record(parts: Asked, person: Operator, record: OfRecord) -> Any:
+    """The record that `anomalign replay RECORD --bank BANK --image FILE` derives the verdict from again."""
+    return parts.store.entry(record.id)
+
+
+@router.get(
+    "/api/records.jsonl",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
+)
+def export(
+    parts: Asked, person: Operator, bank: Annotated[str | None, Query(max_length=255)] = None
+) -> StreamingResponse:
+    """All records, newest first, one a line, as `anomalign replay` and `anomalign drift` read them.
+
+    `image` is the kept picture's place on the machine of the service, `name` what it was called.
+    """
+    return StreamingResponse(_lines(parts, bank), media_type="application/x-ndjson")
+
+
+@router.post("/api/inspections/{id}/decisions", status_code=201)
+def decide(parts: Asked, person: Operator, record: OfRecord, decision: NewDecision) -> shapes.Decision:
+    """Say what an inspection was; what was said before is kept, but no longer counts."""
+    made = answers.decision(parts.store.decide(record.id, decision.kind, decision.note, person.name))
+    parts.metrics.decisions.labels(record.bank, decision.kind).inc()
+    parts.events.publish("decision", {"record": record.id, "decision": made})
+    return made
+
+
+@router.delete("/api/decisions/{id}", status_code=204)
+def undo_decision(parts: Asked, person: Operator, id: Id) -> None:
+    """Take a decision back: one's own, or as an admin anybody's. What was said before it counts again."""
+    made = parts.store.decision(id)
+    if made is not None:
+        only_own(person, made.who, "decision")
+    parts.store.undo_decision(id, person.name)
+    record = parts.store.get(made.record) if made else None
+    if record is not None:
+        now = None if record.decision is None else answers.decision(record.decision)
+        parts.events.publish("decision", {"record": record.id, "decision": now})
+
+
+def only_own(person: Person, who: str, what: str) -> None:
+    """Operators take back only what they did themselves; refuses with 403."""
+    if person.role != "admin" and person.name != who:
+        raise HTTPException(403, f"this {what} was made by {who}; only they or an admin can take it back")
+
+
+def _lines(parts: Parts, bank: str | None) -> Iterator[str]:
+    after: str | None = None
+    while True:
+        page = parts.store.page(Filters(bank=bank), "newest", after, 200)
+        for record in page.records:
+            try:
+                entry = parts.store.entry(record.id)
+            except NotFoundError:  # forgotten meanwhile
+                continue
+            kept = parts.pictures.path(record.sha256)
+            entry = {**entry, "name": record.name, "image": str(kept.resolve()) if kept else record.name}
+            yield json.dumps(entry) + "\n"
+        after = page.next
+        if after is None:
+            return

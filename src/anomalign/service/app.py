@@ -1,0 +1,68 @@
+"""The web application: routers, what stands around them, and what ends with them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from anomalign import __version__
+from anomalign.service.api import (
+    banks,
+    documentation,
+    edits,
+    entering,
+    errors,
+    evidence,
+    inspecting,
+    inspections,
+    operations,
+)
+from anomalign.service.opening import close_parts
+from anomalign.service.pages.router import router as pages
+from anomalign.service.parts import Parts
+from anomalign.service.security.gate import Gate
+
+_TEXT = "Inspect images, see why, disagree, and be heard the same minute."
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """The application of a service whose parts are open; it closes them when it ends.
+
+    Parameters
+    ----------
+    parts : Parts
+        As `opening.open_parts` gives them.
+    """
+    app = FastAPI(
+        title="anomalign",
+        version=__version__,
+        description=_TEXT,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    state = app.state
+    state.parts, state.people, state.store, state.pool = parts, parts.people, parts.store, parts.pool
+    state.stations, state.pictures, state.proposals = parts.stations, parts.pictures, parts.proposals
+    state.events = parts.events
+    errors.install(app)
+    for module in (inspecting, inspections, evidence, banks, edits, operations, entering, documentation):
+        app.include_router(module.router)
+    app.include_router(pages)
+    app.add_middleware(
+        Gate,
+        names=frozenset(name.lower() for name in parts.configuration.host_names),
+        only_loopback=parts.configuration.only_loopback,
+        max_upload_bytes=parts.configuration.max_upload_bytes,
+        observe=parts.metrics.observe,
+    )
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await anyio.to_thread.run_sync(close_parts, app.state.parts)

@@ -1,0 +1,123 @@
+"""How a service is run, checked as a whole before anything is opened."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from anomalign.errors import InputError
+from anomalign.imaging import MAX_PIXELS
+from anomalign.service.security.requests import is_loopback
+
+LEAST_UPLOAD_BYTES = 64 * 1024
+
+
+def bank_name(path: Path) -> str:
+    """What a bank is called: its folder's name, without ``.bank``."""
+    return path.resolve().name.removesuffix(".bank")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """A folder whose new files are inspected against a bank."""
+
+    folder: Path
+    bank: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """How a service is run.
+
+    Attributes
+    ----------
+    banks : tuple of Path
+        Folders; the last part of a path, without ``.bank``, is the bank's name.
+    data : Path
+        Folder of pictures, and of the records where no `database` is given.
+    database : str
+        URL of the records; empty: a file in `data`.
+    host, port
+        To listen at. Other addresses than the loopback's need a `token_file`.
+    token_file : Path, optional
+        Who may sign in; without it everybody on this machine may do everything.
+    host_names : tuple of str
+        Names that the service goes by, beside those of the loopback.
+    watches : tuple of Watch
+    preset : str
+    target_fpr : float, optional
+        Where no admin has chosen another.
+    keep_bytes : int
+        Of pictures; the oldest go first.
+    max_upload_bytes : int
+        Of one request.
+    max_pixels : int
+        Of one image, checked before it is decoded.
+    waiting : int
+        Images that may wait; more are refused.
+
+    Raises
+    ------
+    InputError
+        Values that do not go together; it says which and why.
+    """
+
+    banks: tuple[Path, ...]
+    data: Path
+    database: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token_file: Path | None = None
+    host_names: tuple[str, ...] = ()
+    watches: tuple[Watch, ...] = ()
+    preset: str = "default"
+    target_fpr: float | None = None
+    keep_bytes: int = 10 * 10**9
+    max_upload_bytes: int = 64 * 10**6
+    max_pixels: int = MAX_PIXELS
+    waiting: int = 64
+
+    def __post_init__(self) -> None:
+        self._check_reach()
+        if not self.banks:
+            raise InputError("no bank given; name the folder of one, or several")
+        names = list(self.names)
+        for name in names:
+            if not name or not name.isprintable():
+                raise InputError(f"{self.names[name]}: a bank of this name cannot be served; rename its folder")
+        if len(names) < len(self.banks):
+            raise InputError("two of the banks go by the same name; rename the folder of one")
+        for watch in self.watches:
+            if watch.bank not in names:
+                raise InputError(f"--watch {watch.folder}={watch.bank}: no such bank; there are {', '.join(names)}")
+        if self.max_upload_bytes < LEAST_UPLOAD_BYTES:
+            raise InputError(f"max_upload_bytes is {self.max_upload_bytes}; needs {LEAST_UPLOAD_BYTES} at least")
+        if self.waiting < 1:
+            raise InputError(f"waiting is {self.waiting}; must be at least 1")
+
+    @property
+    def names(self) -> dict[str, Path]:
+        """Banks by name."""
+        return {bank_name(path): path for path in self.banks}
+
+    @property
+    def only_loopback(self) -> bool:
+        """Whether the service can be reached from this machine alone."""
+        return is_loopback(self.host)
+
+    @property
+    def database_url(self) -> str:
+        """URL of the records."""
+        return self.database or f"sqlite:///{self.data.resolve() / 'records.sqlite'}"
+
+    def _check_reach(self) -> None:
+        if self.token_file is not None:
+            return
+        if not self.only_loopback:
+            raise InputError(
+                f"--host {self.host} can be reached by other machines: give --token-file FILE, which "
+                "`anomalign token add FILE NAME --role admin` makes"
+            )
+        if self.host_names:
+            raise InputError(
+                "--host-name says that others reach this service: give --token-file FILE, which "
+                "`anomalign token add FILE NAME --role admin` makes"
+            )

@@ -1,0 +1,45 @@
+"""What the service tells Prometheus."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """Counters of one service; a registry of its own, so that several can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.inspections = Counter(
+            "anomalign_inspections", "Inspections recorded.", ["bank", "verdict", "source"], registry=self.registry
+        )
+        self.decisions = Counter(
+            "anomalign_decisions", "Decisions of people.", ["bank", "kind"], registry=self.registry
+        )
+        self.refused = Counter(
+            "anomalign_refused", "Images refused because too many are waiting.", registry=self.registry
+        )
+        self.failed = Counter("anomalign_failed", "Files that could not be inspected.", registry=self.registry)
+        self._requests = Histogram(
+            "anomalign_request_seconds",
+            "Requests, by route as the OpenAPI document names it.",
+            ["route", "method", "status"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """A number that is asked for when Prometheus asks."""
+        Gauge(name, text, registry=self.registry).set_function(value)
+
+    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        known = method if method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH") else "other"
+        self._requests.labels(route, known, str(status)).observe(seconds)
+
+    def text(self) -> bytes:
+        """In Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,102 @@
+"""The pages. Each is a frame that names who is signed in and what is served; its script asks the REST interface."""
+
+from functools import cache
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from anomalign.reporting.heat import scale
+from anomalign.service.pages.assets import ASSETS, VERSION
+from anomalign.service.security.people import Operator, People, Person
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+
+@router.get("/")
+def queue(request: Request, person: Operator) -> HTMLResponse:
+    """What was inspected."""
+    return _page(request, person, "queue.html", here="queue")
+
+
+@router.get("/inspections/{id}")
+def inspection(request: Request, person: Operator, id: Annotated[int, Path(ge=1, lt=2**63)]) -> HTMLResponse:
+    """One image: why, and what people say of it."""
+    return _page(request, person, "inspection.html", here="inspection", id=id, heat=scale())
+
+
+@router.get("/banks/{name}")
+def bank(request: Request, person: Operator, name: str) -> HTMLResponse:
+    """The normal images of a bank, and where normal ends."""
+    return _of_bank(request, person, "bank.html", "bank", name)
+
+
+@router.get("/banks/{name}/drift")
+def drift(request: Request, person: Operator, name: str) -> HTMLResponse:
+    """Whether images still look like the normal ones."""
+    return _of_bank(request, person, "drift.html", "drift", name)
+
+
+@router.get("/audit")
+def audit(request: Request, person: Operator) -> HTMLResponse:
+    """Who did what."""
+    if person.role != "admin":
+        return _page(request, person, "missing.html", 403, title="For admins", what="The history is for admins to see.")
+    return _page(request, person, "audit.html", here="audit")
+
+
+@router.get("/login", response_model=None)
+def login(request: Request) -> Response:
+    """Where one signs in; the form posts to the REST interface."""
+    people: People = request.app.state.people
+    if people.tokens is None:
+        return RedirectResponse("/", 303)
+    return _page(request, None, "login.html")
+
+
+@router.get("/favicon.ico")
+def icon() -> Response:
+    """For pages that name no icon of their own, as errors are."""
+    return Response(ASSETS["icon.svg"].content, media_type=ASSETS["icon.svg"].media_type)
+
+
+@router.get("/static/{version}/{name}")
+def static(version: str, name: str) -> Response:
+    """A style sheet, script or picture; of another version than this there is none."""
+    asset = ASSETS.get(name) if version == VERSION else None
+    if asset is None:
+        return Response("no such file", 404, media_type="text/plain")
+    return Response(
+        asset.content, headers={"Cache-Control": "public, max-age=31536000, immutable"}, media_type=asset.media_type
+    )
+
+
+def _of_bank(request: Request, person: Person, template: str, here: str, name: str) -> HTMLResponse:
+    if name not in request.app.state.stations:
+        return _page(request, person, "missing.html", 404, title="Not found", what=f"No bank {name!r} is served here.")
+    return _page(request, person, template, here=here, name=name)
+
+
+def _page(request: Request, person: Person | None, template: str, status: int = 200, **content: Any) -> HTMLResponse:
+    people: People = request.app.state.people
+    common = {
+        "static": f"/static/{VERSION}",
+        "person": person,
+        "can_leave": people.tokens is not None,
+        "banks": list(request.app.state.stations) if person else [],
+        "here": "",
+        "name": "",
+    }
+    return HTMLResponse(_templates().get_template(template).render(common | content), status)
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("anomalign.service"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,56 @@
+/** From a place of the inspected image to the place it was matched with. Pure arithmetic on what /matches answers.
+
+    Places are fractions of a picture's height and width, so that they hold for a picture of any size. */
+
+/** Cell of the grid under a place, or null where the image was not looked at. */
+export function cellAt(matches, picture, fy, fx) {
+  const [top, left, bottom, right] = picture.seen;
+  const row = Math.floor(((fy * picture.height - top) * matches.h) / (bottom - top));
+  const column = Math.floor(((fx * picture.width - left) * matches.w) / (right - left));
+  const inside =
+    fy >= 0 && fy < 1 && fx >= 0 && fx < 1 && row >= 0 && row < matches.h && column >= 0 && column < matches.w;
+  return inside ? { row, column } : null;
+}
+
+/** Centre of a cell, as a place of a picture. */
+export function placeOf(matches, picture, { row, column }) {
+  const [top, left, bottom, right] = picture.seen;
+  return {
+    fy: (top + ((row + 0.5) * (bottom - top)) / matches.h) / picture.height,
+    fx: (left + ((column + 0.5) * (right - left)) / matches.w) / picture.width,
+  };
+}
+
+/** What a cell was matched with: the normal image, the place in it, distance, its parts by level, and the p-value. */
+export function matchOf(matches, { row, column }) {
+  const cell = row * matches.w + column;
+  const index = matches.image[cell];
+  const normal = matches.neighbours[index];
+  const there = { row: matches.y[cell], column: matches.x[cell] };
+  const start = cell * matches.levels;
+  return {
+    index,
+    normal,
+    ...placeOf(matches, normal, there),
+    distance: matches.distance[cell],
+    perLevel: matches.per_level.slice(start, start + matches.levels),
+    p: matches.p[cell],
+  };
+}
+
+/** The cell that is rarest in normal images; of equals the one that is farthest from its match. */
+export function mostUnusual(matches) {
+  let best = 0;
+  for (let cell = 1; cell < matches.p.length; cell += 1) {
+    const rarer = matches.p[cell] - matches.p[best];
+    if (rarer < 0 || (rarer === 0 && matches.distance[cell] > matches.distance[best])) best = cell;
+  }
+  return { row: Math.floor(best / matches.w), column: best % matches.w };
+}
+
+/** Of each neighbour, the share of places that it explains best. */
+export function shares(matches) {
+  const counts = matches.neighbours.map(() => 0);
+  for (const index of matches.image) counts[index] += 1;
+  return counts.map((n) => n / matches.image.length);
+}

@@ -1,0 +1,68 @@
+/** A picture with a cross-hair, and where a pointer is on it. */
+import { h, s } from "./dom.js";
+
+const LONG = 4000; // longer than any picture on a screen
+
+/** Puts a picture's layers into an element; `layer` adds one, `mark` moves the cross-hair. */
+export class Stage {
+  constructor(element) {
+    this.element = element;
+    this.layers = h("div", { class: "layers" });
+    this.hair = s("svg", { overflow: "visible" }, ...this.#lines("under"), ...this.#lines("line"));
+    this.drawing = s("svg", { class: "hair", "aria-hidden": "true" }, this.hair);
+    this.drawing.hidden = true;
+    element.replaceChildren(this.layers, this.drawing);
+  }
+
+  #lines(name) {
+    const line = (x1, y1, x2, y2) => s("line", { class: name, x1, y1, x2, y2 });
+    return [
+      line(-LONG, 0, -16, 0),
+      line(16, 0, LONG, 0),
+      line(0, -LONG, 0, -16),
+      line(0, 16, 0, LONG),
+      s("circle", { class: name, r: 16 }),
+    ];
+  }
+
+  /** The element takes the picture's proportions. */
+  shape(height, width) {
+    this.element.style.aspectRatio = `${width} / ${height}`;
+    this.element.style.setProperty("--proportion", width / height);
+  }
+
+  layer(image) {
+    this.layers.append(image);
+    return image;
+  }
+
+  mark(place, pinned = false) {
+    this.drawing.toggleAttribute("hidden", !place);
+    if (!place) return;
+    this.hair.setAttribute("x", `${100 * place.fx}%`);
+    this.hair.setAttribute("y", `${100 * place.fy}%`);
+    this.drawing.classList.toggle("pinned", pinned);
+  }
+}
+
+/** Calls `over(fy, fx)` while a pointer is on the element, `press(fy, fx)` when a place is chosen, `gone()` after a mouse left.
+    A finger that is drawn over the element is a pointer that is over it; where it is lifted, it chooses. */
+export function follow(element, { over, press, gone }) {
+  const place = (event) => {
+    const box = element.getBoundingClientRect();
+    return [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
+  };
+  element.addEventListener("pointerdown", (event) => {
+    if (event.pointerType !== "mouse" && event.isPrimary) element.setPointerCapture(event.pointerId);
+    if (event.isPrimary) over(...place(event), true);
+  });
+  element.addEventListener("pointermove", (event) => {
+    if (event.isPrimary) over(...place(event), event.pointerType !== "mouse");
+  });
+  element.addEventListener("pointerup", (event) => {
+    if (event.isPrimary && event.button === 0) press(...place(event));
+  });
+  element.addEventListener("pointerleave", (event) => {
+    if (event.pointerType === "mouse") gone();
+  });
+}

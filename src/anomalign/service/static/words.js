@@ -1,0 +1,69 @@
+/** Numbers, times and verdicts in the words that people read. */
+
+/** Four digits: 5,372, 53.72, 0.0005372. */
+export function number(value) {
+  if (value === null || value === undefined) return "beyond measure";
+  if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en");
+  return String(Number(value.toPrecision(4))).replace("-", "\u2212");
+}
+
+export const count = (n) => n.toLocaleString("en");
+
+/** "1 image", "2 images". */
+export const several = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
+/** As a percentage, two digits. */
+export function share(value) {
+  if (value >= 0.995) return "100\u00a0%";
+  return `${Number((100 * value).toPrecision(2))}\u00a0%`;
+}
+
+/** A p-value as "1 in 161", or "86 of 100" where it is not small. */
+export function oneIn(p) {
+  if (p > 0.2) return `${Math.round(100 * p)} of 100`;
+  return `1 in ${count(Math.round(Number((1 / p).toPrecision(2))))}`;
+}
+
+/** How unusual an image is, in a sentence. */
+export function unusual(p) {
+  if (p > 0.2) return `${Math.round(100 * p)} of 100 normal images are as unusual`;
+  return `${oneIn(p)} normal images is as unusual`;
+}
+
+export const fileName = (name) => name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1) || name;
+
+/** Local time; the date only where it is not today's. */
+export function when(iso) {
+  const time = new Date(iso);
+  const clock = time.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  if (time.toDateString() === new Date().toDateString()) return clock;
+  const thisYear = time.getFullYear() === new Date().getFullYear();
+  const date = time.toLocaleDateString("en-GB", {
+    day: "numeric",
+    month: "short",
+    year: thisYear ? undefined : "numeric",
+  });
+  return `${date}, ${clock}`;
+}
+
+/** A decision; of an image that was called normal, "false alarm" means that it is fine indeed. */
+export function decided(kind, verdict) {
+  if (kind === "defect") return verdict === "normal" ? "missed defect" : "defect";
+  if (kind === "false_alarm") return verdict === "normal" ? "good part" : "false alarm";
+  return "not sure";
+}
+
+/** What an edit of the normal images did. */
+export function edited(edit) {
+  if (edit.kind === "add") return edit.images.length ? `added ${numbered(edit.images)}` : "added an image";
+  if (edit.kind === "remove") return `removed ${numbered(edit.images)}`;
+  const { before, after } = edit;
+  return `false alarms to allow: ${rate(before.target_fpr)} \u2192 ${rate(after.target_fpr)}`;
+}
+
+const rate = (value) => (typeof value === "number" ? share(value) : "as usual");
+
+function numbered(ids) {
+  const named = ids.slice(0, 6).join(", ");
+  return `${ids.length === 1 ? "image" : "images"} ${named}${ids.length > 6 ? ` and ${ids.length - 6} more` : ""}`;
+}

@@ -1,0 +1,1 @@
+"""How the schema came to be, a step a file; Alembic runs them."""

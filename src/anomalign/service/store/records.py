@@ -1,0 +1,167 @@
+"""What the store keeps and gives back. Every time is aware and in UTC."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from anomalign.inspection import Stage, Verdict
+
+Kind: TypeAlias = Literal["defect", "false_alarm", "unsure"]
+EditKind: TypeAlias = Literal["add", "remove", "rate"]
+Origin: TypeAlias = Literal["upload", "watch"]
+Order: TypeAlias = Literal["newest", "worst"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person said of an inspection; the latest that is not undone counts."""
+
+    id: int
+    record: int
+    kind: Kind
+    note: str
+    who: str
+    time: datetime
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A file in a watched folder, as it stood when it was taken."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inspected:
+    """What `NewRecord` and `Record` share: an `Inspection` in plain values."""
+
+    time: datetime
+    bank: str
+    bank_version: int
+    name: str
+    sha256: str
+    source: Origin
+    height: int
+    width: int
+    verdict: Verdict
+    image_score: float
+    p_value: float
+    threshold: float
+    stage: Stage
+    course: str
+    suspected: bool
+    retrieval_score: float
+    retrieval_p_value: float
+    neighbours: list[dict[str, Any]]  # id, name, sha256, distance; nearest first
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRecord(_Inspected):
+    """An inspection to be recorded.
+
+    Attributes
+    ----------
+    entry : dict
+        As `audit.record` gives it, so that the verdict can be derived again.
+    details : bytes
+        The alignment.
+    watched : Watched, optional
+        The file it came from, remembered in the same transaction.
+    """
+
+    entry: dict[str, Any]
+    details: bytes
+    watched: Watched | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(_Inspected):
+    """A recorded inspection, with the decision that counts."""
+
+    id: int
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which records: all that is given must hold; `since` is included, `until` is not, `name` is a part in any case."""
+
+    bank: str | None = None
+    verdict: Verdict | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    reviewed: bool | None = None
+    kind: Kind | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some records in order; `next` is what `Store.page` takes as `after`, None at the end."""
+
+    records: tuple[Record, ...]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of a bank.
+
+    Attributes
+    ----------
+    version : int
+        Of the bank after it.
+    record : int, optional
+        The inspection that it came from.
+    images : list of int
+        Ids in the bank that came or went.
+    before, after : dict
+        What else it changed, as the target rate.
+    """
+
+    id: int
+    bank: str
+    version: int
+    kind: EditKind
+    record: int | None
+    images: list[int]
+    note: str
+    who: str
+    time: datetime
+    undone: bool
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A row of the audit log; rows are only ever added."""
+
+    id: int
+    time: datetime
+    who: str
+    action: str
+    bank: str | None
+    record: int | None
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EventPage:
+    """Some rows of the audit log, newest first; `next` as in `Page`."""
+
+    events: tuple[Event, ...]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """An inspection on the axis of time."""
+
+    time: datetime
+    retrieval_score: float
+    image_score: float
+    verdict: Verdict
+    id: int

@@ -1,0 +1,80 @@
+"""A service that really listens, in this process; and images to send to it."""
+
+import contextlib
+import io
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from PIL import Image
+
+from anomalign.service.configuration import Configuration
+from anomalign.service.opening import close_parts, open_parts
+from anomalign.service.parts import Parts
+from anomalign.service.running import listen, server
+from tests.pictures import texture
+
+
+@dataclass
+class Served:
+    parts: Parts
+    port: int
+    tokens: dict[str, str]  # by name
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, name=None, **headers):
+        if name:
+            headers["Authorization"] = f"Bearer {self.tokens[name]}"
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+
+
+@contextlib.contextmanager
+def serving(bank, data, tokens=None, **options):
+    """Serve a bank from a folder; `tokens` as they are in the token file that is given."""
+    parts = open_parts(Configuration(banks=(Path(bank),), data=Path(data), port=0, **options))
+    listening = listen("127.0.0.1", 0)
+    running = server(parts)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        while not running.started:
+            time.sleep(0.01)
+        yield Served(parts, listening.getsockname()[1], tokens or {})
+    finally:
+        parts.events.close()
+        running.should_exit = True
+        thread.join()
+        close_parts(parts)
+        listening.close()
+
+
+def png(image, format="PNG"):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format)
+    return file.getvalue()
+
+
+def good(seed):
+    return png(texture(seed))
+
+
+def defect(seed):
+    image = texture(seed).copy()
+    image[16:48, 16:48] = 255
+    return png(image)
+
+
+def send(client, *contents, bank="parts"):
+    files = [("files", (f"{number}.png", content)) for number, content in enumerate(contents)]
+    return client.post(f"/api/banks/{bank}/inspections", files=files)
+
+
+def inspected(client, content):
+    answer = send(client, content)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["results"][0]

@@ -1,0 +1,115 @@
+"""Banks over HTTP: what they hold, the curve, drift, edits that are tried, made and undone."""
+
+import numpy as np
+import pytest
+
+from anomalign import Bank, Detector
+from anomalign.drift import detect_drift, read_records
+from anomalign.suspects import suspects
+from tests.service.api.serving import defect, good, inspected, send
+
+
+@pytest.fixture
+def detector(bank):
+    return Detector(Bank.open(bank))
+
+
+def test_a_bank_tells_what_it_is(client, detector):
+    (summary,) = client.get("/api/banks").json()["banks"]
+    assert client.get("/api/banks/parts").json() == summary
+    assert (summary["name"], summary["images"], summary["content"]) == ("parts", 30, detector.bank.content)
+    assert (summary["threshold"], summary["target_fpr"]) == (detector.threshold.value, detector.target_fpr)
+    assert client.get("/api/banks/parts/versions").json()["versions"][0]["added"] == 30
+
+
+def test_normals_come_in_the_order_of_suspicion_with_their_use(client, detector):
+    found = [suspect.image.id for suspect in suspects(detector)]
+    results = send(client, *map(good, range(100, 104))).json()["results"]
+    seen, after = [], 0
+    while after is not None:
+        page = client.get("/api/banks/parts/images", params={"limit": 7, "after": after}).json()
+        seen += page["images"]
+        after = page["next"]
+    assert [image["id"] for image in seen] == found
+    used = {image["id"]: image["used"] for image in seen}
+    expected = [neighbour["id"] for result in results for neighbour in result["neighbours"]]
+    assert {id: count for id, count in used.items() if count} == {id: expected.count(id) for id in set(expected)}
+    by_id = client.get("/api/banks/parts/images", params={"order": "id"}).json()["images"]
+    assert [image["id"] for image in by_id] == [image.id for image in detector.bank.images]
+
+
+def test_the_curve_gives_the_thresholds_that_detectors_have(client, bank, detector):
+    results = send(client, good(100), defect(1)).json()["results"]
+    scores = client.get("/api/banks/parts/scores").json()
+    assert scores["normal_scores"] == np.sort(detector.normal_scores).tolist()
+    assert [(r["id"], r["score"], r["current"]) for r in scores["recent"]] == [
+        (r["id"], r["image_score"], True) for r in sorted(results, key=lambda r: r["time"], reverse=True)
+    ]
+    for rate in scores["rates"][:: len(scores["rates"]) // 4]:
+        assert rate["threshold"] == Detector(Bank.open(bank), target_fpr=rate["target_fpr"]).threshold.value
+    thresholds = [rate["threshold"] for rate in scores["rates"]]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert scores["target_fpr"] in [rate["target_fpr"] for rate in scores["rates"]]
+
+
+def test_drift_is_what_the_command_says_of_the_same_records(client, detector, tmp_path):
+    empty = client.get("/api/banks/parts/drift").json()
+    assert (empty["points"], empty["test"]) == ([], None)
+    send(client, *map(defect, range(8)), *map(good, range(100, 104)))
+    drift = client.get("/api/banks/parts/drift").json()
+    (tmp_path / "r.jsonl").write_text(client.get("/api/records.jsonl").text)
+    scores = detector.calibrate()
+    expected = detect_drift(read_records([tmp_path / "r.jsonl"])[0], scores.retrieval, scores.nearest)
+    assert drift["test"]["summary"] == expected.summary
+    assert (drift["test"]["farther"], drift["test"]["drifted"]) == (expected.farther, expected.drifted)
+    assert [drift["band"][key] for key in ("low", "middle", "high")] == pytest.approx(
+        np.quantile(scores.retrieval, [0.05, 0.5, 0.95])
+    )
+    times = [point["time"] for point in drift["points"]]
+    assert len(times) == 12
+    assert times == sorted(times)
+
+
+def test_an_added_false_alarm_is_normal_from_then_on_and_undone_it_is_as_before(client, bank):
+    content = Bank.open(bank).content
+    first = inspected(client, defect(1))
+    proposed = client.post("/api/banks/parts/proposals", json={"add": first["id"]})
+    assert proposed.status_code == 201
+    proposal = proposed.json()
+    assert [change["record"] for change in proposal["changes"]] == [first["id"]]
+    assert Bank.open(bank).content == content  # only tried
+    edit = client.post(f"/api/proposals/{proposal['id']}/confirm", json={"note": "dust"}).json()
+    assert (edit["kind"], edit["record"], edit["who"], edit["note"]) == ("add", first["id"], "local", "dust")
+    assert client.post(f"/api/proposals/{proposal['id']}/confirm").status_code == 404
+    again = inspected(client, defect(1))
+    assert (again["verdict"], again["bank_version"]) == ("normal", edit["version"])
+    assert client.get("/api/banks/parts/edits").json()["edits"] == [edit]
+    assert client.post(f"/api/edits/{edit['id']}/undo").json()["undone"] is True
+    assert inspected(client, defect(1))["verdict"] == "anomalous"
+    assert Bank.open(bank).content == content
+    assert client.get(f"/api/inspections/{again['id']}").json()["neighbours"][0]["gone"] is True
+
+
+def test_a_proposal_that_the_bank_has_outrun_is_refused(client):
+    first, second = (inspected(client, defect(seed))["id"] for seed in (1, 2))
+    a, b = (client.post("/api/banks/parts/proposals", json={"add": id}).json()["id"] for id in (first, second))
+    assert client.post(f"/api/proposals/{a}/confirm").status_code == 201
+    answer = client.post(f"/api/proposals/{b}/confirm")
+    assert answer.status_code == 409
+    assert "edited since" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"add": 1, "remove": [1]}, {"remove": []}, {"remove": [999]}, {"target_fpr": 0}, {"target_fpr": 1},
+     {"target_fpr": 1e-9}, {"add": -1}, {"add": "x"}, {"x": 1}, [], None, {"add": 2**63}],
+)  # fmt: skip
+def test_edits_that_cannot_be_are_refused(client, body):
+    assert client.post("/api/banks/parts/proposals", json=body).status_code == 422
+
+
+def test_a_bank_cannot_be_emptied(client):
+    ids = [image["id"] for image in client.get("/api/banks/parts/images").json()["images"]]
+    answer = client.post("/api/banks/parts/proposals", json={"remove": ids})
+    assert answer.status_code == 422
+    assert client.get("/api/banks/parts").json()["images"] == 30

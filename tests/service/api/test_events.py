@@ -1,0 +1,113 @@
+"""Server-sent events: what happens is told at once, nobody is waited for, and streams end with the service."""
+
+import asyncio
+import json
+import threading
+import time
+
+import httpx
+import pytest
+
+from anomalign.service import events as events_module
+from anomalign.service.events import Events, TooManyListenersError
+from anomalign.service.security import tokens
+from tests.service.api.serving import defect, inspected
+
+
+def listened(served, wanted, ready):
+    """Events until so many have come."""
+    found = []
+    with httpx.stream("GET", f"{served.url}/api/events", timeout=20) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        kind = None
+        for line in stream.iter_lines():
+            if line.startswith("retry:"):
+                ready.set()
+            elif line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                found.append((kind, json.loads(line.removeprefix("data: "))))
+                if len(found) == wanted:
+                    break
+    return found
+
+
+def test_inspections_decisions_and_edits_are_told(served, client):
+    found, ready = [], threading.Event()
+    thread = threading.Thread(target=lambda: found.extend(listened(served, 3, ready)))
+    thread.start()
+    ready.wait(10)
+    result = inspected(client, defect(1))
+    made = client.post(f"/api/inspections/{result['id']}/decisions", json={"kind": "false_alarm"}).json()
+    proposal = client.post("/api/banks/parts/proposals", json={"add": result["id"]}).json()
+    edit = client.post(f"/api/proposals/{proposal['id']}/confirm").json()
+    thread.join(20)
+    assert found == [
+        ("inspection", result),
+        ("decision", {"record": result["id"], "decision": made}),
+        ("bank", {"bank": "parts", "version": 2, "edit": edit}),
+    ]
+
+
+def test_a_listener_that_is_gone_is_forgotten(served):
+    with httpx.stream("GET", f"{served.url}/api/events", timeout=20) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        assert len(served.parts.events) == 1
+    deadline = time.monotonic() + 20
+    while len(served.parts.events) and time.monotonic() < deadline:
+        served.parts.events.publish("decision", {"record": 1, "decision": None})
+        time.sleep(0.05)
+    assert len(served.parts.events) == 0
+
+
+def test_whoever_is_signed_out_hears_nothing_more(guarded, token_file):
+    headers = {"Authorization": f"Bearer {guarded.tokens['ann']}"}
+    with httpx.stream("GET", f"{guarded.url}/api/events", headers=headers, timeout=20) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        tokens.remove(token_file, "ann")
+        with guarded.client("bob") as bob:
+            inspected(bob, defect(1))
+        assert not "".join(lines)
+
+
+def test_a_slow_listener_is_ended_not_waited_for():
+    async def check():
+        events = Events()
+        slow = events.listen()
+        await anext(slow)
+        for number in range(10 * events_module.WAITING):
+            events.publish("decision", {"record": number})
+        await asyncio.sleep(0.01)
+        left = [text async for text in slow]
+        assert len(left) <= events_module.WAITING
+        assert len(events) == 0
+
+    asyncio.run(check())
+
+
+def test_listeners_are_limited(monkeypatch):
+    monkeypatch.setattr(events_module, "LISTENERS", 2)
+
+    async def check():
+        events = Events()
+        streams = [events.listen(), events.listen()]
+        for stream in streams:
+            await anext(stream)
+        with pytest.raises(TooManyListenersError):
+            events.listen()
+        await streams[0].aclose()
+        await anext(events.listen())
+
+    asyncio.run(check())
+
+
+def test_a_heartbeat_shows_that_the_connection_lives(monkeypatch):
+    monkeypatch.setattr(events_module, "HEARTBEAT_S", 0.01)
+
+    async def check():
+        stream = Events().listen()
+        assert [await anext(stream), await anext(stream)] == ["retry: 2000\n\n", ": alive\n\n"]
+
+    asyncio.run(check())

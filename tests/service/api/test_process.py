@@ -1,0 +1,180 @@
+"""The service as a process of its own, as it is started and ended by people and machines."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+import pytest
+
+from anomalign.service.store import Filters, Store
+from tests.service.api.serving import good, send
+
+
+def anomalign(*arguments, **options):
+    command = [sys.executable, "-m", "anomalign", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+
+
+def start(bank, data, *arguments):
+    """A process that serves at a free port; returns it, its address, and the file of what it says."""
+    command = [sys.executable, "-m", "anomalign", "serve", str(bank), "--data", str(data), "--port", "0"]
+    said = data.with_name(f"said-{time.monotonic_ns()}")
+    with said.open("w") as file:
+        process = subprocess.Popen([*command, *map(str, arguments)], stderr=file)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        lines = [line for line in said.read_text().splitlines() if line.startswith("http://")]
+        url = lines[0].split()[0].rstrip("/").replace("0.0.0.0", "127.0.0.1") if lines else None
+        with contextlib.suppress(httpx.TransportError):
+            if url and httpx.get(f"{url}/healthz").status_code == 200:
+                return process, url, said
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(said.read_text())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_once_what_was_accepted_is_answered_and_recorded(bank, tmp_path, kind):
+    process, url, _ = start(bank, tmp_path / "data", "--waiting", 500)
+    answered, statuses = [], []
+
+    def work(number):
+        with httpx.Client(base_url=url, timeout=60) as client:
+            for round in range(200):
+                try:
+                    answer = send(client, *(good(1000 * number + 4 * round + i) for i in range(4)))
+                except httpx.TransportError:  # the service is gone: nothing was accepted any more
+                    return
+                statuses.append(answer.status_code)
+                if answer.status_code == 200:
+                    answered.extend(result["id"] for result in answer.json()["results"])
+                else:
+                    return
+
+    listener = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+    listener.sendall(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")  # a page that stays open
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    while len(answered) < 24:
+        time.sleep(0.01)
+    process.send_signal(kind)
+    for worker in workers:
+        worker.join(60)
+    assert process.wait(60) == 0
+    listener.close()
+    assert set(statuses) <= {200, 503}
+    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'records.sqlite'}")
+    assert all(store.get(id) for id in answered)
+    assert store.count(Filters()) == len(answered) == len(set(answered))  # nothing accepted went without an answer
+    store.close()
+
+
+def test_beyond_the_loopback_only_with_a_token(bank, tmp_path):
+    for host in ("0.0.0.0", "::", "192.0.2.1"):
+        refused = anomalign("serve", bank, "--host", host, "--data", tmp_path / "data")
+        assert refused.returncode == 2
+        assert "--token-file" in refused.stderr
+    empty = tmp_path / "empty"
+    empty.write_text("")
+    refused = anomalign("serve", bank, "--host", "0.0.0.0", "--token-file", empty, "--data", tmp_path / "data")
+    assert (refused.returncode, "holds no token" in refused.stderr) == (2, True)
+    made = anomalign("token", "add", tmp_path / "tokens", "eve", "--role", "admin")
+    token = made.stdout.strip()
+    process, url, said = start(
+        bank,
+        tmp_path / "data",
+        "--host",
+        "0.0.0.0",
+        "--token-file",
+        tmp_path / "tokens",
+        "--host-name",
+        "station.example",
+    )
+    try:
+        assert httpx.get(f"{url}/api/banks").status_code == 401
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert httpx.get(f"{url}/api/banks", headers=bearer).status_code == 200
+        for host, status in (("station.example", 200), ("192.0.2.7:80", 200), ("evil.example", 421)):
+            assert httpx.get(f"{url}/api/banks", headers={**bearer, "Host": host}).status_code == status
+        assert anomalign("token", "list", tmp_path / "tokens").stdout.split() == ["admin", "eve"]
+        assert anomalign("token", "remove", tmp_path / "tokens", "eve").returncode == 0
+        assert httpx.get(f"{url}/api/banks", headers=bearer).status_code == 401
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+    assert token not in said.read_text()
+
+
+def test_what_cannot_be_served_is_one_line_and_exit_code_2(bank, tmp_path):
+    (tmp_path / "file").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for arguments, word in (
+            ((tmp_path / "nix.bank",), "nix.bank"),
+            ((bank, "--port", taken.getsockname()[1]), "cannot listen"),
+            ((bank, "--watch", tmp_path / "nix"), "no such folder"),
+            ((bank, "--preset", "best"), "--preset"),
+            ((bank, "--database", "mysql://x"), "mysql"),
+            ((bank, "--data", tmp_path / "file"), "file"),
+            ((bank, "--target-fpr", "0.0001"), "false-positive rate"),
+        ):
+            arguments = arguments if "--data" in arguments else (*arguments, "--data", tmp_path / "data")
+            done = anomalign("serve", *arguments)
+            assert done.returncode == 2, (arguments, done.stderr)
+            assert word in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+def test_a_folder_serves_one_service_at_a_time(bank, tmp_path):
+    process, url, _ = start(bank, tmp_path / "data")
+    second = anomalign("serve", bank, "--data", tmp_path / "data", "--port", 0)
+    assert (second.returncode, "another service uses it" in second.stderr) == (2, True)
+    process.kill()
+    process.wait()
+    process, url, _ = start(bank, tmp_path / "data")
+    assert httpx.get(f"{url}/readyz").status_code == 200
+    process.terminate()
+    assert process.wait(60) == 0
+
+
+def test_a_watched_folder_is_inspected_once_also_after_a_restart(bank, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for _ in range(2):
+        process, url, _ = start(bank, tmp_path / "data", "--watch", folder)
+        (folder / "a.png").write_bytes(good(100)) if not list(folder.iterdir()) else None
+        for _ in range(400):
+            records = httpx.get(f"{url}/api/inspections").json()["records"]
+            if records:
+                break
+            time.sleep(0.05)
+        time.sleep(1.5)
+        assert [record["source"] for record in httpx.get(f"{url}/api/inspections").json()["records"]] == ["watch"]
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_without_the_extra_it_says_which(tmp_path):
+    code = (
+        "import sys, importlib.util as u; real = u.find_spec; "
+        "u.find_spec = lambda name, *a: None if name in ('fastapi', 'sqlalchemy') else real(name, *a); "
+        "sys.argv = ['anomalign', 'serve', 'x']; from anomalign.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: `anomalign serve` needs fastapi, sqlalchemy: install the extra")
+
+
+def test_the_command_line_starts_without_the_web(tmp_path):
+    heavy = ["fastapi", "sqlalchemy", "uvicorn"]
+    code = f"import anomalign, anomalign.cli, sys; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []

@@ -1,0 +1,83 @@
+"""Records over HTTP: filters, pages, decisions, exports that can be replayed."""
+
+import json
+from datetime import datetime
+
+from anomalign.audit import Replayer
+from anomalign.bank import Bank
+from anomalign.drift import read_records
+from tests.service.api.serving import defect, good, inspected, send
+
+
+def test_pages_give_every_record_once_while_new_ones_arrive(client):
+    send(client, *map(good, range(100, 110)))
+    seen, after = [], None
+    while True:
+        page = client.get("/api/inspections", params={"limit": 3, **({"after": after} if after else {})}).json()
+        seen += [record["id"] for record in page["records"]]
+        inspected(client, good(200))
+        after = page["next"]
+        if after is None:
+            break
+    assert len(seen) == len(set(seen)) == 10
+
+
+def test_filters_hold_together(client):
+    results = send(client, good(100), defect(101), good(102), defect(103)).json()["results"]
+    client.post(f"/api/inspections/{results[1]['id']}/decisions", json={"kind": "false_alarm", "note": "ok"})
+
+    def found(**filters):
+        return sorted(r["id"] for r in client.get("/api/inspections", params=filters).json()["records"])
+
+    ids = [result["id"] for result in results]
+    assert found(verdict="anomalous") == sorted([ids[1], ids[3]])
+    assert found(verdict="anomalous", reviewed="false") == [ids[3]]
+    assert found(kind="false_alarm") == [ids[1]]
+    assert found(name="2.PNG") == [ids[2]]
+    assert found(bank="parts", until=results[0]["time"], name="9") == []
+    assert found(since="1999-01-01") == sorted(ids)
+    assert found(bank="other") == []
+    worst = client.get("/api/inspections", params={"order": "worst"}).json()["records"]
+    assert [record["verdict"] for record in worst] == ["anomalous"] * 2 + ["normal"] * 2
+
+
+def test_values_that_cannot_be_used_are_refused_in_a_sentence(client):
+    for query in ("limit=0", "limit=100000", "order=x", "verdict=x", "since=x", "since=0001-01-01T00:00:00%2B23:00",
+                  "until=9999-12-31T23:59:59-23:00", "after=x", "after=" + "A" * 400, "reviewed=maybe"):  # fmt: skip
+        answer = client.get(f"/api/inspections?{query}")
+        assert answer.status_code == 422, query
+        assert isinstance(answer.json()["error"], str)
+    for id in ("0", "-1", str(2**63), "x", "1.5"):
+        assert client.get(f"/api/inspections/{id}").status_code == 422
+    assert client.get(f"/api/inspections/{2**63 - 1}").status_code == 404
+
+
+def test_decisions_are_kept_undone_and_told_with_name_and_time(guarded):
+    with guarded.client("ann") as ann, guarded.client("eve") as eve:
+        id = inspected(ann, defect(1))["id"]
+        first = ann.post(f"/api/inspections/{id}/decisions", json={"kind": "defect", "note": "a scratch"}).json()
+        second = eve.post(f"/api/inspections/{id}/decisions", json={"kind": "false_alarm"}).json()
+        assert ann.get(f"/api/inspections/{id}").json()["decision"] == second
+        assert eve.delete(f"/api/decisions/{second['id']}").status_code == 204
+        assert ann.get(f"/api/inspections/{id}").json()["decision"] == first
+        entries = eve.get("/api/audit").json()["entries"]
+        assert [(entry["who"], entry["action"]) for entry in entries] == [
+            ("eve", "undo decision"), ("eve", "decide"), ("ann", "decide"),
+        ]  # fmt: skip
+        assert all(datetime.fromisoformat(entry["time"].replace("Z", "+00:00")) for entry in entries)
+        for body in ({"kind": "x"}, {}, {"kind": "defect", "who": "boss"}, {"kind": "defect", "note": "x" * 2001}, []):
+            assert ann.post(f"/api/inspections/{id}/decisions", json=body).status_code == 422
+        assert ann.post("/api/inspections/999/decisions", json={"kind": "defect"}).status_code == 404
+
+
+def test_exported_records_can_be_replayed_and_tell_drift(client, bank, tmp_path):
+    send(client, *map(good, range(100, 106)), defect(1))
+    exported = client.get("/api/records.jsonl", params={"bank": "parts"})
+    lines = [json.loads(line) for line in exported.text.splitlines()]
+    assert len(lines) == 7
+    replayer = Replayer(Bank.open(bank))
+    assert all(replayer.replay(line).same for line in lines)
+    (tmp_path / "records.jsonl").write_text(exported.text)
+    observations, failures = read_records([tmp_path / "records.jsonl"])
+    assert (len(observations), failures) == (7, [])
+    assert client.get("/api/records.jsonl", params={"bank": "other"}).text == ""

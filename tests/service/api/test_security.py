@@ -1,0 +1,285 @@
+"""Attacks: without a token, with another's role, from the page of another site, under another name, on the limits."""
+
+import hashlib
+import json
+import socket
+import time
+
+import httpx
+import pytest
+
+from anomalign.service.security.sessions import COOKIE
+from tests.service.api.serving import defect, inspected, send
+
+OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/login"), ("POST", "/logout")}
+
+
+@pytest.fixture
+def document(guarded):
+    with guarded.client("eve") as eve:
+        return eve.get("/openapi.json").json()
+
+
+def filled(path):
+    return path.replace("{bank}", "parts").replace("{id}", "1")
+
+
+def test_nobody_gets_in_without_a_token(guarded, document):
+    routes = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert routes > OPEN
+    wrong = [{}, {"Authorization": "Basic YTpi"}, {"Cookie": f"{COOKIE}=x"}]
+    with guarded.client() as nobody:
+        for method, path in sorted(routes - OPEN):
+            for headers in wrong:
+                answer = nobody.request(method, filled(path), headers=headers)
+                assert answer.status_code == 401, (method, path)
+                assert answer.json().keys() == {"error"}
+        for path in ("/docs", "/openapi.json"):
+            assert nobody.get(path).status_code == 401
+
+
+def test_a_person_is_sent_to_the_page_where_one_signs_in(guarded):
+    with guarded.client() as nobody:
+        for path in ("/", "/inspections/1", "/banks/parts", "/audit", "/docs"):
+            answer = nobody.get(path, headers={"Accept": "text/html,*/*"})
+            assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+        assert nobody.get("/api/banks", headers={"Accept": "text/html"}).status_code == 401
+
+
+def test_what_is_for_admins_is_refused_to_operators(guarded):
+    with guarded.client("ann") as ann, guarded.client("eve") as eve:
+        for body in ({"remove": [1]}, {"target_fpr": 0.2}):
+            assert ann.post("/api/banks/parts/proposals", json=body).status_code == 403
+            proposed = eve.post("/api/banks/parts/proposals", json=body).json()
+            assert ann.post(f"/api/proposals/{proposed['id']}/confirm").status_code == 403
+            made = eve.post(f"/api/proposals/{proposed['id']}/confirm")
+            assert made.status_code == 201
+            assert ann.post(f"/api/edits/{made.json()['id']}/undo").status_code == 403
+            assert eve.post(f"/api/edits/{made.json()['id']}/undo").status_code == 200
+        assert ann.get("/api/audit").status_code == 403
+        assert ann.get("/audit").status_code == 403
+        assert eve.get("/api/audit").status_code == 200
+
+
+def test_an_operator_takes_back_only_what_is_their_own(guarded):
+    with guarded.client("ann") as ann, guarded.client("bob") as bob, guarded.client("eve") as eve:
+        id = inspected(ann, defect(1))["id"]
+        for taker, status in ((bob, 403), (ann, 204), (ann, 409), (eve, 409)):
+            if taker is bob:
+                made = ann.post(f"/api/inspections/{id}/decisions", json={"kind": "defect"}).json()
+                assert made["who"] == "ann"
+            assert taker.delete(f"/api/decisions/{made['id']}").status_code == status
+        proposed = ann.post("/api/banks/parts/proposals", json={"add": id}).json()
+        edit = ann.post(f"/api/proposals/{proposed['id']}/confirm").json()
+        assert bob.post(f"/api/edits/{edit['id']}/undo").status_code == 403
+        assert ann.post(f"/api/edits/{edit['id']}/undo").status_code == 200
+
+
+def test_a_session_stands_for_a_token_and_ends_with_it(guarded, token_file):
+    from anomalign.service.security import tokens
+
+    with guarded.client() as browser:
+        answer = browser.post("/login", data={"token": guarded.tokens["ann"]})
+        assert answer.status_code == 303
+        cookie = answer.headers["set-cookie"]
+        assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
+        assert guarded.tokens["ann"] not in cookie
+        assert browser.get("/api/banks").status_code == 200
+        tokens.remove(token_file, "ann")
+        assert browser.get("/api/banks").status_code == 401
+        tokens.add(token_file, "ann", "admin")  # another token of that name opens no session of the old one
+        assert browser.get("/api/banks").status_code == 401
+    with guarded.client() as browser:
+        browser.post("/login", data={"token": guarded.tokens["bob"]})
+        stolen = dict(browser.cookies)
+        assert browser.post("/logout").status_code == 303
+        assert httpx.get(f"{guarded.url}/api/banks", cookies=stolen).status_code == 401
+
+
+def test_wrong_tokens_are_slowed_down_but_sessions_go_on(guarded):
+    with guarded.client() as browser, guarded.client() as attacker:
+        browser.post("/login", data={"token": guarded.tokens["ann"]})
+        statuses = [
+            attacker.get("/api/banks", headers={"Authorization": f"Bearer {number}"}).status_code for number in range(6)
+        ] + [attacker.post("/login", data={"token": str(number)}).status_code for number in range(6)]
+        assert statuses == [401] * 10 + [429] * 2
+        refused = attacker.get("/api/banks", headers={"Authorization": f"Bearer {guarded.tokens['eve']}"})
+        assert refused.status_code == 429  # not even a right one is looked at: an answer would tell
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+        assert browser.get("/api/banks").status_code == 200
+
+
+def test_a_token_file_that_cannot_be_read_lets_nobody_in(guarded, token_file):
+    with guarded.client("eve") as eve:
+        assert eve.get("/api/banks").status_code == 200
+        token_file.write_text(token_file.read_text() + "half a li")
+        answer = eve.get("/api/banks")
+        assert answer.status_code == 503
+        assert "half" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "anything"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://127.0.0.1.evil.example"},
+        {"Origin": "file://"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://evil.example"},
+        {"Sec-Fetch-Site": "cross-site", "Authorization": "Basic dTpw"},  # of a URL as http://u:p@127.0.0.1/
+    ],
+)
+def test_what_another_sites_page_sends_is_refused(served, client, headers):
+    id = inspected(client, defect(1))["id"]
+    writes = [
+        ("POST", f"/api/inspections/{id}/decisions", {"json": {"kind": "defect"}}),
+        ("DELETE", "/api/decisions/1", {}),
+        ("POST", "/api/banks/parts/proposals", {"json": {"add": id}}),
+        ("POST", "/api/banks/parts/inspections", {"files": {"files": defect(2)}}),
+        ("POST", "/login", {"data": {"token": "x"}}),
+        ("POST", "/logout", {}),
+    ]
+    before = served.parts.store.audit().events
+    for method, path, content in writes:
+        assert client.request(method, path, headers=headers, **content).status_code == 403, path
+    assert served.parts.store.audit().events == before
+    assert served.parts.store.get(id + 1) is None
+
+
+def test_own_pages_and_scripts_may_write(served, client):
+    id = inspected(client, defect(1))["id"]
+    for headers in (
+        {},
+        {"Sec-Fetch-Site": "same-origin", "Origin": served.url},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": served.url},
+    ):
+        answer = client.post(f"/api/inspections/{id}/decisions", json={"kind": "unsure"}, headers=headers)
+        assert answer.status_code == 201
+
+
+def test_another_sites_page_cannot_read_or_show_ours(client):
+    id = inspected(client, defect(1))["id"]
+    for path in (f"/api/inspections/{id}/picture", "/api/inspections", "/"):
+        framed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+        shown = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+        for headers in (framed, shown):
+            assert client.get(path, headers=headers).status_code == 403
+        answer = client.get(path, headers={"Origin": "http://evil.example"})
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert client.get("/", headers=followed).status_code == 200
+    assert client.options("/api/banks", headers={"Access-Control-Request-Method": "POST"}).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "localhost.evil.example", "10.0.0.1", "", "localhost@evil.example",
+     "127.0.0.1:99999999", "[::1", "local host", "localhost/x", "xn--lcalhost-8za"],
+)  # fmt: skip
+def test_a_name_that_was_made_to_point_here_is_refused(served, host):
+    with socket.create_connection(("127.0.0.1", served.port), 10) as link:
+        link.sendall(f"GET /api/banks HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert int(link.recv(100).split()[1]) in (400, 421)
+
+
+def test_names_of_the_loopback_are_ours(served):
+    for host in ("localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.2:80", "[::1]:8000"):
+        assert httpx.get(f"{served.url}/healthz", headers={"Host": host}).status_code == 200
+
+
+def test_every_response_has_the_headers(client):
+    id = inspected(client, defect(1))["id"]
+    paths = ["/", "/docs", "/healthz", f"/api/inspections/{id}", f"/api/inspections/{id}/picture", "/nix", "/metrics"]
+    answers = [client.get(path) for path in paths]
+    answers += [client.get("/", headers={"Host": "evil.example"}), client.post("/api/inspections/x/decisions")]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"] in ("no-store", "private, no-cache")
+        assert answer.headers["x-request-id"]
+        assert "server" not in answer.headers
+
+
+def test_no_stack_trace_leaves_the_house(served, client, caplog):
+    def fail(*_):
+        raise RuntimeError("secret: /var/lib/passwords")
+
+    served.parts.store.get = fail
+    answer = client.get("/api/inspections/1")
+    assert answer.status_code == 500
+    id = answer.headers["x-request-id"]
+    assert answer.json() == {"error": f"internal error; request {id} in the service's log tells more"}
+    logged = next(record for record in caplog.records if record.exc_info and id in record.getMessage())
+    assert "passwords" in str(logged.exc_info[1])
+
+
+def test_the_log_is_a_line_a_request_whatever_is_asked_for(served, client, caplog):
+    caplog.set_level("INFO", "anomalign.service")
+    client.get("/api/inspections/%0d%0aGET%20forged%1b[31m?token=secret")
+    deadline = time.monotonic() + 10
+    while not caplog.records and time.monotonic() < deadline:  # it is written once the answer is on its way
+        time.sleep(0.01)
+    lines = [record.getMessage() for record in caplog.records if record.name == "anomalign.service"]
+    assert len(lines) == 1
+    assert lines[0].isprintable()
+    assert "secret" not in lines[0]
+
+
+def test_the_database_of_the_service_holds_no_token_and_neither_does_the_file(guarded, token_file, tmp_path):
+    with guarded.client() as browser:
+        browser.post("/login", data={"token": guarded.tokens["ann"]})
+    for name, token in guarded.tokens.items():
+        assert hashlib.sha256(token.encode()).hexdigest() in token_file.read_text(), name
+        for path in tmp_path.rglob("*"):
+            if path.is_file():
+                assert token.encode() not in path.read_bytes()
+
+
+def test_requests_that_are_too_slow_or_broken_hold_nothing_up(served, client):
+    links = [socket.create_connection(("127.0.0.1", served.port), 10) for _ in range(50)]
+    for number, link in enumerate(links):
+        link.sendall(
+            [
+                b"GET / HT",
+                b"POST /api/banks/parts/inspections HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n",
+            ][number % 2]
+        )
+    assert client.get("/healthz").status_code == 200
+    assert send(client, defect(1)).status_code == 200
+    for link in links:
+        link.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../../pyproject.toml",
+        "/static/x/..%2f..%2fapp.py",
+        "/..%2f..%2fetc/passwd",
+        "/api/banks/..%2f..%2fetc/images",
+    ],
+)
+def test_a_path_of_a_request_reaches_no_file(served, path):
+    with socket.create_connection(("127.0.0.1", served.port), 10) as link:
+        link.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert int(link.recv(100).split()[1]) in (404, 422)
+
+
+def test_notes_come_back_as_they_are_and_only_as_json(client):
+    id = inspected(client, defect(1))["id"]
+    note = "<script>alert(1)</script> \u202e'; DROP TABLE inspections; -- \x00"
+    made = client.post(f"/api/inspections/{id}/decisions", json={"kind": "defect", "note": note})
+    assert made.status_code == 201
+    answer = client.get(f"/api/inspections/{id}")
+    assert answer.headers["content-type"] == "application/json"
+    assert json.loads(answer.text)["decision"]["note"].startswith("<script>alert(1)</script>")
+    assert "<script>alert" not in client.get(f"/inspections/{id}").text

@@ -1,0 +1,50 @@
+import shutil
+
+import pytest
+
+from anomalign import Bank, Detector, Framing
+from anomalign.service.security import tokens
+from tests.pictures import texture
+from tests.service.api.serving import serving
+
+
+@pytest.fixture(scope="session")
+def made_bank(tmp_path_factory, tiny_backbone):
+    path = tmp_path_factory.mktemp("made") / "parts.bank"
+    bank = Bank.create(path, tiny_backbone, Framing(64))
+    bank.add([texture(seed) for seed in range(30)])
+    Detector(bank).calibrate()
+    return path
+
+
+@pytest.fixture
+def bank(made_bank, tmp_path):
+    """Path of a bank of 30 textures, called `parts`."""
+    return shutil.copytree(made_bank, tmp_path / "parts.bank")
+
+
+@pytest.fixture
+def served(bank, tmp_path):
+    """Without tokens: everybody is an admin."""
+    with serving(bank, tmp_path / "data") as served:
+        yield served
+
+
+@pytest.fixture
+def client(served):
+    with served.client() as client:
+        yield client
+
+
+@pytest.fixture
+def token_file(tmp_path):
+    return tmp_path / "tokens"
+
+
+@pytest.fixture
+def guarded(bank, tmp_path, token_file):
+    """With tokens of ann and bob, operators, and eve, an admin."""
+    roles = {"ann": "operator", "bob": "operator", "eve": "admin"}
+    given = {name: tokens.add(token_file, name, role) for name, role in roles.items()}
+    with serving(bank, tmp_path / "data", given, token_file=token_file) as served:
+        yield served

@@ -1,0 +1,51 @@
+"""Records to keep."""
+
+import random
+from datetime import datetime, timedelta, timezone
+
+from anomalign.service.store import NewRecord
+
+BEGINNING = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+NEIGHBOURS = [{"id": 7, "name": "normal.png", "sha256": "b" * 64, "distance": 0.1}]
+
+
+def new(**changes):
+    values = {
+        "time": BEGINNING,
+        "bank": "screws",
+        "bank_version": 3,
+        "name": "line 1/0001.png",
+        "sha256": "a" * 64,
+        "source": "upload",
+        "height": 480,
+        "width": 640,
+        "verdict": "normal",
+        "image_score": 0.5,
+        "p_value": 0.25,
+        "threshold": 1.5,
+        "stage": "both",
+        "course": "cleared by both stages together",
+        "suspected": False,
+        "retrieval_score": 0.1,
+        "retrieval_p_value": 0.75,
+        "neighbours": NEIGHBOURS,
+        "entry": {"format": 1, "image_score": 0.1},
+        "details": b"\x00\xff details",
+    }
+    return NewRecord(**values | changes)
+
+
+def various(count, seed=0):
+    """Many records of few values, so that there are ties in everything that is ordered or filtered by."""
+    chance = random.Random(seed)
+    return [
+        new(
+            time=BEGINNING + timedelta(hours=chance.randrange(count // 3)),
+            bank=chance.choice(["screws", "tiles"]),
+            name=f"{chance.choice(['Línea', 'LINE', 'line'])}_{chance.choice(['a%', 'b', 'ß'])}/{number}.png",
+            verdict=chance.choice(["normal", "anomalous"]),
+            p_value=chance.choice([0.01, 0.02, 0.3]),
+            image_score=chance.choice([-1.0, 0.0, 2.5]),
+        )
+        for number in range(count)
+    ]

@@ -1,0 +1,143 @@
+"""The schema: made once, brought up to date, never touched where it is not ours to touch."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+
+from anomalign.errors import StoreError
+from anomalign.service.store import Filters, Store
+from anomalign.service.store.tables import VERSION_TABLE, metadata
+from tests.service.store.making import new
+
+OPEN = """
+import sys
+from anomalign.service.store import Store
+print("begun", flush=True)
+Store.open(sys.argv[1]).close()
+"""
+
+
+@pytest.fixture
+def engine(url):
+    """Behind the store's back."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    yield engine
+    engine.dispose()
+
+
+def opening(url):
+    return subprocess.Popen(
+        [sys.executable, "-c", OPEN, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_the_migrations_make_the_tables_that_are_written_down(url, engine):
+    Store.open(url).close()
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        assert set(inspect(connection).get_table_names()) == {*metadata.tables, VERSION_TABLE}
+
+
+def indices(engine):
+    """By name, without the order of what they hold, which the two databases describe each in its way."""
+    found = inspect(engine)
+    return {index["name"] for table in metadata.tables for index in found.get_indexes(table)}
+
+
+def test_the_indices_that_are_written_down_are_there(url, engine):
+    Store.open(url).close()
+    assert indices(engine) == {index.name for table in metadata.tables.values() for index in table.indexes}
+
+
+def test_opening_again_changes_nothing(url):
+    store = Store.open(url)
+    (record,) = store.add([new()])
+    other = Store.open(url)  # while the first is in use
+    assert other.get(record.id) == record
+    store.close()
+    other.close()
+
+
+def test_a_newer_schema_is_refused_and_left_as_it_is(url, engine):
+    store = Store.open(url)
+    (record,) = store.add([new()])
+    store.close()
+    with engine.begin() as connection:
+        own = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one()
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    with pytest.raises(StoreError, match=r"newer version of anomalign \(schema 9999\); install that version"):
+        Store.open(url)
+    with engine.begin() as connection:
+        assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one() == "9999"
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '{own}'"))
+    store = Store.open(url)
+    assert store.get(record.id) == record
+    store.close()
+
+
+def test_tables_of_another_program_are_left_alone(url, engine):
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE decisions (other INTEGER)"))
+        connection.execute(text("INSERT INTO decisions VALUES (7)"))
+    with pytest.raises(StoreError, match="decisions.*already exists"):
+        Store.open(url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT other FROM decisions")).scalar_one() == 7
+        assert inspect(connection).get_table_names() == ["decisions"]  # nothing was left half made
+
+
+def test_beside_another_program_that_uses_alembic(url, engine):
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('theirs')"))
+    store = Store.open(url)
+    store.ping()
+    store.close()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "theirs"
+
+
+def test_five_processes_open_a_new_database_at_once(url):
+    processes = [opening(url) for _ in range(5)]
+    assert [(process.communicate(timeout=120)[1], process.returncode) for process in processes] == [("", 0)] * 5
+    store = Store.open(url)
+    assert store.count(Filters()) == 0
+    store.close()
+
+
+def test_kills_while_a_database_is_made(url):
+    """Every kill falls at another moment; the next opening finishes what was begun."""
+    for pause in (0.0, 0.05, 0.1, 0.15, 0.2, 0.3):
+        with opening(url) as process:
+            assert process.stdout.readline() == "begun\n"
+            time.sleep(pause)
+            process.kill()
+    store = Store.open(url)
+    (record,) = store.add([new()])
+    assert store.get(record.id) == record
+    store.close()
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "records.sqlite"
+    path.write_bytes(b"a letter, not a database\n" * 100)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"records\.sqlite: .*not a database; restore it from a copy"):
+        Store.open(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["with space.sqlite", "a?b#c%20d.sqlite", "ümlaut.sqlite"])
+def test_a_file_of_an_odd_name(tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quoted = name.replace("%", "%25").replace("?", "%3F").replace("#", "%23")
+    store = Store.open(f"sqlite:///{quoted}")
+    store.ping()
+    store.close()
+    assert [path.name for path in tmp_path.iterdir()] == [quoted if not (tmp_path / name).exists() else name]

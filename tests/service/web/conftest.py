@@ -1,0 +1,58 @@
+"""A real browser before a real service; whatever a page complains of fails its test."""
+
+import contextlib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.service.api.serving import defect, good, inspected
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="package")  # not the session: its event loop would run beneath all other tests
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browse(chromium):
+    """``with browse(url, expected=[], **context) as page``: errors that a page logs, and requests to others, fail."""
+
+    @contextlib.contextmanager
+    def visit(url, expected=(), **options):
+        context = chromium.new_context(base_url=url, **{"viewport": {"width": 1440, "height": 900}, **options})
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        problems = []
+        page.on("console", lambda message: problems.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: problems.append(request.url) if elsewhere(request.url, url) else None)
+        yield page
+        context.close()
+        assert [problem for problem in problems if not any(text in problem for text in expected)] == []
+
+    return visit
+
+
+def elsewhere(address, url):
+    return urlsplit(address).netloc != urlsplit(url).netloc and urlsplit(address).scheme not in ("blob", "data")
+
+
+@pytest.fixture
+def page(browse, served):
+    with browse(served.url) as page:
+        yield page
+
+
+@pytest.fixture
+def records(client):
+    """Three normal images and two defects, in this order."""
+    return [inspected(client, content) for content in (good(50), good(51), defect(52), good(53), defect(54))]

@@ -1,0 +1,124 @@
+import pytest
+
+from tests.service.api.serving import defect, good, inspected, send
+
+
+def shown(page):
+    """Ids of the cards, in the order in which they stand."""
+    page.wait_for_selector("#cards:not([aria-busy])", state="attached")
+    return page.locator(".tile").evaluate_all("tiles => tiles.map(tile => Number(tile.dataset.id))")
+
+
+def wait_for(page, ids):
+    page.wait_for_function(
+        "ids => JSON.stringify([...document.querySelectorAll('.tile')].map(t => Number(t.dataset.id))) === ids",
+        arg=str(list(ids)).replace(" ", ""),
+    )
+
+
+def test_newest_or_worst_first(page, records):
+    page.goto("/")
+    wait_for(page, [record["id"] for record in reversed(records)])
+    page.get_by_text("Worst first").click()
+    wait_for(page, [r["id"] for r in sorted(records, key=lambda r: r["image_score"], reverse=True)])
+
+
+def test_a_card_says_what_was_found(page, records):
+    page.goto("/")
+    card = page.locator(f'.tile[data-id="{records[2]["id"]}"]')
+    assert card.locator(".pill").inner_text() == "Anomalous"
+    assert "1 in 31 normal images is as unusual" in card.inner_text()  # of 30 normal images none is
+    page.wait_for_function("() => [...document.querySelectorAll('.thumb img')].every(image => image.naturalWidth > 0)")
+
+
+@pytest.mark.parametrize(
+    ("choose", "keeps"),
+    [
+        (["Anomalous"], lambda r: r["verdict"] == "anomalous"),
+        (["Normal"], lambda r: r["verdict"] == "normal"),
+        (["Not decided"], lambda r: r["id"] != 3),
+        (["Decided"], lambda r: r["id"] == 3),
+        (["Anomalous", "Not decided"], lambda r: r["verdict"] == "anomalous" and r["id"] != 3),
+    ],
+)
+def test_filters(page, client, records, choose, keeps):
+    client.post("/api/inspections/3/decisions", json={"kind": "unsure"}).raise_for_status()
+    page.goto("/")
+    for text in choose:
+        page.locator("#filters").get_by_text(text, exact=True).click()
+    expected = [record["id"] for record in reversed(records) if keeps(record)]
+    wait_for(page, expected)
+    page.reload()  # filters are in the address
+    wait_for(page, expected)
+    page.get_by_text("Clear filters").click()
+    wait_for(page, [record["id"] for record in reversed(records)])
+
+
+def test_filter_by_day_takes_whole_days(page, records):
+    today = page.evaluate("new Date().toLocaleDateString('sv')")
+    page.goto(f"/?since={today}&until={today}")
+    wait_for(page, [record["id"] for record in reversed(records)])
+    page.goto("/?since=2001-01-01&until=2001-01-01")
+    page.get_by_text("No image answers to these filters.").wait_for()
+
+
+def test_new_images_appear_by_themselves(page, client, records):
+    page.goto("/")
+    page.locator(".live.on").wait_for()
+    page.mouse.move(5, 600)
+    new = inspected(client, good(60))
+    wait_for(page, [new["id"], *(record["id"] for record in reversed(records))])
+
+
+def test_cards_do_not_move_under_a_pointer(page, client, records):
+    page.goto("/")
+    page.locator(".live.on").wait_for()
+    page.locator(".tile").first.hover()
+    before = shown(page)
+    new = inspected(client, good(60))
+    page.get_by_text("1 new image: show").wait_for()
+    assert shown(page) == before
+    page.get_by_text("1 new image: show").click()
+    wait_for(page, [new["id"], *before])
+
+
+def test_a_decision_made_elsewhere_shows(page, client, records):
+    page.goto("/")
+    page.locator(".live.on").wait_for()
+    client.post("/api/inspections/3/decisions", json={"kind": "false_alarm"}).raise_for_status()
+    page.locator('.tile[data-id="3"] .badge').get_by_text("false alarm").wait_for()
+
+
+def test_a_name_is_shown_and_never_run(page, client):
+    name = "<img src=x onerror='document.title=1'>&amp;.png"
+    client.post("/api/banks/parts/inspections", files=[("files", (name, good(1)))]).raise_for_status()
+    page.goto("/")
+    page.locator(".tile-name").get_by_text(name).wait_for()
+    page.locator(".tile").click()
+    page.locator("#strip button").first.wait_for()
+    assert page.locator("h1").inner_text() == page.locator("h1").get_attribute("title")
+    assert page.locator("h1 img").count() == 0
+
+
+def test_images_are_inspected_from_the_page(browse, served, records):
+    files = {"fine.png": good(70), "torn.png": good(71)[:200], "broken.png": defect(72)}
+    with browse(served.url, expected=["422"]) as page:
+        page.goto("/")
+        page.locator("#upload input").set_input_files(
+            [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files.items()]
+        )
+        page.get_by_text("2 images inspected, 1 anomalous.").wait_for()
+        assert "torn.png" in page.locator("#upload-state li").inner_text()
+        page.locator(".tile-name").get_by_text("fine.png").wait_for()
+
+
+def test_more_are_shown_when_asked_for(page, client):
+    for _ in range(5):
+        send(client, *(good(seed) for seed in range(10))).raise_for_status()
+    page.goto("/")
+    page.wait_for_selector(".tile")
+    assert len(shown(page)) == 48
+    page.get_by_role("button", name="Show more").click()
+    page.wait_for_function("() => document.querySelectorAll('.tile').length === 50")
+    whole = client.get("/api/inspections", params={"limit": 200}).json()["records"]
+    assert shown(page) == [record["id"] for record in whole]
