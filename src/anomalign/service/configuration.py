@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from anomalign.backbones import CPU
 from anomalign.errors import InputError
 from anomalign.imaging import MAX_PIXELS
 from anomalign.service.security.requests import is_loopback
@@ -45,6 +46,8 @@ class Configuration:
     preset : str
     target_fpr : float, optional
         Where no admin has chosen another.
+    provider : str
+        What runs the networks.
     keep_bytes : int
         Of pictures; the oldest go first.
     max_upload_bytes : int
@@ -70,6 +73,7 @@ class Configuration:
     watches: tuple[Watch, ...] = ()
     preset: str = "default"
     target_fpr: float | None = None
+    provider: str = CPU
     keep_bytes: int = 10 * 10**9
     max_upload_bytes: int = 64 * 10**6
     max_pixels: int = MAX_PIXELS

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -145,15 +146,21 @@ def _station(
     say(f"{path}: opening, and calibrating if need be")
     chosen = store.target_fpr(name)
     rate = configuration.target_fpr if chosen is None else chosen
+    station = partial(
+        Station,
+        path,
+        name,
+        settings=settings,
+        max_pixels=configuration.max_pixels,
+        provider=configuration.provider,
+    )
     try:
-        return Station(path, name, settings=settings, target_fpr=rate, max_pixels=configuration.max_pixels)
+        return station(target_fpr=rate)
     except CalibrationError:
         if chosen is None:
             raise
         say(f"{path}: its normal images no longer support the rate that was chosen, {chosen:g}; the usual one is taken")
-        return Station(
-            path, name, settings=settings, target_fpr=configuration.target_fpr, max_pixels=configuration.max_pixels
-        )
+        return station(target_fpr=configuration.target_fpr)
 
 
 def _alone(folder: Path) -> FileLock:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomalign import calibration
-from anomalign.backbones import Encoded
+from anomalign.backbones import CPU, Encoded
 from anomalign.bank import AlignedScore, Bank
 from anomalign.detector import Detector
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
@@ -62,6 +62,8 @@ class Station:
     target_fpr : float, optional
         As for `Detector`.
     max_pixels : int
+    provider : str
+        What runs the network, as for `load_backbone`.
 
     Raises
     ------
@@ -77,6 +79,7 @@ class Station:
         settings: Settings = PRESETS["default"],
         target_fpr: float | None = None,
         max_pixels: int = MAX_PIXELS,
+        provider: str = CPU,
     ) -> None:
         self.path = Path(path)
         self.name = self.path.resolve().name.removesuffix(".bank") if name is None else name
@@ -87,7 +90,7 @@ class Station:
         self._found: OrderedDict[tuple[int, tuple[int, ...]], Details] = OrderedDict()
         self._older: OrderedDict[int, Detector] = OrderedDict()
         self._finding = threading.Lock()
-        self._detector = self._made(Bank.open(self.path), target_fpr)
+        self._detector = self._made(Bank.open(self.path, provider=provider), target_fpr)
 
     @property
     def detector(self) -> Detector:

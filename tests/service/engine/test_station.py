@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from anomalign import Bank, CalibrationError, Detector, ImageError, InputError, Settings
+from anomalign import BackboneError, Bank, CalibrationError, Detector, ImageError, InputError, Settings
 from anomalign.backbones import Encoded
 from anomalign.service.details import Details
 from anomalign.service.pool import new_record
@@ -165,3 +165,8 @@ def test_its_name_and_settings(bank):
     named = Station(bank, "line 3", settings=Settings(gallery_size=2), target_fpr=0.1)
     assert named.name == "line 3"
     assert named.detector.threshold.target_fpr == 0.1
+
+
+def test_a_provider_that_is_not_here_is_refused(bank):
+    with pytest.raises(BackboneError, match="cuda"):
+        Station(bank, provider="cuda")
