@@ -1,13 +1,13 @@
 /** A bank: where normal ends, the normal images, and who changed them. */
 import { api, get } from "./api.js";
-import { byId, fill, h, say, show } from "./dom.js";
+import { breakable, byId, fill, h, say, show } from "./dom.js";
 import "./keys.js";
 import { chart, told } from "./limits.js";
 import { listen } from "./live.js";
 import { done, propose, undoEdit } from "./proposal.js";
 import { Sheet } from "./sheet.js";
 import { inspect } from "./upload.js";
-import { count, edited, number, several, share, when } from "./words.js";
+import { count, edited, fileName, number, several, share, when } from "./words.js";
 
 const name = document.body.dataset.bank;
 const isAdmin = document.body.dataset.role === "admin";
@@ -51,7 +51,11 @@ function counts(bank) {
       `${share(bank.expected_fpr)} of normal images are expected to be called anomalous`,
     ),
     entry("limit of the score", number(bank.threshold), "anomalous beyond"),
-    entry("network", bank.backbone.replace(/^.*[\\/]/, ""), `looks at ${bank.size_px} \u00d7 ${bank.size_px} pixels`),
+    entry(
+      "network",
+      h("span", { class: "words" }, breakable(fileName(bank.backbone))),
+      `looks at ${bank.size_px} \u00d7 ${bank.size_px} pixels`,
+    ),
   );
 }
 

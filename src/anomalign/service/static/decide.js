@@ -85,6 +85,8 @@ export function decide(record) {
     busy = false;
     byId("decide").removeAttribute("aria-busy");
     draw();
+    const news = ["refused", "offer", "decided"].map(byId).find((part) => !part.hidden);
+    news?.scrollIntoView({ block: "nearest" }); // on a small screen it may lie below the edge
   }
 
   const make = (kind) =>

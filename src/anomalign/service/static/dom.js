@@ -43,6 +43,9 @@ export function say(text) {
   place.textContent = place.textContent === text ? `${text}\u00a0` : text; // the same again is news, too
 }
 
+/** A name that may be broken after its parts, rather than anywhere. */
+export const breakable = (name) => name.split(/(?<=[_.-])/).flatMap((part) => [part, h("wbr")]);
+
 /** A table's row of a name and a value. */
 export function line(name, value) {
   return h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "name" }, value));

@@ -1,6 +1,6 @@
 /** The queue: filters, cards, what comes in meanwhile, images to inspect. */
 import { get, query } from "./api.js";
-import { byId, fill, h, say, show } from "./dom.js";
+import { breakable, byId, fill, h, say, show } from "./dom.js";
 import { bind } from "./keys.js";
 import { listen } from "./live.js";
 import { asked, leave } from "./trail.js";
@@ -59,7 +59,7 @@ function card(record) {
           when(record.time),
         ),
       ),
-      h("span", { class: "tile-name", title: record.name }, fileName(record.name)),
+      h("span", { class: "tile-name", title: record.name }, breakable(fileName(record.name))),
       h(
         "span",
         {
