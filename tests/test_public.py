@@ -1,6 +1,7 @@
 """The public face: names, start-up, and the shape of the package."""
 
 import importlib
+import os
 import subprocess
 import sys
 
@@ -39,3 +40,13 @@ def test_no_torch_is_needed():
         "import sys; sys.modules['torch'] = None; from anomalign import Bank, Detector, load_backbone; load_backbone()"
     )
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_running_a_network_leaves_nothing_in_the_home_folder(tmp_path):
+    """ONNX Runtime's own telemetry, where it is not switched off, writes an identifier and a queue of events there."""
+    given = {key: value for key, value in os.environ.items() if key not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    code = (
+        "import numpy as np; from anomalign import load_backbone; load_backbone().run(np.zeros((1, 64, 64, 3), 'u1'))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**given, "HOME": str(tmp_path)})
+    assert list(tmp_path.rglob("*")) == []
