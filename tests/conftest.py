@@ -1,7 +1,12 @@
+import signal
+
 import pytest
 
 from anomalign import Bank, Framing, load_backbone
 from tests import tiny
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as under nohup: processes of the tests would ignore Ctrl-C, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -203,7 +203,7 @@ def test_every_response_has_the_headers(client):
         assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         assert answer.headers["cache-control"] in ("no-store", "private, no-cache")
         assert answer.headers["x-request-id"]
         assert "server" not in answer.headers
