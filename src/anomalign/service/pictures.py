@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import threading
+import time
 import uuid
 from collections import OrderedDict
 from pathlib import Path
@@ -75,7 +76,7 @@ class Pictures:
                 if known:
                     self._sizes.move_to_end(sha256)  # now the last to be deleted
             if known:
-                os.utime(path)
+                _touch(path)
             else:
                 _write(path, content)
                 with self._lock:
@@ -158,9 +159,16 @@ def _write(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+        _touch(aside)
         aside.replace(path)
         sync_folder(path.parent)
     except OSError:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
         raise
+
+
+def _touch(path: Path) -> None:
+    """Date a file by the clock: the system's own dates are those of its last tick, and pictures come faster."""
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))
