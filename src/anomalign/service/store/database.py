@@ -219,7 +219,7 @@ def insertion(connection: Connection, table: Table) -> sqlite_dialect.Insert | p
     return sqlite_dialect.insert(table) if connection.dialect.name == "sqlite" else postgresql_dialect.insert(table)
 
 
-def new_id(connection: Connection, insertion: Insert) -> int:
-    """Insert one row; its id."""
-    key = connection.execute(insertion).inserted_primary_key
+def new_id(connection: Connection, insertion: Insert, values: dict[str, Any]) -> int:
+    """Insert one row; its id. Values beside the statement, not in it: only so is its SQL made once."""
+    key = connection.execute(insertion, values).inserted_primary_key
     return int(key[0]) if key else 0

@@ -19,7 +19,7 @@ def decide(connection: Connection, record: int, kind: Kind, note: str, who: str)
         raise InputError(f"{kind!r}: not a decision; it is one of {', '.join(get_args(Kind))}")
     bank = _lock(connection, record)
     values: dict[str, Any] = {"record": record, "kind": kind, "note": clean(note), "who": clean(who), "time": now()}
-    id = new_id(connection, insert(decisions).values(values))
+    id = new_id(connection, insert(decisions), values)
     connection.execute(update(inspections).where(inspections.c.id == record).values(decision=id))
     told = {"decision": id, "kind": kind, "note": values["note"]}
     write(connection, who, "decide", bank, record, told, values["time"])

@@ -39,7 +39,7 @@ def add(
         "after": after,
     }
     values = told | {"bank": clean(bank), "record": record, "who": clean(who), "time": now()}
-    id = new_id(connection, insert(edits).values(values))
+    id = new_id(connection, insert(edits), values)
     write(connection, who, "edit", bank, record, {"edit": id} | told, values["time"])
     return Edit(id=id, undone=False, **values)
 

@@ -29,4 +29,4 @@ def write(
         "record": record,
         "details": details,
     }
-    return Event(id=new_id(connection, insert(events).values(values)), **values)
+    return Event(id=new_id(connection, insert(events), values), **values)

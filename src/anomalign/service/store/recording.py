@@ -95,8 +95,8 @@ def _claim(connection: Connection, file: Watched) -> Record | None:
 
 def _insert(connection: Connection, new: Prepared) -> Record:
     folded = queries.folded(new.values["name"])
-    id = new_id(connection, insert(inspections).values(**new.values, folded=folded))
-    connection.execute(insert(reasons).values(record=id, entry=new.entry, details=new.details))
+    id = new_id(connection, insert(inspections), {**new.values, "folded": folded})
+    connection.execute(insert(reasons), {"record": id, "entry": new.entry, "details": new.details})
     if new.watched is not None:
         connection.execute(update(watched).where(*of_file(new.watched)).values(record=id))
     return Record(id=id, **new.values)
