@@ -51,7 +51,7 @@ def record(inspection: Inspection, detector: Detector) -> dict[str, Any]:
         "threshold": inspection.threshold,
         "retrieval_score": inspection.retrieval_score,
         "retrieval_p_value": inspection.retrieval_p_value,
-        "neighbours": [asdict(neighbour) for neighbour in inspection.neighbours],
+        "neighbours": [dict(vars(neighbour)) for neighbour in inspection.neighbours],
     }
 
 

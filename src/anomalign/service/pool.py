@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from anomalign import audit
@@ -387,7 +387,7 @@ def new_record(
         suspected=inspection.suspected,
         retrieval_score=inspection.retrieval_score,
         retrieval_p_value=inspection.retrieval_p_value,
-        neighbours=[asdict(neighbour) for neighbour in inspection.neighbours],
+        neighbours=[dict(vars(neighbour)) for neighbour in inspection.neighbours],
         entry=audit.record(inspection, detector),
         details=Details.of(inspection).to_bytes() if inspection.has_aligned else b"",
         watched=watched,
