@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 # ONNX Runtime's wheels for Linux and macOS report their use over the network unless this is set before their import
-# (seen in 1.32: an identifier of the machine and a queue of events below ~/.cache). Nothing here uses a network unasked.
+# (seen in 1.32: an identifier of the machine and a queue of events below ~/.cache). Nothing here may do so unasked.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
