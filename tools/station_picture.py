@@ -54,8 +54,8 @@ def main() -> None:
             Image.fromarray(crop).save(source / f"normal_{number:03}.png")
         bank.add(source)
         Detector(bank, target_fpr=0.02).calibrate()
-        command = [sys.executable, "-m", "anomalign", "serve", str(bank.path), "--data", f"{folder}/data", "--port", "0"]
-        command += ["--target-fpr", "0.02"]
+        command = [sys.executable, "-m", "anomalign", "serve", str(bank.path), "--data", f"{folder}/data"]
+        command += ["--port", "0", "--target-fpr", "0.02"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         try:
             assert process.stderr
