@@ -14,6 +14,7 @@ from anomalign.bank import NormalImage
 from anomalign.errors import InputError
 from anomalign.imaging import Framing
 from anomalign.rarity import PixelCounts
+from anomalign.turning import Turn
 
 Verdict: TypeAlias = Literal["normal", "anomalous"]
 Stage: TypeAlias = Literal["retrieval", "alignment", "both"]
@@ -46,6 +47,10 @@ class Match:
         Squared distance.
     per_level : tuple of float
         The distance to this place, split over the levels, finest first.
+    turn : Turn
+        Orientation in which the normal image was compared; as it is, unless its bank has augmentation.
+    turned_y, turned_x : float
+        The place in the image so turned.
     """
 
     image_id: int
@@ -54,16 +59,23 @@ class Match:
     x: float
     distance: float
     per_level: tuple[float, ...]
+    turn: Turn
+    turned_y: float
+    turned_x: float
 
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """Outcome of stage 2: alignment, smoothed map on the square the backbone saw, the map's score, and the gallery."""
+    """Outcome of stage 2: alignment, smoothed map on the square the backbone saw, the map's score, and the gallery.
+
+    Each image of the gallery is another one; `turns` are the orientations in which they were compared.
+    """
 
     alignment: Alignment
     square: NDArray[np.float32]
     score: float
     gallery: tuple[NormalImage, ...]
+    turns: tuple[Turn, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,15 +186,22 @@ class Inspection:
             raise InputError(
                 f"{self.name}: ({y}, {x}) lies outside the part of the {self.height} x {self.width} image seen"
             )
-        normal = self.aligned.gallery[alignment.image[row, column]]
+        number = alignment.image[row, column]
+        normal, turn = self.aligned.gallery[number], self.aligned.turns[number]
         n_top, n_left, n_bottom, n_right = self.framing.box(normal.height, normal.width)
+        turned_y = n_top + (int(alignment.y[row, column]) + 0.5) * (n_bottom - n_top) / h - 0.5
+        turned_x = n_left + (int(alignment.x[row, column]) + 0.5) * (n_right - n_left) / w - 0.5
+        n_y, n_x = turn.origin(turned_y, turned_x, normal.height, normal.width)
         return Match(
             image_id=normal.id,
             name=normal.name,
-            y=n_top + (int(alignment.y[row, column]) + 0.5) * (n_bottom - n_top) / h - 0.5,
-            x=n_left + (int(alignment.x[row, column]) + 0.5) * (n_right - n_left) / w - 0.5,
+            y=n_y,
+            x=n_x,
             distance=float(alignment.distance[row, column]),
             per_level=tuple(float(d) for d in alignment.per_level[row, column]),
+            turn=turn,
+            turned_y=turned_y,
+            turned_x=turned_x,
         )
 
 

@@ -4,10 +4,10 @@ import hashlib
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from anomalign.cores import available_cores
 from anomalign.errors import AnomalignError, ImageError
 from anomalign.imaging import MAX_PIXELS, Framing, decode, from_array, read_bytes
 from anomalign.pyramid import FeaturePyramid
+from anomalign.turning import UPRIGHT, Turn
 
 Source: TypeAlias = str | os.PathLike[str] | NDArray[np.uint8]
 """A file, or an (H, W, 3) RGB or (H, W) grey uint8 array."""
@@ -32,7 +33,10 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """One image and what the backbone saw in it. `preview` is a JPEG of at most 320 px, empty where not asked for."""
+    """One image and what the backbone saw in it.
+
+    `preview` is a JPEG of at most 320 px, empty where not asked for; `turned` the image in further orientations.
+    """
 
     name: str
     sha256: str
@@ -40,6 +44,7 @@ class Described:
     width: int
     pyramid: FeaturePyramid
     preview: bytes
+    turned: tuple[FeaturePyramid, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class _Loaded:
     sha256: str
     height: int
     width: int
-    framed: NDArray[np.uint8]
+    framed: list[NDArray[np.uint8]]
     preview: bytes
 
 
@@ -74,6 +79,7 @@ def describe(
     framing: Framing,
     *,
     max_pixels: int = MAX_PIXELS,
+    turns: Sequence[Turn] = (UPRIGHT,),
     previews: bool = False,
     known: Container[str] = frozenset(),
     threads: int = 1,
@@ -88,6 +94,8 @@ def describe(
     sources : iterable of paths or arrays
     max_pixels : int
         Larger images become a `Failure`.
+    turns : sequence of Turn
+        Orientations to describe each image in.
     previews : bool
         Whether to make the JPEG previews that the bank keeps.
     known : container of str
@@ -97,10 +105,10 @@ def describe(
     """
 
     def work(batch: list[tuple[str, Source]]) -> list[Described | Known | Failure]:
-        loaded = [_load(name, source, framing, max_pixels, previews, known) for name, source in batch]
-        pictures = [item for item in loaded if isinstance(item, _Loaded)]
-        pyramids = iter(backbone.run([p.framed for p in pictures], threads) if pictures else [])
-        return [_finish(item, next(pyramids)) if isinstance(item, _Loaded) else item for item in loaded]
+        loaded = [_load(name, source, framing, max_pixels, turns, previews, known) for name, source in batch]
+        framed = [square for item in loaded if isinstance(item, _Loaded) for square in item.framed]
+        pyramids = chain.from_iterable(backbone.run(part, threads) for part in _batches(framed, BATCH))
+        return [_finish(item, pyramids) if isinstance(item, _Loaded) else item for item in loaded]
 
     named = ((_name(source, number), source) for number, source in enumerate(sources))
     for results in _in_order(work, _batches(named, BATCH)):
@@ -108,7 +116,13 @@ def describe(
 
 
 def _load(
-    name: str, source: Source, framing: Framing, max_pixels: int, previews: bool, known: Container[str]
+    name: str,
+    source: Source,
+    framing: Framing,
+    max_pixels: int,
+    turns: Sequence[Turn],
+    previews: bool,
+    known: Container[str],
 ) -> _Loaded | Known | Failure:
     try:
         _check_name(name)
@@ -127,11 +141,13 @@ def _load(
     if sha256 in known:
         return Known(name, sha256)
     preview = _preview(image) if previews else b""
-    return _Loaded(name, sha256, image.height, image.width, framing.frame(image), preview)
+    framed = [framing.frame(turn.apply(image)) for turn in turns]
+    return _Loaded(name, sha256, image.height, image.width, framed, preview)
 
 
-def _finish(item: _Loaded, pyramid: FeaturePyramid) -> Described:
-    return Described(item.name, item.sha256, item.height, item.width, pyramid, item.preview)
+def _finish(item: _Loaded, pyramids: Iterator[FeaturePyramid]) -> Described:
+    first, *turned = islice(pyramids, len(item.framed))
+    return Described(item.name, item.sha256, item.height, item.width, first, item.preview, tuple(turned))
 
 
 def _preview(image: Image.Image) -> bytes:
