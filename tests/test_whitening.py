@@ -42,7 +42,7 @@ def test_leave_one_out_is_whitening_without_the_image(N, D):
         )
 
 
-@pytest.mark.parametrize(("N", "D"), [(60, 8), (20, 40), (30, 30), (12, 3)])
+@pytest.mark.parametrize(("N", "D"), [(60, 8), (20, 40), (30, 30), (12, 3), (9, 176), (13, 176)])
 def test_all_copies_of_an_image_are_left_out(N, D):
     normals = vectors(N, D)
     normals[[1, 3]] = normals[0]
@@ -78,3 +78,13 @@ def test_leave_one_out_holds_with_few_images_and_with_one_that_is_far_away(N, D,
         without = Whitening.of(normals[others])
         expected = ((without.embed(normals[row : row + 1]) - without.normals).astype(np.float64) ** 2).sum(axis=1)
         np.testing.assert_allclose(found[row][others], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("N", "D"), SHAPES)
+def test_leave_one_out_measures_distances_of_any_descriptors(N, D):
+    """Also of what does not lie in the directions in which the normal images differ."""
+    normals, queries = vectors(N, D), vectors(N, D, seed=1)
+    found = Whitening.of(normals).leave_one_out(np.arange(N), np.ones(N, np.int64), queries)
+    for row in range(N):
+        others = np.arange(N) != row
+        np.testing.assert_allclose(found[row][others], oracle(queries[row], normals[others]), rtol=1e-4)

@@ -152,8 +152,9 @@ class Detector:
         (item,) = describe_together([image], self.bank.backbone, self.bank.identity.framing, max_pixels)
         if isinstance(item, Failure):
             raise ImageError(item.error)
-        rows = [row_of[id] for id in image_ids]
-        return self._aligned(item.pyramid, rows, tuple(self._images[row] for row in rows))
+        turns = len(self.bank.identity.turns)  # each image in all orientations that the bank holds
+        views = [row_of[id] * turns + turn for id in image_ids for turn in range(turns)]
+        return self._aligned(item.pyramid, views, tuple(self._images[view // turns] for view in views))
 
     def judge(self, image: Described) -> Inspection:
         """Inspect an image that the backbone has described already."""
@@ -188,8 +189,9 @@ class Detector:
         gallery = self._search.search([image.pyramid], min(self.settings.searched, len(self._images)))
         distances = gallery.distance[0]
         retrieval_score = float(distances[: self.settings.image_neighbours].mean())
-        indices = [int(i) for i in gallery.index[0]]
-        normals = tuple(self._images[i] for i in indices)
+        views = [int(i) for i in gallery.index[0]]
+        turns = self.bank.identity.turns
+        normals = tuple(self._images[view // len(turns)] for view in views)
         inspection = Inspection(
             name=image.name,
             sha256=image.sha256,
@@ -208,19 +210,21 @@ class Detector:
             ),
             pixels=limits.calibration.pixels,
             framing=self.bank.identity.framing,
-            _align=lambda: self._aligned(image.pyramid, indices, normals),
+            _align=lambda: self._aligned(image.pyramid, views, normals),
         )
         return limits.decide(inspection)
 
-    def _aligned(self, pyramid: FeaturePyramid, indices: list[int], normals: tuple[NormalImage, ...]) -> Aligned:
-        alignment, square = self._align(pyramid, indices)
-        return Aligned(alignment, square, map_score(square, self.settings.top_share), normals)
+    def _aligned(self, pyramid: FeaturePyramid, views: list[int], normals: tuple[NormalImage, ...]) -> Aligned:
+        alignment, square = self._align(pyramid, views)
+        turns = self.bank.identity.turns
+        turned = tuple(turns[view % len(turns)] for view in views)
+        return Aligned(alignment, square, map_score(square, self.settings.top_share), normals, turned)
 
-    def _align(self, pyramid: FeaturePyramid, indices: list[int]) -> tuple[Alignment, NDArray[np.float32]]:
+    def _align(self, pyramid: FeaturePyramid, views: list[int]) -> tuple[Alignment, NDArray[np.float32]]:
         settings = self.settings
         alignment = align(
             pyramid,
-            self.bank.gallery(indices),
+            self.bank.views(views),
             settings.kappa,
             grid=self._grid,
             level_weights=self._level_weights,
@@ -228,7 +232,7 @@ class Detector:
         return alignment, smooth_map(alignment.distance, self.bank.identity.framing.size_px, settings.sigma_px)
 
     def _align_normal(self, row: int, gallery: Sequence[int]) -> NDArray[np.float32]:
-        """(size, size) smoothed map of one of the bank's own images against others of them."""
+        """(size, size) smoothed map of one of the bank's own images against others of them, by `Bank.views`."""
         (pyramid,) = self.bank.gallery([row])
         return self._align(pyramid, list(gallery))[1]
 

@@ -14,6 +14,7 @@ from anomalign.bank import NormalImage
 from anomalign.errors import InputError
 from anomalign.imaging import Framing
 from anomalign.rarity import PixelCounts
+from anomalign.turning import Turn
 
 Verdict: TypeAlias = Literal["normal", "anomalous"]
 Stage: TypeAlias = Literal["retrieval", "alignment", "both"]
@@ -46,6 +47,10 @@ class Match:
         Squared distance.
     per_level : tuple of float
         The distance to this place, split over the levels, finest first.
+    turn : Turn
+        Orientation in which the normal image was compared; as it is, unless its bank has augmentation.
+    turned_y, turned_x : float
+        The place in the image so turned.
     """
 
     image_id: int
@@ -54,16 +59,24 @@ class Match:
     x: float
     distance: float
     per_level: tuple[float, ...]
+    turn: Turn
+    turned_y: float
+    turned_x: float
 
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """Outcome of stage 2: alignment, smoothed map on the square the backbone saw, the map's score, and the gallery."""
+    """Outcome of stage 2: alignment, smoothed map on the square the backbone saw, the map's score, and the gallery.
+
+    `turns` are the orientations in which the images of the gallery were compared; only `Detector.against` compares one
+    image in several.
+    """
 
     alignment: Alignment
     square: NDArray[np.float32]
     score: float
     gallery: tuple[NormalImage, ...]
+    turns: tuple[Turn, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,17 +190,22 @@ class Inspection:
             raise InputError(
                 f"{self.name}: ({y}, {x}) lies outside the part of the {self.height} x {self.width} image seen"
             )
-        normal = self.aligned.gallery[alignment.image[cell]]
-        place = centre_of(
+        number = alignment.image[cell]
+        normal, turn = self.aligned.gallery[number], self.aligned.turns[number]
+        y, x = centre_of(
             int(alignment.y[cell]), int(alignment.x[cell]), self.framing, normal.height, normal.width, grid
         )
+        n_y, n_x = turn.origin(y, x, normal.height, normal.width)
         return Match(
             image_id=normal.id,
             name=normal.name,
-            y=place[0],
-            x=place[1],
+            y=n_y,
+            x=n_x,
             distance=float(alignment.distance[cell]),
             per_level=tuple(float(d) for d in alignment.per_level[cell]),
+            turn=turn,
+            turned_y=y,
+            turned_x=x,
         )
 
 

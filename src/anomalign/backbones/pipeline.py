@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from anomalign.cores import available_cores
 from anomalign.errors import AnomalignError, ImageError
 from anomalign.imaging import MAX_PIXELS, Framing, decode, from_array, read_bytes
 from anomalign.pyramid import FeaturePyramid
+from anomalign.turning import UPRIGHT, Turn
 
 BATCH = 4
 PREVIEW_PX = 320
@@ -41,7 +42,10 @@ Source: TypeAlias = str | os.PathLike[str] | NDArray[np.uint8] | Encoded
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """One image and what the backbone saw in it. `preview` is a JPEG of at most 320 px, empty where not asked for."""
+    """One image and what the backbone saw in it.
+
+    `preview` is a JPEG of at most 320 px, empty where not asked for; `turned` the image in further orientations.
+    """
 
     name: str
     sha256: str
@@ -49,6 +53,7 @@ class Described:
     width: int
     pyramid: FeaturePyramid
     preview: bytes
+    turned: tuple[FeaturePyramid, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class _Loaded:
     sha256: str
     height: int
     width: int
-    framed: NDArray[np.uint8]
+    framed: list[NDArray[np.uint8]]
     preview: bytes
 
 
@@ -83,6 +88,7 @@ def describe(
     framing: Framing,
     *,
     max_pixels: int = MAX_PIXELS,
+    turns: Sequence[Turn] = (UPRIGHT,),
     previews: bool = False,
     known: Container[str] = frozenset(),
     threads: int = 1,
@@ -97,6 +103,8 @@ def describe(
     sources : iterable of paths, arrays or files in memory
     max_pixels : int
         Larger images become a `Failure`.
+    turns : sequence of Turn
+        Orientations to describe each image in.
     previews : bool
         Whether to make the JPEG previews that the bank keeps.
     known : container of str
@@ -106,7 +114,7 @@ def describe(
     """
 
     def work(batch: list[tuple[str, Source]]) -> list[Described | Known | Failure]:
-        loaded = [_load(name, source, framing, max_pixels, previews, known) for name, source in batch]
+        loaded = [_load(name, source, framing, max_pixels, turns, previews, known) for name, source in batch]
         return _run(loaded, backbone, threads)
 
     named = ((_name(source, number), source) for number, source in enumerate(sources))
@@ -119,7 +127,7 @@ def describe_together(
 ) -> list[Described | Failure]:
     """Describe a few images by one call of the network on the calling thread: for callers that have several."""
     loaded = [
-        _load(_name(source, number), source, framing, max_pixels, False, frozenset())
+        _load(_name(source, number), source, framing, max_pixels, (UPRIGHT,), False, frozenset())
         for number, source in enumerate(sources)
     ]
     results = _run(loaded, backbone, threads=1)
@@ -129,13 +137,19 @@ def describe_together(
 def _run(
     loaded: Sequence[_Loaded | Known | Failure], backbone: Backbone, threads: int
 ) -> list[Described | Known | Failure]:
-    pictures = [item for item in loaded if isinstance(item, _Loaded)]
-    pyramids = iter(backbone.run([p.framed for p in pictures], threads) if pictures else [])
-    return [_finish(item, next(pyramids)) if isinstance(item, _Loaded) else item for item in loaded]
+    framed = [square for item in loaded if isinstance(item, _Loaded) for square in item.framed]
+    pyramids = chain.from_iterable(backbone.run(part, threads) for part in _batches(framed, BATCH))
+    return [_finish(item, pyramids) if isinstance(item, _Loaded) else item for item in loaded]
 
 
 def _load(
-    name: str, source: Source, framing: Framing, max_pixels: int, previews: bool, known: Container[str]
+    name: str,
+    source: Source,
+    framing: Framing,
+    max_pixels: int,
+    turns: Sequence[Turn],
+    previews: bool,
+    known: Container[str],
 ) -> _Loaded | Known | Failure:
     try:
         _check_name(name)
@@ -154,11 +168,13 @@ def _load(
     if sha256 in known:
         return Known(name, sha256)
     preview = _preview(image) if previews else b""
-    return _Loaded(name, sha256, image.height, image.width, framing.frame(image), preview)
+    framed = [framing.frame(turn.apply(image)) for turn in turns]
+    return _Loaded(name, sha256, image.height, image.width, framed, preview)
 
 
-def _finish(item: _Loaded, pyramid: FeaturePyramid) -> Described:
-    return Described(item.name, item.sha256, item.height, item.width, pyramid, item.preview)
+def _finish(item: _Loaded, pyramids: Iterator[FeaturePyramid]) -> Described:
+    first, *turned = islice(pyramids, len(item.framed))
+    return Described(item.name, item.sha256, item.height, item.width, first, item.preview, tuple(turned))
 
 
 def _preview(image: Image.Image) -> bytes:

@@ -19,6 +19,7 @@ class Batch:
 
     def __init__(self, path: Path, identity: Identity, known: set[str], segment_bytes: int) -> None:
         self.path = path
+        self.turns = identity.turns
         self.size = max(1, segment_bytes // identity.bytes_per_image)
         self.seen = known
         self.pending: list[Described] = []
@@ -43,7 +44,7 @@ class Batch:
         self.wait()  # at most one commit is under way, so at most two segments are held
         pending, self.pending = self.pending, []
         if pending:
-            self._committing = self._committer.submit(_commit, self.path, pending)
+            self._committing = self._committer.submit(_commit, self.path, pending, len(self.turns))
 
     def wait(self) -> None:
         """Wait for the commit under way; its error, if any, is raised here."""
@@ -59,11 +60,11 @@ class Batch:
         self._committer.shutdown(wait=True)
 
 
-def _commit(path: Path, images: list[Described]) -> int:
-    segment = segments.write_segment(path, [image.pyramid for image in images])
+def _commit(path: Path, images: list[Described], views: int) -> int:
+    segment = segments.write_segment(path, [view for image in images for view in (image.pyramid, *image.turned)])
     rows = [NewImage(i.name, i.sha256, i.height, i.width, i.preview) for i in images]
     with catalogue.connect(path) as connection:
-        edits.insert(connection, segment, rows)
+        edits.insert(connection, segment, rows, views)
     return len(images)
 
 

@@ -22,6 +22,7 @@ from anomalign.bank.scores import AlignedScore
 from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
 from anomalign.imaging import MAX_PIXELS, Framing
 from anomalign.pyramid import FeaturePyramid
+from anomalign.turning import read_augment
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after every image."""
@@ -59,7 +60,7 @@ class Bank:
     ----------
     path : Path
     identity : Identity
-        Backbone, framing and shapes that it was built with.
+        Backbone, framing, shapes and augmentation that it was built with.
     version : int
         Rises with every change.
     images : tuple of NormalImage
@@ -89,6 +90,7 @@ class Bank:
         path: str | os.PathLike[str],
         backbone: str | os.PathLike[str] | Backbone = "efficientnet_lite0",
         framing: Framing | None = None,
+        augment: str = "",
     ) -> "Bank":
         """Make an empty bank in a new or empty folder.
 
@@ -98,9 +100,14 @@ class Bank:
         backbone : name, path of an ONNX file, or Backbone
         framing : Framing, optional
             How images are framed, now and whenever they are inspected. Default: the whole image at 224 px.
+        augment : str
+            Other orientations in which each image is held, too: "flip", "rotate", "rotate:A", with commas between
+            (`anomalign.turning.turns_of`). Images that are added later are held likewise.
 
         Raises
         ------
+        InputError
+            An augmentation that there is not.
         BankError
             There is a bank already, or the folder holds other things, or cannot be written.
         BackboneError
@@ -108,9 +115,11 @@ class Bank:
         """
         folder = Path(path)
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
-        framing = framing or Framing()
+        framing, augment = framing or Framing(), read_augment(augment)
         shapes, pooled_length = network.layout(framing.size_px)
-        identity = Identity(network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights)
+        identity = Identity(
+            network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment
+        )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with lock.writer(folder):
@@ -178,9 +187,11 @@ class Bank:
 
     @property
     def content(self) -> str:
-        """Sha256 over the backbone, the framing and all images: two banks that have it in common decide alike."""
-        framing = json.dumps(asdict(self.identity.framing), sort_keys=True)
-        parts = [self.identity.backbone_sha256, framing, *(image.sha256 for image in self.images)]
+        """Sha256 over backbone, framing, augmentation and all images: two banks that have it in common decide alike."""
+        built = [self.identity.backbone_sha256, json.dumps(asdict(self.identity.framing), sort_keys=True)]
+        if self.identity.augment:
+            built.append(self.identity.augment)
+        parts = [*built, *(image.sha256 for image in self.images)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def history(self) -> list[Change]:
@@ -193,25 +204,38 @@ class Bank:
         with catalogue.connect(self.path) as connection:
             return catalogue.read_version(connection)
 
-    def vectors(self, name: Literal["pooled", "moments"]) -> NDArray[np.float32]:
-        """(N, D) float32: `FeaturePyramid.pooled` or `FeaturePyramid.moments` of all images, in their order."""
-        if name not in self._vectors:
+    def vectors(self, name: Literal["pooled", "moments"], turn: int = 0) -> NDArray[np.float32]:
+        """(N, D) float32: `FeaturePyramid.pooled` or `FeaturePyramid.moments` of all images, in their order.
+
+        `turn` is the place of their orientation in `Identity.turns`.
+        """
+        if (name, turn) not in self._vectors:
             length = {"pooled": self.identity.pooled_length, "moments": self.identity.moments_length}[name]
             found = np.empty((len(self), length), np.float32)
             by_segment: dict[str, list[int]] = {}
             for index, image in enumerate(self.images):
                 by_segment.setdefault(image.segment, []).append(index)
             for file, indices in by_segment.items():
-                found[indices] = self._reader.vectors(name, file, [self.images[i].row for i in indices])
-            self._vectors[name] = found
-        return self._vectors[name]
+                found[indices] = self._reader.vectors(name, file, [self.images[i].row + turn for i in indices])
+            self._vectors[name, turn] = found
+        return self._vectors[name, turn]
 
     def gallery(self, indices: Sequence[int]) -> Sequence[FeaturePyramid]:
         """Features of the images at `indices` of `images`, each read from disk when it is taken.
 
         Levels float16, pooled float32. Stays valid when the bank changes.
         """
-        return segments.Gallery(self._reader, [(self.images[i].segment, self.images[i].row) for i in indices])
+        return self.views([index * len(self.identity.turns) for index in indices])
+
+    def views(self, views: Sequence[int]) -> Sequence[FeaturePyramid]:
+        """As `gallery`, of images in any of their orientations.
+
+        View t + T i is the image at `i` of `images` in orientation t of the T in `Identity.turns`.
+        """
+        places = [divmod(view, len(self.identity.turns)) for view in views]
+        return segments.Gallery(
+            self._reader, [(self.images[index].segment, self.images[index].row + turn) for index, turn in places]
+        )
 
     def preview(self, image_id: int) -> bytes:
         """JPEG of a normal image, longer side at most 320 px."""
@@ -265,6 +289,7 @@ class Bank:
                     network,
                     self.identity.framing,
                     max_pixels=max_pixels,
+                    turns=self.identity.turns,
                     previews=True,
                     known={image.sha256 for image in self.images},
                 )
@@ -386,7 +411,7 @@ class Bank:
         with lock.writer(self.path):
             self._load()
             before = self._bytes_on_disk()
-            compacting.compact(self.path, self.images, self.gallery)
+            compacting.compact(self.path, self.images, len(self.identity.turns), self.views)
             self._load()
             self._sweep()
             return before - self._bytes_on_disk()
@@ -455,7 +480,7 @@ class Bank:
                     if catalogue.read_segments(connection) == self._segments:
                         raise
         self._reader = segments.SegmentReader(self.path, self.identity)
-        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._vectors: dict[tuple[str, int], NDArray[np.float32]] = {}
 
     def _read(self, version: int | None) -> None:
         with catalogue.connect(self.path) as connection:

@@ -15,8 +15,9 @@ from pathlib import Path
 from anomalign.errors import BankDamagedError, BankError
 from anomalign.imaging import Framing
 from anomalign.pyramid import grids
+from anomalign.turning import Turn, read_augment, turns_of
 
-FORMAT = 3
+FORMAT, AUGMENTED = 3, 4  # a version that knew no augmentation must not add to a bank with it
 FILE = "catalogue.sqlite"
 
 _SCHEMA = """
@@ -86,6 +87,8 @@ class Identity:
         D of the pooled vector.
     level_weights : tuple of float, or None
         What each level should count, as the backbone's file recommends; None: 1 each.
+    augment : str
+        How images are augmented, as `read_augment` writes it; empty: not.
     """
 
     backbone: str
@@ -94,12 +97,22 @@ class Identity:
     shapes: tuple[tuple[int, int, int], ...]
     pooled_length: int
     level_weights: tuple[float, ...] | None = None
+    augment: str = ""
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """Orientations in which each image is held, first as it is."""
+        return turns_of(self.augment)
 
     @property
     def bytes_per_image(self) -> int:
-        """Size of one image's features: float16 levels, float32 pooled vector, moments and the norms on each grid."""
+        """Size of one image's features, in all its orientations.
+
+        Float16 levels, float32 pooled vector, moments and the norms on each grid.
+        """
         norms = len(self.shapes) * sum(h * w for h, w in grids(self.shapes))
-        return 2 * sum(h * w * c for h, w, c in self.shapes) + 4 * (self.pooled_length + self.moments_length + norms)
+        levels = sum(h * w * c for h, w, c in self.shapes)
+        return len(self.turns) * (2 * levels + 4 * (self.pooled_length + self.moments_length + norms))
 
     @property
     def moments_length(self) -> int:
@@ -124,7 +137,7 @@ class NormalImage:
     segment : str
         File that holds its features.
     row : int
-        Its place in that file.
+        Its place in that file; its other orientations follow it there.
     """
 
     id: int
@@ -203,7 +216,9 @@ def create(folder: Path, identity: Identity) -> None:
     try:
         with contextlib.closing(sqlite3.connect(aside)) as connection, connection:
             connection.executescript(_SCHEMA)
-            entries = {"format": FORMAT, **asdict(identity)}
+            entries = {"format": AUGMENTED if identity.augment else FORMAT, **asdict(identity)}
+            if not identity.augment:
+                del entries["augment"]
             connection.executemany(
                 "INSERT INTO identity VALUES (?, ?)", [(key, json.dumps(value)) for key, value in entries.items()]
             )
@@ -216,9 +231,9 @@ def create(folder: Path, identity: Identity) -> None:
 def read_identity(connection: sqlite3.Connection, folder: Path) -> Identity:
     """Identity of a bank; refuses a catalogue of another format."""
     entries = dict(connection.execute("SELECT key, value FROM identity"))
-    if entries.get("format") != str(FORMAT):
+    if entries.get("format") not in (str(FORMAT), str(AUGMENTED)):
         raise BankError(
-            f"{folder}: bank of format {entries.get('format')}, this version reads format {FORMAT}; "
+            f"{folder}: bank of format {entries.get('format')}, this version reads formats {FORMAT} and {AUGMENTED}; "
             "use the version of anomalign that it was made with, or fit it again"
         )
     try:
@@ -230,8 +245,9 @@ def read_identity(connection: sqlite3.Connection, folder: Path) -> Identity:
             tuple((int(h), int(w), int(c)) for h, w, c in values["shapes"]),
             int(values["pooled_length"]),
             _weights(values.get("level_weights")),
+            read_augment(values["augment"]) if values["format"] == AUGMENTED else "",
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BankDamagedError(
             f"{folder / FILE}: not a sound catalogue (identity: {error}); restore it from a copy"
         ) from error

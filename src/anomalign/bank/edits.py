@@ -8,14 +8,17 @@ from anomalign.bank import catalogue
 from anomalign.bank.catalogue import NewImage, Segment, read_version
 
 
-def insert(connection: sqlite3.Connection, segment: Segment, images: Sequence[NewImage]) -> None:
-    """Name a segment that is safely on disk, and its images, row by row, as one version."""
+def insert(connection: sqlite3.Connection, segment: Segment, images: Sequence[NewImage], views: int) -> None:
+    """Name a segment that is safely on disk, and its images, `views` rows each, as one version."""
     number = _insert_segment(connection, segment)
     version = _next_version(connection)
     connection.executemany(
         "INSERT INTO images (name, sha256, height, width, segment, row, added, preview) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [(i.name, i.sha256, i.height, i.width, number, row, version, i.preview) for row, i in enumerate(images)],
+        [
+            (i.name, i.sha256, i.height, i.width, number, place * views, version, i.preview)
+            for place, i in enumerate(images)
+        ],
     )
 
 
@@ -60,11 +63,12 @@ def forget_removed(connection: sqlite3.Connection, file: str) -> None:
     )
 
 
-def move(connection: sqlite3.Connection, segment: Segment, ids: Sequence[int]) -> None:
-    """Images lie in a new segment now, that is safely on disk, in this order."""
+def move(connection: sqlite3.Connection, segment: Segment, ids: Sequence[int], views: int) -> None:
+    """Images lie in a new segment now, that is safely on disk, in this order, `views` rows each."""
     number = _insert_segment(connection, segment)
     connection.executemany(
-        "UPDATE images SET segment = ?, row = ? WHERE id = ?", [(number, row, id) for row, id in enumerate(ids)]
+        "UPDATE images SET segment = ?, row = ? WHERE id = ?",
+        [(number, place * views, id) for place, id in enumerate(ids)],
     )
 
 

@@ -14,7 +14,8 @@ class AlignedScore:
     image : int
         Id.
     gallery : bytes
-        Ids of the images that it was compared with, in order, int64.
+        Images that it was compared with, in order, int64: id times the bank's number of orientations, plus the place of
+        the orientation.
     score : float
         Maximum of its map.
     pixels : bytes

@@ -137,7 +137,7 @@ def check_content(bank: Path, segment: Segment, identity: Identity, rows: Sequen
             header = json.loads(stream.read(length))
     except OSError as error:
         return f"{path}: cannot be read ({error.strerror or error})"
-    N = max(rows, default=-1) + 1
+    N = max(rows) + len(identity.turns) if rows else 0
     expected = {f"level{i}": ("F16", list(shape)) for i, shape in enumerate(identity.shapes, 1)}
     expected["pooled"] = ("F32", [identity.pooled_length])
     expected["moments"] = ("F32", [identity.moments_length])

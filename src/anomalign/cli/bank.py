@@ -33,6 +33,8 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
         "backbone_sha256": identity.backbone_sha256,
         "size_px": identity.framing.size_px,
         "resize_px": identity.framing.resize_px,
+        "augment": identity.augment,
+        "orientations": len(identity.turns),
         "levels": [list(shape) for shape in identity.shapes],
         "pooled_length": identity.pooled_length,
         "bytes_per_image": identity.bytes_per_image,

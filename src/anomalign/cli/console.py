@@ -24,6 +24,14 @@ Provider = Annotated[
 ]
 MaxMegapixels = Annotated[float, typer.Option(min=0.001, help="Refuse larger images before they are decoded.")]
 Preset = Annotated[str, typer.Option(help="'default', or 'paper' for the settings of Cohen and Hoshen.")]
+Augment = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KINDS",
+        help="Hold each normal image turned, too: flip, rotate (quarter turns), rotate:A (A degrees to either side); "
+        "several with commas between. [default: only as it is]",
+    ),
+]
 Descriptor = Annotated[
     str | None,
     typer.Option(help="What stage 1 compares: level_moments, level_means, pooled. [default: level_moments]"),

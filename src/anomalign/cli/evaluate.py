@@ -26,6 +26,7 @@ def evaluate(
     backbone: console.Backbone = None,
     provider: console.Provider = "cpu",
     size: Annotated[int, typer.Option(help="Side of the square that the backbone sees, in pixels.")] = 224,
+    augment: console.Augment = None,
     target_fpr: console.TargetFpr = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
     save_maps: Annotated[
@@ -46,7 +47,8 @@ def evaluate(
     dataset = open_dataset(root)
     categories = _chosen(dataset, category)
     network = console.load_network(backbone, provider)
-    protocol = _protocol(dataset.layout, preset, network, size, target_fpr, console.max_pixels(max_megapixels))
+    limit = console.max_pixels(max_megapixels)
+    protocol = _protocol(dataset.layout, preset, network, size, augment or "", target_fpr, limit)
     for problem in dataset.problems:
         console.say(f"error: {problem}")
     collected = EvaluationReport() if report else None
@@ -130,18 +132,25 @@ def _chosen(dataset: "Dataset", names: list[str] | None) -> "list[Category]":
 
 
 def _protocol(
-    layout: str, preset: str, network: "Backbone", size: int, target_fpr: float | None, max_pixels: int
+    layout: str,
+    preset: str,
+    network: "Backbone",
+    size: int,
+    augment: str,
+    target_fpr: float | None,
+    max_pixels: int,
 ) -> "Protocol":
     from dataclasses import replace
 
     from anomalign.cli.fit import framing_of
     from anomalign.cli.inspect import settings_of
     from anomalign.evaluation.run import Protocol
+    from anomalign.turning import read_augment
 
     settings = settings_of(preset, {})
     if preset == "paper" and layout == "shanghaitech":  # section 4.2 of the paper
         settings = replace(settings, image_neighbours=1, gallery_size=1)
-    return Protocol(network, framing_of(preset, size), settings, target_fpr, max_pixels)
+    return Protocol(network, framing_of(preset, size), settings, target_fpr, max_pixels, read_augment(augment))
 
 
 def _evaluate(
@@ -242,6 +251,7 @@ def _settings(dataset: "Dataset", preset: str, protocol: "Protocol") -> dict[str
         "backbone_sha256": protocol.backbone.sha256,
         "provider": protocol.backbone.provider,
         "framing": asdict(protocol.framing),
+        "augment": protocol.augment,
         "settings": asdict(protocol.settings),
         "target_fpr": protocol.target_fpr,
     }

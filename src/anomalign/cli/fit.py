@@ -23,6 +23,7 @@ def fit(
     preset: Annotated[
         str, typer.Option(help="'default' sees the whole image; 'paper' sees the central 224 px of 256.")
     ] = "default",
+    augment: console.Augment = None,
     calibrate: Annotated[bool, typer.Option(help="Calibrate afterwards, as inspecting would do first.")] = True,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
@@ -30,7 +31,7 @@ def fit(
     from anomalign.imaging import find_images
 
     images = find_images(normals)
-    opened = _open_or_create(bank, backbone, provider, size, preset)
+    opened = _open_or_create(bank, backbone, provider, size, preset, augment)
     add(opened, images, preset, calibrate, console.max_pixels(max_megapixels))
 
 
@@ -76,28 +77,34 @@ def framing_of(preset: str, size: int) -> "Framing":
     return Framing(size, round(size * 256 / 224) if preset == "paper" else None)
 
 
-def _open_or_create(path: str, backbone: str | None, provider: str, size: int | None, preset: str) -> "Bank":
+def _open_or_create(
+    path: str, backbone: str | None, provider: str, size: int | None, preset: str, augment: str | None
+) -> "Bank":
     from anomalign.bank import Bank
     from anomalign.bank.catalogue import FILE
     from anomalign.errors import InputError
+    from anomalign.turning import read_augment
 
     framing = framing_of(preset, size or 224)
     if not (Path(path) / FILE).exists():
-        return Bank.create(path, console.load_network(backbone, provider), framing)
+        return Bank.create(path, console.load_network(backbone, provider), framing, augment or "")
     bank = console.open_bank(path, backbone, provider)
     if (size is not None or preset != "default") and bank.identity.framing != framing:
         raise InputError(f"{path}: was made with {bank.identity.framing}, not {framing}; leave the options out")
+    if augment is not None and read_augment(augment) != bank.identity.augment:
+        made = f"--augment {bank.identity.augment}" if bank.identity.augment else "no --augment"
+        raise InputError(f"{path}: was made with {made}, not with --augment {augment}; leave it out, or fit a new bank")
     return bank
 
 
 def _tell_size(bank: "Bank", images: int) -> None:
     import shutil
 
-    each = bank.identity.bytes_per_image
+    each, turns = bank.identity.bytes_per_image, len(bank.identity.turns)
     needed = images * each
     console.say(
-        f"{bank.path}: {images} images of {console.size(each)} with {bank.identity.backbone}: "
-        f"at most {console.size(needed)} to be added"
+        f"{bank.path}: {images} images of {console.size(each)} with {bank.identity.backbone}"
+        f"{f' in {turns} orientations' if turns > 1 else ''}: at most {console.size(needed)} to be added"
     )
     free = shutil.disk_usage(bank.path).free
     if needed > free:

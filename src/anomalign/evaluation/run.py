@@ -47,6 +47,8 @@ class Protocol:
         a category's normal images support.
     max_pixels : int
         Larger images are not read.
+    augment : str
+        As for `Bank.create`.
     """
 
     backbone: Backbone
@@ -54,6 +56,7 @@ class Protocol:
     settings: Settings
     target_fpr: float | None = None
     max_pixels: int = MAX_PIXELS
+    augment: str = ""
 
     def __post_init__(self) -> None:
         if self.target_fpr is not None:  # refuses a rate that is none, before any work is done
@@ -160,7 +163,7 @@ def evaluate_category(
     """
     with TemporaryDirectory(prefix="anomalign-") as folder:
         start = time.perf_counter()
-        bank = Bank.create(Path(folder) / "bank", protocol.backbone, protocol.framing)
+        bank = Bank.create(Path(folder) / "bank", protocol.backbone, protocol.framing, protocol.augment)
         report = bank.add(category.train, progress=_step(progress, "fit"), max_pixels=protocol.max_pixels)
         fitted = time.perf_counter()
         if len(bank) < 2:

@@ -88,9 +88,10 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
         match = inspection.match_at(y, x)
         here, drawn = _look(photograph, number, y, x, (inspection.height, inspection.width), inspection)
         normal = next(n for n in inspection.aligned.gallery if n.id == match.image_id)
-        matched, drawn_there = _look(
-            preview(bank, match.image_id), number, match.y, match.x, (normal.height, normal.width), inspection
-        )
+        size = normal.height, normal.width
+        turned = preview(bank, match.image_id, match.turn)  # shown as it was compared; the box, where it is
+        matched, _ = _look(turned, number, match.turned_y, match.turned_x, size, inspection)
+        _, drawn_there = _look(preview(bank, match.image_id), number, match.y, match.x, size, inspection)
         boxes.append(drawn)
         if match.image_id == nearest.id:
             nearest_boxes.append(drawn_there)

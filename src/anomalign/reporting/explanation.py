@@ -93,7 +93,8 @@ def _where(photograph: Image.Image, inspection: Inspection, y: float, x: float) 
 def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float, x: float, match: Match) -> Image.Image:
     normal = next(image for image in inspection.aligned.gallery if image.id == match.image_id)
     here = _crop(photograph, y, x, (inspection.height, inspection.width), inspection)
-    there = _crop(preview(bank, match.image_id), match.y, match.x, (normal.height, normal.width), inspection)
+    turned = preview(bank, match.image_id, match.turn)
+    there = _crop(turned, match.turned_y, match.turned_x, (normal.height, normal.width), inspection)
     arrow = Image.new("RGB", (40 * FINE, here.height), PAPER)
     middle = here.height / 2
     _arrow(ImageDraw.Draw(arrow), (4 * FINE, middle), (36 * FINE, middle), MARK, 4)
@@ -109,6 +110,9 @@ def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float,
     names = ["fine detail", *["parts"] * (len(match.per_level) - 2), "surroundings"][-len(match.per_level) :]
     shares = [f"{name} {part / total:.0%}" for name, part in zip(names, match.per_level, strict=True)]
     lines = [line(f"Difference {match.distance:.4g}", 20), *(line(share, 18, SOFT) for share in shares)]
+    if turn := str(match.turn):
+        lines.append(line("The match is shown", 18, SOFT))
+        lines += [line(part, 18, SOFT) for part in turn.split(" and ")]
     whole = preview(bank, match.image_id)
     whole = whole.resize(fitted(*whole.size, here.width, enlarge=True), Image.Resampling.BICUBIC)
     part, _, _ = window_in(whole, match.y, match.x, (normal.height, normal.width), inspection.framing)
@@ -132,7 +136,10 @@ def _crop(picture: Image.Image, y: float, x: float, size: tuple[int, int], inspe
 
 
 def _displacements(photograph: Image.Image, inspection: Inspection) -> Image.Image:
-    """Arrows from places of the image to where their matches lie in the normal images, both in their frames."""
+    """Arrows from places of the image to where their matches lie in the normal images, both in their frames.
+
+    Normal images as they were compared: of one that was turned for it, in the turned image.
+    """
     picture = Image.blend(_shown(photograph), Image.new("RGB", _shown(photograph).size, PAPER), 0.45)
     draw = ImageDraw.Draw(picture)
     alignment = inspection.alignment
@@ -164,11 +171,11 @@ def _used(inspection: Inspection, bank: Bank) -> Image.Image:
     """The normal images in which most places were found, and the share of places found in each."""
     alignment = inspection.alignment
     counts = Counter(alignment.image.ravel().tolist()).most_common(6)
-    gallery = inspection.aligned.gallery
+    gallery, turns = inspection.aligned.gallery, inspection.aligned.turns
     side = (_PANEL - 2 * 16) // 3
     tiles = []
     for number, count in counts:
-        picture = preview(bank, gallery[number].id)
+        picture = preview(bank, gallery[number].id, turns[number])
         picture = picture.resize(fitted(*picture.size, side * FINE, enlarge=True))
         tile = Image.new("RGB", (side * FINE, side * FINE), PAPER)
         tile.paste(picture, ((tile.width - picture.width) // 2, (tile.height - picture.height) // 2))
@@ -177,7 +184,10 @@ def _used(inspection: Inspection, bank: Bank) -> Image.Image:
     rows = [beside(tiles[i : i + 3], gap=16) for i in range(0, len(tiles), 3)]
     more = len(set(alignment.image.ravel().tolist())) - len(counts)
     note = f"and {more} more of the {len(gallery)} compared" if more > 0 else f"of the {len(gallery)} compared"
-    return stacked([*rows, line(f"Normal images in which places were found, {note}", 18, SOFT)], gap=10)
+    notes = [line(f"Normal images in which places were found, {note}", 18, SOFT)]
+    if any(str(turns[number]) for number, _ in counts):
+        notes.append(line("shown turned as they were compared", 18, SOFT))
+    return stacked([*rows, *notes], gap=10)
 
 
 def _shown(photograph: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ from anomalign.alignment import place_on_image
 from anomalign.bank import Bank
 from anomalign.imaging import Framing
 from anomalign.inspection import Inspection
+from anomalign.turning import UPRIGHT, Turn
 
 _SHARE = 1 / 6  # side of a window, as a share of the image's
 
@@ -88,6 +89,6 @@ def fitted(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def preview(bank: Bank, image_id: int) -> Image.Image:
-    """Small RGB picture of a normal image."""
-    return Image.open(io.BytesIO(bank.preview(image_id)), formats=("JPEG",)).convert("RGB")
+def preview(bank: Bank, image_id: int, turn: Turn = UPRIGHT) -> Image.Image:
+    """Small RGB picture of a normal image, in one of its orientations."""
+    return turn.apply(Image.open(io.BytesIO(bank.preview(image_id)), formats=("JPEG",)).convert("RGB"))

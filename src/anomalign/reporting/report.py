@@ -144,6 +144,7 @@ class Report:
             ("bank", f"{self._detector.bank.path}, version {self._detector.bank.version}"),
             ("backbone", f"{identity.backbone}, sha256 {identity.backbone_sha256}"),
             ("framing", ", ".join(f"{key} {value}" for key, value in asdict(identity.framing).items())),
+            ("augment", identity.augment or "none"),
             ("target_fpr", str(self._detector.target_fpr)),
             *((key, str(value)) for key, value in asdict(self._detector.settings).items()),
         ]

@@ -27,6 +27,10 @@ _BLOCK_BYTES = 256_000_000
 class ImageSearch:
     """Stage 1's search among the images of a bank, as it was when this was made. Safe to use from several threads.
 
+    Where a bank holds its images in several orientations, each orientation is searched as a bank of its own, with a
+    whitening of its own, and an image counts once, in the orientation in which it is nearest (docs/bank.md says why).
+    Images are answered by the numbers of `Bank.views`; with one orientation those are their rows.
+
     Parameters
     ----------
     bank : Bank
@@ -46,25 +50,27 @@ class ImageSearch:
             )
         self.descriptor = descriptor
         self._means_length = bank.identity.moments_length // 2
-        stored = bank.vectors("pooled" if descriptor == "pooled" else "moments")
-        self._given = stored[:, : self._means_length] if descriptor == "level_means" else stored
-        self._whitening = None if descriptor == "pooled" else Whitening.of(self._given)
-        self.vectors = self._given if self._whitening is None else self._whitening.normals
-        self._index = make_index(index, self.vectors)
+        stored = [
+            bank.vectors("pooled" if descriptor == "pooled" else "moments", turn)
+            for turn in range(len(bank.identity.turns))
+        ]
+        self._given = [one[:, : self._means_length] if descriptor == "level_means" else one for one in stored]
+        self._whitenings = [] if descriptor == "pooled" else [Whitening.of(one) for one in self._given]
+        searched = [whitening.normals for whitening in self._whitenings] or self._given
+        self._indices = [make_index(index, vectors) for vectors in searched]
+        self.vectors = searched[0]
 
     def search(self, pyramids: Sequence[FeaturePyramid], k: int) -> Neighbours:
         """Find the k nearest normal images of each pyramid (SPADE, section 3.2); distances are squared."""
-        if self._whitening is None:
-            return self._index.search(np.stack([pyramid.pooled for pyramid in pyramids]), k)
-        moments = np.stack([pyramid.moments for pyramid in pyramids])
-        given = moments[:, : self._means_length] if self.descriptor == "level_means" else moments
-        return self._index.search(self._whitening.embed(given), k)
+        given = np.stack([self._described(pyramid) for pyramid in pyramids])
+        queries = [whitening.embed(given) for whitening in self._whitenings] or [given] * len(self._indices)
+        return _merged([one.search(query, k) for one, query in zip(self._indices, queries, strict=True)], k)
 
     def leave_one_out(self, rows: NDArray[np.int64], k: int) -> Neighbours:
         """Find the k nearest others of some of the bank's own images, each as if it and its copies were not there.
 
-        That goes for the whitening, too. Copies are images with the same descriptor in every bit: the same picture in
-        another file.
+        That goes for the whitening, too. Copies are images with the same descriptor in every bit, in any orientation:
+        the same picture in another file. The images are taken as they are, the others in all orientations.
 
         Parameters
         ----------
@@ -78,25 +84,12 @@ class ImageSearch:
             Where an image has fewer than k others, the rest of its row has index -1 and distance infinity.
         """
         group, count = self._copies()
-        if self._whitening is None:
-            found = ExactIndex(self._given).search(self._given[rows], min(k + int(count.max()), len(group)))
-            same = group[found.index] == group[rows][:, None]
-            return _nearest(np.where(same, np.inf, found.distance), found.index, k)
-        index = np.empty((len(rows), k), np.int64)
-        distance = np.empty((len(rows), k), np.float32)
-        block = max(1, _BLOCK_BYTES // (8 * len(group)))
-        for start in range(0, len(rows), block):
-            chosen = rows[start : start + block]
-            cost = self._whitening.leave_one_out(chosen, count[group[chosen]])
-            cost[group[chosen][:, None] == group] = np.inf
-            nearest = _nearest(cost.astype(np.float32), None, k)
-            index[start : start + block], distance[start : start + block] = nearest.index, nearest.distance
-        return Neighbours(index, distance)
+        return _merged([self._left_out(turn, rows, k, group, count) for turn in range(len(self._given))], k)
 
     def nearest_others(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(Q,) row and (Q,) squared distance of the nearest other image of each, copies included, at distance 0."""
         found = self.leave_one_out(rows, 1)
-        index, distance = found.index[:, 0], found.distance[:, 0]
+        index, distance = found.index[:, 0] // len(self._given), found.distance[:, 0]
         group, count = self._copies()
         for place in np.flatnonzero(count[group[rows]] > 1).tolist():
             copies = np.flatnonzero(group == group[rows[place]])
@@ -108,11 +101,73 @@ class ImageSearch:
         """Size of the largest group of images that are copies of each other; 1 where there are none."""
         return int(self._copies()[1].max())
 
+    def _described(self, pyramid: FeaturePyramid) -> NDArray[np.float32]:
+        if self.descriptor == "pooled":
+            return pyramid.pooled
+        return pyramid.moments[: self._means_length] if self.descriptor == "level_means" else pyramid.moments
+
+    def _left_out(
+        self, turn: int, rows: NDArray[np.int64], k: int, group: NDArray[np.int64], count: NDArray[np.int64]
+    ) -> Neighbours:
+        """The k nearest others in one orientation, by their rows."""
+        given = self._given[turn]
+        if not self._whitenings:
+            found = ExactIndex(given).search(self._given[0][rows], min(k + int(count.max()), len(group)))
+            same = group[found.index] == group[rows][:, None]
+            return _nearest(np.where(same, np.inf, found.distance), found.index, k)
+        index = np.empty((len(rows), k), np.int64)
+        distance = np.empty((len(rows), k), np.float32)
+        block = max(1, _BLOCK_BYTES // (8 * len(group)))
+        for start in range(0, len(rows), block):
+            chosen = rows[start : start + block]
+            queries = self._given[0][chosen] if turn else None
+            cost = self._whitenings[turn].leave_one_out(chosen, count[group[chosen]], queries)
+            for place in self._with_turned_copies(chosen, group, count):
+                others = group != group[chosen[place]]
+                if others.any():
+                    cost[place] = Whitening.of(given[others]).distances(self._given[0][chosen[place]], given)
+            cost[group[chosen][:, None] == group] = np.inf
+            nearest = _nearest(cost.astype(np.float32), None, k)
+            index[start : start + block], distance[start : start + block] = nearest.index, nearest.distance
+        return Neighbours(index, distance)
+
+    def _with_turned_copies(
+        self, rows: NDArray[np.int64], group: NDArray[np.int64], count: NDArray[np.int64]
+    ) -> list[int]:
+        """Places in `rows` of images whose copies may lie otherwise: what goes with them is not one descriptor."""
+        return np.flatnonzero(count[group[rows]] > 1).tolist() if len(self._given) > 1 else []
+
     def _copies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(N,) group of each image, one of copies; and the size of each group."""
-        bits = np.ascontiguousarray(self._given).view(f"V{4 * self._given.shape[1]}")[:, 0]
+        bits = np.concatenate(self._given).view(f"V{4 * self._given[0].shape[1]}")[:, 0]
         _, group, count = np.unique(bits, return_inverse=True, return_counts=True)
+        if len(self._given) == 1:
+            return group, count
+        from scipy.sparse import coo_array  # a tenth of a second, needed only here
+        from scipy.sparse.csgraph import connected_components
+
+        N = len(self._given[0])
+        images = np.tile(np.arange(N), len(self._given))
+        links = coo_array((np.ones(len(group)), (images, N + group)), (N + len(count), N + len(count)))
+        joined = connected_components(links, directed=False)[1][:N]  # images that have a descriptor in common
+        _, group, count = np.unique(joined, return_inverse=True, return_counts=True)
         return group, count
+
+
+def _merged(by_turn: Sequence[Neighbours], k: int) -> Neighbours:
+    """The k nearest images over all orientations, each in its nearest one, by the numbers of views."""
+    if len(by_turn) == 1:
+        return by_turn[0]
+    T = len(by_turn)
+    views = np.concatenate([np.where(one.index < 0, -1, one.index * T + t) for t, one in enumerate(by_turn)], axis=1)
+    far = np.concatenate([one.distance for one in by_turn], axis=1)
+    order = np.lexsort((views, far), axis=1)
+    views, far = np.take_along_axis(views, order, axis=1), np.take_along_axis(far, order, axis=1)
+    for row, images in enumerate(views // T):
+        again = np.ones(len(images), np.bool_)
+        again[np.unique(images, return_index=True)[1]] = False
+        far[row, again] = np.inf
+    return _nearest(far, views, k)
 
 
 def _nearest(cost: NDArray[np.float32], index: NDArray[np.int64] | None, k: int) -> Neighbours:

@@ -15,6 +15,7 @@ _Floats = NDArray[np.float64]
 _RANK = 1e-12  # of the largest eigenvalue: smaller ones are rounding
 _LEAST = 4  # images from which on the covariance is looked at
 _FEW, _STABLE = 16, 1e-3  # where leave-one-out is done anew: so few images, or a divisor so near to 0
+_SAME = 1e-9  # of the largest coordinate; descriptors are float32, so those of other images are farther apart
 _FLOOR = 1e-12  # of the mean square of a descriptor: a variance where the images do not differ at all
 
 
@@ -88,11 +89,16 @@ class Whitening:
         return self.shrinkage * float(self.variance.sum()) / len(self.mean) + self._floor
 
     def embed(self, vectors: Vectors | _Floats) -> Vectors:
-        """Descriptors (Q, D) -> (Q, R + 1) float32, in which distances are Euclidean."""
+        """Descriptors (Q, D) -> (Q, R + 1) float32, in which distances to the normal images are Euclidean."""
+        inside, outside = self._projected(vectors)
+        return self._scaled(inside, np.sqrt(outside))
+
+    def _projected(self, vectors: Vectors | _Floats) -> tuple[_Floats, _Floats]:
+        """(Q, D) -> coordinates (Q, R), and the squared length (Q,) of what is not in the basis."""
         centred = vectors - self.mean
         inside = centred @ self.basis
         rest = np.einsum("qd,qd->q", centred, centred) - np.einsum("qr,qr->q", inside, inside)
-        return self._scaled(inside, np.sqrt(np.maximum(rest, 0)))
+        return inside, np.maximum(rest, 0)
 
     @property
     def normals(self) -> Vectors:
@@ -105,7 +111,9 @@ class Whitening:
         rest = np.zeros(len(outside)) if full else outside / np.sqrt(self._outside)
         return np.column_stack([inside / scale, rest]).astype(np.float32)
 
-    def leave_one_out(self, rows: NDArray[np.int64], copies: NDArray[np.int64]) -> "_Floats":
+    def leave_one_out(
+        self, rows: NDArray[np.int64], copies: NDArray[np.int64], queries: Vectors | None = None
+    ) -> _Floats:
         """Distances of some normal images to all, under the covariance of all but themselves.
 
         What `Whitening.of` of the other images gives, computed anew only where rounding asks for it: leaving out an
@@ -119,11 +127,13 @@ class Whitening:
             Of the images.
         copies : (Q,) int64 array
             How many images are equal to it, itself counted: all of them are left out.
+        queries : (Q, D) float32 array, optional
+            What distances are taken of, in place of the images that are left out.
 
         Returns
         -------
         (Q, N) float64 array
-            Squared. Of an image to itself and its copies: meaningless.
+            Squared. To what is left out: meaningless.
         """
         N, D = len(self.coordinates), len(self.mean)
         z, t = self.coordinates[rows], self.coordinates
@@ -147,21 +157,37 @@ class Whitening:
         start = np.einsum("qr,qr->q", weighted, z)[:, None]
         plain = start - 2 * toward + weight @ self._squares.T
         along = start - toward
+        if queries is not None:
+            x, outside = self._projected(queries)
+            squares = np.einsum("qr,qr->q", weight * x, x) + self._beyond(outside, a, trace)
+            plain = squares[:, None] - 2 * (weight * x) @ t.T + weight @ self._squares.T
+            along = np.einsum("qr,qr->q", weighted, x)[:, None] - toward
         b = ((1 - a) * c)[:, None]
         divisor = 1 - b * start
         unstable = (divisor[:, 0] < _STABLE) | (left < _FEW)
         divisor[unstable] = 1
         distance = np.asarray(np.maximum(plain + b * along**2 / divisor, 0))
         for row in np.flatnonzero(unstable & (copies < N)).tolist():
-            distance[row] = self._anew(z[row])
+            distance[row] = self._anew(z[row], None if queries is None else queries[row])
         return distance
 
-    def _anew(self, z: _Floats) -> _Floats:
-        """(N,) squared distances of an image at `z` (R,) to all, under the covariance of all that are not there."""
-        others = (self.coordinates != z).any(axis=1)
+    def _beyond(self, squared: _Floats, shrinkage: _Floats, trace: _Floats) -> _Floats:
+        """Squared lengths in directions in which the normals do not differ, as distances; none if there are none."""
+        D = len(self.mean)
+        if self.basis.shape[1] == D:  # what is left is rounding
+            return np.zeros(len(squared))
+        return np.asarray(squared / (shrinkage * trace / D + self._floor))
+
+    def _anew(self, z: _Floats, query: Vectors | None) -> _Floats:
+        """(N,) squared distances of a query, or the image at `z` (R,), under the covariance of all images not there."""
+        apart = np.abs(self.coordinates - z).max(axis=1, initial=0)  # of copies, rounding; the products are BLAS'
+        others = apart > _SAME * np.abs(self.coordinates).max(initial=0)
         vectors = self.mean + self.coordinates @ self.basis.T
-        without = Whitening.of(vectors[others])
-        difference = without.embed(vectors) - without.embed((self.mean + self.basis @ z)[None])
+        return Whitening.of(vectors[others]).distances(self.mean + self.basis @ z if query is None else query, vectors)
+
+    def distances(self, query: Vectors | _Floats, vectors: Vectors | _Floats) -> _Floats:
+        """(N,) squared distances of a descriptor (D,) to normal images (N, D)."""
+        difference = self.embed(vectors) - self.embed(query[None])
         return np.asarray(np.einsum("nr,nr->n", difference, difference), np.float64)
 
 

@@ -19,6 +19,7 @@ from anomalign.imaging import Framing
 from anomalign.inspection import HEAT_BEGINS, HEAT_FULL, Aligned, Inspection, Match, cell_at, centre_of
 from anomalign.rarity import PixelCounts
 from anomalign.resample import grid_matrix
+from anomalign.turning import UPRIGHT
 
 _STEPS = 32  # of rarity, a decade of p
 _LARGEST_BYTES = 256_000_000  # unpacked: a grid of 1,000 x 1,000 is far under it
@@ -55,7 +56,7 @@ class Details:
     image : (h, w) uint16 array
         Whose place in the gallery.
     y, x : (h, w) uint16 arrays
-        The matched place, on that image's grid.
+        The matched place, on the grid of that image as it is, whichever way it was turned to be compared.
     distance : (h, w) float32 array
     per_level : (h, w, L) float32 array
     rarity : (S, S) uint8 array
@@ -73,18 +74,19 @@ class Details:
     @classmethod
     def of(cls, inspection: Inspection) -> "Details":
         """Of an inspection; runs stage 2 where stage 1 had cleared the image."""
-        return cls.of_alignment(inspection.aligned, inspection.pixels)
+        return cls.of_alignment(inspection.aligned, inspection.pixels, inspection.framing)
 
     @classmethod
-    def of_alignment(cls, aligned: Aligned, pixels: PixelCounts) -> "Details":
+    def of_alignment(cls, aligned: Aligned, pixels: PixelCounts, framing: Framing) -> "Details":
         """Of an outcome of stage 2; `pixels` are the scores of normal images' pixels."""
         found = aligned.alignment
+        y, x = _as_it_is(aligned, framing)
         decades = -np.log10(pixels.p_values(aligned.square))
         return cls(
             gallery=tuple(map(_compared, aligned.gallery)),
             image=found.image.astype(np.uint16),
-            y=found.y.astype(np.uint16),
-            x=found.x.astype(np.uint16),
+            y=y,
+            x=x,
             distance=found.distance,
             per_level=found.per_level,
             rarity=np.rint(np.clip(_STEPS * decades, 0, 255)).astype(np.uint8),
@@ -130,7 +132,7 @@ class Details:
         normal = self.gallery[self.image[cell]]
         place = centre_of(int(self.y[cell]), int(self.x[cell]), framing, normal.height, normal.width, self.grid)
         levels = tuple(float(part) for part in self.per_level[cell])
-        return Match(normal.id, normal.name, *place, float(self.distance[cell]), levels)
+        return Match(normal.id, normal.name, *place, float(self.distance[cell]), levels, UPRIGHT, *place)
 
     def to_bytes(self) -> bytes:
         """For the store: a few tens of kilobytes."""
@@ -189,3 +191,20 @@ def _check(arrays: dict[str, NDArray[Any]], names: Sequence[object]) -> None:
         raise ValueError("a name that is none")
     if arrays["image"].max() >= K or arrays["y"].max() >= grid[0] or arrays["x"].max() >= grid[1]:
         raise ValueError("a match outside the gallery")
+
+
+def _as_it_is(aligned: Aligned, framing: Framing) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """(h, w) y and x of the matched cells, turned back where a normal image was compared flipped or turned."""
+    found = aligned.alignment
+    y, x = found.y.astype(np.uint16), found.x.astype(np.uint16)
+    h, w = grid = found.distance.shape[0], found.distance.shape[1]
+    for number, (normal, turn) in enumerate(zip(aligned.gallery, aligned.turns, strict=True)):
+        if turn == UPRIGHT:
+            continue
+        top, left, bottom, right = framing.box(normal.height, normal.width)
+        for cell in zip(*np.nonzero(found.image == number), strict=True):
+            turned = centre_of(int(y[cell]), int(x[cell]), framing, normal.height, normal.width, grid)
+            place = turn.origin(*turned, normal.height, normal.width)
+            y[cell] = min(max(math.floor((place[0] + 0.5 - top) * h / (bottom - top)), 0), h - 1)
+            x[cell] = min(max(math.floor((place[1] + 0.5 - left) * w / (right - left)), 0), w - 1)
+    return y, x

@@ -230,7 +230,7 @@ class Station:
                 return None
             detector = self._knowing(ids, record.bank_version)
             aligned = detector.against(Encoded(record.name, content), *ids, max_pixels=self.max_pixels)
-            details = Details.of_alignment(aligned, self.detector.limits.calibration.pixels)
+            details = Details.of_alignment(aligned, self.detector.limits.calibration.pixels, self.bank.identity.framing)
             self._found[key] = details
             if len(self._found) > _REMEMBERED:
                 self._found.popitem(last=False)

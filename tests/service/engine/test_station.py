@@ -138,7 +138,9 @@ def test_one_normal_alone(station):
     details = station.compare(record, (5,), lambda: content)
     assert [normal.id for normal in details.gallery] == [5]
     expected = Details.of_alignment(
-        station.detector.against(Encoded("image.png", content), 5), station.detector.limits.calibration.pixels
+        station.detector.against(Encoded("image.png", content), 5),
+        station.detector.limits.calibration.pixels,
+        station.bank.identity.framing,
     )
     assert np.array_equal(details.distance, expected.distance)
     with pytest.raises(InputError, match="no image 999"):
