@@ -192,9 +192,9 @@ class ExactSearch:
             at, first, rows = self.group.bands[j]
             start = self.layout.coarse[j, 3]
             g = self.group.coarse[slot, start : start + h * w * channels].reshape(h * w, channels)
-            products = (g @ level[:, first * w : (first + rows) * w]).reshape(h * w * rows, w)  # (h w, C) x (C, rows w)
-            out = self.group.products[slot, at : at + h * w * rows * W].reshape(h * w * rows, W)
-            np.matmul(products, -2 * grid_matrix(w, W).T, out=out)
+            products = (g @ level[:, first * w : (first + rows) * w]).reshape(h * w, rows, w)  # (h w, C) x (C, rows w)
+            out = self.group.products[slot, at : at + rows * h * w * W].reshape(rows, h * w, W)
+            np.matmul(products.transpose(1, 0, 2), -2 * grid_matrix(w, W).T, out=out)
 
     def _search_strip(self, k: int, images: int) -> None:
         """Search the group for the matches of one strip, with bounds where they help, else by matrix products."""

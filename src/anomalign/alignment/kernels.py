@@ -49,7 +49,7 @@ class Group(NamedTuple):
     image: NDArray[np.int32]  # (G,) their numbers
     fine: NDArray[np.float32]  # (G, P', fine channels)
     coarse: NDArray[np.float32]  # (G, features) coarse levels as they are, one after the other
-    products: NDArray[np.float32]  # (G, products) -2 <g, q> of a coarse level: cell of g, row of q, column of the grid
+    products: NDArray[np.float32]  # (G, products) -2 <g, q> of a coarse level: row of q, cell of g, column of the grid
     bands: NDArray[np.int64]  # (J, 3) where a level begins in `products`; the first row of q and the number of rows
     squared: NDArray[np.float32]  # (2, G, P') squared norms: of the coarse channels, of the fine ones
     largest: NDArray[np.float32]  # (G,) largest norm
@@ -174,14 +174,14 @@ def _set_limit(b, p, known, squared, largest, tolerance, distance, limit):
 def _lanes(i, strip, W, products, bands, coarse, cells, weights, rows):
     """Coarse products of image i for the lanes: the vertical half of the interpolation (the other half is done)."""
     for j in range(len(coarse)):
-        first, count = bands[j, 1], bands[j, 2]
-        for cell in range(coarse[j, 0] * coarse[j, 1]):
-            start = bands[j, 0] + cell * count * W
-            for Y in range(strip[0], strip[1]):
-                v = weights[0, j, Y]
-                u = np.float32(1) - v
-                a = products[i, start + (cells[0, 0, j, Y] - first) * W :]
-                b = products[i, start + (cells[0, 1, j, Y] - first) * W :]
+        count = coarse[j, 0] * coarse[j, 1]
+        for Y in range(strip[0], strip[1]):
+            v = weights[0, j, Y]
+            u = np.float32(1) - v
+            low = bands[j, 0] + (cells[0, 0, j, Y] - bands[j, 1]) * count * W
+            high = bands[j, 0] + (cells[0, 1, j, Y] - bands[j, 1]) * count * W
+            for cell in range(count):
+                a, b = products[i, low + cell * W :], products[i, high + cell * W :]
                 out = rows[coarse[j, 4] + cell, (Y - strip[0]) * W :]
                 for X in range(W):
                     out[X] = u * a[X] + v * b[X]
@@ -201,27 +201,34 @@ def _row(Y, lanes, coarse, cells, weights, rows, row):
 
 
 @_inlined
-def _costs(X, lanes, squared, cells, weights, row, cost):
-    """``|g|^2 - 2 <q, g>`` of the coarse channels, for all lanes and the place in column X of the row."""
+def _costs(X, lanes, squared, cells, weights, row, limit, cost):
+    """``|g|^2 - 2 <q, g>`` of the coarse channels, for all lanes and the place in column X of the row.
+
+    Returns how many are within the limit.
+    """
     J = weights.shape[1]
-    one = np.float32(1)
-    first = 0
-    if J < 2:
+    zero, one = np.float32(0), np.float32(1)
+    hits = zero
+    if J != 2:
         for b in range(lanes):
             cost[b] = squared
-    else:  # two levels in one loop: the paper's pyramid has two
-        first = 2
+        for j in range(J):
+            v = weights[1, j, X]
+            u = one - v
+            k, m = cells[1, 0, j, X], cells[1, 1, j, X]
+            for b in range(lanes):
+                cost[b] += u * row[j, k, b] + v * row[j, m, b]
+        for b in range(lanes):
+            hits += one if cost[b] <= limit[b] else zero
+    else:  # all in one loop: the paper's pyramid has two
         v, w = weights[1, 0, X], weights[1, 1, X]
         u, t = one - v, one - w
         k, m, n, r = cells[1, 0, 0, X], cells[1, 1, 0, X], cells[1, 0, 1, X], cells[1, 1, 1, X]
         for b in range(lanes):
-            cost[b] = squared + u * row[0, k, b] + v * row[0, m, b] + t * row[1, n, b] + w * row[1, r, b]
-    for j in range(first, J):
-        v = weights[1, j, X]
-        u = one - v
-        k, m = cells[1, 0, j, X], cells[1, 1, j, X]
-        for b in range(lanes):
-            cost[b] += u * row[j, k, b] + v * row[j, m, b]
+            c = squared + u * row[0, k, b] + v * row[0, m, b] + t * row[1, n, b] + w * row[1, r, b]
+            cost[b] = c
+            hits += one if c <= limit[b] else zero
+    return hits
 
 
 BOUND, MULTIPLY, SEED = 0, 1, 2
@@ -272,7 +279,7 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
             else:
                 if place % W == 0:
                     _row(place // W, lanes, coarse, cells, weights, scratch.rows, row)
-                _costs(place % W, lanes, squared[0, i, place], cells, weights, row, cost)
+                hits = _costs(place % W, lanes, squared[0, i, place], cells, weights, row, limit, cost)
                 if mode == SEED:
                     here = np.int32(place)
                     for b in range(lanes):
@@ -280,17 +287,14 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
                         nearest[b] = here if c < low else known_place
                         lowest[b] = c if c < low else low
                     continue
-                hits = zero
                 if mode == MULTIPLY:
+                    hits = zero
                     g = place - rows[0] * W
                     norm = squared[1, i, place]
                     for b in range(lanes):
                         c = cost[b] + norm - two * fine_products[g, b]
                         cost[b] = c
                         hits += one if c <= limit[b] else zero
-                else:
-                    for b in range(lanes):
-                        hits += one if cost[b] <= limit[b] else zero
                 if hits == zero:
                     continue
                 passed += hits
