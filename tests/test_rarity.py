@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from anomalign.rarity import PixelCounts
+from anomalign.rarity import RARITY_STEPS, PixelCounts
 
 SCORES = arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 1e6, width=32, allow_subnormal=False))
 
@@ -19,6 +19,13 @@ def test_never_too_small_and_hardly_too_large(normal, scores):
         exact = (1 + np.count_nonzero(normal >= score)) / (1 + len(normal))
         loosest = (1 + np.count_nonzero(normal >= np.float32(score * (1 - 1 / 64)))) / (1 + len(normal))
         assert exact - 1e-6 <= p <= loosest + 1e-6
+
+
+@given(SCORES, SCORES)
+def test_a_byte_says_a_p_value_to_half_a_step(normal, scores):
+    counts = PixelCounts.of(normal)
+    decades = -np.log10(counts.p_values(scores).astype(np.float64))
+    assert np.abs(counts.rarity(scores) / RARITY_STEPS - decades).max() <= 1 / RARITY_STEPS / 2 + 1e-6
 
 
 @given(SCORES, SCORES)

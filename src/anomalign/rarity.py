@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 _DROPPED_BITS = 17  # of the 23 of a float32's fraction: 64 bins a doubling, so 1.6 % of a score at most
 _BINS = (0x7F800000 >> _DROPPED_BITS) + 1  # up to and with infinity
+RARITY_STEPS = 32
+"""Steps of `PixelCounts.rarity` in a decade of p."""
 
 
 _SEAL_BYTES = 16
@@ -70,6 +72,15 @@ class PixelCounts:
         """(16321,) p-value of each bin: (1 + pixels in it or above) / (1 + all pixels), so never too small."""
         above = np.cumsum(self.counts[::-1])[::-1]
         return np.asarray((1 + above) / (1 + self.counts.sum()), np.float64)
+
+    @cached_property
+    def rarity_of_bin(self) -> NDArray[np.uint8]:
+        """(16321,) `RARITY_STEPS` times -log10 of the p-value of each bin, rounded; at most 255."""
+        return np.rint(np.minimum(-RARITY_STEPS * np.log10(self.p_of_bin), 255)).astype(np.uint8)
+
+    def rarity(self, scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Of each pixel of a map, how rare it is: `p_values` in a byte each. No score may be NaN."""
+        return self.rarity_of_bin[_bins(scores)]
 
     def p_values(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """p-value of each pixel of a map against all pixels of the normal images; NaN stays NaN.

@@ -17,11 +17,10 @@ from anomalign.bank import NormalImage
 from anomalign.errors import InputError
 from anomalign.imaging import Framing
 from anomalign.inspection import HEAT_BEGINS, HEAT_FULL, Aligned, Inspection, Match, cell_at, centre_of
-from anomalign.rarity import PixelCounts
+from anomalign.rarity import RARITY_STEPS, PixelCounts
 from anomalign.resample import grid_matrix
 from anomalign.turning import UPRIGHT
 
-_STEPS = 32  # of rarity, a decade of p
 _LARGEST_BYTES = 256_000_000  # unpacked: a grid of 1,000 x 1,000 is far under it
 _DTYPES = {
     "sizes": np.int64,
@@ -60,7 +59,7 @@ class Details:
     distance : (h, w) float32 array
     per_level : (h, w, L) float32 array
     rarity : (S, S) uint8 array
-        Of the smoothed map on the square that the backbone saw: 32 times -log10 of the p-value of each pixel.
+        Of the smoothed map on the square that the backbone saw: `PixelCounts.rarity` of each pixel.
     """
 
     gallery: tuple[Compared, ...]
@@ -81,7 +80,6 @@ class Details:
         """Of an outcome of stage 2; `pixels` are the scores of normal images' pixels."""
         found = aligned.alignment
         y, x = _as_it_is(aligned, framing)
-        decades = -np.log10(pixels.p_values(aligned.square))
         return cls(
             gallery=tuple(map(_compared, aligned.gallery)),
             image=found.image.astype(np.uint16),
@@ -89,7 +87,7 @@ class Details:
             x=x,
             distance=found.distance,
             per_level=found.per_level,
-            rarity=np.rint(np.clip(_STEPS * decades, 0, 255)).astype(np.uint8),
+            rarity=pixels.rarity(aligned.square),
         )
 
     @property
@@ -102,7 +100,7 @@ class Details:
         """(h, w) p-value of each place: the geometric mean of its pixels'."""
         h, w = self.grid
         S = len(self.rarity)
-        decades = grid_matrix(S, h) @ self.rarity.astype(np.float32) @ grid_matrix(S, w).T / _STEPS
+        decades = grid_matrix(S, h) @ self.rarity.astype(np.float32) @ grid_matrix(S, w).T / RARITY_STEPS
         return np.asarray(10.0**-decades, np.float32)
 
     def heat(self, framing: Framing, height: int, width: int) -> NDArray[np.float32]:
@@ -110,7 +108,7 @@ class Details:
 
         What `Inspection.heat` gives with ``even_if_normal``, to 1/32 of a decade.
         """
-        decades = place_on_image(np.asarray(self.rarity / _STEPS, np.float32), framing, height, width)
+        decades = place_on_image(np.asarray(self.rarity / RARITY_STEPS, np.float32), framing, height, width)
         begins, full = -math.log10(HEAT_BEGINS), -math.log10(HEAT_FULL)
         return np.asarray(np.clip((decades - begins) / (full - begins), 0, 1), np.float32)
 
@@ -141,8 +139,9 @@ class Details:
             "sizes": np.array([(n.id, n.height, n.width) for n in self.gallery], np.int64),
             "names": np.frombuffer(names, np.uint8),
             **{key: np.ascontiguousarray(getattr(self, key)) for key in _DTYPES if key not in ("sizes", "names")},
+            "rarity": np.frombuffer(zlib.compress(self.rarity.tobytes(), 1), np.uint8),
         }
-        return zlib.compress(save(arrays), 1)
+        return zlib.compress(save(arrays), 0)  # for its checksum: but for rarity these are floats, which do not shrink
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> "Details":
@@ -154,11 +153,9 @@ class Details:
             It is not that.
         """
         try:
-            unpacker = zlib.decompressobj()
-            content = unpacker.decompress(stored, _LARGEST_BYTES)
-            if not unpacker.eof:
-                raise ValueError("cut short, or too large")
-            arrays = load(content)
+            arrays = load(_unpacked(stored))
+            rarity = np.frombuffer(_unpacked(arrays["rarity"].tobytes()), np.uint8)
+            arrays["rarity"] = rarity.reshape(math.isqrt(len(rarity)), -1)
             names = json.loads(arrays["names"].tobytes())
             _check(arrays, names)
         except (zlib.error, SafetensorError, KeyError, ValueError, RecursionError) as error:
@@ -167,6 +164,14 @@ class Details:
             ) from error
         gallery = [Compared(id, name, h, w) for (id, h, w), name in zip(arrays["sizes"].tolist(), names, strict=True)]
         return cls(tuple(gallery), **{key: arrays[key] for key in _DTYPES if key not in ("sizes", "names")})
+
+
+def _unpacked(packed: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(packed, _LARGEST_BYTES)
+    if not unpacker.eof:
+        raise ValueError("cut short, or too large")
+    return content
 
 
 def _compared(normal: NormalImage) -> Compared:

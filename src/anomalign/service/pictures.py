@@ -60,15 +60,15 @@ class Pictures:
         """What they take."""
         return self._bytes
 
-    def keep(self, content: bytes) -> str:
-        """Keep a picture; when this returns it is on the disk. Returns its sha256.
+    def keep(self, content: bytes, sha256: str | None = None) -> str:
+        """Keep a picture; when this returns it is on the disk. Returns its sha256, which may be given.
 
         Raises
         ------
         PictureError
             It cannot be written.
         """
-        sha256 = hashlib.sha256(content).hexdigest()
+        sha256 = sha256 or hashlib.sha256(content).hexdigest()
         path = self._path(sha256)
         try:
             with self._lock:

@@ -288,17 +288,18 @@ class Pool:
                 self._finished.clear()
             begun = time.perf_counter()
             for item in group:
-                self._keep_picture(item.job)
+                self._keep_picture(item)
             self._keep_records(group)
             with self._change:
                 self._committing_s += time.perf_counter() - begun
 
-    def _keep_picture(self, job: _Job) -> None:
+    def _keep_picture(self, item: _Finished) -> None:
         """A picture that cannot be kept costs only what is shown later: the verdict is worth more than that."""
+        image = item.job.image
         try:
-            self._pictures.keep(job.image.content)
+            self._pictures.keep(image.content, item.record.sha256)
         except Exception as error:
-            _log.error("%s: inspected, but %s", job.image.name, error, exc_info=not isinstance(error, PictureError))
+            _log.error("%s: inspected, but %s", image.name, error, exc_info=not isinstance(error, PictureError))
             with self._change:
                 self._counts["not_kept"] += 1
 

@@ -77,6 +77,8 @@ def test_a_places_p_value_is_the_geometric_mean_of_its_pixels(inspection):
 
 
 def changed(details, **arrays):
+    if "rarity" in arrays:
+        arrays["rarity"] = np.frombuffer(zlib.compress(arrays["rarity"].tobytes()), np.uint8)
     return zlib.compress(save({**load(zlib.decompress(details.to_bytes())), **arrays}))
 
 
@@ -97,6 +99,8 @@ def test_what_is_no_details_is_refused_in_words(inspection):
         "outside the gallery": changed(details, image=np.full((h, w), 4, np.uint16)),
         "outside the grid": changed(details, x=np.full((h, w), w, np.uint16)),
         "no square": changed(details, rarity=details.rarity[1:]),
+        "no rarity": changed(details, rarity=details.rarity[:0]),
+        "rarity of another kind": zlib.compress(save({**load(zlib.decompress(stored)), "rarity": details.rarity})),
         "fewer names": changed(details, names=np.frombuffer(b'["a"]', np.uint8)),
         "names of another kind": changed(details, names=np.frombuffer(b"[1, 2, 3, 4]", np.uint8)),
         "deep": changed(details, names=np.frombuffer(b"[" * 100_000, np.uint8)),

@@ -86,7 +86,7 @@ async def inspect(bank: BankName, request: Request, parts: Asked, person: Operat
         outcomes = await _outcomes(parts, bank, files)
     finally:
         parts.budget.give(size)
-    return await asyncio.to_thread(_answer, parts, request, [name for name, _ in files], outcomes)
+    return _answer(parts, request, [name for name, _ in files], outcomes)
 
 
 async def _files(request: Request) -> list[tuple[str, bytes]]:

@@ -1,6 +1,5 @@
 """Around every request: refuses what must not come in, limits bodies, adds headers, and lets no stack trace out."""
 
-import asyncio
 import json
 import logging
 import re
@@ -8,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -135,9 +135,12 @@ class _Exchange:
         return time.perf_counter() - self._start
 
     def log(self) -> None:
-        """A line; the path as it was sent, where no line break can be, and no query."""
+        """A line where a request failed; the path as it was sent, where no line break can be, and no query."""
+        if self.status < 400 and not _log.isEnabledFor(logging.DEBUG):
+            return
         path = self._scope.get("raw_path") or self._scope["path"].encode()
-        _log.info(
+        _log.log(
+            logging.INFO if self.status >= 400 else logging.DEBUG,
             "%s %s %s %d %.0f ms %s",
             self.id,
             self._scope["method"],
@@ -157,8 +160,9 @@ def _limited(receive: Receive, most: int) -> Receive:
         if ended:
             return await receive()
         try:
-            message = await asyncio.wait_for(receive(), min(_IDLE_S, max(0.0, until - time.monotonic())))
-        except asyncio.TimeoutError:
+            with anyio.fail_after(min(_IDLE_S, max(0.0, until - time.monotonic()))):
+                message = await receive()
+        except TimeoutError:
             raise HTTPException(408, "the request came too slowly", {"Connection": "close"}) from None
         taken += len(message.get("body", b""))
         ended = message["type"] != "http.request" or not message.get("more_body", False)
