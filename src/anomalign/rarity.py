@@ -80,7 +80,7 @@ class PixelCounts:
 
     def rarity(self, scores: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Of each pixel of a map, how rare it is: `p_values` in a byte each. No score may be NaN."""
-        return self.rarity_of_bin[_bins(scores)]
+        return np.asarray(self.rarity_of_bin[_bins(scores)], np.uint8)
 
     def p_values(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """p-value of each pixel of a map against all pixels of the normal images; NaN stays NaN.
