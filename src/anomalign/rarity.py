@@ -76,7 +76,8 @@ class PixelCounts:
     @cached_property
     def rarity_of_bin(self) -> NDArray[np.uint8]:
         """(16321,) `RARITY_STEPS` times -log10 of the p-value of each bin, rounded; at most 255."""
-        return np.rint(np.minimum(-RARITY_STEPS * np.log10(self.p_of_bin), 255)).astype(np.uint8)
+        steps = np.minimum(-RARITY_STEPS * np.log10(self.p_of_bin), 255)
+        return np.asarray(np.rint(steps), np.uint8)
 
     def rarity(self, scores: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Of each pixel of a map, how rare it is: `p_values` in a byte each. No score may be NaN."""

@@ -131,7 +131,8 @@ def test_edits_are_read_again_and_undone_once(store):
     assert store.edits("screws", 1) == [bare]
     assert store.edit(rate.id) == rate
     undone = store.undo_edit(edit.id, "cyd")
-    assert undone.undone
+    assert (undone.undone, undone.undone_by, edit.undone_by) == (True, "cyd", None)
+    assert undone.undone_at >= edit.time
     assert store.edit(edit.id) == undone
     assert [(who, action, bank) for who, action, bank, *_ in told(store)] == [
         ("ada", "edit", "screws"),

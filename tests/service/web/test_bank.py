@@ -44,6 +44,7 @@ def test_removing_images_and_undoing_it(page, client, records):
     page.get_by_role("heading", name="30 normal images").wait_for()
     assert bank(client) == before
     assert page.locator("#changes .undone").count() == 1
+    assert "undone by" in page.locator("#changes .undone").inner_text()
 
 
 def test_the_slider_counts_what_would_change(page, client, records):

@@ -132,9 +132,11 @@ def edit(made: Edit) -> shapes.Edit:
         "note": made.note,
         "who": made.who,
         "time": time(made.time),
-        "undone": made.undone,
         "before": made.before,
         "after": made.after,
+        "undone": made.undone,
+        "undone_by": made.undone_by,
+        "undone_at": None if made.undone_at is None else time(made.undone_at),
     }
 
 

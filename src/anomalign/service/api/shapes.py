@@ -186,9 +186,11 @@ class Edit(TypedDict):
     note: str
     who: str
     time: str
-    undone: bool
     before: dict[str, Any]
     after: dict[str, Any]
+    undone: bool
+    undone_by: str | None
+    undone_at: str | None
 
 
 class Edits(TypedDict):

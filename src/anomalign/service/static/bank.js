@@ -172,7 +172,7 @@ function editRow(made) {
       "td",
       { class: "n" },
       made.undone
-        ? h("span", { class: "quiet" }, "undone")
+        ? h("span", { class: "quiet", title: when(made.undone_at) }, `undone by ${made.undone_by}`)
         : may
           ? h("button", { type: "button", class: "quiet-button", onclick: () => takeBack(made) }, "Undo")
           : null,

@@ -41,7 +41,7 @@ def add(
     values = told | {"bank": clean(bank), "record": record, "who": clean(who), "time": now()}
     id = new_id(connection, insert(edits), values)
     write(connection, who, "edit", bank, record, {"edit": id} | told, values["time"])
-    return Edit(id=id, undone=False, **values)
+    return Edit(id=id, **values)
 
 
 def undo(connection: Connection, id: int, who: str) -> Edit:

@@ -27,7 +27,7 @@ with_decisions = select(*(inspections.c[name] for name in _FIELDS), *_DECISION).
     inspections.outerjoin(decisions, _counting)
 )
 
-_EDIT = tuple(field.name for field in fields(Edit) if field.name != "undone")
+_EDIT = tuple(field.name for field in fields(Edit))
 
 
 def as_record(row: Row[Any]) -> Record:
@@ -41,7 +41,7 @@ def as_record(row: Row[Any]) -> Record:
 
 def as_edit(row: Row[Any]) -> Edit:
     """Of a row of the table."""
-    return Edit(**{name: row._mapping[name] for name in _EDIT}, undone=row.undone_at is not None)
+    return Edit(**{name: row._mapping[name] for name in _EDIT})
 
 
 def as_event(row: Row[Any]) -> Event:

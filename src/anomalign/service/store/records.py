@@ -119,6 +119,8 @@ class Edit:
         Ids in the bank that came or went.
     before, after : dict
         What else it changed, as the target rate.
+    undone_by : str, optional
+        Who took it back, if someone has, `undone_at` a time.
     """
 
     id: int
@@ -130,9 +132,15 @@ class Edit:
     note: str
     who: str
     time: datetime
-    undone: bool
     before: dict[str, Any]
     after: dict[str, Any]
+    undone_by: str | None = None
+    undone_at: datetime | None = None
+
+    @property
+    def undone(self) -> bool:
+        """Whether it has been taken back."""
+        return self.undone_at is not None
 
 
 @dataclass(frozen=True)
