@@ -20,7 +20,8 @@ def drift(
     from anomalign.bank import Bank
     from anomalign.cli.inspect import calibrate, settings_of
     from anomalign.detector import Detector
-    from anomalign.drift import detect_drift, read_records
+    from anomalign.drift import detect_drift
+    from anomalign.observations import read_records
     from anomalign.reporting import write_drift_page
 
     observations, failures = read_records(records)
