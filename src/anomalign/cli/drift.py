@@ -26,7 +26,7 @@ def drift(
 
     observations, failures = read_records(records)
     console.say_failures(failures)
-    detector = Detector(Bank.open(bank), settings_of(preset, {}))
+    detector = Detector(Bank.open(bank), settings_of(preset))
     calibrate(detector)
     scores = detector.calibrate()
     stage_1 = (detector.settings.descriptor, str(detector.settings.image_neighbours))
