@@ -1,18 +1,14 @@
 """Do images still look like those the bank was calibrated with? Told from stage 1 of recent inspections."""
 
 import math
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign import records
-from anomalign.backbones import Failure
 from anomalign.errors import CalibrationError, InputError
+from anomalign.observations import Observation
 
 # An inspected image may be a defect, farther than all normals: so many of them are no drift.
 DEFECTS = 0.05
@@ -20,40 +16,11 @@ DEFECTS = 0.05
 _DEPENDENCE = 2.0
 # Defects come near to a few normals only, so the use test leaves out what is farther than this share of normals.
 _BULK = 0.95
-_STAGE_1 = ("descriptor", "image_neighbours")
 _LEAST_LEVEL = 0.001  # less would need more draws of the use test than are made
 _DRAWS = 1999
 _MOST_DRAWS = 50_000
 _BLOCK = 4_000_000
 _WEAK = 0.8  # a shift that is noticed only from here on is a large one
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What is used of the record of one inspection.
-
-    Attributes
-    ----------
-    time : str
-        ISO 8601, UTC.
-    name : str
-        The image, as it was given.
-    retrieval_score : float
-        Stage 1 score: mean squared distance to the nearest normal images.
-    nearest : int
-        Id of the nearest normal image.
-    bank_content : str
-        What identifies the normal images that it was compared with.
-    stage_1 : tuple of str
-        Settings that the score depends on.
-    """
-
-    time: str
-    name: str
-    retrieval_score: float
-    nearest: int
-    bank_content: str
-    stage_1: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,46 +69,6 @@ class Drift:
     level: float
     drifted: bool
     summary: str
-
-
-@dataclass(frozen=True)
-class Window:
-    """Scores of consecutive inspections: their median, and the quantiles 5 % and 95 %."""
-
-    first: str
-    last: str
-    count: int
-    low: float
-    median: float
-    high: float
-
-
-def read_records(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Observation], list[Failure]]:
-    """Read records of inspections; those of files that could not be inspected are passed over.
-
-    Returns
-    -------
-    list of Observation
-        Oldest first.
-    list of Failure
-        Lines that are no records; each says where and why.
-
-    Raises
-    ------
-    InputError
-        A file cannot be read.
-    """
-    observations, failures = [], []
-    for path in paths:
-        for place, record in records.read(path):
-            if isinstance(record, Failure):
-                failures.append(record)
-                continue
-            try:
-                observations.append(_observation(record))
-            except (ValueError, OverflowError) as error:
-                failures.append(Failure(place, f"{place}: not a record of an inspection: {error}"))
-    return sorted(observations, key=lambda observation: instant(observation.time)), failures
 
 
 def detect_drift(
@@ -217,81 +144,6 @@ def detect_drift(
         drifted=shifted or other_use,
         summary=_summary(len(latest), farther, detectable, shifted, other_use, used),
     )
-
-
-def windows(observations: Sequence[Observation], size: int) -> list[Window]:
-    """Summarise consecutive windows, oldest first; the last ends with the newest, the first may be shorter.
-
-    Raises
-    ------
-    InputError
-        `size` is less than 1.
-    """
-    if size < 1:
-        raise InputError(f"size is {size}; must be at least 1")
-    stops = range(len(observations), 0, -size)
-    return [_window(observations[max(0, stop - size) : stop]) for stop in reversed(stops)]
-
-
-def instant(time: str) -> datetime:
-    """Parse the time of an `Observation`; without an offset it is UTC.
-
-    Raises
-    ------
-    InputError
-        Not ISO 8601.
-    """
-    try:
-        # Python 3.10 does not read the Z.
-        parsed = datetime.fromisoformat(time[:-1] + "+00:00" if time.endswith(("Z", "z")) else time)
-    except ValueError:
-        raise InputError(f"{time!r} is no time; it must look like 2025-01-31T12:00:00Z") from None
-    if not 1970 <= parsed.year < 9999:  # at the ends of the calendar other offsets cannot be reckoned
-        raise InputError(f"{time!r} is no time that an inspection could have been made at")
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
-
-
-def _window(observations: Sequence[Observation]) -> Window:
-    low, median, high = np.quantile([o.retrieval_score for o in observations], [0.05, 0.5, 0.95])
-    first, last = observations[0].time, observations[-1].time
-    return Window(first, last, len(observations), float(low), float(median), float(high))
-
-
-def _observation(record: dict[str, Any]) -> Observation:
-    neighbours = record.get("neighbours")
-    first = neighbours[0] if isinstance(neighbours, list) and neighbours else None
-    settings = record.get("settings")
-    time = _text(record, "time")
-    instant(time)
-    return Observation(
-        time,
-        _text(record, "image"),
-        _score(record),
-        _id(first),
-        _text(record.get("bank"), "content", "bank.content"),
-        tuple(str(settings.get(key)) for key in _STAGE_1) if isinstance(settings, dict) else (),
-    )
-
-
-def _text(record: object, key: str, name: str = "") -> str:
-    value = record.get(key) if isinstance(record, dict) else None
-    if not isinstance(value, str):
-        raise ValueError(f"{name or key} is missing, or no text")
-    return value
-
-
-def _score(record: dict[str, object]) -> float:
-    value = record.get("retrieval_score")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= float(value) < math.inf:
-        raise ValueError("retrieval_score is missing, or no number from 0")
-    return float(value)
-
-
-def _id(neighbour: object) -> int:
-    value = neighbour.get("id") if isinstance(neighbour, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
-        raise ValueError("neighbours[0].id is missing, or no whole number")
-    return value
 
 
 def _check(

@@ -221,6 +221,16 @@ def test_interrupted_fit_keeps_what_it_reports(folder, tmp_path):
     assert "the bank holds 400" in again.stderr
 
 
+def test_ctrl_c_within_an_import_ends_like_any_other(folder, tmp_path):
+    """The lock's module is imported when the work begins; `exec` is how dataclasses and named tuples are made."""
+    interrupted = "import os, signal; os.kill(os.getpid(), signal.SIGINT); [None for _ in range(1000)]"
+    (tmp_path / "filelock.py").write_text(f"exec({interrupted!r})")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = run("fit", folder / "b.bank", folder / "test", env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == 130, done.stderr
+    assert "interrupted: 0 images were added and are safe" in done.stderr
+
+
 def test_help_names_every_command():
     done = run("--help", env={**os.environ, "COLUMNS": "100"})
     for command in ("demo", "fit", "inspect", "bank", "backbones"):

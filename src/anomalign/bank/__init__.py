@@ -1,6 +1,7 @@
 """The normal images: a catalogue and feature segments on disk."""
 
-from anomalign.bank.bank import AddReport, Bank, Progress
+from anomalign.bank.adding import AddReport, Progress
+from anomalign.bank.bank import Bank
 from anomalign.bank.catalogue import Change, Identity, NormalImage
 from anomalign.bank.scores import AlignedScore
 

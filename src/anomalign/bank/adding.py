@@ -1,17 +1,81 @@
 """Images on their way into a bank."""
 
+import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
-from anomalign.backbones import Described, Encoded, Failure, Known, Source
+from anomalign.backbones import Backbone, Described, Encoded, Failure, Known, Source, describe
 from anomalign.bank import catalogue, edits, segments
 from anomalign.bank.catalogue import Identity, NewImage
 from anomalign.errors import InputError
 from anomalign.imaging import find_images
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called as ``progress(done, total)`` after every image."""
+
+SEGMENT_BYTES = 8_000_000  # the more, the longer the end of a fit waits for the disk
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What became of the images given to `Bank.add`.
+
+    Attributes
+    ----------
+    added : int
+        Images that are now in the bank and were not before.
+    known : tuple of Known
+        Passed over: an image with the same content is there already.
+    failures : tuple of Failure
+        Could not be used; each says why.
+    """
+
+    added: int
+    known: tuple[Known, ...]
+    failures: tuple[Failure, ...]
+
+
+def add(
+    path: Path,
+    identity: Identity,
+    network: Backbone,
+    images: Sequence[Source],
+    *,
+    known: set[str],
+    progress: Progress | None,
+    max_pixels: int,
+    segment_bytes: int,
+) -> AddReport:
+    """Describe images and commit those that are not `known` by their sha256; only the writer may call it."""
+    batch = Batch(path, identity, set(known), segment_bytes)
+    try:
+        results = describe(
+            images,
+            network,
+            identity.framing,
+            max_pixels=max_pixels,
+            turns=identity.turns,
+            previews=True,
+            known=known,
+        )
+        with contextlib.closing(results):
+            for done, result in enumerate(results, 1):
+                batch.take(result)
+                if progress:
+                    progress(done, len(images))
+        batch.finish()
+    except KeyboardInterrupt:
+        batch.finish()
+        raise
+    finally:
+        batch.close()
+    return AddReport(batch.added, tuple(batch.known), tuple(batch.failures))
 
 
 class Batch:

@@ -6,47 +6,36 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.backbones import CPU, Backbone, Failure, Known, Source, describe, find_provider, load_backbone
-from anomalign.bank import adding, catalogue, compacting, drafting, edits, lock, scores, segments, selecting
+from anomalign.backbones import CPU, Backbone, Source, find_provider, load_backbone
+from anomalign.bank import (
+    adding,
+    catalogue,
+    compacting,
+    drafting,
+    edits,
+    lock,
+    restoring,
+    scores,
+    segments,
+    selecting,
+    verifying,
+)
+from anomalign.bank.adding import SEGMENT_BYTES, AddReport, Progress
 from anomalign.bank.catalogue import Change, Identity, NormalImage
 from anomalign.bank.scores import AlignedScore
 from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
 from anomalign.imaging import MAX_PIXELS, Framing
 from anomalign.pyramid import FeaturePyramid
 from anomalign.turning import read_augment
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called as ``progress(done, total)`` after every image."""
-
-SEGMENT_BYTES = 8_000_000  # the more, the longer the end of a fit waits for the disk
-
-
-@dataclass(frozen=True)
-class AddReport:
-    """What became of the images given to `Bank.add`.
-
-    Attributes
-    ----------
-    added : int
-        Images that are now in the bank and were not before.
-    known : tuple of Known
-        Passed over: an image with the same content is there already.
-    failures : tuple of Failure
-        Could not be used; each says why.
-    """
-
-    added: int
-    known: tuple[Known, ...]
-    failures: tuple[Failure, ...]
 
 
 class Bank:
@@ -279,33 +268,18 @@ class Bank:
         self._refuse_if_frozen()
         sources = adding.sources(images)
         network = self.backbone
-        with lock.writer(self.path):
-            self._load()  # another writer may have been here
+        with self._changing():
             self._sweep()
-            writer = adding.Batch(self.path, self.identity, {image.sha256 for image in self.images}, segment_bytes)
-            try:
-                results = describe(
-                    sources,
-                    network,
-                    self.identity.framing,
-                    max_pixels=max_pixels,
-                    turns=self.identity.turns,
-                    previews=True,
-                    known={image.sha256 for image in self.images},
-                )
-                with contextlib.closing(results):
-                    for done, result in enumerate(results, 1):
-                        writer.take(result)
-                        if progress:
-                            progress(done, len(sources))
-                writer.finish()
-            except KeyboardInterrupt:
-                writer.finish()
-                raise
-            finally:
-                writer.close()
-                self._load()
-        return AddReport(writer.added, tuple(writer.known), tuple(writer.failures))
+            return adding.add(
+                self.path,
+                self.identity,
+                network,
+                sources,
+                known={image.sha256 for image in self.images},
+                progress=progress,
+                max_pixels=max_pixels,
+                segment_bytes=segment_bytes,
+            )
 
     def select(self, selectors: int | str | Iterable[int | str]) -> tuple[NormalImage, ...]:
         """Images by id (a number, also as text), name, or glob over names or file names; each once, in order of id.
@@ -340,14 +314,11 @@ class Bank:
         BankLockedError, BankError
             As for `add`.
         """
-        self._refuse_if_frozen()
-        with lock.writer(self.path):
-            self._load()
+        with self._changing():
             images = self.select(selectors)
             if images:
                 with catalogue.connect(self.path) as connection:
                     edits.remove(connection, [image.id for image in images])
-                self._load()
         return images
 
     def restore(self, ids: Iterable[int]) -> tuple[NormalImage, ...]:
@@ -362,15 +333,9 @@ class Bank:
         BankLockedError, BankError
             As for `add`.
         """
-        self._refuse_if_frozen()
         wanted = sorted(set(ids))
-        with lock.writer(self.path):
-            self._load()
-            self._check_removed(wanted)
-            if wanted:
-                with catalogue.connect(self.path) as connection:
-                    edits.restore(connection, wanted)
-                self._load()
+        with self._changing():
+            restoring.restore(self.path, self.images, wanted)
         return tuple(image for image in self.images if image.id in wanted)
 
     def draft(self, folder: str | os.PathLike[str]) -> "Bank":
@@ -407,9 +372,7 @@ class Bank:
         BankLockedError, BankError
             As for `add`.
         """
-        self._refuse_if_frozen()
-        with lock.writer(self.path):
-            self._load()
+        with self._changing():
             before = self._bytes_on_disk()
             compacting.compact(self.path, self.images, len(self.identity.turns), self.views)
             self._load()
@@ -421,21 +384,7 @@ class Bank:
 
         SQLite keeps no checksum of values: an altered letter of a name, or byte of a preview, is not found.
         """
-        problems = []
-        with catalogue.connect(self.path) as connection:
-            (state,) = connection.execute("PRAGMA integrity_check").fetchone()
-            if state != "ok":
-                problems.append(f"{self.path / catalogue.FILE}: {state}")
-            for table, *_ in connection.execute("PRAGMA foreign_key_check"):
-                problems.append(f"{self.path / catalogue.FILE}: a row of {table} names one that is not there")
-        rows: dict[str, list[int]] = {}
-        for image in self.images:
-            rows.setdefault(image.segment, []).append(image.row)
-        for segment in self._segments:
-            problem = segments.check_content(self.path, segment, self.identity, rows.get(segment.file, []))
-            if problem:
-                problems.append(problem)
-        return problems
+        return verifying.problems(self.path, self.identity, self.images, self._segments)
 
     def load_calibration(self, settings: str) -> bytes | None:
         """Calibration stored for these settings, None where there is none for this version of the bank."""
@@ -504,22 +453,22 @@ class Bank:
             (rows,) = connection.execute("SELECT count(*) FROM images").fetchone()
         return self._bytes_on_disk() / max(1, int(rows))
 
-    def _check_removed(self, ids: Iterable[int]) -> None:
-        with catalogue.connect(self.path) as connection:
-            removed = catalogue.read_removed(connection)
-        here = {image.sha256 for image in self.images}
-        for id in ids:
-            if id not in removed:
-                raise InputError(f"{self.path}: no removed image {id} to bring back; compacting forgets them")
-            if removed[id] in here:
-                raise InputError(f"{self.path}: the picture of image {id} has been added again since")
-            here.add(removed[id])
-
     def _sweep(self) -> None:
         segments.sweep(self.path, {segment.file for segment in self._segments})
 
     def _bytes_on_disk(self) -> int:
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """As the one writer, on the bank as it is on the disk; this object shows then what was made of it."""
+        self._refuse_if_frozen()
+        with lock.writer(self.path):
+            self._load()  # another writer may have been here
+            try:
+                yield
+            finally:
+                self._load()
 
     def _refuse_if_frozen(self) -> None:
         if self._frozen:

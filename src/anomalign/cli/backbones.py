@@ -144,7 +144,7 @@ def quantize(
     from anomalign.imaging import find_images
     from anomalign.quantizing import quantize_backbone
 
-    settings = settings_of(preset, {})
+    settings = settings_of(preset)
     try:
         with console.progress("quantize") as update:
             outcome = quantize_backbone(

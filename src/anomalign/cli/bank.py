@@ -90,7 +90,7 @@ def _list_suspicious(opened: "Bank", as_json: bool, sheet: Path | None, preset: 
     from anomalign.reporting import write_contact_sheet
     from anomalign.suspects import suspects
 
-    detector = Detector(opened, settings_of(preset, {}))
+    detector = Detector(opened, settings_of(preset))
     calibrate(detector)
     found = suspects(detector)
     for suspect in found:

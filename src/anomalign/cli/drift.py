@@ -20,12 +20,13 @@ def drift(
     from anomalign.bank import Bank
     from anomalign.cli.inspect import calibrate, settings_of
     from anomalign.detector import Detector
-    from anomalign.drift import detect_drift, read_records
+    from anomalign.drift import detect_drift
+    from anomalign.observations import read_records
     from anomalign.reporting import write_drift_page
 
     observations, failures = read_records(records)
     console.say_failures(failures)
-    detector = Detector(Bank.open(bank), settings_of(preset, {}))
+    detector = Detector(Bank.open(bank), settings_of(preset))
     calibrate(detector)
     scores = detector.calibrate()
     stage_1 = (detector.settings.descriptor, str(detector.settings.image_neighbours))

@@ -147,7 +147,7 @@ def _protocol(
     from anomalign.evaluation.run import Protocol
     from anomalign.turning import read_augment
 
-    settings = settings_of(preset, {})
+    settings = settings_of(preset)
     if preset == "paper" and layout == "shanghaitech":  # section 4.2 of the paper
         settings = replace(settings, image_neighbours=1, gallery_size=1)
     return Protocol(network, framing_of(preset, size), settings, target_fpr, max_pixels, read_augment(augment))

@@ -30,7 +30,7 @@ def explain(
     from anomalign.reporting import write_explanation
 
     place = None if at is None else _place(at)
-    detector = Detector(console.open_bank(bank, backbone, provider), settings_of(preset, {}), target_fpr)
+    detector = Detector(console.open_bank(bank, backbone, provider), settings_of(preset), target_fpr)
     limit = console.max_pixels(max_megapixels)
     pixels = read_image(image, limit)
     calibrate(detector, target_fpr)

@@ -59,7 +59,7 @@ def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_
     console.say(f"{opened.path}: {', '.join(parts)}; the bank holds {len(opened)}")
     if calibrate and len(opened) > 1:
         try:
-            calibrate_detector(Detector(opened, settings_of(preset, {})))
+            calibrate_detector(Detector(opened, settings_of(preset)))
         except KeyboardInterrupt:
             console.say("interrupted: the images are safe; the first inspection will go on calibrating")
             raise typer.Exit(130) from None

@@ -52,14 +52,14 @@ def inspect(
     from anomalign.detector import Detector
     from anomalign.records import RecordFile
 
-    overrides = {
-        "descriptor": descriptor,
-        "index": index,
-        "image_neighbours": image_neighbours,
-        "gallery_size": gallery_size,
-        "gate": gate,
-    }
-    settings = settings_of(preset, {key: value for key, value in overrides.items() if value is not None})
+    settings = settings_of(
+        preset,
+        descriptor=descriptor,
+        index=index,
+        image_neighbours=image_neighbours,
+        gallery_size=gallery_size,
+        gate=gate,
+    )
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
     paths, missing = _find(images)
@@ -81,8 +81,8 @@ def inspect(
     raise typer.Exit(2 if output.failures else 1 if output.anomalous else 0)
 
 
-def settings_of(preset: str, overrides: dict[str, Any]) -> "Settings":
-    """Settings of a preset with some values replaced."""
+def settings_of(preset: str, **others: Any) -> "Settings":
+    """Settings of a preset, but for values that are given; None is as the preset has it."""
     from dataclasses import replace
 
     from anomalign.errors import InputError
@@ -90,7 +90,7 @@ def settings_of(preset: str, overrides: dict[str, Any]) -> "Settings":
 
     if preset not in PRESETS:
         raise InputError(f"--preset is {preset!r}; must be one of {', '.join(PRESETS)}")
-    return replace(PRESETS[preset], **overrides)
+    return replace(PRESETS[preset], **{key: value for key, value in others.items() if value is not None})
 
 
 def calibrate(detector: "Detector", asked: float | None = None) -> None:

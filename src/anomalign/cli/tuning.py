@@ -8,7 +8,9 @@ import typer
 from anomalign.cli import console
 
 if TYPE_CHECKING:
+    from anomalign.condensing import Loss
     from anomalign.detector import Detector
+    from anomalign.inspection import Inspection
 
 
 def calibrate(
@@ -29,7 +31,7 @@ def calibrate(
     from anomalign.errors import InputError
 
     opened = console.open_bank(bank, backbone, provider)
-    detector = Detector(opened, settings_of(preset, {}), target_fpr)
+    detector = Detector(opened, settings_of(preset), target_fpr)
     calibrate_detector(detector, target_fpr)
     limit = detector.threshold
     typer.echo(
@@ -48,23 +50,10 @@ def _print_gates(detector: "Detector", defects: list[str], max_pixels: int) -> N
     from rich.console import Console
     from rich.table import Table
 
-    from anomalign.detector import Detector
     from anomalign.gates import gate_outcomes
-    from anomalign.imaging import find_images
-    from anomalign.inspection import Inspection
 
     scores = detector.calibrate()
-    both = Detector(detector.bank, replace(detector.settings, gate=1.0), detector.target_fpr)
-    found = []
-    if defects:
-        paths = find_images(defects)
-        with console.progress("defects") as update:
-            for done, result in enumerate(both.inspect_many(paths, max_pixels), 1):
-                update(done, len(paths))
-                if isinstance(result, Inspection):
-                    found.append(result)
-                else:
-                    console.say(f"error: {result.error}")
+    found = _inspect_fully(detector, defects, max_pixels) if defects else []
     retrieval = np.concatenate([scores.retrieval, [i.retrieval_score for i in found]])
     alignment = np.concatenate([scores.alignment, [i.aligned.score for i in found]])
     defect = np.arange(len(retrieval)) >= len(scores.retrieval)
@@ -81,6 +70,25 @@ def _print_gates(detector: "Detector", defects: list[str], max_pixels: int) -> N
     Console().print(table)
     if not found:
         console.say("what a gate loses only images of defects can tell: give some with --defects FOLDER")
+
+
+def _inspect_fully(detector: "Detector", images: list[str], max_pixels: int) -> "list[Inspection]":
+    """Inspect images by both stages, whatever the gate; say which cannot be used."""
+    from anomalign.detector import Detector
+    from anomalign.imaging import find_images
+    from anomalign.inspection import Inspection
+
+    both = Detector(detector.bank, replace(detector.settings, gate=1.0), detector.target_fpr)
+    paths = find_images(images)
+    found = []
+    with console.progress("defects") as update:
+        for done, result in enumerate(both.inspect_many(paths, max_pixels), 1):
+            update(done, len(paths))
+            if isinstance(result, Inspection):
+                found.append(result)
+            else:
+                console.say(f"error: {result.error}")
+    return found
 
 
 def tune(
@@ -101,7 +109,7 @@ def tune(
     opened = Bank.open(bank)
     if len(opened) < 3:
         raise InputError(f"{bank}: holds {len(opened)} images; there is nothing to tune")
-    settings = settings_of(preset, {"descriptor": descriptor} if descriptor else {})
+    settings = settings_of(preset, descriptor=descriptor)
     search = ImageSearch(opened, settings.descriptor)
     vectors, others = search.vectors, len(opened) - search.most_copies
     if others < 1:
@@ -146,28 +154,31 @@ def condense(
         return
     if wanted < 2:
         raise InputError(f"--max-bytes {max_bytes} has room for {wanted} images of this bank; needs room for two")
-    settings = settings_of(preset, {})
+    settings = settings_of(preset)
     before = Detector(opened, settings, target_fpr)
     calibrate_detector(before, target_fpr)
     kept = choose(opened, wanted)
     gone = [image.id for image in opened.images if image.id not in kept]
-    after = Detector(
-        opened.without(gone), settings, max(before.target_fpr, best_rate(min(wanted, settings.calibration_size)))
-    )
+    rate = max(before.target_fpr, best_rate(min(wanted, settings.calibration_size)))
+    after = Detector(opened.without(gone), settings, rate)
     calibrate_detector(after, target_fpr)
     with console.progress("compare") as update:
         lost = outcome(before, after, update)
+    share = f"{len(gone)} of {len(opened)} images"
     if not dry_run:
         opened.remove(gone)
-    typer.echo(
-        f"{bank}: {len(gone)} of {len(opened) + (0 if dry_run else len(gone))} images "
-        f"{'would go' if dry_run else 'have gone'}. Threshold {lost.threshold_before:.6g} at a target of "
-        f"{before.target_fpr:.2%} -> {lost.threshold_after:.6g} at {after.target_fpr:.2%}. Stage 2's scores of "
-        f"{lost.scored} normal images rise by {lost.median_rise:.1%} in the median, {lost.highest_rise:.1%} at most; "
-        f"{lost.alarms} of the {lost.gone} of them that go would be called anomalous."
-    )
+    typer.echo(f"{bank}: {share} {'would go' if dry_run else 'have gone'}. {_in_words(lost, before, after)}")
     if not dry_run:
         console.say("they can be shown as an older version until `bank compact` gives back their room")
+
+
+def _in_words(lost: "Loss", before: "Detector", after: "Detector") -> str:
+    return (
+        f"Threshold {lost.threshold_before:.6g} at a target of {before.target_fpr:.2%} -> "
+        f"{lost.threshold_after:.6g} at {after.target_fpr:.2%}. Stage 2's scores of {lost.scored} normal images rise "
+        f"by {lost.median_rise:.1%} in the median, {lost.highest_rise:.1%} at most; {lost.alarms} of the {lost.gone} "
+        "of them that go would be called anomalous."
+    )
 
 
 def _bytes(text: str) -> int:

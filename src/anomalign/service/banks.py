@@ -8,7 +8,8 @@ import numpy as np
 
 from anomalign.calibration import Threshold, best_rate
 from anomalign.detector import Detector
-from anomalign.drift import Drift, Observation, detect_drift
+from anomalign.drift import Drift, detect_drift
+from anomalign.observations import Observation
 from anomalign.service.station import Station
 from anomalign.service.store import Point, Record, Store
 from anomalign.suspects import Suspect, suspects

@@ -8,16 +8,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
-from anomalign import audit
 from anomalign.backbones import Encoded, Failure
 from anomalign.cores import available_cores
 from anomalign.detector import Detector
-from anomalign.errors import AnomalignError, BankDamagedError, ImageError, InputError, StoreError
+from anomalign.errors import AnomalignError, BankDamagedError, ImageError, InputError
 from anomalign.inspection import Inspection
-from anomalign.service.details import Details
-from anomalign.service.pictures import PictureError, Pictures
+from anomalign.service.committing import commit, keep_picture, new_record
+from anomalign.service.pictures import Pictures
 from anomalign.service.station import Station
 from anomalign.service.store import NewRecord, Origin, Record, Store, Watched
 
@@ -287,39 +285,17 @@ class Pool:
                 group = list(self._finished)
                 self._finished.clear()
             begun = time.perf_counter()
-            for item in group:
-                self._keep_picture(item)
-            self._keep_records(group)
+            not_kept = sum(not keep_picture(self._pictures, item.job.image, item.record.sha256) for item in group)
+            with self._change:
+                self._counts["not_kept"] += not_kept
+            outcomes = commit(self._store, [item.record for item in group])
+            for item, outcome in zip(group, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    self._fail(item.job, outcome)
+                else:
+                    self._succeed(item.job, outcome)
             with self._change:
                 self._committing_s += time.perf_counter() - begun
-
-    def _keep_picture(self, item: _Finished) -> None:
-        """A picture that cannot be kept costs only what is shown later: the verdict is worth more than that."""
-        image = item.job.image
-        try:
-            self._pictures.keep(image.content, item.record.sha256)
-        except Exception as error:
-            _log.error("%s: inspected, but %s", image.name, error, exc_info=not isinstance(error, PictureError))
-            with self._change:
-                self._counts["not_kept"] += 1
-
-    def _keep_records(self, group: Sequence[_Finished]) -> None:
-        try:
-            records = self._store.add([item.record for item in group])
-        except StoreError as error:  # it would be the same for each of them
-            for item in group:
-                self._fail(item.job, error)
-        except Exception as error:
-            if len(group) > 1:  # one that cannot be kept does not take the others along
-                for item in group:
-                    self._keep_records([item])
-                return
-            if not isinstance(error, AnomalignError):
-                _log.exception("%s: recording", group[0].job.image.name)
-            self._fail(group[0].job, error)
-        else:
-            for item, record in zip(group, records, strict=True):
-                self._succeed(item.job, record)
 
     def _succeed(self, job: _Job, record: Record) -> None:
         self._let_go(job, "finished")
@@ -364,32 +340,3 @@ class Pool:
                     if said.get(station.name) != str(error):  # once, not every second
                         _log.error("bank %s: %s; the bank as it was serves on", station.name, error)
                     said[station.name] = str(error)
-
-
-def new_record(
-    inspection: Inspection, detector: Detector, bank: str, source: Origin, watched: Watched | None
-) -> NewRecord:
-    """What is kept of an inspection; all of it from one detector, so from one version of the bank."""
-    return NewRecord(
-        time=datetime.now(timezone.utc),
-        bank=bank,
-        bank_version=detector.bank.version,
-        name=inspection.name,
-        sha256=inspection.sha256,
-        source=source,
-        height=inspection.height,
-        width=inspection.width,
-        verdict=inspection.verdict,
-        image_score=inspection.image_score,
-        p_value=inspection.p_value,
-        threshold=inspection.threshold,
-        stage=inspection.stage,
-        course=inspection.course,
-        suspected=inspection.suspected,
-        retrieval_score=inspection.retrieval_score,
-        retrieval_p_value=inspection.retrieval_p_value,
-        neighbours=[dict(vars(neighbour)) for neighbour in inspection.neighbours],
-        entry=audit.record(inspection, detector),
-        details=Details.of(inspection).to_bytes() if inspection.has_aligned else b"",
-        watched=watched,
-    )

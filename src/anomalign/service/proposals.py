@@ -1,105 +1,30 @@
-"""Edits of a bank, tried on a draft first: what would they change? Then made, recorded, and undone if need be."""
+"""Edits of a bank: proposed once they are tried, made when confirmed, recorded, and undone if need be."""
 
 import contextlib
-import re
-import shutil
 import threading
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anomalign.backbones import Described, Encoded, describe
-from anomalign.bank import Bank
-from anomalign.detector import Detector
-from anomalign.errors import AnomalignError, ConflictError, ImageError, InputError, NotFoundError, StoreError
-from anomalign.inspection import Inspection, Verdict
+from anomalign.errors import ConflictError, InputError, NotFoundError, StoreError
 from anomalign.service.pictures import Pictures
 from anomalign.service.pool import Busy
 from anomalign.service.station import Station, Tried
 from anomalign.service.store import Edit, EditKind, Record, Store
+from anomalign.service.trying import Proposal, ProposalError, Wanted, kept, sweep, try_edit
 
 LASTING_S = 600.0  # as `_EXPIRED` says
 _PENDING = 16  # proposals remembered; each is small, as its draft is gone
 _PATIENCE_S = 30.0
-_DRAFT = re.compile(r"draft-[0-9a-f]{32}")
-
-
-class ProposalError(AnomalignError):
-    """An edit that cannot be made, or undone, any more, as the bank was edited since."""
-
-
-@dataclass(frozen=True)
-class Side:
-    """Verdict and scores of one image with one bank."""
-
-    verdict: Verdict
-    image_score: float
-    p_value: float
-
-
-@dataclass(frozen=True)
-class Change:
-    """A record whose verdict would be another."""
-
-    record: int
-    name: str
-    before: Side
-    after: Side
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What an edit would change.
-
-    Attributes
-    ----------
-    id : str
-    bank : str
-    version : int
-        Of the bank that it rests on.
-    kind : {"add", "remove", "rate"}
-    changes : tuple of Change
-        Of the latest records those whose verdicts would be others, newest first.
-    threshold_before, threshold_after : float
-        Of image scores.
-    unchanged : int
-        Records whose verdicts would stay.
-    skipped : int
-        Records that could not be tried, as their pictures are not kept.
-    """
-
-    id: str
-    bank: str
-    version: int
-    kind: EditKind
-    changes: tuple[Change, ...]
-    threshold_before: float
-    threshold_after: float
-    unchanged: int
-    skipped: int
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """One edit: a record's image to add, images to remove, or a rate."""
-
-    add: Record | None = None
-    remove: tuple[int, ...] = ()
-    target_fpr: float | None = None
-
-    @property
-    def kind(self) -> EditKind:
-        return "add" if self.add else "remove" if self.remove else "rate"
 
 
 @dataclass(frozen=True)
 class _Pending:
     proposal: Proposal
-    wanted: _Wanted
+    wanted: Wanted
     target_fpr: float | None  # of the station, when it was tried
     tried: Tried | None
     until: float
@@ -133,9 +58,7 @@ class Proposals:
         self._lock = threading.Lock()
         self._trying = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.iterdir():  # by a kill
-            if _DRAFT.fullmatch(left.name):
-                shutil.rmtree(left, ignore_errors=True)
+        sweep(folder)
 
     def propose(
         self,
@@ -174,29 +97,16 @@ class Proposals:
         if (add is not None) + bool(remove) + (target_fpr is not None) != 1:
             raise InputError("an edit adds one record, or removes images, or sets a rate: exactly one of them")
         record = None if add is None else self._record(station, add)
-        wanted = _Wanted(record, tuple(sorted(set(remove))), target_fpr)
+        wanted = Wanted(record, tuple(sorted(set(remove))), target_fpr)
         if not self._trying.acquire(timeout=_PATIENCE_S):
             raise Busy("other edits are being tried", 10)
         try:
             station.refresh()
-            before, rate = station.detector, station.target_fpr
-            with self._edited(station, before, wanted) as (after, tried):
-                records = self._store.latest(station.name, replayed)
-                if record and record.id not in {other.id for other in records}:
-                    records.append(record)
-                same_bank = wanted.kind == "rate"
-                changes, unchanged, skipped = self._replay(records, before, after, same_bank, station.max_pixels)
-                proposal = Proposal(
-                    id=uuid.uuid4().hex,
-                    bank=station.name,
-                    version=before.bank.version,
-                    kind=wanted.kind,
-                    changes=tuple(changes),
-                    threshold_before=before.threshold.value,
-                    threshold_after=after.threshold.value,
-                    unchanged=unchanged,
-                    skipped=skipped,
-                )
+            rate = station.target_fpr
+            records = self._store.latest(station.name, replayed)
+            if record and record.id not in {other.id for other in records}:
+                records.append(record)
+            proposal, tried = try_edit(station, wanted, records, self._pictures, self._folder)
         finally:
             self._trying.release()
         with self._lock:
@@ -292,7 +202,7 @@ class Proposals:
         self._tell(edit)
         return edit
 
-    # --- trying
+    # --- proposing
 
     def _record(self, station: Station, id: int) -> Record:
         record = self._store.get(id)
@@ -300,71 +210,12 @@ class Proposals:
             raise NotFoundError(f"no inspection {id} of bank {station.name}")
         return record
 
-    def _content(self, record: Record) -> Encoded:
-        content = self._pictures.read(record.sha256)
-        if content is None:
-            raise InputError(f"the picture of inspection {record.id} is not kept any more (--keep-gb keeps more)")
-        return Encoded(record.name, content)
-
-    @contextlib.contextmanager
-    def _edited(self, station: Station, before: Detector, wanted: _Wanted) -> Iterator[tuple[Detector, Tried | None]]:
-        """A detector of the bank as it would be, and what making it has found out."""
-        if wanted.kind == "rate":
-            after = Detector(before.bank, station.settings, wanted.target_fpr)
-            yield after, None
-            return
-        if wanted.remove:
-            station.check_enough(len(before.bank) - len(before.bank.select(wanted.remove)))
-        folder = self._folder / f"draft-{uuid.uuid4().hex}"
-        try:
-            draft = before.bank.draft(folder)
-            if draft.version != before.bank.version:
-                raise ProposalError(f"bank {station.name} has just been edited by another process; try again")
-            known = set(draft.load_aligned(station.settings.alignment_key()))
-            if wanted.add:
-                image = self._content(wanted.add)
-                report = draft.add(image, max_pixels=station.max_pixels)
-                if report.failures:
-                    raise ImageError(report.failures[0].error)
-                if report.known:
-                    raise InputError(f"{image.name}: bank {station.name} holds this picture already")
-            else:
-                draft.remove(wanted.remove)
-            after = Detector(draft, station.settings, station.target_fpr)
-            after.calibrate()
-            yield after, _tried(draft, after, known)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _replay(
-        self, records: Sequence[Record], before: Detector, after: Detector, same_bank: bool, max_pixels: int
-    ) -> tuple[list[Change], int, int]:
-        """Changes of verdicts; how many stay; how many could not be tried.
-
-        The network runs once an image, and stage 2, too, where only the limits are others.
-        """
-        kept = [record for record in records if self._pictures.has(record.sha256)]
-        images = (Encoded(record.name, self._pictures.read(record.sha256) or b"") for record in kept)
-        bank = before.bank
-        described = describe(images, bank.backbone, bank.identity.framing, max_pixels=max_pixels)
-        changes, tried = [], 0
-        with contextlib.closing(described):
-            for record, image in zip(kept, described, strict=True):
-                if not isinstance(image, Described):
-                    continue
-                tried += 1
-                now = before.judge(image)
-                then = after.limits.decide(now) if same_bank else after.judge(image)
-                if now.verdict != then.verdict:
-                    changes.append(Change(record.id, record.name, _side(now), _side(then)))
-        return changes, tried - len(changes), len(records) - tried
-
     # --- making and undoing
 
-    def _make(self, station: Station, wanted: _Wanted, tried: Tried | None, who: str) -> list[int]:
+    def _make(self, station: Station, wanted: Wanted, tried: Tried | None, who: str) -> list[int]:
         """Make an edit; the ids of the images that came or went."""
         if wanted.add:
-            image = self._content(wanted.add)
+            image = kept(wanted.add, self._pictures)
             return [station.add(image.content, image.name, tried)]
         if wanted.remove:
             station.remove(wanted.remove, tried)
@@ -436,13 +287,3 @@ class Proposals:
 
 _OPPOSITE: dict[EditKind, EditKind] = {"add": "remove", "remove": "add", "rate": "rate"}
 _EXPIRED = "this proposal is gone: confirmed, withdrawn or older than ten minutes; propose it again"
-
-
-def _tried(draft: Bank, after: Detector, known: set[Any]) -> Tried:
-    key = after.settings.alignment_key()
-    new = tuple(score for score in draft.load_aligned(key) if score not in known)
-    return Tried(draft.version, draft.load_calibration(after.settings.calibration_key()), new)
-
-
-def _side(inspection: Inspection) -> Side:
-    return Side(inspection.verdict, inspection.image_score, inspection.p_value)

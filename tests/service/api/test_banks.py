@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from anomalign import Bank, Detector
-from anomalign.drift import detect_drift, read_records
+from anomalign.drift import detect_drift
+from anomalign.observations import read_records
 from anomalign.suspects import suspects
 from tests.service.api.serving import defect, good, inspected, send
 

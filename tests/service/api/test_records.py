@@ -5,7 +5,7 @@ from datetime import datetime
 
 from anomalign.audit import Replayer
 from anomalign.bank import Bank
-from anomalign.drift import read_records
+from anomalign.observations import read_records
 from tests.service.api.serving import defect, good, inspected, send
 
 

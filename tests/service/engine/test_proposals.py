@@ -9,7 +9,8 @@ from anomalign.backbones import Encoded
 from anomalign.bank import lock
 from anomalign.errors import ConflictError, NotFoundError, StoreError
 from anomalign.service import proposals as module
-from anomalign.service.proposals import ProposalError, Proposals
+from anomalign.service.proposals import Proposals
+from anomalign.service.trying import ProposalError
 from tests.pictures import texture
 from tests.service.engine.conftest import SETTINGS, png
 

@@ -7,8 +7,8 @@ import pytest
 
 from anomalign import BackboneError, Bank, CalibrationError, Detector, ImageError, InputError, Settings
 from anomalign.backbones import Encoded
+from anomalign.service.committing import new_record
 from anomalign.service.details import Details
-from anomalign.service.pool import new_record
 from anomalign.service.station import Station
 from anomalign.service.store import Record
 from tests.pictures import texture

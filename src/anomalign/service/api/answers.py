@@ -17,9 +17,9 @@ from anomalign.inspection import Match
 from anomalign.service.api import shapes
 from anomalign.service.details import Details
 from anomalign.service.pictures import Pictures
-from anomalign.service.proposals import Proposal, Side
 from anomalign.service.station import Station
 from anomalign.service.store import Decision, Edit, Event, Point, Record
+from anomalign.service.trying import Proposal, Side
 from anomalign.suspects import Suspect
 
 

@@ -20,8 +20,8 @@ from anomalign.errors import (
 )
 from anomalign.service.events import TooManyListenersError
 from anomalign.service.pool import Busy, Closed
-from anomalign.service.proposals import ProposalError
 from anomalign.service.security.people import SignInNeeded
+from anomalign.service.trying import ProposalError
 
 _log = logging.getLogger("anomalign.service")
 
