@@ -69,6 +69,7 @@ class Bank:
         self.provider = provider if backbone is None else backbone.provider
         self._frozen = False
         self.left_out: tuple[int, ...] = ()
+        self._content: tuple[tuple[NormalImage, ...], str] | None = None
         self._load(version)
         if backbone is not None:
             self._check_backbone(backbone)
@@ -177,11 +178,15 @@ class Bank:
     @property
     def content(self) -> str:
         """Sha256 over backbone, framing, augmentation and all images: two banks that have it in common decide alike."""
+        if self._content is not None and self._content[0] is self.images:
+            return self._content[1]
         built = [self.identity.backbone_sha256, json.dumps(asdict(self.identity.framing), sort_keys=True)]
         if self.identity.augment:
             built.append(self.identity.augment)
         parts = [*built, *(image.sha256 for image in self.images)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        content = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        self._content = self.images, content  # every record of an inspection asks for it
+        return content
 
     def history(self) -> list[Change]:
         """Versions of the bank, when each came to be, and what came and went with it."""
