@@ -90,3 +90,10 @@ def test_gate_outcomes_count_what_happens():
         assert outcome.saved == ((retrieval <= limits.gate) & ~defect).sum()
         assert outcome.lost == (everything & ~now & defect).sum()
         assert (outcome.good, outcome.defects) == ((~defect).sum(), defect.sum())
+
+
+def test_a_copy_of_one_of_two_normals_is_not_unusual():
+    """Each of two is as far from the other, but for rounding: that is no spread to measure by."""
+    normals = calibration(np.array([1.0, 1.0 + 2e-16]), np.array([2.0, 2.0 - 4e-16]))
+    scores = full_scores(normals, np.array([0.0, 1.0]), np.array([0.0, 2.0]), "both")
+    assert scores[0] < scores[1] == pytest.approx(0, abs=1e-9)

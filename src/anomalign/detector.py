@@ -46,6 +46,8 @@ class Detector:
     """
 
     def __init__(self, bank: Bank, settings: Settings = PRESETS["default"], target_fpr: float | None = None) -> None:
+        if len(bank) == 0 and bank.left_out:
+            raise BankError(f"{bank.path}: all its images are left out; name fewer of them")
         if len(bank) == 0:
             raise BankError(f"{bank.path}: the bank is empty; add images with `anomalign fit {bank.path} FOLDER`")
         if len(bank) == 1:

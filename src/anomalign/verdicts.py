@@ -10,6 +10,7 @@ from anomalign.inspection import Inspection, Stage
 from anomalign.settings import Settings
 
 _RETRIEVAL_WEIGHT = 0.5  # of stage 1 where both decide: docs/decisions.md has what other weights give
+_NO_SPREAD = 1e-6  # of logarithms
 _LEAST = 0.01  # of the median: a score of 0, of an image that is in the bank, has no logarithm
 
 
@@ -101,7 +102,10 @@ def full_scores(normals: Calibration, retrieval: Scores, alignment: Scores, deci
 def _unusual(scores: Scores, normals: Scores) -> Scores:
     least = _LEAST * np.median(normals) + np.finfo(float).tiny
     logs = np.log(np.maximum(normals, least))
-    return np.asarray((np.log(np.maximum(scores, least)) - logs.mean()) / (logs.std() or 1.0))
+    spread = logs.std()
+    if spread < _NO_SPREAD:  # two normals are as far from each other, but for rounding, as each is from the other
+        spread = 1.0
+    return np.asarray((np.log(np.maximum(scores, least)) - logs.mean()) / spread)
 
 
 def _same_rank(scores: Scores, among: Scores, others: Scores) -> Scores:

@@ -262,3 +262,74 @@ def test_explain_without_out_writes_beside_the_user(folder, tmp_path):
     done = run("explain", folder / "b.bank", image, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["001_explained.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links to nothing and pipes are made as on Unix")
+def test_links_to_nothing_and_pipes_are_named_and_passed_over(folder, tmp_path):
+    write(tmp_path / "in" / "a.png", texture(1))
+    (tmp_path / "in" / "dangling.png").symlink_to("nowhere")
+    (tmp_path / "in" / "loop.png").symlink_to("loop.png")
+    os.mkfifo(tmp_path / "in" / "pipe.png")
+    fitted = run("fit", tmp_path / "bank", tmp_path / "in", "--size", 64, timeout=120)
+    inspected = run("inspect", folder / "b.bank", tmp_path / "in", timeout=120)
+    for done in (fitted, inspected):
+        assert done.returncode == 2
+        assert "pipe.png: cannot be read (a pipe or device, no file)" in done.stderr
+        assert "dangling.png: cannot be read (No such file or directory)" in done.stderr
+        assert "loop.png: cannot be read" in done.stderr
+    assert "1 image added, 3 could not be used; the bank holds 1" in fitted.stderr
+    assert "3 could not be used" in inspected.stderr
+
+
+def test_an_empty_name_is_no_folder(folder, tmp_path):
+    done = run("fit", tmp_path / "bank", "", cwd=folder)
+    assert (done.returncode, "an empty name" in done.stderr) == (2, True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_output_that_cannot_be_written_is_no_verdict(folder):
+    """Exit code 1 says that an image is anomalous: whoever asks must not take a full disk or a closed pipe for that."""
+    image = folder / "train" / "000.png"
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "anomalign", "inspect", str(folder / "b.bank"), str(image)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "the output cannot be written (No space left on device)" in done.stderr
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.returncode == 141
+    assert "Traceback" not in done.stderr
+
+
+def test_outputs_of_an_earlier_run_are_not_inspected(folder, tmp_path):
+    for seed in range(3):
+        write(tmp_path / f"{seed}.png", texture(seed))
+    for _ in range(2):
+        done = run("inspect", folder / "b.bank", ".", "--out", "results", cwd=tmp_path)
+        assert "3 normal" in done.stderr, done.stderr
+        assert done.returncode == 0
+
+
+def test_an_image_whose_overlay_cannot_be_written_keeps_its_verdict(folder, tmp_path):
+    write(tmp_path / "a.png", texture(1))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "overlays").write_text("in the way")
+    done = run("inspect", folder / "b.bank", tmp_path / "a.png", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "1 normal" in done.stderr
+    assert "0 anomalous; of 1 the overlay or map could not be written" in done.stderr
+    assert "a.png" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_an_image_is_a_line_whatever_its_name(folder, tmp_path):
+    write(tmp_path / "new\nline.png", texture(1))
+    done = run("inspect", folder / "b.bank", tmp_path / "new\nline.png")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_leaving_all_normals_out_is_said_to_be_that(folder):
+    done = run("inspect", folder / "b.bank", folder / "train" / "000.png", "--without", "*")
+    assert (done.returncode, "all its images are left out" in done.stderr) == (2, True)

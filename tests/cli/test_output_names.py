@@ -20,3 +20,10 @@ def test_no_name_is_given_twice():
 
 def test_no_images_no_names():
     assert list(output_names([])) == []
+
+
+def test_a_name_that_would_be_too_long_for_its_outputs_is_cut_and_stays_its_own():
+    names = list(output_names([Path("/d/" + "x" * 250 + "a.png"), Path("/d/" + "x" * 250 + "b.png"), Path("/d/c.png")]))
+    assert all(len(name) < 100 for name in names)
+    assert len(set(names)) == 3
+    assert names[2] == "c"

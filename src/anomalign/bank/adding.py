@@ -14,7 +14,7 @@ from anomalign.backbones import Backbone, Described, Encoded, Failure, Known, So
 from anomalign.bank import catalogue, edits, segments
 from anomalign.bank.catalogue import Identity, NewImage
 from anomalign.errors import InputError
-from anomalign.imaging import find_images
+from anomalign.imaging import SUFFIXES, find_images
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after every image."""
@@ -137,7 +137,8 @@ def sources(images: Source | Iterable[Source]) -> Sequence[Source]:
         images = [images]
     found: list[Source] = []
     for image in images:
-        found.extend([image] if isinstance(image, (np.ndarray, Encoded)) else find_images([image]))
+        listed = isinstance(image, Path) and image.suffix.lower() in SUFFIXES  # it may have gone since: told when read
+        found.extend([image] if listed or isinstance(image, (np.ndarray, Encoded)) else find_images([image]))
     if not found:
         raise InputError("no images given")
     return found

@@ -1,6 +1,7 @@
 """The command line: one module a command; each parses, calls one function, and formats.
 
-Exit codes: 0 all normal, 1 at least one anomalous (inspect), 2 a usage or input error, 130 interrupted.
+Exit codes: 0 all normal, 1 at least one anomalous (inspect), 2 a usage or input error, 130 interrupted, 141 whoever
+read the output has gone.
 """
 
 import sys
@@ -21,6 +22,8 @@ from anomalign.cli.inspect import inspect
 from anomalign.cli.replay import replay
 from anomalign.cli.serve import serve, token_app
 from anomalign.errors import AnomalignError
+
+_READER_GONE = 141  # what a shell says of a program that ended by SIGPIPE
 
 app = typer.Typer(
     help="Find what is wrong in an image by aligning it with images in which nothing is wrong.",
@@ -66,6 +69,13 @@ def main() -> None:
     except AnomalignError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except OSError as error:  # of standard output: files of ours have errors of ours
+        typer.echo(f"error: the output cannot be written ({error.strerror or error})", err=True)
+        sys.exit(2)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, OSError):  # the reader has gone; 1, Typer's code for it, would say "anomalous"
+            sys.exit(_READER_GONE)
+        raise
 
 
 __all__ = ["app", "main"]

@@ -155,9 +155,9 @@ def remove(
     for image in gone:
         typer.echo(f"{image.id:>7}  {image.name}")
     if dry_run:
-        console.say(f"{bank}: {len(gone)} images would be removed")
+        console.say(f"{bank}: {console.images(len(gone))} would be removed")
     else:
-        console.say(f"{bank}: {len(gone)} images removed; the bank holds {len(opened)}")
+        console.say(f"{bank}: {console.images(len(gone))} removed; the bank holds {len(opened)}")
 
 
 @bank_app.command()

@@ -44,6 +44,11 @@ TargetFpr = Annotated[
 ]
 
 
+def images(number: int) -> str:
+    """So many images, in words."""
+    return "1 image" if number == 1 else f"{number} images"
+
+
 def say(text: str) -> None:
     """One line to the person, on standard error."""
     typer.echo(text, err=True)

@@ -28,6 +28,7 @@ def explain(
     from anomalign.detector import Detector
     from anomalign.imaging import read_image
     from anomalign.reporting import write_explanation
+    from anomalign.reporting.places import told
 
     place = None if at is None else _place(at)
     detector = Detector(console.open_bank(bank, backbone, provider), settings_of(preset), target_fpr)
@@ -37,7 +38,7 @@ def explain(
     inspection = detector.inspect(image, limit)
     target = out or Path(f"{image.stem}_explained.png")
     match = write_explanation(target, inspection, pixels, detector.bank, place)
-    typer.echo(f"{inspection.verdict}  matched with {match.name} at row {match.y:.0f}, column {match.x:.0f}")
+    typer.echo(f"{inspection.verdict}  matched with {match.name} at {told(match.y, match.x)}")
     console.say(f"picture: {target}")
 
 

@@ -51,7 +51,7 @@ def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_
         console.say(f"interrupted: {kept} images were added and are safe; run the same command again for the rest")
         raise typer.Exit(130) from None
     console.say_failures(report.failures)
-    parts = [f"{report.added} images added"]
+    parts = [f"{console.images(report.added)} added"]
     if report.known:
         parts.append(f"{len(report.known)} were there already")
     if report.failures:

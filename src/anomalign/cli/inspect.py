@@ -48,7 +48,7 @@ def inspect(
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
-    from anomalign.cli.output import Output
+    from anomalign.cli.output import FOLDERS, Output
     from anomalign.detector import Detector
     from anomalign.records import RecordFile
 
@@ -63,6 +63,9 @@ def inspect(
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
     paths, missing = _find(images)
+    if out:  # of an earlier run, where the folder lies among the images
+        written = [(out / name).resolve() for name in FOLDERS]
+        paths = [path for path in paths if not any(path.resolve().is_relative_to(folder) for folder in written)]
     output = Output(detector, paths, out, RecordFile(records) if records else None, as_json=as_json)
     try:
         calibrate(detector, target_fpr)
@@ -78,7 +81,7 @@ def inspect(
         console.say("interrupted: images not listed were not inspected")
         raise typer.Exit(130) from None
     output.close()
-    raise typer.Exit(2 if output.failures else 1 if output.anomalous else 0)
+    raise typer.Exit(2 if output.failures or output.unwritten else 1 if output.anomalous else 0)
 
 
 def settings_of(preset: str, **others: Any) -> "Settings":

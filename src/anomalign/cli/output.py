@@ -1,5 +1,6 @@
 """Results of `inspect`: lines or JSON on standard output, and the files of ``--out``."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -17,6 +18,11 @@ from anomalign.imaging import read_image
 from anomalign.inspection import Inspection
 from anomalign.records import RecordFile
 from anomalign.reporting import Report, write_map, write_overlay
+
+FOLDERS = ("overlays", "maps")
+"""Below ``--out``."""
+
+_LONGEST_NAME = 240  # bytes; with an ending it must fit into the 255 of most file systems
 
 
 class Output:
@@ -36,7 +42,7 @@ class Output:
         self.records = records
         self.as_json = as_json
         self.quiet = quiet
-        self.normal = self.anomalous = self.failures = self.cleared = 0
+        self.normal = self.anomalous = self.failures = self.cleared = self.unwritten = 0
         self.folder = None if out is None else Folder(detector, out, paths)
 
     def take(self, result: Inspection | Failure) -> None:
@@ -51,7 +57,7 @@ class Output:
                 files = self.folder.write(result)
             except AnomalignError as error:  # the file changed or went between being inspected and being drawn
                 console.say(f"error: {error}")
-                self.failures += 1
+                self.unwritten += 1
         self.anomalous += result.verdict == "anomalous"
         self.normal += result.verdict == "normal"
         self.cleared += result.stage == "retrieval" and result.verdict == "normal"
@@ -69,7 +75,8 @@ class Output:
     def close(self) -> None:
         cleared = f" ({self.cleared} by stage 1 alone)" if self.cleared else ""
         failed = f", {self.failures} could not be used" if self.failures else ""
-        console.say(f"{self.normal} normal{cleared}, {self.anomalous} anomalous{failed}")
+        unwritten = f"; of {self.unwritten} the overlay or map could not be written" if self.unwritten else ""
+        console.say(f"{self.normal} normal{cleared}, {self.anomalous} anomalous{failed}{unwritten}")
         if self.records:
             self.records.close()
         if self.folder:
@@ -86,11 +93,13 @@ class Folder:
 
     def write(self, inspection: Inspection) -> dict[str, str]:
         name = self.names[Path(inspection.name)]
-        overlay, tiff = self.out / "overlays" / f"{name}.png", self.out / "maps" / f"{name}.tiff"
+        overlay, tiff = (
+            self.out / folder / f"{name}{ending}" for folder, ending in zip(FOLDERS, (".png", ".tiff"), strict=True)
+        )
         image = read_image(inspection.name, inspection.height * inspection.width)
+        self.report.add(inspection, image)
         write_overlay(overlay, image, inspection.heat(inspection.anomaly_map))
         write_map(tiff, inspection.anomaly_map)
-        self.report.add(inspection, image)
         return {"overlay": str(overlay), "map": str(tiff)}
 
     def close(self) -> Path:
@@ -105,7 +114,7 @@ def output_names(paths: list[Path]) -> Iterator[str]:
     root = Path(os.path.commonpath([path.parent for path in full])) if full else Path()
     taken: set[str] = set()
     for path in full:
-        relative = path.relative_to(root)
+        relative = _of_bearable_length(path.relative_to(root))
         name = relative.with_suffix("").as_posix()
         if name in taken:
             name = relative.with_name(relative.name.replace(".", "_")).as_posix()
@@ -113,6 +122,14 @@ def output_names(paths: list[Path]) -> Iterator[str]:
             name += "_"
         taken.add(name)
         yield name
+
+
+def _of_bearable_length(path: Path) -> Path:
+    """The path, its last name cut where an output's would be too long for a file."""
+    if len(os.fsencode(path.name)) <= _LONGEST_NAME:
+        return path
+    mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    return path.with_name(f"{path.stem[: _LONGEST_NAME // 5]}_{mark}{path.suffix}")
 
 
 def _record(inspection: Inspection) -> dict[str, Any]:
@@ -133,5 +150,9 @@ def _record(inspection: Inspection) -> dict[str, Any]:
 def _line(inspection: Inspection) -> str:
     return (
         f"{inspection.verdict:<9}  score {inspection.image_score:10.4g}  p {inspection.p_value:.4f}  "
-        f"{inspection.name}  (nearest: {Path(inspection.neighbours[0].name).name})"
+        f"{_on_a_line(inspection.name)}  (nearest: {_on_a_line(Path(inspection.neighbours[0].name).name)})"
     )
+
+
+def _on_a_line(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)

@@ -14,9 +14,15 @@ from anomalign.inspection import Inspection, Match
 from anomalign.reporting.drawing import FINE, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
 from anomalign.reporting.files import written_aside
 from anomalign.reporting.heat import overlay
-from anomalign.reporting.places import fitted, preview, small_map, window_in
+from anomalign.reporting.places import fitted, preview, small_map, told, window_in
 
 _PANEL = 560
+_LEVELS = {  # in the words of the web page
+    1: ["all"],
+    2: ["fine detail", "shape"],
+    3: ["fine detail", "texture", "shape"],
+    4: ["fine detail", "texture", "parts", "shape"],
+}
 _TEXT = 30  # height of a line
 _ARROWS = 14  # along the longer side of the grid
 _ARROW, _FAR = (0, 92, 200), 0.2  # arrows longer than this share of the picture are cut short and drawn pale
@@ -87,7 +93,9 @@ def _where(photograph: Image.Image, inspection: Inspection, y: float, x: float) 
     part, _, _ = window_in(picture, y, x, (inspection.height, inspection.width), inspection.framing)
     box = (part.left, part.top, part.left + part.side, part.top + part.side)
     ImageDraw.Draw(picture).rectangle(box, outline=MARK, width=3 * FINE)
-    return captioned(picture, "How unusual each place is", "the frame is the place shown on the right")
+    shown = inspection.verdict == "anomalous"
+    caption = "How unusual each place is" if shown else "Normal, so no place is marked"
+    return captioned(picture, caption, "the frame is the place shown on the right")
 
 
 def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float, x: float, match: Match) -> Image.Image:
@@ -100,14 +108,15 @@ def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float,
     _arrow(ImageDraw.Draw(arrow), (4 * FINE, middle), (36 * FINE, middle), MARK, 4)
     pair = beside(
         [
-            captioned(here, "This place", f"row {y:.0f}, column {x:.0f}"),
+            captioned(here, "This place", told(y, x)),
             arrow,
-            captioned(there, "Its closest match", f"{Path(match.name).name}, row {match.y:.0f}, column {match.x:.0f}"),
+            captioned(there, "Its closest match", f"{Path(match.name).name}, {told(match.y, match.x)}"),
         ],
         gap=8,
     )
     total = sum(match.per_level) or 1.0
-    names = ["fine detail", *["parts"] * (len(match.per_level) - 2), "surroundings"][-len(match.per_level) :]
+    count = len(match.per_level)
+    names = _LEVELS.get(count) or [f"level {number}" for number in range(1, count + 1)]
     shares = [f"{name} {part / total:.0%}" for name, part in zip(names, match.per_level, strict=True)]
     lines = [line(f"Difference {match.distance:.4g}", 20), *(line(share, 18, SOFT) for share in shares)]
     if turn := str(match.turn):

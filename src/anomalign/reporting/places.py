@@ -92,3 +92,8 @@ def fitted(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int
 def preview(bank: Bank, image_id: int, turn: Turn = UPRIGHT) -> Image.Image:
     """Small RGB picture of a normal image, in one of its orientations."""
     return turn.apply(Image.open(io.BytesIO(bank.preview(image_id)), formats=("JPEG",)).convert("RGB"))
+
+
+def told(y: float, x: float) -> str:
+    """A place in words; centres of edge pixels may lie a little outside, and there is no row -0."""
+    return f"row {max(y, 0):.0f}, column {max(x, 0):.0f}"
