@@ -40,7 +40,7 @@ from anomalign.verdicts import full_scores
 DEFAULT, TARGET_FPR = PRESETS["default"], 0.05
 SIDE = Framing().size_px
 MOST = 50  # normal images found for every image: the largest gallery
-VARIED = {
+VARIED: dict[str, list[dict]] = {
     "grid": [{"grid_level": level} for level in (3, 1)],
     "gallery": [{"gallery_size": K} for K in (3, 30, 50)],
     "neighbours": [{"image_neighbours": K} for K in (1, 5)],
