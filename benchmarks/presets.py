@@ -1,0 +1,202 @@
+"""The default preset, one setting varied at a time: what each is worth for a backbone.
+
+    python benchmarks/presets.py ROOT... [--backbone NAME|FILE.onnx ...] [--vary SETTING ...] [--size 320 448 ...]
+                                 [--crop 256 ...] [--every N] [--json FILE] [--markdown FILE]
+
+Each ROOT is a dataset or a category, as for `anomalign evaluate`. The first row is the default preset, each other one
+differs from it as it says. Images are described once for each backbone, size and framing. Where the size varies, the
+smoothing covers the same part of the image; a second row leaves it at the preset's pixels. With a centre crop,
+pixels that are not seen score 0. Image AUROC is that of both stages without a gate. Defects found and false alarms are
+at a target of 5 %, by a threshold from the normal images alone, with the preset's gate.
+
+SETTING: size, crop, grid, gallery, neighbours, kappa, rule, smoothing, weights, decided_by; default: all but weights.
+`--every N` takes every Nth defect of a category, and all of its good images.
+"""
+
+import argparse
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from anomalign import PRESETS, AnomalignError, Bank, Framing, Settings, load_backbone
+from anomalign.alignment import align, map_score, place_on_image, smooth_map
+from anomalign.backbones import Described, describe
+from anomalign.backbones.backbone import BUNDLED
+from anomalign.calibration import Calibration
+from anomalign.evaluation import auroc
+from anomalign.evaluation.datasets import open_dataset
+from anomalign.evaluation.pixels import PixelMetrics
+from anomalign.gates import gate_outcomes
+from anomalign.rarity import PixelCounts
+from anomalign.retrieval import ImageSearch
+from anomalign.verdicts import full_scores
+
+DEFAULT, TARGET_FPR = PRESETS["default"], 0.05
+SIDE = Framing().size_px
+MOST = 50  # normal images found for every image: the largest gallery
+VARIED: dict[str, list[dict]] = {
+    "grid": [{"grid_level": level} for level in (3, 1)],
+    "gallery": [{"gallery_size": K} for K in (3, 30, 50)],
+    "neighbours": [{"image_neighbours": K} for K in (1, 5)],
+    "kappa": [{"kappa": kappa} for kappa in (3, 5)],
+    "rule": [{"top_share": share} for share in (0.0, 0.02)],
+    "smoothing": [{"sigma_px": sigma} for sigma in (2.0, 6.0)],
+    "weights": [{"level_weights": weights} for weights in ((1.0,), (1.0, 1.0, 0.5), (0.5, 0.75, 1.0))],
+    "decided_by": [{"decided_by": stage} for stage in ("alignment", "retrieval")],
+}
+SETTINGS = ("rule", "smoothing", "neighbours", "decided_by", "size", "crop", "gallery", "grid", "kappa", "weights")
+
+
+class Seen:
+    """A category as one backbone sees it in one framing; alignments are kept for settings that share them."""
+
+    def __init__(self, folder: str, backbone, category, framing: Framing, every: int) -> None:
+        self.framing = framing
+        self.bank = Bank.create(Path(folder) / "bank", backbone, framing)
+        self.bank.add(category.train)
+        defects = [image for image in category.test if image.anomalous][::every]
+        images = [image for image in category.test if not image.anomalous] + defects
+        described = list(describe([image.path for image in images], backbone, framing))
+        self.tests = [(i, d) for i, d in zip(images, described, strict=True) if isinstance(d, Described)]
+        self.anomalous = np.array([image.anomalous for image, _ in self.tests])
+        self.queries = [*self.bank.gallery(range(len(self.bank))), *(d.pyramid for _, d in self.tests)]
+        search = ImageSearch(self.bank, DEFAULT.descriptor)
+        most = min(MOST, len(self.bank) - 1)
+        of_normals = search.leave_one_out(np.arange(len(self.bank)), most)
+        of_tests = search.search([d.pyramid for _, d in self.tests], most)
+        self.nearest = np.concatenate([of_normals.index, of_tests.index])
+        self.far = np.concatenate([of_normals.distance, of_tests.distance])
+        self.aligned: dict[tuple, dict[int, list]] = {}
+
+    def distances(self, settings: Settings) -> list:
+        """Distances of stage 2 on the grid, of the normals and then of the tests; of copies of one picture none."""
+        shapes, K, kappa = self.bank.identity.shapes, settings.gallery_size, settings.kappa
+        grid = shapes[min(settings.grid_level, len(shapes)) - 1][:2]
+        given = self.bank.identity.level_weights if settings.level_weights is None else settings.level_weights
+        weights = given * len(shapes) if given and len(given) == 1 else given
+        known = self.aligned.setdefault((grid, kappa, weights), {})
+        if K not in known:
+            # The nearest place in a larger gallery is the nearer of that in a smaller one and that in the rest.
+            start = max((k for k in known if k < K and kappa == 1), default=0)
+            known[K] = []
+            for number, query in enumerate(self.queries):
+                rows = [int(row) for row in self.nearest[number, start:K] if row >= 0]
+                gallery = self.bank.gallery(rows)
+                found = align(query, gallery, kappa, grid=grid, level_weights=weights).distance
+                known[K].append(np.minimum(found, known[start][number]) if start else found)
+        return known[K]
+
+    def measure(self, settings: Settings) -> dict:
+        start, size = time.perf_counter(), self.framing.size_px
+        scores, pixels, normals = [], PixelMetrics(), len(self.bank)
+        for number, distance in enumerate(self.distances(settings)):
+            square = smooth_map(distance, size, settings.sigma_px)
+            scores.append(map_score(square, settings.top_share))
+            if number >= normals:
+                image, seen = self.tests[number - normals]
+                placed = place_on_image(square, self.framing, seen.height, seen.width)
+                # A mask that cannot be used leaves the image out of the metrics of pixels, as in `evaluate`.
+                with contextlib.suppress(AnomalignError):
+                    if (truth := image.ground_truth(seen.height, seen.width)) is not None:
+                        pixels.add(np.nan_to_num(placed, nan=0.0), truth, normal=not image.anomalous)
+        retrieval = self.far[:, : settings.image_neighbours].astype(np.float64).mean(axis=1)
+        alignment = np.array(scores)
+        ids = np.array([image.id for image in self.bank.images])
+        of_normals = Calibration(
+            ids, retrieval[:normals], ids[self.nearest[:normals, 0]], np.arange(normals), alignment[:normals],
+            PixelCounts.total([]),
+        )  # fmt: skip
+        retrieval, alignment = retrieval[normals:], alignment[normals:]
+        image = full_scores(of_normals, retrieval, alignment, settings.decided_by)
+        (outcome,) = gate_outcomes(
+            of_normals, retrieval, alignment, self.anomalous, settings, TARGET_FPR, [settings.gate]
+        )
+        values = pixels.values().metrics
+        return {
+            "image_auroc": auroc(image[~self.anomalous], image[self.anomalous]),
+            "pixel_auroc": values.get("pixel_auroc"),
+            "au_pro_0.3": values.get("au_pro_0.3"),
+            "found": outcome.found,
+            "defects": outcome.defects,
+            "false_alarms": outcome.false_alarms,
+            "good": outcome.good,
+            "measure_s": time.perf_counter() - start,
+        }
+
+
+def said(change: dict) -> str:
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in change.items()
+    )
+
+
+def rows(backbone, category, vary: list[str], sizes: list[int], crops: list[int], every: int) -> Iterator[tuple]:
+    """(what differs from the default preset, what it gives); the framing that most settings share comes first."""
+    framings = [Framing()]
+    framings += [Framing(size) for size in sizes if "size" in vary and size != SIDE]
+    framings += [Framing(SIDE, crop) for crop in crops if "crop" in vary]
+    for framing in framings:
+        scale = framing.size_px / SIDE
+        changes: list[dict] = [{}]
+        if framing == Framing():
+            same_grid = len({shape[:2] for shape in backbone.layout(SIDE)[0]}) == 1
+            names = [name for name in vary if name in VARIED and not (name == "grid" and same_grid)]
+            changes += [change for name in names for change in VARIED[name]]
+        elif scale != 1:
+            changes = [{"sigma_px": round(DEFAULT.sigma_px * scale, 2)}, {"sigma_px": DEFAULT.sigma_px}]
+        with tempfile.TemporaryDirectory(prefix="anomalign-") as folder:
+            seen = Seen(folder, backbone, category, framing, every)
+            for change in changes:
+                framed = {"size_px": framing.size_px} if scale != 1 else {}
+                framed |= {"centre crop of": framing.resize_px} if framing.resize_px else {}
+                yield said(framed | change) or "default", seen.measure(replace(DEFAULT, **change))
+
+
+def line(name: str, data: str, change: str, row: dict) -> str:
+    shown = ("image_auroc", "pixel_auroc", "au_pro_0.3")
+    cells = [name, data, change, *("n. d." if row[key] is None else f"{row[key]:.4f}" for key in shown)]
+    cells += [f"{row['found'] / row['defects']:.0%}", f"{row['false_alarms']}/{row['good']}"]
+    return "| " + " | ".join(cells) + " |"
+
+
+HEADING = "| backbone | data | setting | image AUROC | pixel AUROC | AU-PRO@0.3 | found at 5 % | false alarms |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("roots", type=Path, nargs="+")
+    parser.add_argument("--backbone", nargs="+", default=[BUNDLED])
+    parser.add_argument("--vary", nargs="*", choices=SETTINGS, default=[name for name in SETTINGS if name != "weights"])
+    parser.add_argument("--size", type=int, nargs="+", default=[320, 448], help="sides to try beside the default's")
+    parser.add_argument("--crop", type=int, nargs="+", default=[256], help="sides to scale to before the centre crop")
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    options = parser.parse_args()
+    categories = [category for root in options.roots for category in open_dataset(root).categories]
+    table, results = [HEADING, "|" + "---|" * (HEADING.count("|") - 1)], []
+    print("\n".join(table), flush=True)
+    for name in options.backbone:
+        for category in categories:
+            try:
+                backbone = load_backbone(name)
+                for change, row in rows(backbone, category, options.vary, options.size, options.crop, options.every):
+                    results.append({"backbone": name, "data": category.name, "setting": change, **row})
+                    table.append(line(name, category.name, change, row))
+                    print(table[-1], flush=True)
+                    if options.json:
+                        options.json.write_text(json.dumps(results, indent=1))
+                    if options.markdown:
+                        options.markdown.write_text("\n".join(table) + "\n")
+            except AnomalignError as error:
+                print(f"{name}, {category.name}: {error}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
