@@ -193,10 +193,10 @@ class Bank:
         with catalogue.connect(self.path) as connection:
             return catalogue.read_history(connection)
 
-    def newest_version(self) -> int:
-        """Version of the bank as it is on the disk now; `version` is that of this object."""
+    def is_current(self) -> bool:
+        """Whether the bank on the disk is still the one that this object shows, not edited since, nor replaced."""
         with catalogue.connect(self.path) as connection:
-            return catalogue.read_version(connection)
+            return catalogue.read_stamp(connection, catalogue.read_version(connection)) == self._stamp
 
     def vectors(self, name: Literal["pooled", "moments"], turn: int = 0) -> NDArray[np.float32]:
         """(N, D) float32: `FeaturePyramid.pooled` or `FeaturePyramid.moments` of all images, in their order.
@@ -448,6 +448,7 @@ class Bank:
                     f"{catalogue.read_whole_since(connection)} to {newest} are there (compacting forgets older ones)"
                 )
             self._frozen = self.version != newest
+            self._stamp = catalogue.read_stamp(connection, self.version)
             self.images = tuple(catalogue.read_images(connection, self.version))
             self._segments = catalogue.read_segments(connection)
 

@@ -263,6 +263,12 @@ def read_version(connection: sqlite3.Connection) -> int:
     return int(value)
 
 
+def read_stamp(connection: sqlite3.Connection, version: int) -> tuple[int, str]:
+    """A version and when it came to be: what tells it from that of another bank in the same folder."""
+    row = connection.execute("SELECT at FROM versions WHERE version = ?", (version,)).fetchone()
+    return version, "" if row is None else str(row[0])
+
+
 def read_images(connection: sqlite3.Connection, version: int) -> list[NormalImage]:
     """All images of the bank as it was at a version, in order of id."""
     rows = connection.execute(

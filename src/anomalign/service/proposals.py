@@ -25,7 +25,8 @@ _PATIENCE_S = 30.0
 class _Pending:
     proposal: Proposal
     wanted: Wanted
-    target_fpr: float | None  # of the station, when it was tried
+    content: str  # of the bank, when it was tried: a version's number may come again, in a bank put in its place
+    target_fpr: float | None  # of the station, likewise
     tried: Tried | None
     until: float
 
@@ -102,7 +103,7 @@ class Proposals:
             raise Busy("other edits are being tried", 10)
         try:
             station.refresh()
-            rate = station.target_fpr
+            content, rate = station.bank.content, station.target_fpr
             records = self._store.latest(station.name, replayed)
             if record and record.id not in {other.id for other in records}:
                 records.append(record)
@@ -110,7 +111,8 @@ class Proposals:
         finally:
             self._trying.release()
         with self._lock:
-            self._pending[proposal.id] = _Pending(proposal, wanted, rate, tried, time.monotonic() + LASTING_S)
+            until = time.monotonic() + LASTING_S
+            self._pending[proposal.id] = _Pending(proposal, wanted, content, rate, tried, until)
             self._forget()
         return proposal
 
@@ -140,7 +142,8 @@ class Proposals:
         station = self._stations[proposal.bank]
         with station.editing:
             station.refresh()
-            if (station.bank.version, station.target_fpr) != (proposal.version, pending.target_fpr):
+            as_tried = proposal.version, pending.content, pending.target_fpr
+            if (station.bank.version, station.bank.content, station.target_fpr) != as_tried:
                 raise ProposalError(f"bank {station.name} has been edited since this was tried; try it again")
             with self._lock:
                 if self._pending.pop(id, None) is None:

@@ -113,18 +113,14 @@ class Station:
             self._detector = self._made(self.open_bank(), self._target_fpr)
 
     def refresh(self) -> bool:
-        """`rebuild` if another process has edited the bank since; whether it has."""
-        if self.version_on_disk() == self.bank.version:
+        """`rebuild` if another process has edited or replaced the bank since; whether it has. Costs a millisecond."""
+        if self.bank.is_current():
             return False
         with self.editing:
-            if self.version_on_disk() == self.bank.version:  # that was our own edit, and is done
+            if self.bank.is_current():  # that was our own edit, and is done
                 return False
             self.rebuild()
         return True
-
-    def version_on_disk(self) -> int:
-        """Version of the bank as it is now; costs a millisecond."""
-        return self.bank.newest_version()
 
     def open_bank(self) -> Bank:
         """The bank as it is on the disk now, to be edited."""

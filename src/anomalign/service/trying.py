@@ -141,7 +141,7 @@ def _edited(
     aside = folder / f"draft-{uuid.uuid4().hex}"
     try:
         draft = before.bank.draft(aside)
-        if draft.version != before.bank.version:
+        if (draft.version, draft.content) != (before.bank.version, before.bank.content):
             raise ProposalError(f"bank {station.name} has just been edited by another process; try again")
         known = set(draft.load_aligned(station.settings.alignment_key()))
         if wanted.add:

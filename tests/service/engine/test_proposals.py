@@ -1,5 +1,6 @@
 """An edit proposed says what the edit will do; confirmed it does just that; undone it leaves no trace."""
 
+import shutil
 import time
 
 import pytest
@@ -163,6 +164,23 @@ def test_a_bank_edited_since_is_not_edited_by_what_was_tried_before(proposals, s
     proposals.confirm(proposals.propose(station, target_fpr=0.3).id, "eve")
     with pytest.raises(ProposalError, match="edited since"):  # the rate is another
         proposals.confirm(fourth.id, "ann")
+
+
+def test_a_bank_put_in_the_place_of_another_is_noticed_though_its_version_is_the_same(
+    proposals, station, bank, tmp_path
+):
+    """A rebuilt bank, copied over: image 1 is another picture there, which nobody has asked to be removed."""
+    pending = proposals.propose(station, remove=[1])
+    other = Bank.create(tmp_path / "other", station.bank.backbone, station.bank.identity.framing)
+    other.add([texture(seed) for seed in range(200, 200 + len(station.bank))])
+    assert other.version == station.bank.version
+    shutil.rmtree(bank)
+    shutil.copytree(other.path, bank)
+    with pytest.raises(ProposalError, match="edited since"):
+        proposals.confirm(pending.id, "ann")
+    assert station.bank.content == other.content
+    assert Bank.open(bank).content == other.content
+    assert not station.refresh()
 
 
 def test_a_proposal_is_confirmed_once_and_not_for_ever(proposals, station, records, monkeypatch):
