@@ -33,6 +33,10 @@ def serve(
     host_name: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A name the service goes by; may be repeated.")
     ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="A proxy that speaks TLS for it, on another machine; may be repeated."),
+    ] = None,
     watch: Annotated[
         list[str] | None,
         typer.Option(metavar="DIR[=BANK]", help="Inspect images that appear in this folder; may be repeated."),
@@ -57,6 +61,7 @@ def serve(
         port=port,
         token_file=token_file,
         host_names=tuple(host_name or ()),
+        proxies=tuple(proxy or ()),
         watches=_watches(watch or [], banks),
         preset=preset,
         target_fpr=target_fpr,

@@ -1,5 +1,6 @@
 """How a service is run, checked as a whole before anything is opened."""
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class Configuration:
         Who may sign in; without it everybody on this machine may do everything.
     host_names : tuple of str
         Names that the service goes by, beside those of the loopback.
+    proxies : tuple of str
+        Addresses or networks beside 127.0.0.1; believed when they say whom they ask for, and whether by HTTPS.
     watches : tuple of Watch
     preset : str
     target_fpr : float, optional
@@ -70,6 +73,7 @@ class Configuration:
     port: int = 8000
     token_file: Path | None = None
     host_names: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     watches: tuple[Watch, ...] = ()
     preset: str = "default"
     target_fpr: float | None = None
@@ -89,6 +93,11 @@ class Configuration:
                 raise InputError(f"{self.names[name]}: a bank of this name cannot be served; rename its folder")
         if len(names) < len(self.banks):
             raise InputError("two of the banks go by the same name; rename the folder of one")
+        for proxy in self.proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise InputError(f"--proxy {proxy}: no address and no network ({error})") from error
         for watch in self.watches:
             if watch.bank not in names:
                 raise InputError(f"--watch {watch.folder}={watch.bank}: no such bank; there are {', '.join(names)}")

@@ -3,13 +3,15 @@
 import hashlib
 import json
 import socket
+import sys
 import time
 
 import httpx
 import pytest
 
+from anomalign.service.security import tokens
 from anomalign.service.security.sessions import COOKIE
-from tests.service.api.serving import defect, inspected, send
+from tests.service.api.serving import defect, inspected, send, serving
 
 OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/login"), ("POST", "/logout")}
 
@@ -76,8 +78,6 @@ def test_an_operator_takes_back_only_what_is_their_own(guarded):
 
 
 def test_a_session_stands_for_a_token_and_ends_with_it(guarded, token_file):
-    from anomalign.service.security import tokens
-
     with guarded.client() as browser:
         answer = browser.post("/login", data={"token": guarded.tokens["ann"]})
         assert answer.status_code == 303
@@ -110,6 +110,21 @@ def test_wrong_tokens_are_slowed_down_but_right_ones_and_sessions_go_on(guarded)
     with guarded.client("eve") as eve, guarded.client() as another:  # from the attacker's address, as behind a proxy
         assert eve.get("/api/banks").status_code == 200
         assert another.post("/login", data={"token": guarded.tokens["bob"]}).status_code == 303
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 must be an address of this machine")
+def test_only_a_proxy_that_was_named_is_believed(bank, tmp_path, token_file):
+    token = tokens.add(token_file, "eve", "admin")
+    told = {"X-Forwarded-For": "192.0.2.9", "X-Forwarded-Proto": "https"}
+    with serving(bank, tmp_path / "data", token_file=token_file, proxies=("127.0.0.2", "127.0.3.0/24")) as served:
+        for source, believed in (("127.0.0.2", True), ("127.0.3.9", True), ("127.0.0.3", False)):
+            transport = httpx.HTTPTransport(local_address=source)
+            with httpx.Client(base_url=served.url, headers=told, transport=transport) as browser:
+                answer = browser.post("/login", data={"token": token})
+                assert answer.status_code == 303
+                assert ("Secure" in answer.headers["set-cookie"].split("; ")) == believed
+                (event,) = served.parts.store.audit(limit=1).events
+                assert event.details == {"address": "192.0.2.9" if believed else source}
 
 
 def test_a_token_file_that_cannot_be_read_lets_nobody_in(guarded, token_file):

@@ -163,6 +163,8 @@ def test_loopback_is_what_can_be_reached_from_here_alone():
         ({"banks": ()}, "no bank"),
         ({"banks": (Path("a/x.bank"), Path("b/x"))}, "same name"),
         ({"watches": (Watch(folder=Path("in"), bank="y"),)}, "no such bank"),
+        ({"proxies": ("10.0.0.1/8",)}, "--proxy 10.0.0.1/8"),
+        ({"proxies": ("*",)}, "--proxy"),
         ({"waiting": 0}, "waiting"),
         ({"max_upload_bytes": 10}, "max_upload_bytes"),
     ],
