@@ -45,6 +45,9 @@ def serve(
     target_fpr: console.TargetFpr = None,
     provider: console.Provider = "cpu",
     keep_gb: Annotated[float, typer.Option(min=0, help="Pictures to keep; the oldest go first.")] = 10.0,
+    keep_days: Annotated[
+        int | None, typer.Option(metavar="N", help="Forget older records. [default: keep all]")
+    ] = None,
     max_upload_mb: Annotated[float, typer.Option(min=0.1, help="Refuse larger requests.")] = 64.0,
     max_megapixels: console.MaxMegapixels = 89.0,
     waiting: Annotated[int, typer.Option(min=1, help="Images that may wait; more are refused for a while.")] = 64,
@@ -67,6 +70,7 @@ def serve(
         target_fpr=target_fpr,
         provider=provider,
         keep_bytes=round(min(keep_gb, 1e9) * 1e9),
+        keep_days=keep_days,
         max_upload_bytes=round(min(max_upload_mb, 1e6) * 1e6),
         max_pixels=console.max_pixels(max_megapixels),
         waiting=waiting,

@@ -10,6 +10,7 @@ from anomalign.imaging import MAX_PIXELS
 from anomalign.service.security.requests import is_loopback
 
 LEAST_UPLOAD_BYTES = 64 * 1024
+MOST_DAYS = 36_500
 
 
 def bank_name(path: Path) -> str:
@@ -53,6 +54,8 @@ class Configuration:
         What runs the networks.
     keep_bytes : int
         Of pictures; the oldest go first.
+    keep_days : int, optional
+        Of records; older ones are forgotten. Without it none are.
     max_upload_bytes : int
         Of one request.
     max_pixels : int
@@ -79,6 +82,7 @@ class Configuration:
     target_fpr: float | None = None
     provider: str = CPU
     keep_bytes: int = 10 * 10**9
+    keep_days: int | None = None
     max_upload_bytes: int = 64 * 10**6
     max_pixels: int = MAX_PIXELS
     waiting: int = 64
@@ -103,6 +107,8 @@ class Configuration:
                 raise InputError(f"--watch {watch.folder}={watch.bank}: no such bank; there are {', '.join(names)}")
         if self.max_upload_bytes < LEAST_UPLOAD_BYTES:
             raise InputError(f"max_upload_bytes is {self.max_upload_bytes}; needs {LEAST_UPLOAD_BYTES} at least")
+        if self.keep_days is not None and not 1 <= self.keep_days <= MOST_DAYS:
+            raise InputError(f"keep_days is {self.keep_days}; must lie between 1 and {MOST_DAYS}")
         if self.waiting < 1:
             raise InputError(f"waiting is {self.waiting}; must be at least 1")
 

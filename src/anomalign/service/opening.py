@@ -14,6 +14,7 @@ from anomalign.service.banks import Suspicions
 from anomalign.service.configuration import Configuration
 from anomalign.service.events import Events
 from anomalign.service.evidence import Evidence
+from anomalign.service.forgetting import Forgetter
 from anomalign.service.metrics import Metrics
 from anomalign.service.parts import Budget, Parts
 from anomalign.service.pictures import Pictures
@@ -83,6 +84,7 @@ def _opened(
             Watcher(watch.folder, watch.bank, pool, store, configuration.max_upload_bytes)
             for watch in configuration.watches
         ],
+        forgetter=None if configuration.keep_days is None else Forgetter(store, configuration.keep_days),
         events=events,
         metrics=metrics,
         people=people,
@@ -99,6 +101,8 @@ def finish(parts: Parts) -> None:
     parts.closing = True
     for watcher in parts.watchers:
         watcher.close()
+    if parts.forgetter is not None:
+        parts.forgetter.close()
     parts.pool.close()
     parts.events.close()
 

@@ -165,6 +165,8 @@ def test_loopback_is_what_can_be_reached_from_here_alone():
         ({"watches": (Watch(folder=Path("in"), bank="y"),)}, "no such bank"),
         ({"proxies": ("10.0.0.1/8",)}, "--proxy 10.0.0.1/8"),
         ({"proxies": ("*",)}, "--proxy"),
+        ({"keep_days": 0}, "keep_days"),
+        ({"keep_days": 10**9}, "keep_days"),
         ({"waiting": 0}, "waiting"),
         ({"max_upload_bytes": 10}, "max_upload_bytes"),
     ],

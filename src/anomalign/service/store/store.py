@@ -162,20 +162,17 @@ class Store:
         return dict(counts)
 
     def prune(self, before: datetime) -> int:
-        """Forget inspections from before a time, and the decisions on them; how many.
+        """Forget the oldest inspections from before a time, 1000 at most, and the decisions on them; how many.
 
-        Edits, the audit log and which watched files were seen stay.
+        Edits, the audit log, which gets a row, and which watched files were seen stay.
         """
-        removed = 0
-        while True:
-            some = select(inspections.c.id).where(inspections.c.time < before).order_by(inspections.c.time).limit(_MOST)
-            with self._database.writing() as connection:  # in parts: others want to write meanwhile
-                gone = connection.execute(
-                    delete(inspections).where(inspections.c.id.in_(some.scalar_subquery()))
-                ).rowcount
-            removed += gone
-            if gone < _MOST:
-                return removed
+        some = select(inspections.c.id).where(inspections.c.time < before).order_by(inspections.c.time).limit(_MOST)
+        with self._database.writing() as connection:
+            gone = connection.execute(delete(inspections).where(inspections.c.id.in_(some.scalar_subquery()))).rowcount
+            if gone:
+                told = {"records": gone, "from before": before.isoformat(timespec="seconds")}
+                logbook.write(connection, "service", "forget", None, None, told)
+        return gone
 
     # --- watched files
 
