@@ -1,5 +1,6 @@
 """From a configuration to the parts of a service, opened one after the other, and closed again."""
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -8,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from anomalign.cores import available_cores
-from anomalign.errors import CalibrationError, InputError
+from anomalign.errors import CalibrationError, InputError, StoreError
 from anomalign.service.api import answers
 from anomalign.service.banks import Suspicions
 from anomalign.service.configuration import Configuration
@@ -23,7 +24,7 @@ from anomalign.service.proposals import Proposals
 from anomalign.service.security.people import People
 from anomalign.service.security.tokens import TokenFile
 from anomalign.service.station import Station
-from anomalign.service.store import Edit, Record, Store
+from anomalign.service.store import Edit, Filters, Record, Store
 from anomalign.service.watching import Watcher
 from anomalign.settings import PRESETS, Settings
 
@@ -70,9 +71,7 @@ def _opened(
     except BaseException:
         store.close()
         raise
-    metrics.gauge("anomalign_waiting", "Images accepted and not yet answered.", lambda: pool.depth)
-    metrics.gauge("anomalign_listeners", "Pages that listen to events.", lambda: len(events))
-    metrics.gauge("anomalign_pictures_bytes", "Room that kept pictures take.", lambda: pictures.bytes_on_disk)
+    _measure(metrics, store, pool, events, pictures)
     return Parts(
         configuration=configuration,
         store=store,
@@ -94,6 +93,23 @@ def _opened(
         budget=Budget(held),
         alone=alone,
     )
+
+
+def _measure(metrics: Metrics, store: Store, pool: Pool, events: Events, pictures: Pictures) -> None:
+    def records() -> float:
+        try:
+            return store.count(Filters())
+        except StoreError:  # the other numbers are worth having just then
+            return math.nan
+
+    metrics.gauge("anomalign_records", "Records kept; NaN while they cannot be read.", records)
+    metrics.gauge("anomalign_waiting", "Images accepted and not yet answered.", lambda: pool.depth)
+    metrics.gauge("anomalign_waiting_bytes", "Their size.", lambda: pool.stats().waiting_bytes)
+    metrics.gauge("anomalign_inspecting_seconds", "Spent by all threads.", lambda: pool.stats().inspecting_s)
+    metrics.gauge("anomalign_committing_seconds", "Spent on pictures and records.", lambda: pool.stats().committing_s)
+    metrics.gauge("anomalign_pictures_bytes", "Room that kept pictures take.", lambda: pictures.bytes_on_disk)
+    metrics.gauge("anomalign_pictures_not_kept", "Because they could not be.", lambda: pool.stats().not_kept)
+    metrics.gauge("anomalign_listeners", "Pages that listen to events.", lambda: len(events))
 
 
 def finish(parts: Parts) -> None:
