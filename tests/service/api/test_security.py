@@ -48,6 +48,34 @@ def test_a_person_is_sent_to_the_page_where_one_signs_in(guarded):
         assert nobody.get("/api/banks", headers={"Accept": "text/html"}).status_code == 401
 
 
+def test_a_page_that_there_is_not_is_a_page_for_people_and_json_for_machines(guarded):
+    with guarded.client("ann") as ann, guarded.client() as nobody:
+        for client in (ann, nobody):
+            answer = client.get("/nix/%3Cscript%3E", headers={"Accept": "text/html,*/*"})
+            assert answer.status_code == 404
+            assert "There is no such page." in answer.text
+            assert "script>" not in answer.text.split("<main")[1].split("</main>")[0].replace("noscript>", "")
+            assert ('<nav aria-label="Main">' in answer.text) == (client is ann)
+            assert client.get("/nix").json() == {"error": "Not Found"}
+            assert client.get("/api/nix", headers={"Accept": "text/html"}).json() == {"error": "Not Found"}
+            assert client.post("/nix", headers={"Accept": "text/html"}).json() == {"error": "Not Found"}
+        answer = ann.get("/inspections/x", headers={"Accept": "text/html"})
+        assert (answer.status_code, "There is no such page." in answer.text) == (404, True)
+        assert ann.get("/inspections/x").status_code == 422
+
+
+def test_monitors_may_ask_for_the_head_alone(guarded):
+    with guarded.client() as nobody, guarded.client("ann") as ann:
+        for client, path in ((nobody, "/healthz"), (nobody, "/readyz"), (ann, "/")):
+            head, whole = client.head(path), client.get(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-length"] == str(len(whole.content)) != "0"
+            assert head.headers["content-type"] == whole.headers["content-type"]
+        assert nobody.head("/").status_code == 401
+        guarded.parts.closing = True
+        assert nobody.head("/readyz").status_code == 503
+
+
 def test_what_is_for_admins_is_refused_to_operators(guarded):
     with guarded.client("ann") as ann, guarded.client("eve") as eve:
         for body in ({"remove": [1]}, {"target_fpr": 0.2}):
