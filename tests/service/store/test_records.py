@@ -258,6 +258,13 @@ def test_usage_counts_neighbours_of_that_bank_alone(store):
     assert store.usage("none") == {}
 
 
+def test_entries_of_several_are_those_of_each_and_of_no_other(store):
+    ids = [record.id for record in store.add([new(entry={"number": number}) for number in range(5)])]
+    wanted = [ids[3], ids[0], 2**62]
+    assert store.entries(wanted) == {id: store.entry(id) for id in wanted[:2]}
+    assert store.entries([]) == {}
+
+
 def test_the_oldest_are_pruned_first_a_thousand_at_once(store):
     added = store.add([new(time=BEGINNING + timedelta(seconds=n)) for n in range(1203)])
     assert store.prune(added[1201].time) == 1000
