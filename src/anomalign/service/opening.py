@@ -24,7 +24,7 @@ from anomalign.service.proposals import Proposals
 from anomalign.service.security.people import People
 from anomalign.service.security.tokens import TokenFile
 from anomalign.service.station import Station
-from anomalign.service.store import Edit, Filters, Record, Store
+from anomalign.service.store import Edit, Filters, Record, Store, database
 from anomalign.service.watching import Watcher
 from anomalign.settings import PRESETS, Settings
 
@@ -44,6 +44,7 @@ def open_parts(configuration: Configuration, say: Callable[[str], None] = lambda
     for watch in configuration.watches:
         if not watch.folder.is_dir():
             raise InputError(f"--watch {watch.folder}: no such folder")
+    database.parse(configuration.database_url)  # before a folder is made
     _make(configuration.data)
     alone = _alone(configuration.data)
     try:
