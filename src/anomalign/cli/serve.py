@@ -33,6 +33,10 @@ def serve(
     host_name: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A name the service goes by; may be repeated.")
     ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="A proxy that speaks TLS for it, on another machine; may be repeated."),
+    ] = None,
     watch: Annotated[
         list[str] | None,
         typer.Option(metavar="DIR[=BANK]", help="Inspect images that appear in this folder; may be repeated."),
@@ -41,6 +45,9 @@ def serve(
     target_fpr: console.TargetFpr = None,
     provider: console.Provider = "cpu",
     keep_gb: Annotated[float, typer.Option(min=0, help="Pictures to keep; the oldest go first.")] = 10.0,
+    keep_days: Annotated[
+        int | None, typer.Option(metavar="N", help="Forget older records. [default: keep all]")
+    ] = None,
     max_upload_mb: Annotated[float, typer.Option(min=0.1, help="Refuse larger requests.")] = 64.0,
     max_megapixels: console.MaxMegapixels = 89.0,
     waiting: Annotated[int, typer.Option(min=1, help="Images that may wait; more are refused for a while.")] = 64,
@@ -57,11 +64,13 @@ def serve(
         port=port,
         token_file=token_file,
         host_names=tuple(host_name or ()),
+        proxies=tuple(proxy or ()),
         watches=_watches(watch or [], banks),
         preset=preset,
         target_fpr=target_fpr,
         provider=provider,
         keep_bytes=round(min(keep_gb, 1e9) * 1e9),
+        keep_days=keep_days,
         max_upload_bytes=round(min(max_upload_mb, 1e6) * 1e6),
         max_pixels=console.max_pixels(max_megapixels),
         waiting=waiting,

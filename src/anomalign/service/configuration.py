@@ -1,5 +1,6 @@
 """How a service is run, checked as a whole before anything is opened."""
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from anomalign.imaging import MAX_PIXELS
 from anomalign.service.security.requests import is_loopback
 
 LEAST_UPLOAD_BYTES = 64 * 1024
+MOST_DAYS = 36_500
 
 
 def bank_name(path: Path) -> str:
@@ -42,6 +44,8 @@ class Configuration:
         Who may sign in; without it everybody on this machine may do everything.
     host_names : tuple of str
         Names that the service goes by, beside those of the loopback.
+    proxies : tuple of str
+        Addresses or networks beside 127.0.0.1; believed when they say whom they ask for, and whether by HTTPS.
     watches : tuple of Watch
     preset : str
     target_fpr : float, optional
@@ -50,6 +54,8 @@ class Configuration:
         What runs the networks.
     keep_bytes : int
         Of pictures; the oldest go first.
+    keep_days : int, optional
+        Of records; older ones are forgotten. Without it none are.
     max_upload_bytes : int
         Of one request.
     max_pixels : int
@@ -70,11 +76,13 @@ class Configuration:
     port: int = 8000
     token_file: Path | None = None
     host_names: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     watches: tuple[Watch, ...] = ()
     preset: str = "default"
     target_fpr: float | None = None
     provider: str = CPU
     keep_bytes: int = 10 * 10**9
+    keep_days: int | None = None
     max_upload_bytes: int = 64 * 10**6
     max_pixels: int = MAX_PIXELS
     waiting: int = 64
@@ -89,11 +97,18 @@ class Configuration:
                 raise InputError(f"{self.names[name]}: a bank of this name cannot be served; rename its folder")
         if len(names) < len(self.banks):
             raise InputError("two of the banks go by the same name; rename the folder of one")
+        for proxy in self.proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise InputError(f"--proxy {proxy}: no address and no network ({error})") from error
         for watch in self.watches:
             if watch.bank not in names:
                 raise InputError(f"--watch {watch.folder}={watch.bank}: no such bank; there are {', '.join(names)}")
         if self.max_upload_bytes < LEAST_UPLOAD_BYTES:
             raise InputError(f"max_upload_bytes is {self.max_upload_bytes}; needs {LEAST_UPLOAD_BYTES} at least")
+        if self.keep_days is not None and not 1 <= self.keep_days <= MOST_DAYS:
+            raise InputError(f"keep_days is {self.keep_days}; must lie between 1 and {MOST_DAYS}")
         if self.waiting < 1:
             raise InputError(f"waiting is {self.waiting}; must be at least 1")
 

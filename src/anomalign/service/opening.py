@@ -1,5 +1,6 @@
 """From a configuration to the parts of a service, opened one after the other, and closed again."""
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -8,12 +9,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from anomalign.cores import available_cores
-from anomalign.errors import CalibrationError, InputError
+from anomalign.errors import CalibrationError, InputError, StoreError
 from anomalign.service.api import answers
 from anomalign.service.banks import Suspicions
 from anomalign.service.configuration import Configuration
 from anomalign.service.events import Events
 from anomalign.service.evidence import Evidence
+from anomalign.service.forgetting import Forgetter
 from anomalign.service.metrics import Metrics
 from anomalign.service.parts import Budget, Parts
 from anomalign.service.pictures import Pictures
@@ -22,7 +24,7 @@ from anomalign.service.proposals import Proposals
 from anomalign.service.security.people import People
 from anomalign.service.security.tokens import TokenFile
 from anomalign.service.station import Station
-from anomalign.service.store import Edit, Record, Store
+from anomalign.service.store import Edit, Filters, Record, Store, database
 from anomalign.service.watching import Watcher
 from anomalign.settings import PRESETS, Settings
 
@@ -42,6 +44,7 @@ def open_parts(configuration: Configuration, say: Callable[[str], None] = lambda
     for watch in configuration.watches:
         if not watch.folder.is_dir():
             raise InputError(f"--watch {watch.folder}: no such folder")
+    database.parse(configuration.database_url)  # before a folder is made
     _make(configuration.data)
     alone = _alone(configuration.data)
     try:
@@ -69,9 +72,7 @@ def _opened(
     except BaseException:
         store.close()
         raise
-    metrics.gauge("anomalign_waiting", "Images accepted and not yet answered.", lambda: pool.depth)
-    metrics.gauge("anomalign_listeners", "Pages that listen to events.", lambda: len(events))
-    metrics.gauge("anomalign_pictures_bytes", "Room that kept pictures take.", lambda: pictures.bytes_on_disk)
+    _measure(metrics, store, pool, events, pictures)
     return Parts(
         configuration=configuration,
         store=store,
@@ -83,6 +84,7 @@ def _opened(
             Watcher(watch.folder, watch.bank, pool, store, configuration.max_upload_bytes)
             for watch in configuration.watches
         ],
+        forgetter=None if configuration.keep_days is None else Forgetter(store, configuration.keep_days),
         events=events,
         metrics=metrics,
         people=people,
@@ -94,11 +96,30 @@ def _opened(
     )
 
 
+def _measure(metrics: Metrics, store: Store, pool: Pool, events: Events, pictures: Pictures) -> None:
+    def records() -> float:
+        try:
+            return store.count(Filters())
+        except StoreError:  # the other numbers are worth having just then
+            return math.nan
+
+    metrics.gauge("anomalign_records", "Records kept; NaN while they cannot be read.", records)
+    metrics.gauge("anomalign_waiting", "Images accepted and not yet answered.", lambda: pool.depth)
+    metrics.gauge("anomalign_waiting_bytes", "Their size.", lambda: pool.stats().waiting_bytes)
+    metrics.gauge("anomalign_inspecting_seconds", "Spent by all threads.", lambda: pool.stats().inspecting_s)
+    metrics.gauge("anomalign_committing_seconds", "Spent on pictures and records.", lambda: pool.stats().committing_s)
+    metrics.gauge("anomalign_pictures_bytes", "Room that kept pictures take.", lambda: pictures.bytes_on_disk)
+    metrics.gauge("anomalign_pictures_not_kept", "Because they could not be.", lambda: pool.stats().not_kept)
+    metrics.gauge("anomalign_listeners", "Pages that listen to events.", lambda: len(events))
+
+
 def finish(parts: Parts) -> None:
     """Accept no more, and finish what was accepted; requests under way are still answered. May be called again."""
     parts.closing = True
     for watcher in parts.watchers:
         watcher.close()
+    if parts.forgetter is not None:
+        parts.forgetter.close()
     parts.pool.close()
     parts.events.close()
 

@@ -13,6 +13,7 @@ from anomalign.service.banks import Suspicions
 from anomalign.service.configuration import Configuration
 from anomalign.service.events import Events
 from anomalign.service.evidence import Evidence
+from anomalign.service.forgetting import Forgetter
 from anomalign.service.metrics import Metrics
 from anomalign.service.pictures import Pictures
 from anomalign.service.pool import Pool
@@ -55,6 +56,7 @@ class Parts:
     pool: Pool
     proposals: Proposals
     watchers: Sequence[Watcher]
+    forgetter: Forgetter | None
     events: Events
     metrics: Metrics
     people: People

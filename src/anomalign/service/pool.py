@@ -48,26 +48,15 @@ class PoolStats:
 
     Attributes
     ----------
-    waiting : int
-        Accepted and not yet answered, those in work included.
     waiting_bytes : int
-    accepted, finished, failed, refused : int
-        Images; `refused` were turned away because too many were waiting.
-    anomalous : int
-        Of those finished.
+        Of images accepted and not yet answered, those in work included: at this moment.
     not_kept : int
-        Finished, but their pictures could not be kept.
+        Images whose pictures could not be kept.
     inspecting_s, committing_s : float
         Thread time spent.
     """
 
-    waiting: int
     waiting_bytes: int
-    accepted: int
-    finished: int
-    failed: int
-    refused: int
-    anomalous: int
     not_kept: int
     inspecting_s: float
     committing_s: float
@@ -127,7 +116,7 @@ class Pool:
         self._inspecting = self._workers  # threads that may still finish something
         self._closing = False
         self._held = self._held_bytes = 0
-        self._counts = dict.fromkeys(("accepted", "finished", "failed", "refused", "anomalous", "not_kept"), 0)
+        self._not_kept = 0
         self._inspecting_s = self._committing_s = 0.0
         self._answered: deque[float] = deque(maxlen=_RECENT)  # when
         self._stopped = threading.Event()
@@ -168,11 +157,9 @@ class Pool:
             if self._closing:
                 raise Closed
             if self._held and (self._held >= self._waiting or self._held_bytes + len(content) > self._waiting_bytes):
-                self._counts["refused"] += 1
                 raise Busy(f"{self._held} images are waiting already", self._wait_s())
             self._held += 1
             self._held_bytes += len(content)
-            self._counts["accepted"] += 1
             self._queue.append(job)
             self._change.notify_all()
         return job.answer
@@ -190,13 +177,7 @@ class Pool:
     def stats(self) -> PoolStats:
         """What was counted until now."""
         with self._change:
-            return PoolStats(
-                self._held,
-                self._held_bytes,
-                inspecting_s=self._inspecting_s,
-                committing_s=self._committing_s,
-                **self._counts,
-            )
+            return PoolStats(self._held_bytes, self._not_kept, self._inspecting_s, self._committing_s)
 
     def stop_accepting(self) -> None:
         """From now on `submit` raises `Closed`; what was accepted goes on."""
@@ -287,7 +268,7 @@ class Pool:
             begun = time.perf_counter()
             not_kept = sum(not keep_picture(self._pictures, item.job.image, item.record.sha256) for item in group)
             with self._change:
-                self._counts["not_kept"] += not_kept
+                self._not_kept += not_kept
             outcomes = commit(self._store, [item.record for item in group])
             for item, outcome in zip(group, outcomes, strict=True):
                 if isinstance(outcome, Exception):
@@ -298,9 +279,7 @@ class Pool:
                 self._committing_s += time.perf_counter() - begun
 
     def _succeed(self, job: _Job, record: Record) -> None:
-        self._let_go(job, "finished")
-        with self._change:
-            self._counts["anomalous"] += record.verdict == "anomalous"
+        self._let_go(job)
         job.answer.set_result(record)
         if self._listener:
             try:
@@ -309,14 +288,13 @@ class Pool:
                 _log.exception("telling of record %d", record.id)
 
     def _fail(self, job: _Job, error: Exception) -> None:
-        self._let_go(job, "failed")
+        self._let_go(job)
         job.answer.set_exception(error)
 
-    def _let_go(self, job: _Job, outcome: str) -> None:
+    def _let_go(self, job: _Job) -> None:
         with self._change:
             self._held -= 1
             self._held_bytes -= len(job.image.content)
-            self._counts[outcome] += 1
             self._answered.append(time.monotonic())
 
     def _wait_s(self) -> int:

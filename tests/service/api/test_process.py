@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import time
 import httpx
 import pytest
 
+from anomalign.errors import StoreError
 from anomalign.service.store import Filters, Store
 from tests.service.api.serving import good, send
 
@@ -160,6 +162,28 @@ def test_a_watched_folder_is_inspected_once_also_after_a_restart(bank, tmp_path)
         assert [record["source"] for record in httpx.get(f"{url}/api/inspections").json()["records"]] == ["watch"]
         process.terminate()
         assert process.wait(60) == 0
+
+
+def test_metrics_count_what_is_kept_and_outlive_the_database(served, client, monkeypatch):
+    def numbers():
+        lines = client.get("/metrics").text.splitlines()
+        return {
+            name: float(value) for name, value in (line.split(" ") for line in lines if " " in line and line[0] != "#")
+        }
+
+    send(client, good(100), good(101), good(102))
+    told = numbers()
+    assert told["anomalign_records"] == 3
+    assert told["anomalign_waiting"] == told["anomalign_waiting_bytes"] == told["anomalign_pictures_not_kept"] == 0
+    assert told["anomalign_inspecting_seconds"] > 0
+    assert told["anomalign_committing_seconds"] > 0
+    assert told["anomalign_pictures_bytes"] == len(good(100)) + len(good(101)) + len(good(102))
+
+    def away(_):
+        raise StoreError("the database is away")
+
+    monkeypatch.setattr(served.parts.store, "count", away)
+    assert math.isnan(numbers()["anomalign_records"])
 
 
 def test_without_the_extra_it_says_which(tmp_path):

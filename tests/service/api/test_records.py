@@ -81,3 +81,34 @@ def test_exported_records_can_be_replayed_and_tell_drift(client, bank, tmp_path)
     observations, failures = read_records([tmp_path / "records.jsonl"])
     assert (len(observations), failures) == (7, [])
     assert client.get("/api/records.jsonl", params={"bank": "other"}).text == ""
+
+
+def test_an_export_takes_the_filters_of_the_list(client):
+    results = send(client, good(100), defect(101), good(102), defect(103)).json()["results"]
+    ids = [result["id"] for result in results]
+    client.post(f"/api/inspections/{ids[1]}/decisions", json={"kind": "false_alarm"})
+    for query in ("verdict=anomalous", "reviewed=true", "kind=false_alarm", "name=2.PNG", "since=1999-01-01",
+                  "until=1999-01-01", "bank=parts&verdict=normal"):  # fmt: skip
+        listed = client.get(f"/api/inspections?{query}").json()["records"]
+        exported = client.get(f"/api/records.jsonl?{query}")
+        names = [json.loads(line)["name"] for line in exported.text.splitlines()]
+        assert names == [record["name"] for record in listed], query
+    assert client.get("/api/records.jsonl", params={"verdict": "x"}).status_code == 422
+
+
+def test_an_export_asks_for_many_records_at_once_and_passes_over_what_is_forgotten_meanwhile(
+    served, client, monkeypatch
+):
+    send(client, *map(good, range(100, 106)))
+    records = client.get("/api/inspections").json()["records"]
+    ids = [record["id"] for record in records]
+    real, asked = served.parts.store.entries, []
+
+    def entries(wanted):
+        asked.append(sorted(wanted))
+        return {id: entry for id, entry in real(wanted).items() if id != ids[2]}
+
+    monkeypatch.setattr(served.parts.store, "entries", entries)
+    exported = client.get("/api/records.jsonl").text.splitlines()
+    assert [json.loads(line)["name"] for line in exported] == [r["name"] for r in records if r["id"] != ids[2]]
+    assert asked == [sorted(ids)]

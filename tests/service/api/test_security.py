@@ -3,13 +3,15 @@
 import hashlib
 import json
 import socket
+import sys
 import time
 
 import httpx
 import pytest
 
+from anomalign.service.security import tokens
 from anomalign.service.security.sessions import COOKIE
-from tests.service.api.serving import defect, inspected, send
+from tests.service.api.serving import defect, inspected, send, serving
 
 OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/login"), ("POST", "/logout")}
 
@@ -46,6 +48,34 @@ def test_a_person_is_sent_to_the_page_where_one_signs_in(guarded):
         assert nobody.get("/api/banks", headers={"Accept": "text/html"}).status_code == 401
 
 
+def test_a_page_that_there_is_not_is_a_page_for_people_and_json_for_machines(guarded):
+    with guarded.client("ann") as ann, guarded.client() as nobody:
+        for client in (ann, nobody):
+            answer = client.get("/nix/%3Cscript%3E", headers={"Accept": "text/html,*/*"})
+            assert answer.status_code == 404
+            assert "There is no such page." in answer.text
+            assert "script>" not in answer.text.split("<main")[1].split("</main>")[0].replace("noscript>", "")
+            assert ('<nav aria-label="Main">' in answer.text) == (client is ann)
+            assert client.get("/nix").json() == {"error": "Not Found"}
+            assert client.get("/api/nix", headers={"Accept": "text/html"}).json() == {"error": "Not Found"}
+            assert client.post("/nix", headers={"Accept": "text/html"}).json() == {"error": "Not Found"}
+        answer = ann.get("/inspections/x", headers={"Accept": "text/html"})
+        assert (answer.status_code, "There is no such page." in answer.text) == (404, True)
+        assert ann.get("/inspections/x").status_code == 422
+
+
+def test_monitors_may_ask_for_the_head_alone(guarded):
+    with guarded.client() as nobody, guarded.client("ann") as ann:
+        for client, path in ((nobody, "/healthz"), (nobody, "/readyz"), (ann, "/")):
+            head, whole = client.head(path), client.get(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-length"] == str(len(whole.content)) != "0"
+            assert head.headers["content-type"] == whole.headers["content-type"]
+        assert nobody.head("/").status_code == 401
+        guarded.parts.closing = True
+        assert nobody.head("/readyz").status_code == 503
+
+
 def test_what_is_for_admins_is_refused_to_operators(guarded):
     with guarded.client("ann") as ann, guarded.client("eve") as eve:
         for body in ({"remove": [1]}, {"target_fpr": 0.2}):
@@ -76,8 +106,6 @@ def test_an_operator_takes_back_only_what_is_their_own(guarded):
 
 
 def test_a_session_stands_for_a_token_and_ends_with_it(guarded, token_file):
-    from anomalign.service.security import tokens
-
     with guarded.client() as browser:
         answer = browser.post("/login", data={"token": guarded.tokens["ann"]})
         assert answer.status_code == 303
@@ -96,17 +124,35 @@ def test_a_session_stands_for_a_token_and_ends_with_it(guarded, token_file):
         assert httpx.get(f"{guarded.url}/api/banks", cookies=stolen).status_code == 401
 
 
-def test_wrong_tokens_are_slowed_down_but_sessions_go_on(guarded):
+def test_wrong_tokens_are_slowed_down_but_right_ones_and_sessions_go_on(guarded):
     with guarded.client() as browser, guarded.client() as attacker:
         browser.post("/login", data={"token": guarded.tokens["ann"]})
         statuses = [
             attacker.get("/api/banks", headers={"Authorization": f"Bearer {number}"}).status_code for number in range(6)
         ] + [attacker.post("/login", data={"token": str(number)}).status_code for number in range(6)]
         assert statuses == [401] * 10 + [429] * 2
-        refused = attacker.get("/api/banks", headers={"Authorization": f"Bearer {guarded.tokens['eve']}"})
-        assert refused.status_code == 429  # not even a right one is looked at: an answer would tell
+        refused = attacker.post("/login", data={"token": "x"})
+        assert refused.status_code == 429
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
         assert browser.get("/api/banks").status_code == 200
+    with guarded.client("eve") as eve, guarded.client() as another:  # from the attacker's address, as behind a proxy
+        assert eve.get("/api/banks").status_code == 200
+        assert another.post("/login", data={"token": guarded.tokens["bob"]}).status_code == 303
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 must be an address of this machine")
+def test_only_a_proxy_that_was_named_is_believed(bank, tmp_path, token_file):
+    token = tokens.add(token_file, "eve", "admin")
+    told = {"X-Forwarded-For": "192.0.2.9", "X-Forwarded-Proto": "https"}
+    with serving(bank, tmp_path / "data", token_file=token_file, proxies=("127.0.0.2", "127.0.3.0/24")) as served:
+        for source, believed in (("127.0.0.2", True), ("127.0.3.9", True), ("127.0.0.3", False)):
+            transport = httpx.HTTPTransport(local_address=source)
+            with httpx.Client(base_url=served.url, headers=told, transport=transport) as browser:
+                answer = browser.post("/login", data={"token": token})
+                assert answer.status_code == 303
+                assert ("Secure" in answer.headers["set-cookie"].split("; ")) == believed
+                (event,) = served.parts.store.audit(limit=1).events
+                assert event.details == {"address": "192.0.2.9" if believed else source}
 
 
 def test_a_token_file_that_cannot_be_read_lets_nobody_in(guarded, token_file):

@@ -35,6 +35,47 @@ def test_a_token_is_found_by_itself_alone(token_file):
         assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes as POSIX has them")
+def test_who_may_read_the_file_stays_as_it_was_set(token_file):
+    tokens.add(token_file, "ann", "operator")
+    token_file.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(token_file, 12345, 54321)
+    before = token_file.stat()
+    tokens.add(token_file, "bob", "operator")
+    tokens.remove(token_file, "ann")
+    after = token_file.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert stat.S_IMODE(after.st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.name != "posix", reason="owners as POSIX has them")
+def test_an_owner_who_cannot_be_kept_is_an_error_and_changes_nothing(token_file, monkeypatch):
+    """As for another person's file in a folder of one's own: root and the owner can."""
+    tokens.add(token_file, "ann", "operator")
+    before, folder = token_file.read_bytes(), sorted(token_file.parent.iterdir())
+    given = []
+
+    def refuse(_, *owner):
+        given.append(owner)
+        raise PermissionError(1, "Operation not permitted")
+
+    real = os.fstat
+
+    def another(descriptor):
+        state = list(real(descriptor))
+        state[4] += 1  # st_uid
+        return os.stat_result(state)
+
+    monkeypatch.setattr(os, "fstat", another)
+    monkeypatch.setattr(os, "fchown", refuse)
+    with pytest.raises(InputError, match="Operation not permitted.*as its owner, or as root"):
+        tokens.add(token_file, "bob", "operator")
+    assert given == [(token_file.stat().st_uid, token_file.stat().st_gid)]
+    assert token_file.read_bytes() == before
+    assert sorted(token_file.parent.iterdir()) == folder
+
+
 def test_a_changed_file_is_read_again(token_file):
     token = tokens.add(token_file, "ann", "operator")
     file = tokens.TokenFile(token_file)
@@ -122,6 +163,10 @@ def test_loopback_is_what_can_be_reached_from_here_alone():
         ({"banks": ()}, "no bank"),
         ({"banks": (Path("a/x.bank"), Path("b/x"))}, "same name"),
         ({"watches": (Watch(folder=Path("in"), bank="y"),)}, "no such bank"),
+        ({"proxies": ("10.0.0.1/8",)}, "--proxy 10.0.0.1/8"),
+        ({"proxies": ("*",)}, "--proxy"),
+        ({"keep_days": 0}, "keep_days"),
+        ({"keep_days": 10**9}, "keep_days"),
         ({"waiting": 0}, "waiting"),
         ({"max_upload_bytes": 10}, "max_upload_bytes"),
     ],

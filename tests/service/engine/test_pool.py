@@ -69,8 +69,7 @@ def test_what_is_no_image_fails_alone(make_pool, gate):
     gate.opened.set()
     assert [answer.exception() is None for answer in answers] == [True, False, False, True, False]
     assert all(isinstance(answer.exception(), ImageError | None) for answer in answers)
-    stats = pool.stats()
-    assert (stats.accepted, stats.finished, stats.failed, stats.waiting, stats.waiting_bytes) == (5, 2, 3, 0, 0)
+    assert (pool.depth, pool.stats().waiting_bytes) == (0, 0)
 
 
 def test_an_unknown_bank_is_refused(make_pool):
@@ -85,7 +84,7 @@ def test_a_full_queue_refuses_and_recovers(make_pool, gate):
         with pytest.raises(Busy, match="6 images are waiting already") as refused:
             pool.submit("parts", "a.png", png(9))
         assert 1 <= refused.value.retry_after_s <= 60
-    assert (pool.depth, pool.stats().refused) == (6, 3)
+    assert pool.depth == 6
     gate.opened.set()
     assert [answer.result().id for answer in answers]
     assert pool.submit("parts", "a.png", png(9)).result().verdict
@@ -205,7 +204,7 @@ def test_a_picture_that_cannot_be_kept_costs_no_verdict(make_pool, monkeypatch):
     monkeypatch.setattr(Pictures, "keep", full)
     pool = make_pool()
     assert pool.submit("parts", "a.png", png(1)).result().verdict
-    assert (pool.stats().not_kept, pool.stats().finished) == (1, 1)
+    assert pool.stats().not_kept == 1
 
 
 def test_listeners_are_told_after_the_commit_and_may_fail(make_pool, store):
@@ -273,4 +272,3 @@ def test_a_bank_compacted_by_another_process_goes_on(make_pool, bank):
     other.compact()
     pool = make_pool(stations={"parts": station})
     assert pool.submit("parts", "a.png", png(50, defect=True)).result().stage == "both"
-    assert pool.stats().failed == 0

@@ -258,6 +258,22 @@ def test_usage_counts_neighbours_of_that_bank_alone(store):
     assert store.usage("none") == {}
 
 
+def test_entries_of_several_are_those_of_each_and_of_no_other(store):
+    ids = [record.id for record in store.add([new(entry={"number": number}) for number in range(5)])]
+    wanted = [ids[3], ids[0], 2**62]
+    assert store.entries(wanted) == {id: store.entry(id) for id in wanted[:2]}
+    assert store.entries([]) == {}
+
+
+def test_the_oldest_are_pruned_first_a_thousand_at_once(store):
+    added = store.add([new(time=BEGINNING + timedelta(seconds=n)) for n in range(1203)])
+    assert store.prune(added[1201].time) == 1000
+    assert store.get(added[999].id) is None
+    assert store.get(added[1000].id)
+    assert [store.prune(added[1201].time) for _ in range(2)] == [201, 0]
+    assert [record.id for record in store.latest("screws", 9)] == [added[1202].id, added[1201].id]
+
+
 def test_pruned_records_are_gone_with_what_hangs_on_them_and_no_id_is_used_again(store):
     added = store.add(various(40))
     limit = BEGINNING + timedelta(hours=6)
@@ -271,8 +287,11 @@ def test_pruned_records_are_gone_with_what_hangs_on_them_and_no_id_is_used_again
     assert store.decision(decision.id) is None
     with pytest.raises(NotFoundError):
         store.details(old[0].id)
-    assert store.audit() == log  # the audit log stays
     assert store.prune(limit) == 0
+    forgotten, *others = store.audit().events
+    assert tuple(others) == log.events  # the audit log stays
+    assert (forgotten.who, forgotten.action) == ("service", "forget")
+    assert forgotten.details == {"records": len(old), "from before": "2026-03-01T18:00:00+00:00"}
     store.prune(BEGINNING + timedelta(days=999))
     (record,) = store.add([new()])
     assert record.id > max(record.id for record in added)

@@ -6,6 +6,8 @@ import traceback
 import pytest
 
 from anomalign.errors import StoreError
+from anomalign.service.configuration import Configuration
+from anomalign.service.opening import open_parts
 from anomalign.service.store import Store
 from tests.service.store.server import PASSWORD
 
@@ -38,6 +40,13 @@ def test_what_cannot_be_opened_is_refused_without_its_password(url):
     assert SECRET not in str(caught.value)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert ";" in str(caught.value)  # cause; remedy
+
+
+def test_a_service_makes_no_folder_for_a_database_that_is_none(tmp_path):
+    configuration = Configuration(banks=(tmp_path / "a.bank",), data=tmp_path / "data", database="mysql://x")
+    with pytest.raises(StoreError, match="mysql: not a kind of database"):
+        open_parts(configuration)
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_wrong_password_is_not_told(server):

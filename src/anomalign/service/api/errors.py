@@ -19,6 +19,7 @@ from anomalign.errors import (
     StoreError,
 )
 from anomalign.service.events import TooManyListenersError
+from anomalign.service.pages import router as pages
 from anomalign.service.pool import Busy, Closed
 from anomalign.service.security.people import SignInNeeded
 from anomalign.service.trying import ProposalError
@@ -76,19 +77,28 @@ async def _ours(request: Request, error: Exception) -> Response:
 async def _sign_in(request: Request, error: Exception) -> Response:
     """People are sent to the page where one signs in."""
     assert isinstance(error, SignInNeeded)
-    api = request.url.path.startswith("/api/")
-    if request.method == "GET" and not api and "text/html" in request.headers.get("accept", ""):
+    if _wants_page(request):
         return RedirectResponse("/login", 303)
     return answer(401, error.text, {"WWW-Authenticate": "Bearer"})
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 404 and _wants_page(request):
+        return pages.missing(request, "There is no such page.")
     return answer(error.status_code, str(error.detail), error.headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     """Names what is wrong, but does not send it back."""
     assert isinstance(error, RequestValidationError)
+    if _wants_page(request):  # /inspections/x
+        return pages.missing(request, "There is no such page.")
     parts = [f"{'.'.join(str(place) for place in found['loc'])}: {found['msg']}" for found in error.errors()[:5]]
     return answer(422, "; ".join(parts)[:1000])
+
+
+def _wants_page(request: Request) -> bool:
+    """Whether a browser shows the answer to a person, not a script."""
+    api = request.url.path.startswith("/api/")
+    return request.method == "GET" and not api and "text/html" in request.headers.get("accept", "")

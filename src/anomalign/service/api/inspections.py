@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from anomalign.errors import NotFoundError
 from anomalign.service.api import answers, shapes
 from anomalign.service.api.asked import ERRORS, Id, Limit, OfRecord
 from anomalign.service.api.times import utc
@@ -31,10 +30,7 @@ class NewDecision(BaseModel):
     note: str = Field("", max_length=2000)
 
 
-@router.get("/api/inspections")
-def list_inspections(
-    parts: Asked,
-    person: Operator,
+def _filters(
     bank: Annotated[str | None, Query(max_length=255)] = None,
     verdict: shapes.Verdict | None = None,
     since: Annotated[datetime | None, Query(description="from then on")] = None,
@@ -42,12 +38,8 @@ def list_inspections(
     reviewed: bool | None = None,
     kind: Kind | None = None,
     name: Annotated[str | None, Query(max_length=255, description="part of the file's name")] = None,
-    order: Order = "newest",
-    after: Cursor = None,
-    limit: Limit = 50,
-) -> shapes.Inspections:
-    """Inspections that satisfy all filters. Times without an offset are UTC."""
-    filters = Filters(
+) -> Filters:
+    return Filters(
         bank=bank,
         verdict=verdict,
         since=utc(since),
@@ -56,6 +48,22 @@ def list_inspections(
         kind=kind,
         name=name,
     )
+
+
+Wanted = Annotated[Filters, Depends(_filters)]
+"""Type of a handler's argument: which inspections a request asks for."""
+
+
+@router.get("/api/inspections")
+def list_inspections(
+    parts: Asked,
+    person: Operator,
+    filters: Wanted,
+    order: Order = "newest",
+    after: Cursor = None,
+    limit: Limit = 50,
+) -> shapes.Inspections:
+    """Inspections that satisfy all filters. Times without an offset are UTC."""
     page = parts.store.page(filters, order, after, limit)
     return {
         "records": [answers.inspection(r, parts.stations.get(r.bank), parts.pictures) for r in page.records],
@@ -80,14 +88,12 @@ def get_record(parts: Asked, person: Operator, record: OfRecord) -> Any:
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
-def export(
-    parts: Asked, person: Operator, bank: Annotated[str | None, Query(max_length=255)] = None
-) -> StreamingResponse:
-    """All records, newest first, one a line, as `anomalign replay` and `anomalign drift` read them.
+def export(parts: Asked, person: Operator, filters: Wanted) -> StreamingResponse:
+    """Records that satisfy all filters, newest first, one a line, as `anomalign replay` and `drift` read them.
 
     `image` is the kept picture's place on the machine of the service, `name` what it was called.
     """
-    return StreamingResponse(_lines(parts, bank), media_type="application/x-ndjson")
+    return StreamingResponse(_lines(parts, filters), media_type="application/x-ndjson")
 
 
 @router.post("/api/inspections/{id}/decisions", status_code=201)
@@ -118,17 +124,16 @@ def only_own(person: Person, who: str, what: str) -> None:
         raise HTTPException(403, f"this {what} was made by {who}; only they or an admin can take it back")
 
 
-def _lines(parts: Parts, bank: str | None) -> Iterator[str]:
+def _lines(parts: Parts, filters: Filters) -> Iterator[str]:
     after: str | None = None
     while True:
-        page = parts.store.page(Filters(bank=bank), "newest", after, 200)
+        page = parts.store.page(filters, "newest", after, 200)
+        entries = parts.store.entries([record.id for record in page.records])
         for record in page.records:
-            try:
-                entry = parts.store.entry(record.id)
-            except NotFoundError:  # forgotten meanwhile
+            if record.id not in entries:  # forgotten meanwhile
                 continue
             kept = parts.pictures.path(record.sha256)
-            entry = {**entry, "name": record.name, "image": str(kept.resolve()) if kept else record.name}
+            entry = {**entries[record.id], "name": record.name, "image": str(kept.resolve()) if kept else record.name}
             yield json.dumps(entry) + "\n"
         after = page.next
         if after is None:

@@ -18,12 +18,14 @@ router = APIRouter(tags=["operations"], responses=ERRORS)
 _PING_S = 5.0
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """Answers while the process lives. For everybody."""
     return {"status": "alive"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 async def readyz(parts: Asked) -> dict[str, str]:
     """Whether images can be inspected and recorded now; 503 also once the service shuts down. For everybody."""

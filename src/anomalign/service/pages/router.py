@@ -3,17 +3,18 @@
 from functools import cache
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from anomalign.reporting.heat import scale
 from anomalign.service.pages.assets import ASSETS, VERSION
-from anomalign.service.security.people import Operator, People, Person
+from anomalign.service.security.people import Operator, People, Person, SignInNeeded
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
+@router.head("/")
 @router.get("/")
 def queue(request: Request, person: Operator) -> HTMLResponse:
     """What was inspected."""
@@ -70,6 +71,16 @@ def static(version: str, name: str) -> Response:
     return Response(
         asset.content, headers={"Cache-Control": "public, max-age=31536000, immutable"}, media_type=asset.media_type
     )
+
+
+def missing(request: Request, what: str) -> HTMLResponse:
+    """In place of a page that there is not; who asks need not be signed in."""
+    people: People = request.app.state.people
+    try:
+        person = people.of(request)
+    except (SignInNeeded, HTTPException):
+        person = None
+    return _page(request, person, "missing.html", 404, title="Not found", what=what)
 
 
 def _of_bank(request: Request, person: Person, template: str, here: str, name: str) -> HTMLResponse:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 ALLOWED, PERIOD_S = 10, 60.0
-"""So many wrong tokens may come from an address in a period; then it waits."""
+"""So many wrong tokens may come from an address in a period; then more of them are told to wait."""
 
 _ADDRESSES = 10_000  # that are remembered; the least recent are forgotten first
 
@@ -22,7 +22,7 @@ class Attempts:
         self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()  # since when, how many
 
     def wait_s(self, address: str) -> int:
-        """Whole seconds that an address must wait before its next attempt is looked at; 0: none."""
+        """Whole seconds that an address must wait before it is told again that a token is wrong; 0: none."""
         with self._lock:
             since, count = self._failures.get(_network(address), (0.0, 0))
             left = since + PERIOD_S - self._clock()

@@ -10,6 +10,7 @@ import hmac
 import os
 import re
 import secrets
+import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -154,10 +155,10 @@ def _entry(place: str, parts: list[str]) -> Entry:
 
 def _state(path: Path) -> tuple[int, int, int] | None:
     try:
-        stat = path.stat()
+        state = path.stat()
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 @contextlib.contextmanager
@@ -167,19 +168,37 @@ def _writer(path: Path) -> Iterator[None]:
         with FileLock(f"{path}.lock"):
             yield
     except OSError as error:
-        raise InputError(f"{path}: token file cannot be written ({error.strerror or error})") from error
+        raise _unwritable(path, error) from error
 
 
 def _write(path: Path, entries: list[Entry]) -> None:
+    """Replace the file by a new one, which may be read by whom the old one could be: a service runs as another user."""
     text = _HEADER + "".join(f"{entry.name} {entry.role} {entry.digest}\n" for entry in entries)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if path.exists():
+                _own_like(file.fileno(), path.stat())
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise InputError(f"{path}: token file cannot be written ({error.strerror or error})") from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    remedy = "do it as its owner, or as root" if isinstance(error, PermissionError) else "look at its folder and disk"
+    return InputError(f"{path}: token file cannot be written ({error.strerror or error}); {remedy}")
+
+
+def _own_like(descriptor: int, before: os.stat_result) -> None:
+    """Owner, group and mode as they were; an error where that is not allowed, or the service could read it no more."""
+    if not hasattr(os, "fchown"):  # Windows: a file's rights come from its folder
+        return
+    now = os.fstat(descriptor)
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        os.fchown(descriptor, before.st_uid, before.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))

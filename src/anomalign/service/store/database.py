@@ -43,7 +43,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        parsed = _parsed(url)
+        parsed = parse(url)
         self.shown = parsed.set(query={}).render_as_string(hide_password=True)
         self._secrets = _secrets(parsed)
         with self._told():
@@ -126,7 +126,14 @@ class Database:
         return StoreError(f"{self.shown}: {text}; {remedy}")
 
 
-def _parsed(url: str) -> URL:
+def parse(url: str) -> URL:
+    """What a URL says; touches nothing.
+
+    Raises
+    ------
+    StoreError
+        Records cannot be kept in what it names.
+    """
     try:
         parsed = make_url(url)
         backend, driver = parsed.get_backend_name(), parsed.drivername.partition("+")[2]

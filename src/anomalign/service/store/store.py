@@ -101,6 +101,12 @@ class Store:
         entry: dict[str, Any] = json.loads(self._reason(id, "entry"))
         return entry
 
+    def entries(self, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """As `entry`, of several records by id; those that there are not are left out."""
+        query = select(reasons.c.record, reasons.c.entry).where(reasons.c.record.in_(ids))
+        with self._database.reading() as connection:
+            return {id: json.loads(entry) for id, entry in connection.execute(query)}
+
     def details(self, id: int) -> bytes:
         """The alignment, as it was given.
 
@@ -162,20 +168,17 @@ class Store:
         return dict(counts)
 
     def prune(self, before: datetime) -> int:
-        """Forget inspections from before a time, and the decisions on them; how many.
+        """Forget the oldest inspections from before a time, 1000 at most, and the decisions on them; how many.
 
-        Edits, the audit log and which watched files were seen stay.
+        Edits, the audit log, which gets a row, and which watched files were seen stay.
         """
-        removed = 0
-        while True:
-            some = select(inspections.c.id).where(inspections.c.time < before).order_by(inspections.c.time).limit(_MOST)
-            with self._database.writing() as connection:  # in parts: others want to write meanwhile
-                gone = connection.execute(
-                    delete(inspections).where(inspections.c.id.in_(some.scalar_subquery()))
-                ).rowcount
-            removed += gone
-            if gone < _MOST:
-                return removed
+        some = select(inspections.c.id).where(inspections.c.time < before).order_by(inspections.c.time).limit(_MOST)
+        with self._database.writing() as connection:
+            gone = connection.execute(delete(inspections).where(inspections.c.id.in_(some.scalar_subquery()))).rowcount
+            if gone:
+                told = {"records": gone, "from before": before.isoformat(timespec="seconds")}
+                logbook.write(connection, "service", "forget", None, None, told)
+        return gone
 
     # --- watched files
 
