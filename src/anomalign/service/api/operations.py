@@ -1,6 +1,7 @@
 """For those who run the service: is it alive, is it ready, what does it count, who did what; and its live events."""
 
 import asyncio
+import shutil
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -16,6 +17,7 @@ from anomalign.service.security.people import Admin, Operator, SignInNeeded
 router = APIRouter(tags=["operations"], responses=ERRORS)
 
 _PING_S = 5.0
+_ROOM_BYTES = 50_000_000  # less than that left for pictures and records is full
 
 
 @router.head("/healthz", include_in_schema=False)
@@ -35,6 +37,8 @@ async def readyz(parts: Asked) -> dict[str, str]:
         await asyncio.wait_for(asyncio.to_thread(parts.store.ping), _PING_S)
     except (StoreError, asyncio.TimeoutError):
         raise HTTPException(503, "records cannot be read just now") from None
+    if shutil.disk_usage(parts.configuration.data).free < _ROOM_BYTES:
+        raise HTTPException(503, "no room on the disk for pictures and records")
     return {"status": "ready"}
 
 
