@@ -128,7 +128,8 @@ def test_the_bundled_one_is_here_already(cache_folder):
     [
         ("resnet18", "huggingface_hub", r"'\.\[hub\]'"),
         ("resnet18", "onnx", r"'\.\[hub\]'"),
-        ("dinov2_vits14", "timm", "timm"),
+        ("dinov2_vits14", "timm", r"'\.\[torch\]'"),
+        ("dinov2_vits14", "torch", r"'\.\[torch\]'"),
     ],
 )
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(cache_folder, monkeypatch, name, package, remedy):

@@ -131,6 +131,17 @@ def test_a_size_that_a_vit_cannot_take_is_refused_with_one_that_it_can(run, tmp_
     assert "multiples of 4 pixels, not 65 x 65; 64 or 68 would do" in done.stderr
 
 
+def test_a_torchvision_of_another_build_than_torch_is_named_as_the_cause(run, tmp_path):
+    for name, text in (("torch", ""), ("timm", "raise RuntimeError('operator torchvision::nms does not exist')")):
+        (tmp_path / "others" / name).mkdir(parents=True)
+        (tmp_path / "others" / name / "__init__.py").write_text(text)
+    path = os.pathsep.join((str(tmp_path / "others"), *filter(None, [os.environ.get("PYTHONPATH")])))
+    done = run("backbones", "export", "resnet18", PYTHONPATH=path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "timm cannot be imported (operator torchvision::nms does not exist)" in done.stderr
+    assert "pip install --force-reinstall torch torchvision" in done.stderr
+
+
 def test_pull_builds_what_was_put_there_by_hand(run, tmp_path):
     pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
     (tmp_path / "cache").mkdir()

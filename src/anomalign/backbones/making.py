@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from anomalign.backbones import cache
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from anomalign.backbones.int8 import Int8
     from anomalign.backbones.timm_models import Exported
 
-_REMEDY = {"huggingface_hub": "'.[hub]'", "onnx": "'.[hub]'", "torch": "'.[torch]'", "timm": "timm"}
+_REMEDY = {"huggingface_hub": "'.[hub]'", "onnx": "'.[hub]'", "torch": "'.[torch]'", "timm": "'.[torch]'"}
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,7 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
     weights, source = hub.weights_of(name, known.weights)
     stored = f"weights stored as {'float16' if half else 'float32'}"
     if known.timm:
-        from anomalign.backbones.timm_models import export_model
-
-        made = export_model(known.timm, None, weights=weights, half=half)
+        made = _timm_models().export_model(known.timm, None, weights=weights, half=half)
         return _keep_exported(made, name, known.licence, f"{source}; {made.source}, {stored}")
     from anomalign.backbones import resnet
 
@@ -208,11 +207,9 @@ def export_backbone(
         timm cannot create the model, or it cannot be exported; or the name is taken.
     """
     require("torch", "timm", "onnx")
-    from anomalign.backbones.timm_models import export_model
-
     name = name or model
     check_free(name, replace)
-    made = export_model(model, levels, pretrained=pretrained, half=half)
+    made = _timm_models().export_model(model, levels, pretrained=pretrained, half=half)
     return _keep_exported(made, name, made.licence, made.source)
 
 
@@ -299,6 +296,18 @@ def _listed(name: str) -> ListedBackbone:
         path=path,
         quantized=backbone.quantized,
     )
+
+
+def _timm_models() -> ModuleType:
+    try:
+        from anomalign.backbones import timm_models
+    except Exception as error:  # of torch, torchvision or timm: a RuntimeError where two are of different builds
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"timm cannot be imported ({cause}); where torch and torchvision are of different builds (one for the "
+            "processor, one for CUDA), install both from one place: pip install --force-reinstall torch torchvision"
+        ) from error
+    return timm_models
 
 
 def _keep_exported(made: "Exported", name: str, licence: str, source: str) -> Path:
