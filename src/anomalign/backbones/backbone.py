@@ -41,7 +41,8 @@ class Preprocessing:
     mean, std : three floats
         A pixel x in 0..255 becomes (x - mean) / std.
     resize_px, crop_px : int
-        Shorter side and central square that the network was tested with on ImageNet.
+        Shorter side and central square that the network was tested with on ImageNet. `crop_px` is the side at which a
+        bank sees whole images unless it is told another; `resize_px` is shown in listings only.
     """
 
     color: str
@@ -53,6 +54,10 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.color not in ("rgb", "bgr") or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise InputError(f"color, mean or std out of range: {self}")
+        if not 1 <= self.crop_px <= self.resize_px:
+            raise InputError(
+                f"crop is {self.crop_px} px of a shorter side of {self.resize_px} px; it has to lie within it"
+            )
 
     @classmethod
     def from_json(cls, text: str) -> "Preprocessing":
@@ -204,7 +209,7 @@ class Backbone:
 
     def run_raw(self, tensor: NDArray[np.float32], threads: int = 1) -> list[NDArray[Any]]:
         """Outputs of the network, levels then pooled vector, for a preprocessed (N, 3, H, W) float32 tensor."""
-        self._check_sides(*tensor.shape[2:])
+        check_sides(self.path, self.multiple, *tensor.shape[2:])
         session = self._session(threads)
         try:
             with self._turn:
@@ -224,15 +229,6 @@ class Backbone:
         from anomalign.backbones.parity import checked
 
         return checked(self, self._provider)
-
-    def _check_sides(self, height: int, width: int) -> None:
-        m = self.multiple
-        if height % m or width % m:
-            below = max(m, min(height, width) // m * m)
-            raise BackboneError(
-                f"{self.path}: takes images whose sides are multiples of {m} pixels, not {height} x {width}; "
-                f"{below} or {below + m} would do"
-            )
 
     def _level(self, output: NDArray[Any]) -> NDArray[np.float16]:
         """(N, C, H, W) as the network gives it -> (N, H, W, C) float16."""
@@ -293,6 +289,16 @@ def load_backbone(name: str | os.PathLike[str] = BUNDLED, provider: str = CPU) -
 def bundled_path() -> Path:
     """The bundled ONNX file."""
     return Path(str(resources.files("anomalign.backbones") / "models" / f"{BUNDLED}.onnx"))
+
+
+def check_sides(path: Path, multiple: int, height: int, width: int) -> None:
+    """Raise a BackboneError, with sides that would do, unless both are multiples."""
+    if height % multiple or width % multiple:
+        below = max(multiple, min(height, width) // multiple * multiple)
+        raise BackboneError(
+            f"{path}: takes images whose sides are multiples of {multiple} pixels, not {height} x {width}; "
+            f"{below} or {below + multiple} would do"
+        )
 
 
 def check_weights(weights: Sequence[float], levels: int) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from anomalign.backbones.backbone import (
     Backbone,
     Preprocessing,
     bundled_path,
+    check_sides,
     check_weights,
     load_backbone,
 )
@@ -41,6 +42,8 @@ class ListedBackbone:
         Of its levels; empty where its file does not say.
     path : Path or None
         Its file; None where it is not here.
+    preprocessing : Preprocessing or None
+        As its file says it; None where it is not here.
     quantized : dict, or None
         Of a network in int8: what it was made of, and with which effect.
     problem : str
@@ -53,6 +56,7 @@ class ListedBackbone:
     licence: str
     source: str
     path: Path | None
+    preprocessing: Preprocessing | None = None
     quantized: dict[str, Any] | None = None
     problem: str = ""
 
@@ -102,6 +106,10 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
     stored = f"weights stored as {'float16' if half else 'float32'}"
     if known.timm:
         made = _timm_models().export_model(known.timm, None, weights=weights, half=half)
+        # timm says 518 px, the size of its position embeddings; DINOv2's features were tested with 224 of 256.
+        made = dataclasses.replace(
+            made, preprocessing=dataclasses.replace(made.preprocessing, resize_px=256, crop_px=224)
+        )
         return _keep_exported(made, name, known.licence, f"{source}; {made.source}, {stored}")
     from anomalign.backbones import resnet
 
@@ -170,6 +178,7 @@ def import_backbone(
     weights = None if level_weights is None else check_weights(level_weights, len(levels))
     side = multiple or patch or 1
     model = adapt(file, levels, pooled, tokens, patch, sizes_to_try(side)[0])
+    check_sides(file, side, preprocessing.crop_px, preprocessing.crop_px)
     if half:
         store_half(model)
     outputs = tuple(output_name(level) for level in levels)
@@ -294,6 +303,7 @@ def _listed(name: str) -> ListedBackbone:
         licence=backbone.provenance["licence"],
         source=backbone.provenance["source"],
         path=path,
+        preprocessing=backbone.preprocessing,
         quantized=backbone.quantized,
     )
 

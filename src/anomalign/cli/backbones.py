@@ -57,7 +57,9 @@ def import_(
     std: Annotated[str, typer.Option(metavar="X,Y,Z", help="Of pixels 0..255, in its order.", show_default=False)],
     color: Annotated[str, typer.Option(help="Order of its channels: rgb or bgr.")] = "rgb",
     size: Annotated[int, typer.Option(metavar="PX", help="Shorter side that it was tested with.", min=1)] = 256,
-    crop: Annotated[int, typer.Option(metavar="PX", help="Central square of that.", min=1)] = 224,
+    crop: Annotated[
+        int, typer.Option(metavar="PX", help="Central square of that: default of `fit --size`.", min=1)
+    ] = 224,
     tokens: Annotated[int | None, typer.Option(help="Of a ViT: tokens before those of the image.", min=0)] = None,
     patch: Annotated[int | None, typer.Option(metavar="PX", help="Of a ViT: side of a patch.", min=1)] = None,
     multiple: Annotated[
@@ -131,7 +133,7 @@ def quantize(
     defects: Annotated[
         list[str] | None, typer.Option(metavar="PATH", help="Images of defects, to compare on; may be repeated.")
     ] = None,
-    size: Annotated[int, typer.Option(metavar="PX", help="As for `fit`.")] = 224,
+    size: console.Size = None,
     preset: console.Preset = "default",
     anyway: Annotated[bool, typer.Option("--anyway", help="Keep it whatever the comparison says.")] = False,
     replace: Replace = False,
@@ -145,15 +147,16 @@ def quantize(
     from anomalign.quantizing import quantize_backbone
 
     settings = settings_of(preset)
+    network = load_backbone(backbone)
     try:
         with console.progress("quantize") as update:
             outcome = quantize_backbone(
-                load_backbone(backbone),
+                network,
                 name,
                 find_images(normals),
                 find_images(holdout) if holdout else None,
                 find_images(defects or []),
-                framing=framing_of(preset, size),
+                framing=framing_of(preset, size, network.preprocessing.crop_px),
                 settings=settings,
                 anyway=anyway,
                 replace=replace,
@@ -215,6 +218,8 @@ def _entry(backbone: "ListedBackbone") -> dict[str, object]:
         "name": backbone.name,
         "parameters": backbone.parameters,
         "levels": [{"channels": channels, "stride": stride} for channels, stride in backbone.shapes],
+        "resize_px": backbone.preprocessing.resize_px if backbone.preprocessing else None,
+        "crop_px": backbone.preprocessing.crop_px if backbone.preprocessing else None,
         "licence": backbone.licence,
         "source": backbone.source,
         "path": str(backbone.path) if backbone.path else None,
@@ -226,6 +231,8 @@ def _entry(backbone: "ListedBackbone") -> dict[str, object]:
 def _text(backbone: "ListedBackbone") -> str:
     parameters = f"{backbone.parameters / 1e6:.1f} M" if backbone.parameters else "unknown"
     levels = ", ".join(f"{channels} at 1/{stride}" for channels, stride in backbone.shapes) or "see its file"
+    if tested := backbone.preprocessing:
+        levels += f"; tested with the central {tested.crop_px} of {tested.resize_px} px"
     here = f"no; anomalign backbones pull {backbone.name}"
     if backbone.path:
         here = f"{'damaged' if backbone.problem else 'yes'}, {backbone.path}"
