@@ -97,9 +97,13 @@ def test_a_vector_may_be_pooled_and_sizes_of_the_export_are_forgotten(cache_fold
             r"foreign\.onnx: has no tensor level9; its outputs are level1, .*like it are level",
         ),
         ((["level1"], "gone"), {}, r"foreign\.onnx: has no tensor gone"),
-        ((["level3", "level1"], "pooled"), {}, r"foreign\.onnx: .* from the finest to the coarsest"),
+        (
+            (["level3", "level1"], "pooled"),
+            {},
+            r"foreign\.onnx: levels are level3 \(14 x 14\), level1 \(56 x 56\); name them from the finest",
+        ),
         ((["pooled"], "pooled"), {}, r"foreign\.onnx: pooled has 2 axes; a level is a map"),
-        ((["pooled_map"], "pooled"), {}, r"foreign\.onnx: level anomalign\.pooled_map is 1 x 1 x 8 .* has to grow"),
+        ((["pooled_map"], "pooled"), {}, r"foreign\.onnx: level pooled_map is 1 x 1 x 8 .* has to grow"),
     ],
 )
 def test_wrong_names_are_refused(cache_folder, tmp_path, arguments, options, message):
@@ -205,10 +209,19 @@ def test_a_crop_that_the_network_cannot_take_is_refused_with_one_that_it_can(cac
         import_backbone(file, "vit", ["tokens"], "vector", preprocessing, tokens=1, patch=PATCH)
 
 
-def test_colours_and_deviations_are_checked():
-    for values in (("hsv", (0, 0, 0), (1, 1, 1)), ("rgb", (0, 0, 0), (1, 0, 1)), ("rgb", (0, 0), (1, 1, 1))):
-        with pytest.raises(InputError, match="color, mean or std out of range"):
-            Preprocessing(*values, 256, 224)
+@pytest.mark.parametrize(
+    ("color", "mean", "std", "message"),
+    [
+        ("hsv", (0, 0, 0), (1, 1, 1), "color is 'hsv'; must be 'rgb' or 'bgr'"),
+        ("rgb", (0, 0), (1, 1, 1), "mean is 0, 0; needs three finite numbers"),
+        ("rgb", (0, float("nan"), 0), (1, 1, 1), "mean is 0, nan, 0; needs three finite numbers"),
+        ("rgb", (0, 0, 0), (1, float("inf"), 1), "std is 1, inf, 1; needs three finite numbers"),
+        ("rgb", (0, 0, 0), (1, 0, 1), "std is 1, 0, 1; every number has to be greater than 0"),
+    ],
+)
+def test_colours_means_and_deviations_are_checked_each_by_its_name(color, mean, std, message):
+    with pytest.raises(InputError, match=message):
+        Preprocessing(color, mean, std, 256, 224)
 
 
 def test_a_real_vit(cache_folder):

@@ -52,8 +52,13 @@ class Preprocessing:
     crop_px: int
 
     def __post_init__(self) -> None:
-        if self.color not in ("rgb", "bgr") or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise InputError(f"color, mean or std out of range: {self}")
+        if self.color not in ("rgb", "bgr"):
+            raise InputError(f"color is {self.color!r}; must be 'rgb' or 'bgr'")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(map(math.isfinite, values)):
+                raise InputError(f"{name} is {', '.join(map(str, values))}; needs three finite numbers")
+        if min(self.std) <= 0:
+            raise InputError(f"std is {', '.join(map(str, self.std))}; every number has to be greater than 0")
         if not 1 <= self.crop_px <= self.resize_px:
             raise InputError(
                 f"crop is {self.crop_px} px of a shorter side of {self.resize_px} px; it has to lie within it"

@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from anomalign.backbones.description import PREFIX
 from anomalign.backbones.graph import keep_outputs, read_model
 from anomalign.errors import BackboneError
 
 OLDEST_OPSET = 10
-_PREFIX = "anomalign."
 _MOST_LEADING, _LARGEST_PATCH = 16, 64  # where numbers that fit are sought
 
 
@@ -69,7 +69,7 @@ def adapt(
 
 def output_name(name: str, pooled: bool = False) -> str:
     """Name of the output made from a tensor of the foreign file."""
-    return f"{_PREFIX}pooled" if pooled else _PREFIX + name
+    return f"{PREFIX}pooled" if pooled else PREFIX + name
 
 
 class _Parts:
@@ -98,7 +98,7 @@ class _Parts:
 
     def _map(self, name: str) -> str:
         """(N, leading + h w, C) -> (N, C, h, w); h and w from the size of the image that goes in."""
-        base = _PREFIX + name
+        base = PREFIX + name
         if any(node.output[0] == base + ".map" for node in self.graph.node):
             return base + ".map"
         start, stop = self._constant("leading", [self.tokens]), self._constant("end", [np.iinfo(np.int64).max])
@@ -116,7 +116,7 @@ class _Parts:
         return output
 
     def _constant(self, name: str, value: int | list[int]) -> str:
-        full = f"{_PREFIX}constant.{name}"
+        full = f"{PREFIX}constant.{name}"
         if all(weight.name != full for weight in self.graph.initializer):
             self.graph.initializer.append(numpy_helper.from_array(np.array(value, np.int64), full))
         return full
