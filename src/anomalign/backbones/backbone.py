@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import cache
-from anomalign.backbones.known import KNOWN
+from anomalign.backbones.known import KNOWN, how_it_comes
 from anomalign.backbones.providers import CPU, find_provider
 from anomalign.backbones.sessions import open_session
 from anomalign.errors import BackboneError, InputError
@@ -284,7 +284,7 @@ def load_backbone(name: str | os.PathLike[str] = BUNDLED, provider: str = CPU) -
     if cache.is_here(text):
         return Backbone(cache.path_of(text), cache.recorded_sha256(text), provider)
     if text in KNOWN:
-        raise BackboneError(f"{name}: not in {cache.folder()} yet; run `anomalign backbones pull {name}` once")
+        raise BackboneError(f"{name}: not in {cache.folder()} yet; run once: {how_it_comes(text)}")
     raise BackboneError(
         f"{name}: unknown backbone; here are {', '.join((BUNDLED, *cache.names()))}; known are {', '.join(KNOWN)}; or "
         "give the path of an .onnx file"

@@ -56,6 +56,14 @@ class KnownBackbone:
     timm: str | None = None
 
 
+def how_it_comes(name: str) -> str:
+    """The command that puts a known backbone into the cache folder, and what it needs."""
+    known = KNOWN[name]
+    if known.weights is None:
+        return f"python tools/convert_efficientnet_lite.py {name[-1]} of the source tree"
+    return f"anomalign backbones pull {name} (extra{'s hub and torch' if known.timm else ' hub'})"
+
+
 def _resnet(parameters: int, channels: int, weights: HubFile) -> KnownBackbone:
     shapes = ((channels, 4), (2 * channels, 8), (4 * channels, 16))
     return KnownBackbone(parameters, shapes, "BSD-3-Clause", f"{HUB}/{weights.repository}", weights)

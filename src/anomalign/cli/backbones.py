@@ -229,13 +229,16 @@ def _entry(backbone: "ListedBackbone") -> dict[str, object]:
 
 
 def _text(backbone: "ListedBackbone") -> str:
+    from anomalign.backbones.known import how_it_comes
+
     parameters = f"{backbone.parameters / 1e6:.1f} M" if backbone.parameters else "unknown"
     levels = ", ".join(f"{channels} at 1/{stride}" for channels, stride in backbone.shapes) or "see its file"
     if tested := backbone.preprocessing:
         levels += f"; tested with the central {tested.crop_px} of {tested.resize_px} px"
-    here = f"no; anomalign backbones pull {backbone.name}"
     if backbone.path:
         here = f"{'damaged' if backbone.problem else 'yes'}, {backbone.path}"
+    else:
+        here = f"no; {how_it_comes(backbone.name)}"
     return (
         f"{backbone.name}  parameters: {parameters}; levels: {levels}\n"
         f"  licence: {backbone.licence}\n  source: {backbone.source}\n  here: {here}{_effect(backbone.quantized)}"
