@@ -187,6 +187,16 @@ def test_pull_builds_what_was_put_there_by_hand(run, tmp_path):
     assert len((tmp_path / "cache" / "wide_resnet101_2.onnx").read_bytes()) > len(before)
 
 
+def test_pull_without_a_network_says_so_once(run, tmp_path):
+    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
+    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hub"), "NO_PROXY": "127.0.0.1"}
+    done = run("backbones", "pull", "resnet18", **nowhere)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "error: resnet18: model.safetensors of timm/resnet18.tv_in1k cannot be fetched (" in done.stderr
+    assert f"put it here as {tmp_path / 'cache' / 'resnet18.safetensors'}" in done.stderr
+
+
 def test_a_damaged_file_is_named_by_the_list_and_by_fit(run, tmp_path):
     file = tiny.write(tmp_path / "foreign.onnx")
     run("backbones", "import", file, "--name", "mine", "--levels", "level1", "--pooled", "pooled", *SCALE)
