@@ -1,5 +1,6 @@
 """``anomalign backbones`` as a user meets it."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from anomalign import load_backbone
+from anomalign.backbones.known import KNOWN
 from tests import tiny
 from tests.backbones.small import PATCH, resnet_tensors, write_vit
 from tests.pictures import save, texture
@@ -43,6 +45,7 @@ def test_list_says_what_is_known_and_what_is_here(run, tmp_path):
     for how in (
         "anomalign backbones pull wide_resnet50_2 (extra hub)",
         "anomalign backbones pull dinov2_vits14 (extras hub and torch)",
+        "anomalign backbones pull wide_resnet101_2 (extra hub; its weights are not pinned)",
         "python tools/convert_efficientnet_lite.py 2 of the source tree",
     ):
         assert f"  here: no; {how}\n" in done.stdout
@@ -180,11 +183,30 @@ def test_pull_builds_what_was_put_there_by_hand(run, tmp_path):
     (tmp_path / "cache").mkdir()
     save_file(resnet_tensors(), tmp_path / "cache" / "wide_resnet101_2.safetensors")
     done = run("backbones", "pull", "wide_resnet101_2")
-    assert (done.returncode, done.stderr) == (0, "")
+    sha256 = hashlib.sha256((tmp_path / "cache" / "wide_resnet101_2.safetensors").read_bytes()).hexdigest()
+    source, warning = done.stderr.splitlines()
+    assert source.startswith("from https://huggingface.co/timm/wide_resnet101_2.tv_in1k, ")
+    assert f"sha256 {sha256}; " in source
+    assert warning.startswith("warning: the weights of wide_resnet101_2 are not pinned: ")
+    assert done.returncode == 0
     assert done.stdout == f"wide_resnet101_2: {tmp_path / 'cache' / 'wide_resnet101_2.onnx'}\n"
     before = (tmp_path / "cache" / "wide_resnet101_2.onnx").read_bytes()
     assert run("backbones", "pull", "wide_resnet101_2", "--weights", "float32", "--replace").returncode == 0
     assert len((tmp_path / "cache" / "wide_resnet101_2.onnx").read_bytes()) > len(before)
+
+
+def test_pull_of_pinned_weights_warns_of_nothing_and_refuses_others(run, tmp_path):
+    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
+    done = run("backbones", "pull", "efficientnet_lite0")
+    assert (done.returncode, done.stdout) == (0, f"efficientnet_lite0: {load_backbone().path}\n")
+    assert done.stderr == f"from {load_backbone().provenance['source']}\n"
+    (tmp_path / "cache").mkdir()
+    save_file(resnet_tensors(), tmp_path / "cache" / "resnet18.safetensors")
+    done = run("backbones", "pull", "resnet18")
+    assert done.returncode == 2
+    for sha256 in (hashlib.sha256((tmp_path / "cache" / "resnet18.safetensors").read_bytes()).hexdigest(),
+                   KNOWN["resnet18"].weights.sha256):  # fmt: skip
+        assert sha256 in done.stderr
 
 
 def test_pull_without_a_network_says_so_once(run, tmp_path):

@@ -38,9 +38,9 @@ def weights_of(name: str, file: HubFile) -> tuple[Path, str]:
     by_hand = cache.path_of(name).with_suffix(".safetensors")
     path = by_hand if by_hand.is_file() else _fetched(name, file, by_hand)
     sha256 = cache.sha256_of(path)
-    if file.sha256 is not None and sha256 != file.sha256:
+    if file.pinned and sha256 != file.sha256:
         raise BackboneError(
-            f"{path}: not the weights that are known for {name} (sha256 {sha256[:12]}, not {file.sha256[:12]}): cut "
+            f"{path}: not the weights that are known for {name} (sha256 {sha256}, not {file.sha256}): cut "
             f"short, or another file; delete it and get {file.url}"
         )
     revision = file.revision

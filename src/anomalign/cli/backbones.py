@@ -40,9 +40,18 @@ def pull(
     replace: Annotated[bool, typer.Option("--replace", help="Make it again although it is here.")] = False,
 ) -> None:
     """Fetch a known backbone, once; afterwards it is used without a network."""
-    from anomalign.backbones import pull_backbone
+    from anomalign.backbones import load_backbone, pull_backbone
+    from anomalign.backbones.known import KNOWN
 
-    typer.echo(f"{name}: {pull_backbone(name, half=_half(weights), replace=replace)}")
+    path = pull_backbone(name, half=_half(weights), replace=replace)
+    known = KNOWN[name].weights
+    console.say(f"from {load_backbone(name).provenance['source']}")
+    if known is not None and not known.pinned:
+        console.say(
+            f"warning: the weights of {name} are not pinned: which bytes are right is not known here, so these "
+            "were held against nothing; compare their sha256 with one that you trust"
+        )
+    typer.echo(f"{name}: {path}")
 
 
 @backbones_app.command("import")
