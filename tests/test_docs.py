@@ -1,4 +1,4 @@
-"""docs/commands.md knows every command and option, and no other."""
+"""docs/commands.md knows every command and option, and no other; docs/backbones.md those that take a provider."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import typer.main
 
 from anomalign.cli import app
 
-PAGE = (Path(__file__).parents[1] / "docs" / "commands.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "commands.md").read_text(encoding="utf-8")
 
 
 def commands(group, prefix="anomalign"):
@@ -34,3 +35,11 @@ def test_every_command_has_a_section_and_every_option_a_row():
     for name, options in known.items():
         rows = set(re.findall(r"(?<=[|,] `)--[a-z-]+", documented[name]))
         assert rows == options, name
+
+
+def test_the_commands_that_run_a_network_elsewhere_are_those_that_can():
+    text = (DOCS / "backbones.md").read_text(encoding="utf-8").replace("\n", " ")
+    (listed,) = re.findall(r"`--provider NAME` on every command that runs a network \(([^)]*)\)", text)
+    able = {name for name, options in commands(typer.main.get_command(app)) if "--provider" in options}
+    named = {" ".join(word for word in name.split() if word[:2] != "--") for name in re.findall("`([^`]+)`", listed)}
+    assert {f"anomalign {name}" for name in named} == able

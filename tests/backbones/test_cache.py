@@ -98,8 +98,12 @@ def test_unknown_names_say_what_is_known_and_what_is_here(cache_folder):
         load_backbone("resnet99")
     assert "resnet99: unknown backbone; here are efficientnet_lite0, mine; known are" in str(caught.value)
     assert "wide_resnet50_2" in str(caught.value)
-    with pytest.raises(BackboneError, match=r"resnet50: not in .*cache yet; run `anomalign backbones pull resnet50`"):
-        load_backbone("resnet50")
+    for name, how in (
+        ("resnet50", "anomalign backbones pull resnet50"),
+        ("efficientnet_lite1", r"python tools/convert_efficientnet_lite\.py 1"),
+    ):
+        with pytest.raises(BackboneError, match=rf"{name}: not in .*cache yet; run once: {how}"):
+            load_backbone(name)
 
 
 def test_sides_that_are_no_multiples_are_refused_with_those_that_are(tmp_path):

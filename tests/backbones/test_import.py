@@ -97,9 +97,13 @@ def test_a_vector_may_be_pooled_and_sizes_of_the_export_are_forgotten(cache_fold
             r"foreign\.onnx: has no tensor level9; its outputs are level1, .*like it are level",
         ),
         ((["level1"], "gone"), {}, r"foreign\.onnx: has no tensor gone"),
-        ((["level3", "level1"], "pooled"), {}, r"foreign\.onnx: .* from the finest to the coarsest"),
+        (
+            (["level3", "level1"], "pooled"),
+            {},
+            r"foreign\.onnx: levels are level3 \(14 x 14\), level1 \(56 x 56\); name them from the finest",
+        ),
         ((["pooled"], "pooled"), {}, r"foreign\.onnx: pooled has 2 axes; a level is a map"),
-        ((["pooled_map"], "pooled"), {}, r"foreign\.onnx: level anomalign\.pooled_map is 1 x 1 x 8 .* has to grow"),
+        ((["pooled_map"], "pooled"), {}, r"foreign\.onnx: level pooled_map is 1 x 1 x 8 .* has to grow"),
     ],
 )
 def test_wrong_names_are_refused(cache_folder, tmp_path, arguments, options, message):
@@ -112,14 +116,42 @@ def test_wrong_names_are_refused(cache_folder, tmp_path, arguments, options, mes
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"tokens is a sequence of tokens: say how many lead .*--tokens 1 .*--patch 14"),
-        ({"tokens": 1, "patch": 8}, r"vit\.onnx: cannot be run on input of"),
-        ({"tokens": 0, "patch": 4}, r"vit\.onnx: cannot be run on input of"),
+        ({}, r"is a sequence of tokens: say how many lead .*--tokens 1 .*--patch 14"),
+        ({"tokens": 1}, "the side of a patch"),
+        (
+            {"tokens": 1, "patch": 8},
+            r"has 3137 tokens for 224 px; --tokens 1 --patch 8 needs 785; 1 \+ 56\^2 fits --tokens 1 --patch 4",
+        ),
+        ({"tokens": 0, "patch": 4}, r"--tokens 0 --patch 4 needs 3136; 1 \+ 56\^2 fits --tokens 1 --patch 4"),
+        ({"tokens": 0, "patch": 16}, r"--tokens 0 --patch 16 needs 196; 1 \+ 56\^2 fits --tokens 1 --patch 4"),
+        # The network cuts the last pixel away; no patch of 15 is of 225 px what it makes of them.
+        ({"tokens": 1, "patch": 15}, r"for 225 px; --tokens 1 --patch 15 needs 226; .* --tokens 1 --patch 4"),
     ],
 )
-def test_wrong_tokens_are_refused(cache_folder, tmp_path, options, message):
-    with pytest.raises(BackboneError, match=message):
-        import_backbone(write_vit(tmp_path / "vit.onnx"), "vit", ["tokens"], "tokens", PLAIN, **options)
+def test_wrong_tokens_are_refused_with_those_that_fit(cache_folder, tmp_path, options, message):
+    with pytest.raises(BackboneError, match=rf"^\S*vit\.onnx: tokens .*{message}"):
+        import_backbone(write_vit(tmp_path / "vit.onnx"), "vit", ["tokens"], "vector", PLAIN, **options)
+    assert not list(cache_folder.glob("*"))
+
+
+def test_registers_that_were_not_counted_are_counted(cache_folder, tmp_path):
+    file = write_vit(tmp_path / "vit.onnx", leading=5)
+    with pytest.raises(BackboneError, match=r"--tokens 1 --patch 4 needs 3137; 5 \+ 56\^2 fits --tokens 5 --patch 4"):
+        import_backbone(file, "vit", ["tokens"], "tokens", PLAIN, tokens=1, patch=PATCH)
+
+
+def test_tokens_of_a_mean_are_counted_where_levels_are_maps(cache_folder, tmp_path):
+    file = with_output(write_vit(tmp_path / "vit.onnx"), "patches")
+    with pytest.raises(BackboneError, match=r"tokens has 3137 tokens .*fits --tokens 1 --patch 4"):
+        import_backbone(file, "vit", ["patches"], "tokens", PLAIN, tokens=0, patch=PATCH)
+    import_backbone(file, "vit", ["patches"], "tokens", PLAIN, tokens=1)
+    assert load_backbone("vit").layout(32) == (((8, 8, CHANNELS),), CHANNELS)
+
+
+def test_what_cannot_be_tokens_of_an_image_says_so(cache_folder, tmp_path):
+    file = write_vit(tmp_path / "vit.onnx")
+    with pytest.raises(BackboneError, match=r"rows has 6 tokens for 224 px; .*is it \(N, tokens, channels\)\?"):
+        import_backbone(file, "vit", ["rows"], "vector", PLAIN, tokens=1, patch=PATCH)
 
 
 def test_what_cannot_be_a_backbone_is_named(cache_folder, tmp_path):
@@ -163,10 +195,33 @@ def test_names_and_numbers_are_checked_first(cache_folder, tmp_path):
     assert load_backbone("mine").level_names == ("anomalign.level2",)
 
 
-def test_colours_and_deviations_are_checked():
-    for values in (("hsv", (0, 0, 0), (1, 1, 1)), ("rgb", (0, 0, 0), (1, 0, 1)), ("rgb", (0, 0), (1, 1, 1))):
-        with pytest.raises(InputError, match="color, mean or std out of range"):
-            Preprocessing(*values, 256, 224)
+@pytest.mark.parametrize(("resize", "crop"), [(256, 0), (256, -1), (224, 256)])
+def test_a_crop_lies_within_the_side_that_it_is_cut_from(resize, crop):
+    with pytest.raises(InputError, match=f"crop is {crop} px of a shorter side of {resize} px; it has to lie within"):
+        Preprocessing("rgb", (0, 0, 0), (1, 1, 1), resize, crop)
+    assert Preprocessing("rgb", (0, 0, 0), (1, 1, 1), 224, 224).crop_px == 224
+
+
+def test_a_crop_that_the_network_cannot_take_is_refused_with_one_that_it_can(cache_folder, tmp_path):
+    file = write_vit(tmp_path / "vit.onnx")
+    preprocessing = Preprocessing("rgb", (0, 0, 0), (1, 1, 1), 256, 226)
+    with pytest.raises(BackboneError, match="multiples of 4 pixels, not 226 x 226; 224 or 228 would do"):
+        import_backbone(file, "vit", ["tokens"], "vector", preprocessing, tokens=1, patch=PATCH)
+
+
+@pytest.mark.parametrize(
+    ("color", "mean", "std", "message"),
+    [
+        ("hsv", (0, 0, 0), (1, 1, 1), "color is 'hsv'; must be 'rgb' or 'bgr'"),
+        ("rgb", (0, 0), (1, 1, 1), "mean is 0, 0; needs three finite numbers"),
+        ("rgb", (0, float("nan"), 0), (1, 1, 1), "mean is 0, nan, 0; needs three finite numbers"),
+        ("rgb", (0, 0, 0), (1, float("inf"), 1), "std is 1, inf, 1; needs three finite numbers"),
+        ("rgb", (0, 0, 0), (1, 0, 1), "std is 1, 0, 1; every number has to be greater than 0"),
+    ],
+)
+def test_colours_means_and_deviations_are_checked_each_by_its_name(color, mean, std, message):
+    with pytest.raises(InputError, match=message):
+        Preprocessing(color, mean, std, 256, 224)
 
 
 def test_a_real_vit(cache_folder):

@@ -32,7 +32,7 @@ def hub_folder(tmp_path, monkeypatch):
     snapshot = tmp_path / "hub" / "models--timm--wide_resnet50_2.tv_in1k" / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
     save_file(resnet_tensors(), snapshot / "model.safetensors")
-    local = functools.partial(hub.download, cache_dir=tmp_path / "hub", local_files_only=True)
+    local = functools.partial(hub.download, cache_dir=tmp_path / "hub")
     monkeypatch.setattr(hub, "download", local)
     know(monkeypatch, hashlib.sha256((snapshot / "model.safetensors").read_bytes()).hexdigest())
     return tmp_path / "hub"
@@ -83,6 +83,23 @@ def test_other_weights_than_known_are_refused(hub_folder, cache_folder, monkeypa
     assert not cache_folder.exists()
 
 
+def test_what_is_not_here_is_asked_for_before_it_is_fetched(monkeypatch, tmp_path):
+    huggingface_hub = pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
+    calls = []
+
+    def fetch(repository, path, revision, local_files_only=False):
+        calls.append("look" if local_files_only else "fetch")
+        if local_files_only:
+            raise huggingface_hub.utils.LocalEntryNotFoundError("not here")
+        return tmp_path / repository / revision / path
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda url: calls.append(url))
+    weights = KNOWN[NAME].weights
+    assert hub.download(weights) == tmp_path / weights.repository / weights.revision / weights.path
+    assert calls == ["look", weights.url, "fetch"]
+
+
 def test_without_a_network_the_error_says_what_to_get_and_where_to_put_it(cache_folder, monkeypatch):
     pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
     monkeypatch.setattr(hub, "download", no_network)
@@ -128,7 +145,8 @@ def test_the_bundled_one_is_here_already(cache_folder):
     [
         ("resnet18", "huggingface_hub", r"'\.\[hub\]'"),
         ("resnet18", "onnx", r"'\.\[hub\]'"),
-        ("dinov2_vits14", "timm", "timm"),
+        ("dinov2_vits14", "timm", r"'\.\[torch\]'"),
+        ("dinov2_vits14", "torch", r"'\.\[torch\]'"),
     ],
 )
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(cache_folder, monkeypatch, name, package, remedy):

@@ -135,6 +135,11 @@ def test_a_folder_that_is_no_bank(tmp_path):
             Bank.open(path)
 
 
+def test_without_a_framing_whole_images_are_seen_at_the_side_that_the_network_was_tested_with(tmp_path, tiny_backbone):
+    assert Bank.create(tmp_path / "tiny", tiny_backbone).identity.framing == Framing(64)
+    assert Bank.create(tmp_path / "bundled").identity.framing == Framing(224)
+
+
 def test_create_harms_nothing_that_is_there(tmp_path, tiny_backbone, empty_bank):
     empty_bank.add(texture(0))
     with pytest.raises(BankError, match="there is a bank already"):

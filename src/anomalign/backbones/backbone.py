@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import cache
-from anomalign.backbones.known import KNOWN
+from anomalign.backbones.known import KNOWN, how_it_comes
 from anomalign.backbones.providers import CPU, find_provider
 from anomalign.backbones.sessions import open_session
 from anomalign.errors import BackboneError, InputError
@@ -41,7 +41,8 @@ class Preprocessing:
     mean, std : three floats
         A pixel x in 0..255 becomes (x - mean) / std.
     resize_px, crop_px : int
-        Shorter side and central square that the network was tested with on ImageNet.
+        Shorter side and central square that the network was tested with on ImageNet. `crop_px` is the side at which a
+        bank sees whole images unless it is told another; `resize_px` is shown in listings only.
     """
 
     color: str
@@ -51,8 +52,17 @@ class Preprocessing:
     crop_px: int
 
     def __post_init__(self) -> None:
-        if self.color not in ("rgb", "bgr") or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise InputError(f"color, mean or std out of range: {self}")
+        if self.color not in ("rgb", "bgr"):
+            raise InputError(f"color is {self.color!r}; must be 'rgb' or 'bgr'")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(map(math.isfinite, values)):
+                raise InputError(f"{name} is {', '.join(map(str, values))}; needs three finite numbers")
+        if min(self.std) <= 0:
+            raise InputError(f"std is {', '.join(map(str, self.std))}; every number has to be greater than 0")
+        if not 1 <= self.crop_px <= self.resize_px:
+            raise InputError(
+                f"crop is {self.crop_px} px of a shorter side of {self.resize_px} px; it has to lie within it"
+            )
 
     @classmethod
     def from_json(cls, text: str) -> "Preprocessing":
@@ -204,7 +214,7 @@ class Backbone:
 
     def run_raw(self, tensor: NDArray[np.float32], threads: int = 1) -> list[NDArray[Any]]:
         """Outputs of the network, levels then pooled vector, for a preprocessed (N, 3, H, W) float32 tensor."""
-        self._check_sides(*tensor.shape[2:])
+        check_sides(self.path, self.multiple, *tensor.shape[2:])
         session = self._session(threads)
         try:
             with self._turn:
@@ -224,15 +234,6 @@ class Backbone:
         from anomalign.backbones.parity import checked
 
         return checked(self, self._provider)
-
-    def _check_sides(self, height: int, width: int) -> None:
-        m = self.multiple
-        if height % m or width % m:
-            below = max(m, min(height, width) // m * m)
-            raise BackboneError(
-                f"{self.path}: takes images whose sides are multiples of {m} pixels, not {height} x {width}; "
-                f"{below} or {below + m} would do"
-            )
 
     def _level(self, output: NDArray[Any]) -> NDArray[np.float16]:
         """(N, C, H, W) as the network gives it -> (N, H, W, C) float16."""
@@ -283,7 +284,7 @@ def load_backbone(name: str | os.PathLike[str] = BUNDLED, provider: str = CPU) -
     if cache.is_here(text):
         return Backbone(cache.path_of(text), cache.recorded_sha256(text), provider)
     if text in KNOWN:
-        raise BackboneError(f"{name}: not in {cache.folder()} yet; run `anomalign backbones pull {name}` once")
+        raise BackboneError(f"{name}: not in {cache.folder()} yet; run once: {how_it_comes(text)}")
     raise BackboneError(
         f"{name}: unknown backbone; here are {', '.join((BUNDLED, *cache.names()))}; known are {', '.join(KNOWN)}; or "
         "give the path of an .onnx file"
@@ -293,6 +294,16 @@ def load_backbone(name: str | os.PathLike[str] = BUNDLED, provider: str = CPU) -
 def bundled_path() -> Path:
     """The bundled ONNX file."""
     return Path(str(resources.files("anomalign.backbones") / "models" / f"{BUNDLED}.onnx"))
+
+
+def check_sides(path: Path, multiple: int, height: int, width: int) -> None:
+    """Raise a BackboneError, with sides that would do, unless both are multiples."""
+    if height % multiple or width % multiple:
+        below = max(multiple, min(height, width) // multiple * multiple)
+        raise BackboneError(
+            f"{path}: takes images whose sides are multiples of {multiple} pixels, not {height} x {width}; "
+            f"{below} or {below + multiple} would do"
+        )
 
 
 def check_weights(weights: Sequence[float], levels: int) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones.backbone import Backbone
+from anomalign.backbones.description import PREFIX
 from anomalign.errors import BackboneError
 
 USUAL_PX = 224
@@ -47,14 +48,16 @@ def check(path: Path) -> Checked:
     sizes = sizes_to_try(backbone.multiple)
     (small, other), (large,) = (backbone.run_together(_noise(n, size)) for n, size in zip((2, 1), sizes, strict=True))
     shapes = tuple((c, round(sizes[0] / h)) for h, _, c in small.shapes)
-    for (h, w, c), (H, W, C), name in zip(small.shapes, large.shapes, backbone.level_names, strict=True):
+    levels = [name.removeprefix(PREFIX) for name in backbone.level_names]
+    for (h, w, c), (H, W, C), name in zip(small.shapes, large.shapes, levels, strict=True):
         if h != w or H != W or c != C or h >= H:
             raise BackboneError(
                 f"level {name} is {h} x {w} x {c} for an image of {sizes[0]} pixels and {H} x {W} x {C} for one of "
                 f"{sizes[1]}; a level has to grow with the image, its channels not"
             )
     if list(small.shapes) != sorted(small.shapes, key=lambda shape: -shape[0]):
-        raise BackboneError(f"levels are {', '.join(backbone.level_names)}; name them from the finest to the coarsest")
+        sides = ", ".join(f"{name} ({h} x {w})" for name, (h, w, _) in zip(levels, small.shapes, strict=True))
+        raise BackboneError(f"levels are {sides}; name them from the finest to the coarsest")
     if len(small.pooled) != len(large.pooled):
         raise BackboneError("pooled has other lengths for images of other sizes; take the mean of a map, or a token")
     (alone,) = backbone.run(_noise(2, sizes[0])[:1])

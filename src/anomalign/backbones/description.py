@@ -7,6 +7,9 @@ from typing import Any
 
 from anomalign.backbones.backbone import Preprocessing
 
+PREFIX = "anomalign."
+"""Before the names of outputs that are made of a foreign file's tensors."""
+
 
 @dataclass(frozen=True)
 class Description:

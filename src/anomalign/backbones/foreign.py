@@ -1,6 +1,7 @@
 """A foreign ONNX file made into a backbone: outputs chosen, tokens laid out as maps. Needs the package onnx."""
 
 import difflib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from anomalign.backbones.description import PREFIX
 from anomalign.backbones.graph import keep_outputs, read_model
 from anomalign.errors import BackboneError
 
 OLDEST_OPSET = 10
-_PREFIX = "anomalign."
+_MOST_LEADING, _LARGEST_PATCH = 16, 64  # where numbers that fit are sought
 
 
 def adapt(
@@ -42,28 +44,38 @@ def adapt(
     model = read_model(path)
     image = _input_of(model, path)
     _check_names(model, [*levels, pooled], path)
-    ranks = _ranks(model, image, list(dict.fromkeys([*levels, pooled])), probe_px, path)
-    parts = _Parts(model, image, tokens, patch)
-    for name in dict.fromkeys(levels):
+    shapes = _shapes(model, image, list(dict.fromkeys([*levels, pooled])), probe_px, path)
+    ranks = {name: len(shape) for name, shape in shapes.items()}
+    for name in levels:
         if ranks[name] not in (3, 4):
             raise BackboneError(f"{path}: {name} has {ranks[name]} axes; a level is a map or a sequence of tokens")
-        parts.level(name, ranks[name])
     if ranks[pooled] not in (2, 3, 4):
         raise BackboneError(f"{path}: {pooled} has {ranks[pooled]} axes; it cannot be pooled")
-    parts.pooled(pooled, ranks[pooled])
+    laid_out = [*levels, pooled] if tokens == 0 else levels
+    for name in (name for name in laid_out if ranks[name] == 3):
+        if tokens is None or patch is None:
+            raise BackboneError(
+                f"{path}: {name} is a sequence of tokens: say how many lead those of the image (--tokens 1 for a class "
+                "token alone) and the side of a patch (--patch 14)"
+            )
+        _check_tokens(name, shapes[name][1], tokens, patch, probe_px, path)
+    parts = _Parts(model, image, tokens or 0, patch or 1)
+    for name in dict.fromkeys(levels):
+        parts.level(name, ranks[name])
+    parts.pooled(pooled, ranks[pooled], mean=tokens == 0)
     keep_outputs(model, [*(output_name(name) for name in dict.fromkeys(levels)), output_name(pooled, pooled=True)])
     return model
 
 
 def output_name(name: str, pooled: bool = False) -> str:
     """Name of the output made from a tensor of the foreign file."""
-    return f"{_PREFIX}pooled" if pooled else _PREFIX + name
+    return f"{PREFIX}pooled" if pooled else PREFIX + name
 
 
 class _Parts:
     """Nodes added to a model."""
 
-    def __init__(self, model: onnx.ModelProto, image: str, tokens: int | None, patch: int | None) -> None:
+    def __init__(self, model: onnx.ModelProto, image: str, tokens: int, patch: int) -> None:
         self.graph = model.graph
         self.image = image
         self.tokens = tokens
@@ -73,24 +85,20 @@ class _Parts:
         x = self._map(name) if rank == 3 else name
         self._node("Cast", [x], output_name(name), to=TensorProto.FLOAT16)
 
-    def pooled(self, name: str, rank: int) -> None:
+    def pooled(self, name: str, rank: int, mean: bool) -> None:
+        """A vector as it is, of a map the mean, of tokens the first, or with `mean` the mean of all."""
         target = output_name(name, pooled=True)
         full = name
-        if rank == 3 and self.tokens != 0:  # the first of several leading tokens is the class token
+        if rank == 3 and not mean:  # the first of several leading tokens is the class token
             full = self._node("Gather", [name, self._constant("first", 0)], target + ".token", axis=1)
         elif rank > 2:
-            mean = self._node("GlobalAveragePool", [self._map(name) if rank == 3 else name], target + ".mean")
-            full = self._node("Flatten", [mean], target + ".flat")
+            average = self._node("GlobalAveragePool", [self._map(name) if rank == 3 else name], target + ".mean")
+            full = self._node("Flatten", [average], target + ".flat")
         self._node("Cast", [full], target, to=TensorProto.FLOAT)
 
     def _map(self, name: str) -> str:
         """(N, leading + h w, C) -> (N, C, h, w); h and w from the size of the image that goes in."""
-        if self.tokens is None or self.patch is None:
-            raise BackboneError(
-                f"{name} is a sequence of tokens: say how many lead those of the image (--tokens 1 for a class token "
-                "alone) and the side of a patch (--patch 14)"
-            )
-        base = _PREFIX + name
+        base = PREFIX + name
         if any(node.output[0] == base + ".map" for node in self.graph.node):
             return base + ".map"
         start, stop = self._constant("leading", [self.tokens]), self._constant("end", [np.iinfo(np.int64).max])
@@ -108,7 +116,7 @@ class _Parts:
         return output
 
     def _constant(self, name: str, value: int | list[int]) -> str:
-        full = f"{_PREFIX}constant.{name}"
+        full = f"{PREFIX}constant.{name}"
         if all(weight.name != full for weight in self.graph.initializer):
             self.graph.initializer.append(numpy_helper.from_array(np.array(value, np.int64), full))
         return full
@@ -142,8 +150,32 @@ def _check_names(model: onnx.ModelProto, wanted: list[str], path: Path) -> None:
             raise BackboneError(f"{path}: has no tensor {name}; its outputs are {', '.join(outputs)}{hint}")
 
 
-def _ranks(model: onnx.ModelProto, image: str, names: list[str], size: int, path: Path) -> dict[str, int]:
-    """Number of axes of tensors, found by running the network: what files say of shapes is often missing or stale."""
+def _check_tokens(name: str, found: int, tokens: int, patch: int, size: int, path: Path) -> None:
+    """Raise a BackboneError with numbers that would fit, unless so many tokens are those of an image of that size."""
+    needed = tokens + (size // patch) ** 2
+    if found == needed:
+        return
+    # Leading tokens and side of the grid: what is left without the leading ones is a square.
+    fitting = [(n, math.isqrt(found - n)) for n in range(min(found, _MOST_LEADING + 1))]
+    fitting = [(n, k) for n, k in fitting if n + k**2 == found and _divides(size, k)]
+    # Rather one number wrong than both.
+    fitting.sort(key=lambda fit: (fit[0] != tokens) + (size // fit[1] != patch))
+    hint = "; is it (N, tokens, channels)?"
+    if fitting:
+        n, side = fitting[0]
+        hint = f"; {n} + {side}^2 fits --tokens {n} --patch {size // side}"
+    raise BackboneError(
+        f"{path}: {name} has {found} tokens for {size} px; --tokens {tokens} --patch {patch} needs {needed}{hint}"
+    )
+
+
+def _divides(size: int, side: int) -> bool:
+    """Whether there is a patch of pixels that divides an image of `size` into a grid of `side`."""
+    return 1 <= size // side <= _LARGEST_PATCH and size // (size // side) == side
+
+
+def _shapes(model: onnx.ModelProto, image: str, names: list[str], size: int, path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of tensors, found by running the network: what files say of shapes is often missing or stale."""
     import onnxruntime
 
     probe = onnx.ModelProto()
@@ -156,4 +188,4 @@ def _ranks(model: onnx.ModelProto, image: str, names: list[str], size: int, path
         outputs = session.run(names, {image: np.zeros((1, 3, size, size), np.float32)})
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise BackboneError(f"{path}: cannot be run on an image of {size} x {size} ({error})") from error
-    return {name: output.ndim for name, output in zip(names, outputs, strict=True)}
+    return {name: output.shape for name, output in zip(names, outputs, strict=True)}

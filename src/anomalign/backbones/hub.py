@@ -12,9 +12,17 @@ from anomalign.errors import BackboneError
 
 def download(file: HubFile, **where: Any) -> Path:
     """Path of a file of the hub on this machine, fetched unless it is here; the one place that uses a network."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
-    return Path(hf_hub_download(file.repository, file.path, revision=file.revision, **where))
+    def found(**more: Any) -> Path:
+        return Path(hf_hub_download(file.repository, file.path, revision=file.revision, **where, **more))
+
+    try:
+        return found(local_files_only=True)
+    except FileNotFoundError:
+        # Asked once: without a network the download would try six times over half a minute, and say so each time.
+        get_hf_file_metadata(hf_hub_url(file.repository, file.path, revision=file.revision))
+        return found()
 
 
 def weights_of(name: str, file: HubFile) -> tuple[Path, str]:
@@ -30,9 +38,9 @@ def weights_of(name: str, file: HubFile) -> tuple[Path, str]:
     by_hand = cache.path_of(name).with_suffix(".safetensors")
     path = by_hand if by_hand.is_file() else _fetched(name, file, by_hand)
     sha256 = cache.sha256_of(path)
-    if file.sha256 is not None and sha256 != file.sha256:
+    if file.pinned and sha256 != file.sha256:
         raise BackboneError(
-            f"{path}: not the weights that are known for {name} (sha256 {sha256[:12]}, not {file.sha256[:12]}): cut "
+            f"{path}: not the weights that are known for {name} (sha256 {sha256}, not {file.sha256}): cut "
             f"short, or another file; delete it and get {file.url}"
         )
     revision = file.revision

@@ -30,6 +30,11 @@ class HubFile:
         """Where a browser gets it."""
         return f"{HUB}/{self.repository}/resolve/{self.revision}/{self.path}"
 
+    @property
+    def pinned(self) -> bool:
+        """Whether it is known which bytes have to come."""
+        return self.sha256 is not None
+
 
 @dataclass(frozen=True)
 class KnownBackbone:
@@ -54,6 +59,15 @@ class KnownBackbone:
     source: str
     weights: HubFile | None = None
     timm: str | None = None
+
+
+def how_it_comes(name: str) -> str:
+    """The command that puts a known backbone into the cache folder, and what it needs."""
+    known = KNOWN[name]
+    if known.weights is None:
+        return f"python tools/convert_efficientnet_lite.py {name[-1]} of the source tree"
+    pinned = "" if known.weights.pinned else "; its weights are not pinned"
+    return f"anomalign backbones pull {name} (extra{'s hub and torch' if known.timm else ' hub'}{pinned})"
 
 
 def _resnet(parameters: int, channels: int, weights: HubFile) -> KnownBackbone:

@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from anomalign.backbones import cache
@@ -13,6 +14,7 @@ from anomalign.backbones.backbone import (
     Backbone,
     Preprocessing,
     bundled_path,
+    check_sides,
     check_weights,
     load_backbone,
 )
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from anomalign.backbones.int8 import Int8
     from anomalign.backbones.timm_models import Exported
 
-_REMEDY = {"huggingface_hub": "'.[hub]'", "onnx": "'.[hub]'", "torch": "'.[torch]'", "timm": "timm"}
+_REMEDY = {"huggingface_hub": "'.[hub]'", "onnx": "'.[hub]'", "torch": "'.[torch]'", "timm": "'.[torch]'"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class ListedBackbone:
         Of its levels; empty where its file does not say.
     path : Path or None
         Its file; None where it is not here.
+    preprocessing : Preprocessing or None
+        As its file says it; None where it is not here.
     quantized : dict, or None
         Of a network in int8: what it was made of, and with which effect.
     problem : str
@@ -52,6 +56,7 @@ class ListedBackbone:
     licence: str
     source: str
     path: Path | None
+    preprocessing: Preprocessing | None = None
     quantized: dict[str, Any] | None = None
     problem: str = ""
 
@@ -100,9 +105,11 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
     weights, source = hub.weights_of(name, known.weights)
     stored = f"weights stored as {'float16' if half else 'float32'}"
     if known.timm:
-        from anomalign.backbones.timm_models import export_model
-
-        made = export_model(known.timm, None, weights=weights, half=half)
+        made = _timm_models().export_model(known.timm, None, weights=weights, half=half)
+        # timm says 518 px, the size of its position embeddings; DINOv2's features were tested with 224 of 256.
+        made = dataclasses.replace(
+            made, preprocessing=dataclasses.replace(made.preprocessing, resize_px=256, crop_px=224)
+        )
         return _keep_exported(made, name, known.licence, f"{source}; {made.source}, {stored}")
     from anomalign.backbones import resnet
 
@@ -171,6 +178,7 @@ def import_backbone(
     weights = None if level_weights is None else check_weights(level_weights, len(levels))
     side = multiple or patch or 1
     model = adapt(file, levels, pooled, tokens, patch, sizes_to_try(side)[0])
+    check_sides(file, side, preprocessing.crop_px, preprocessing.crop_px)
     if half:
         store_half(model)
     outputs = tuple(output_name(level) for level in levels)
@@ -208,11 +216,9 @@ def export_backbone(
         timm cannot create the model, or it cannot be exported; or the name is taken.
     """
     require("torch", "timm", "onnx")
-    from anomalign.backbones.timm_models import export_model
-
     name = name or model
     check_free(name, replace)
-    made = export_model(model, levels, pretrained=pretrained, half=half)
+    made = _timm_models().export_model(model, levels, pretrained=pretrained, half=half)
     return _keep_exported(made, name, made.licence, made.source)
 
 
@@ -297,8 +303,21 @@ def _listed(name: str) -> ListedBackbone:
         licence=backbone.provenance["licence"],
         source=backbone.provenance["source"],
         path=path,
+        preprocessing=backbone.preprocessing,
         quantized=backbone.quantized,
     )
+
+
+def _timm_models() -> ModuleType:
+    try:
+        from anomalign.backbones import timm_models
+    except Exception as error:  # of torch, torchvision or timm: a RuntimeError where two are of different builds
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"timm cannot be imported ({cause}); where torch and torchvision are of different builds (one for the "
+            "processor, one for CUDA), install both from one place: pip install --force-reinstall torch torchvision"
+        ) from error
+    return timm_models
 
 
 def _keep_exported(made: "Exported", name: str, licence: str, source: str) -> Path:

@@ -89,7 +89,8 @@ class Bank:
         path : path
         backbone : name, path of an ONNX file, or Backbone
         framing : Framing, optional
-            How images are framed, now and whenever they are inspected. Default: the whole image at 224 px.
+            How images are framed, now and whenever they are inspected. Default: the whole image, at the
+            side that the backbone was tested with (`Preprocessing.crop_px`; 224 px for the bundled one).
         augment : str
             Other orientations in which each image is held, too: "flip", "rotate", "rotate:A", with commas between
             (`anomalign.turning.turns_of`). Images that are added later are held likewise.
@@ -105,7 +106,7 @@ class Bank:
         """
         folder = Path(path)
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
-        framing, augment = framing or Framing(), read_augment(augment)
+        framing, augment = framing or Framing(network.preprocessing.crop_px), read_augment(augment)
         shapes, pooled_length = network.layout(framing.size_px)
         identity = Identity(
             network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment

@@ -40,9 +40,18 @@ def pull(
     replace: Annotated[bool, typer.Option("--replace", help="Make it again although it is here.")] = False,
 ) -> None:
     """Fetch a known backbone, once; afterwards it is used without a network."""
-    from anomalign.backbones import pull_backbone
+    from anomalign.backbones import load_backbone, pull_backbone
+    from anomalign.backbones.known import KNOWN
 
-    typer.echo(f"{name}: {pull_backbone(name, half=_half(weights), replace=replace)}")
+    path = pull_backbone(name, half=_half(weights), replace=replace)
+    known = KNOWN[name].weights
+    console.say(f"from {load_backbone(name).provenance['source']}")
+    if known is not None and not known.pinned:
+        console.say(
+            f"warning: the weights of {name} are not pinned: which bytes are right is not known here, so these "
+            "were held against nothing; compare their sha256 with one that you trust"
+        )
+    typer.echo(f"{name}: {path}")
 
 
 @backbones_app.command("import")
@@ -57,7 +66,9 @@ def import_(
     std: Annotated[str, typer.Option(metavar="X,Y,Z", help="Of pixels 0..255, in its order.", show_default=False)],
     color: Annotated[str, typer.Option(help="Order of its channels: rgb or bgr.")] = "rgb",
     size: Annotated[int, typer.Option(metavar="PX", help="Shorter side that it was tested with.", min=1)] = 256,
-    crop: Annotated[int, typer.Option(metavar="PX", help="Central square of that.", min=1)] = 224,
+    crop: Annotated[
+        int, typer.Option(metavar="PX", help="Central square of that: default of `fit --size`.", min=1)
+    ] = 224,
     tokens: Annotated[int | None, typer.Option(help="Of a ViT: tokens before those of the image.", min=0)] = None,
     patch: Annotated[int | None, typer.Option(metavar="PX", help="Of a ViT: side of a patch.", min=1)] = None,
     multiple: Annotated[
@@ -131,7 +142,7 @@ def quantize(
     defects: Annotated[
         list[str] | None, typer.Option(metavar="PATH", help="Images of defects, to compare on; may be repeated.")
     ] = None,
-    size: Annotated[int, typer.Option(metavar="PX", help="As for `fit`.")] = 224,
+    size: console.Size = None,
     preset: console.Preset = "default",
     anyway: Annotated[bool, typer.Option("--anyway", help="Keep it whatever the comparison says.")] = False,
     replace: Replace = False,
@@ -145,15 +156,16 @@ def quantize(
     from anomalign.quantizing import quantize_backbone
 
     settings = settings_of(preset)
+    network = load_backbone(backbone)
     try:
         with console.progress("quantize") as update:
             outcome = quantize_backbone(
-                load_backbone(backbone),
+                network,
                 name,
                 find_images(normals),
                 find_images(holdout) if holdout else None,
                 find_images(defects or []),
-                framing=framing_of(preset, size),
+                framing=framing_of(preset, size, network.preprocessing.crop_px),
                 settings=settings,
                 anyway=anyway,
                 replace=replace,
@@ -215,6 +227,8 @@ def _entry(backbone: "ListedBackbone") -> dict[str, object]:
         "name": backbone.name,
         "parameters": backbone.parameters,
         "levels": [{"channels": channels, "stride": stride} for channels, stride in backbone.shapes],
+        "resize_px": backbone.preprocessing.resize_px if backbone.preprocessing else None,
+        "crop_px": backbone.preprocessing.crop_px if backbone.preprocessing else None,
         "licence": backbone.licence,
         "source": backbone.source,
         "path": str(backbone.path) if backbone.path else None,
@@ -224,11 +238,16 @@ def _entry(backbone: "ListedBackbone") -> dict[str, object]:
 
 
 def _text(backbone: "ListedBackbone") -> str:
+    from anomalign.backbones.known import how_it_comes
+
     parameters = f"{backbone.parameters / 1e6:.1f} M" if backbone.parameters else "unknown"
     levels = ", ".join(f"{channels} at 1/{stride}" for channels, stride in backbone.shapes) or "see its file"
-    here = f"no; anomalign backbones pull {backbone.name}"
+    if tested := backbone.preprocessing:
+        levels += f"; tested with the central {tested.crop_px} of {tested.resize_px} px"
     if backbone.path:
         here = f"{'damaged' if backbone.problem else 'yes'}, {backbone.path}"
+    else:
+        here = f"no; {how_it_comes(backbone.name)}"
     return (
         f"{backbone.name}  parameters: {parameters}; levels: {levels}\n"
         f"  licence: {backbone.licence}\n  source: {backbone.source}\n  here: {here}{_effect(backbone.quantized)}"

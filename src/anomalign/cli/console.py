@@ -23,6 +23,13 @@ Provider = Annotated[
     ),
 ]
 MaxMegapixels = Annotated[float, typer.Option(min=0.001, help="Refuse larger images before they are decoded.")]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PX",
+        help="Side of the square that the backbone sees. [default: what its file says it was tested with]",
+    ),
+]
 Preset = Annotated[str, typer.Option(help="'default', or 'paper' for the settings of Cohen and Hoshen.")]
 Augment = Annotated[
     str | None,

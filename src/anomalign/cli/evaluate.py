@@ -25,7 +25,7 @@ def evaluate(
     preset: console.Preset = "default",
     backbone: console.Backbone = None,
     provider: console.Provider = "cpu",
-    size: Annotated[int, typer.Option(help="Side of the square that the backbone sees, in pixels.")] = 224,
+    size: console.Size = None,
     augment: console.Augment = None,
     target_fpr: console.TargetFpr = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
@@ -135,7 +135,7 @@ def _protocol(
     layout: str,
     preset: str,
     network: "Backbone",
-    size: int,
+    size: int | None,
     augment: str,
     target_fpr: float | None,
     max_pixels: int,
@@ -150,7 +150,8 @@ def _protocol(
     settings = settings_of(preset)
     if preset == "paper" and layout == "shanghaitech":  # section 4.2 of the paper
         settings = replace(settings, image_neighbours=1, gallery_size=1)
-    return Protocol(network, framing_of(preset, size), settings, target_fpr, max_pixels, read_augment(augment))
+    framing = framing_of(preset, size, network.preprocessing.crop_px)
+    return Protocol(network, framing, settings, target_fpr, max_pixels, read_augment(augment))
 
 
 def _evaluate(

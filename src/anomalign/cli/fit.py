@@ -17,9 +17,7 @@ def fit(
     normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
     backbone: console.Backbone = None,
     provider: console.Provider = "cpu",
-    size: Annotated[
-        int | None, typer.Option(help="Side of the square that the backbone sees, in pixels. [default: 224]")
-    ] = None,
+    size: console.Size = None,
     preset: Annotated[
         str, typer.Option(help="'default' sees the whole image; 'paper' sees the central 224 px of 256.")
     ] = "default",
@@ -67,13 +65,14 @@ def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_
         raise typer.Exit(2)
 
 
-def framing_of(preset: str, size: int) -> "Framing":
-    """The whole image, or the paper's centre crop in the same proportion (256 to 224)."""
+def framing_of(preset: str, size: int | None, usual: int) -> "Framing":
+    """The whole image, or the paper's centre crop in the same proportion (256 to 224); without a size the usual one."""
     from anomalign.errors import InputError
     from anomalign.imaging import Framing
 
     if preset not in ("default", "paper"):
         raise InputError(f"--preset is {preset!r}; must be 'default' or 'paper'")
+    size = usual if size is None else size
     return Framing(size, round(size * 256 / 224) if preset == "paper" else None)
 
 
@@ -85,10 +84,11 @@ def _open_or_create(
     from anomalign.errors import InputError
     from anomalign.turning import read_augment
 
-    framing = framing_of(preset, size or 224)
     if not (Path(path) / FILE).exists():
-        return Bank.create(path, console.load_network(backbone, provider), framing, augment or "")
+        network = console.load_network(backbone, provider)
+        return Bank.create(path, network, framing_of(preset, size, network.preprocessing.crop_px), augment or "")
     bank = console.open_bank(path, backbone, provider)
+    framing = framing_of(preset, size, bank.identity.framing.size_px)
     if (size is not None or preset != "default") and bank.identity.framing != framing:
         raise InputError(f"{path}: was made with {bank.identity.framing}, not {framing}; leave the options out")
     if augment is not None and read_augment(augment) != bank.identity.augment:
