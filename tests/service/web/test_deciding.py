@@ -143,6 +143,33 @@ def test_a_false_alarm_becomes_a_normal_image_and_is_taken_out_again(page, clien
     assert bank(client) == before
 
 
+def test_a_proposal_says_which_confirmed_defects_would_no_longer_be_found(page, client, records):
+    client.post("/api/inspections/5/decisions", json={"kind": "defect"}).raise_for_status()
+    open_inspection(page, inspected(client, defect(52)))  # newer, so it would be the first of the list
+    propose_adding(page)
+    assert page.locator("#proposal .warning").inner_text() == "1 confirmed defect would no longer be found."
+    rows = page.locator("#proposal tbody tr").all_inner_texts()
+    assert len(rows) == 3
+    assert ["defect" in row for row in rows] == [True, False, False]
+    assert sum("false alarm" in row for row in rows) == 1
+    page.get_by_role("button", name="Cancel").click()
+    client.post("/api/inspections/5/decisions", json={"kind": "unsure"}).raise_for_status()
+    page.get_by_role("button", name="Add to normals").click()
+    page.locator("#proposal-confirm").wait_for()
+    assert page.locator("#proposal .warning").count() == 0
+
+
+def test_an_edit_takes_a_note_along(page, client, records):
+    open_inspection(page, records[2])
+    propose_adding(page)
+    page.get_by_label("Why?").fill("a mark of the fixture: f, d")
+    page.locator("#proposal-confirm").click()
+    page.locator("#offer").get_by_text("Added to the normal images").wait_for()
+    assert client.get("/api/banks/parts/edits").json()["edits"][0]["note"] == "a mark of the fixture: f, d"
+    page.goto("/banks/parts")
+    page.locator("#changes").get_by_text("a mark of the fixture").wait_for()
+
+
 @pytest.mark.parametrize("way", ["Cancel", "Escape"])
 def test_a_proposal_that_is_not_confirmed_changes_nothing(page, client, records, way):
     before = bank(client)

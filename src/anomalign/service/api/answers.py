@@ -199,7 +199,13 @@ def proposal(proposed: Proposal) -> shapes.Proposal:
         "version": proposed.version,
         "kind": proposed.kind,
         "changes": [
-            {"record": change.record, "name": change.name, "before": _side(change.before), "after": _side(change.after)}
+            {
+                "record": change.record,
+                "name": change.name,
+                "decision": change.decision,
+                "before": _side(change.before),
+                "after": _side(change.after),
+            }
             for change in proposed.changes
         ],
         "threshold_before": proposed.threshold_before,

@@ -273,10 +273,11 @@ class Side(TypedDict):
 
 
 class Change(TypedDict):
-    """A record whose verdict would be another."""
+    """A record whose verdict would be another; `decision` is what a person made of it."""
 
     record: int
     name: str
+    decision: Kind | None
     before: Side
     after: Side
 
