@@ -26,9 +26,10 @@ def test_newest_or_worst_first(page, records):
 def test_a_card_says_what_was_found(page, records):
     page.goto("/")
     card = page.locator(f'.tile[data-id="{records[2]["id"]}"]')
+    page.wait_for_selector(".tile")
+    page.wait_for_function("() => [...document.querySelectorAll('.thumb img')].every(image => image.naturalWidth > 0)")
     assert card.locator(".pill").inner_text() == "Anomalous"
     assert "1 in 31 normal images is as unusual" in card.inner_text()  # of 30 normal images none is
-    page.wait_for_function("() => [...document.querySelectorAll('.thumb img')].every(image => image.naturalWidth > 0)")
 
 
 @pytest.mark.parametrize(

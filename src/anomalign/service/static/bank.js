@@ -15,6 +15,7 @@ const me = document.body.dataset.person;
 const sheet = new Sheet(name, isAdmin);
 const slider = byId("rate");
 let scores = null;
+let shown = ""; // the state that the page shows
 
 async function guarded(work) {
   try {
@@ -32,12 +33,15 @@ async function load() {
     get(api`/api/banks/${name}/versions`),
     get(api`/api/banks/${name}/edits`),
   ]);
+  shown = state(bank);
   counts(bank);
   scores = found;
   slider.max = scores.rates.length - 1;
   inForce();
   changes(versions.versions, edits.edits);
 }
+
+const state = (bank) => JSON.stringify([bank.version, bank.target_fpr]);
 
 function counts(bank) {
   const entry = (term, value, note) =>
@@ -196,11 +200,17 @@ function versionRow(version) {
   );
 }
 
+/** Only where something has changed: to draw the sheet anew moves it under the eyes. */
+const catchUp = () =>
+  guarded(async () => {
+    if (state(await get(api`/api/banks/${name}`)) !== shown && !document.querySelector("dialog[open]")) await refresh();
+  });
+
 byId("add").hidden = false;
 listen((kind, data) => {
   if (kind === "bank" && data.bank === name && !document.querySelector("dialog[open]")) {
     say("The normal images were changed");
     refresh();
   }
-}, refresh);
+}, catchUp);
 await refresh();
