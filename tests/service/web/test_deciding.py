@@ -119,6 +119,19 @@ def test_a_decision_of_another_person_shows(page, client, records):
     page.locator("#decided").get_by_text("Defect").wait_for()
 
 
+def test_the_note_of_another_person_is_taken_over_unless_one_is_being_written(page, client, records):
+    open_inspection(page, records[2])
+    page.locator(".live.on").wait_for()
+    client.post("/api/inspections/3/decisions", json={"kind": "defect", "note": "a scratch"}).raise_for_status()
+    page.wait_for_function("() => document.querySelector('#note').value === 'a scratch'")
+    assert page.get_by_role("button", name="Save the note").count() == 0
+    page.get_by_label("Note").fill("a scratch, and dust")
+    client.post("/api/inspections/3/decisions", json={"kind": "unsure", "note": "dust?"}).raise_for_status()
+    page.locator("#decided").get_by_text("Not sure").wait_for()
+    assert page.get_by_label("Note").input_value() == "a scratch, and dust"
+    page.get_by_role("button", name="Save the note").wait_for()
+
+
 def test_a_false_alarm_becomes_a_normal_image_and_is_taken_out_again(page, client, records):
     before = bank(client)
     open_inspection(page, records[2])
