@@ -137,6 +137,7 @@ def edit(made: Edit) -> shapes.Edit:
         "undone": made.undone,
         "undone_by": made.undone_by,
         "undone_at": None if made.undone_at is None else time(made.undone_at),
+        "undone_version": made.undone_version,
     }
 
 
