@@ -30,6 +30,23 @@ def test_the_contact_sheet_shows_the_least_normal_first(page, client):
     page.wait_for_function("() => document.querySelector('.sheet-tile input')?.value === '1'")
 
 
+def test_of_two_orders_asked_for_the_latter_is_shown(page, client):
+    open_bank(page)
+    held = []
+    page.route("**/api/banks/parts/images?order=*", lambda route: held.append(route))
+    page.get_by_text("Oldest first").click()
+    page.get_by_text("Least normal first").click()
+    while len(held) < 2:
+        page.wait_for_timeout(20)
+    for route in held:
+        with page.expect_response(route.request.url):
+            route.continue_()
+        page.wait_for_timeout(200)
+    images = client.get("/api/banks/parts/images", params={"order": "suspicious"}).json()["images"]
+    shown = page.locator(".sheet-tile input").evaluate_all("boxes => boxes.map(box => Number(box.value))")
+    assert shown == [image["id"] for image in images]
+
+
 def test_removing_images_and_undoing_it(page, client, records):
     before = bank(client)
     open_bank(page)
