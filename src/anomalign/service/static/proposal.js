@@ -105,7 +105,11 @@ function table(proposal) {
       changes.length ? ` ${count(toNormal)} to normal, ${count(toAnomalous)} to anomalous.` : null,
     ),
     missed.length
-      ? h("p", { class: "warning" }, h("strong", {}, `${several(missed.length, "confirmed defect")} would no longer be found.`))
+      ? h(
+          "p",
+          { class: "warning" },
+          h("strong", {}, `${several(missed.length, "confirmed defect")} would no longer be found.`),
+        )
       : null,
     changes.length
       ? h(
