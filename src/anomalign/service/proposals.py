@@ -201,7 +201,7 @@ class Proposals:
             except InputError as error:
                 raise ProposalError(str(error)) from error
             with self._or_back(station, _OPPOSITE[edit.kind], edit.images, rate, who):
-                edit = self._store.undo_edit(edit_id, who)
+                edit = self._store.undo_edit(edit_id, who, station.bank.version)
         self._tell(edit)
         return edit
 

@@ -16,7 +16,7 @@ from anomalign.errors import AnomalignError, ImageError, InputError
 from anomalign.inspection import Inspection, Verdict
 from anomalign.service.pictures import Pictures
 from anomalign.service.station import Station, Tried
-from anomalign.service.store import EditKind, Record
+from anomalign.service.store import EditKind, Kind, Record
 
 _DRAFT = re.compile(r"draft-[0-9a-f]{32}")
 
@@ -36,10 +36,11 @@ class Side:
 
 @dataclass(frozen=True)
 class Change:
-    """A record whose verdict would be another."""
+    """A record whose verdict would be another; `decision` is what a person made of it."""
 
     record: int
     name: str
+    decision: Kind | None
     before: Side
     after: Side
 
@@ -185,7 +186,8 @@ def _replay(
             now = before.judge(image)
             then = after.limits.decide(now) if same_bank else after.judge(image)
             if now.verdict != then.verdict:
-                changes.append(Change(record.id, record.name, _side(now), _side(then)))
+                made = record.decision.kind if record.decision else None
+                changes.append(Change(record.id, record.name, made, _side(now), _side(then)))
     return changes, tried - len(changes), len(records) - tried
 
 

@@ -91,6 +91,19 @@ def test_an_added_false_alarm_is_normal_from_then_on_and_undone_it_is_as_before(
     assert client.get(f"/api/inspections/{again['id']}").json()["neighbours"][0]["gone"] is True
 
 
+def test_a_proposal_names_what_people_said_and_is_tried_on_as_many_as_asked(client):
+    first, second, third = (inspected(client, defect(seed))["id"] for seed in (1, 2, 3))
+    client.post(f"/api/inspections/{second}/decisions", json={"kind": "defect"}).raise_for_status()
+    proposal = client.post("/api/banks/parts/proposals", json={"add": third}).json()
+    assert {change["record"]: change["decision"] for change in proposal["changes"]} == {
+        third: None,
+        second: "defect",
+        first: None,
+    }
+    few = client.post("/api/banks/parts/proposals", json={"add": third, "replayed": 2}).json()
+    assert [change["record"] for change in few["changes"]] == [third, second]
+
+
 def test_a_proposal_that_the_bank_has_outrun_is_refused(client):
     first, second = (inspected(client, defect(seed))["id"] for seed in (1, 2))
     a, b = (client.post("/api/banks/parts/proposals", json={"add": id}).json()["id"] for id in (first, second))
@@ -103,7 +116,8 @@ def test_a_proposal_that_the_bank_has_outrun_is_refused(client):
 @pytest.mark.parametrize(
     "body",
     [{}, {"add": 1, "remove": [1]}, {"remove": []}, {"remove": [999]}, {"target_fpr": 0}, {"target_fpr": 1},
-     {"target_fpr": 1e-9}, {"add": -1}, {"add": "x"}, {"x": 1}, [], None, {"add": 2**63}],
+     {"target_fpr": 1e-9}, {"add": -1}, {"add": "x"}, {"x": 1}, [], None, {"add": 2**63},
+     {"remove": [1], "replayed": 0}, {"remove": [1], "replayed": 1001}],
 )  # fmt: skip
 def test_edits_that_cannot_be_are_refused(client, body):
     assert client.post("/api/banks/parts/proposals", json=body).status_code == 422

@@ -82,7 +82,7 @@ def test_adding_a_false_alarm_does_what_was_proposed_and_undone_it_is_as_before(
     assert station.detector.threshold == after[1].threshold
     undone = proposals.undo(edit.id, "bob")
     assert undone.undone
-    assert undone.undone_by == "bob"
+    assert (undone.undone_by, undone.undone_version) == ("bob", station.bank.version)
     assert station.bank.content == Bank.open(bank).content == content
     assert verdicts(bank, records, pictures)[0] == before[0]
     assert told == [edit, undone]

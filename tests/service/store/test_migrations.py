@@ -3,14 +3,18 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import column, create_engine, inspect, select, text
 
 from anomalign.errors import StoreError
-from anomalign.service.store import Filters, Store
+from anomalign.service.store import Filters, Store, Watched, migrations
+from anomalign.service.store.database import Database
 from anomalign.service.store.tables import VERSION_TABLE, metadata
 from tests.service.store.making import new
 
@@ -53,6 +57,49 @@ def indices(engine):
 def test_the_indices_that_are_written_down_are_there(url, engine):
     Store.open(url).close()
     assert indices(engine) == {index.name for table in metadata.tables.values() for index in table.indexes}
+
+
+def rows(engine, columns):
+    """Of every table, in the columns named."""
+    with engine.connect() as connection:
+        return {
+            table: set(connection.execute(select(*(column(name) for name in names)).select_from(text(table))).all())
+            for table, names in columns.items()
+        }
+
+
+def test_records_of_the_first_schema_are_kept(url, engine):
+    """Revision 1, with a row in each table, is brought up to date: each is there as it was, and new ones follow."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    old = Store(Database(url))  # not brought up to date
+    (record,) = old.add([new(watched=Watched("/camera/1.png", 3, 4))])
+    decision = old.decide(record.id, "defect", "seen", "ann")
+    undone = old.add_edit("screws", 2, "add", images=[7], who="ann", record=record.id, note="dust", after={"a": 0.1})
+    standing = old.add_edit("screws", 4, "remove", images=[1, 2], who="eve")
+    old.set_target_fpr("screws", 0.02, "eve")
+    old.close()
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE edits SET undone_by = 'eve', undone_at = :at WHERE id = :id"),
+            {"at": "2026-01-02 03:04:05.678000", "id": undone.id},
+        )
+    columns = {name: [found["name"] for found in inspect(engine).get_columns(name)] for name in metadata.tables}
+    assert "undone_version" not in columns["edits"]
+    before = rows(engine, columns)
+    assert all(before.values())
+    store = Store.open(url)
+    assert rows(engine, columns) == before
+    assert store.get(record.id).decision == decision
+    assert store.is_watched("/camera/1.png", 3, 4)
+    first, second = store.edit(undone.id), store.edit(standing.id)
+    assert (first.undone_by, first.undone_version, second) == ("eve", None, standing)
+    assert store.undo_edit(standing.id, "bob", 5).undone_version == 5
+    assert store.add_edit("screws", 6, "remove", images=[3], who="eve").id > standing.id
+    store.close()
 
 
 def test_opening_again_changes_nothing(url):

@@ -67,12 +67,12 @@ def test_what_cannot_be_done_leaves_no_trace_in_the_log(store):
     decision = store.decide(record.id, "defect", "", "ada")
     edit = store.add_edit("screws", 4, "add", images=[9], who="ada")
     store.undo_decision(decision.id, "ada")
-    store.undo_edit(edit.id, "ada")
+    store.undo_edit(edit.id, "ada", 3)
     before = store.audit()
     with pytest.raises(ConflictError, match=f"decision {decision.id} is undone already"):
         store.undo_decision(decision.id, "ada")
     with pytest.raises(ConflictError, match=f"edit {edit.id} is undone already"):
-        store.undo_edit(edit.id, "ada")
+        store.undo_edit(edit.id, "ada", 3)
     with pytest.raises(InputError, match="one of defect, false_alarm, unsure"):
         store.decide(record.id, "fine", "", "ada")
     with pytest.raises(InputError, match="one of add, remove, rate"):
@@ -130,9 +130,10 @@ def test_edits_are_read_again_and_undone_once(store):
     assert store.edits("screws") == [bare, edit]
     assert store.edits("screws", 1) == [bare]
     assert store.edit(rate.id) == rate
-    undone = store.undo_edit(edit.id, "cyd")
+    undone = store.undo_edit(edit.id, "cyd", 9)
     assert (undone.undone, undone.undone_by, edit.undone_by) == (True, "cyd", None)
     assert undone.undone_at >= edit.time
+    assert undone.undone_version == 9
     assert store.edit(edit.id) == undone
     assert [(who, action, bank) for who, action, bank, *_ in told(store)] == [
         ("ada", "edit", "screws"),
@@ -140,7 +141,7 @@ def test_edits_are_read_again_and_undone_once(store):
         ("bob", "edit", "tiles"),
         ("cyd", "undo edit", "screws"),
     ]
-    results = at_once(6, lambda number: store.undo_edit(rate.id, "ada"))
+    results = at_once(6, lambda number: store.undo_edit(rate.id, "ada", 9))
     assert sum(isinstance(result, ConflictError) for result in results) == 5
 
 

@@ -65,7 +65,7 @@ def test_an_id_of_nothing(store, id):
         lambda: store.details(id),
         lambda: store.decide(id, "defect", "", "ada"),
         lambda: store.undo_decision(id, "ada"),
-        lambda: store.undo_edit(id, "ada"),
+        lambda: store.undo_edit(id, "ada", 3),
     ]
     for call in calls:
         with pytest.raises(NotFoundError, match=f"{id}$"):

@@ -1,5 +1,7 @@
 import pytest
 
+from anomalign.service.store import Watched
+
 
 def bank(client):
     found = client.get("/api/banks/parts").json()
@@ -28,12 +30,31 @@ def test_the_contact_sheet_shows_the_least_normal_first(page, client):
     page.wait_for_function("() => document.querySelector('.sheet-tile input')?.value === '1'")
 
 
+def test_of_two_orders_asked_for_the_latter_is_shown(page, client):
+    open_bank(page)
+    held = []
+    page.route("**/api/banks/parts/images?order=*", lambda route: held.append(route))
+    page.get_by_text("Oldest first").click()
+    page.get_by_text("Least normal first").click()
+    while len(held) < 2:
+        page.wait_for_timeout(20)
+    for route in held:
+        with page.expect_response(route.request.url):
+            route.continue_()
+        page.wait_for_timeout(200)
+    images = client.get("/api/banks/parts/images", params={"order": "suspicious"}).json()["images"]
+    shown = page.locator(".sheet-tile input").evaluate_all("boxes => boxes.map(box => Number(box.value))")
+    assert shown == [image["id"] for image in images]
+
+
 def test_removing_images_and_undoing_it(page, client, records):
     before = bank(client)
     open_bank(page)
     for place in (0, 3):
         page.locator(".sheet-tile").nth(place).click()
     page.get_by_text("2 images chosen").wait_for()
+    ids = [box.input_value() for box in page.locator(".sheet-tile input:checked").all()]
+    chosen = ", ".join(sorted(ids, key=int))
     page.get_by_role("button", name="Remove").click()
     page.locator("#proposal-confirm").click()
     page.get_by_text("2 normal images removed").wait_for()
@@ -45,6 +66,39 @@ def test_removing_images_and_undoing_it(page, client, records):
     assert bank(client) == before
     assert page.locator("#changes .undone").count() == 1
     assert "undone by" in page.locator("#changes .undone").inner_text()
+    latest = page.locator("#changes tr").first  # the version that the undoing has made
+    assert latest.locator("td").all_inner_texts()[2:4] == ["local", f"undid: removed images {chosen}"]
+    page.goto("/audit")
+    page.wait_for_function("() => document.querySelectorAll('#rows tr').length === 4")
+    said = [row.locator("td").nth(2).inner_text() for row in page.locator("#rows tr").all()]
+    assert said == [
+        "undid a change: images were removed",
+        "began to undo a change: images were removed",
+        f"removed images {chosen}",
+        f"began to remove images {chosen}",
+    ]
+
+
+def test_the_page_shows_more_than_fifty_edits(page, client, served):
+    for number in range(60):
+        served.parts.store.add_edit("parts", 100 + number, "remove", images=[number], who="eve")
+    open_bank(page)
+    assert page.locator("#changes").get_by_text("removed image").count() == 60
+
+
+def test_what_the_service_did_itself_is_told_in_words(page, served):
+    store = served.parts.store
+    store.pass_over(Watched("/camera/notes.txt", 1, 2), "parts", "notes.txt: not an image")
+    store.log("eve", "begin edit", "parts", 3, {"kind": "add", "images": [], "target_fpr": None})
+    store.log("eve", "begin edit", "parts", None, {"kind": "rate", "images": [], "target_fpr": 0.3})
+    page.goto("/audit")
+    page.wait_for_function("() => document.querySelectorAll('#rows tr').length === 3")
+    said = [row.locator("td").nth(2).inner_text() for row in page.locator("#rows tr").all()]
+    assert said == [
+        "began to allow 30\u00a0% false alarms",
+        "began to add an image",
+        "passed over /camera/notes.txt\nnotes.txt: not an image",
+    ]
 
 
 def test_the_slider_counts_what_would_change(page, client, records):

@@ -119,6 +119,19 @@ def test_a_decision_of_another_person_shows(page, client, records):
     page.locator("#decided").get_by_text("Defect").wait_for()
 
 
+def test_the_note_of_another_person_is_taken_over_unless_one_is_being_written(page, client, records):
+    open_inspection(page, records[2])
+    page.locator(".live.on").wait_for()
+    client.post("/api/inspections/3/decisions", json={"kind": "defect", "note": "a scratch"}).raise_for_status()
+    page.wait_for_function("() => document.querySelector('#note').value === 'a scratch'")
+    assert page.get_by_role("button", name="Save the note").count() == 0
+    page.get_by_label("Note").fill("a scratch, and dust")
+    client.post("/api/inspections/3/decisions", json={"kind": "unsure", "note": "dust?"}).raise_for_status()
+    page.locator("#decided").get_by_text("Not sure").wait_for()
+    assert page.get_by_label("Note").input_value() == "a scratch, and dust"
+    page.get_by_role("button", name="Save the note").wait_for()
+
+
 def test_a_false_alarm_becomes_a_normal_image_and_is_taken_out_again(page, client, records):
     before = bank(client)
     open_inspection(page, records[2])
@@ -141,6 +154,33 @@ def test_a_false_alarm_becomes_a_normal_image_and_is_taken_out_again(page, clien
     page.get_by_role("button", name="Take it out again").click()
     page.get_by_role("button", name="Add to normals").wait_for()
     assert bank(client) == before
+
+
+def test_a_proposal_says_which_confirmed_defects_would_no_longer_be_found(page, client, records):
+    client.post("/api/inspections/5/decisions", json={"kind": "defect"}).raise_for_status()
+    open_inspection(page, inspected(client, defect(52)))  # newer, so it would be the first of the list
+    propose_adding(page)
+    assert page.locator("#proposal .warning").inner_text() == "1 confirmed defect would no longer be found."
+    rows = page.locator("#proposal tbody tr").all_inner_texts()
+    assert len(rows) == 3
+    assert ["defect" in row for row in rows] == [True, False, False]
+    assert sum("false alarm" in row for row in rows) == 1
+    page.get_by_role("button", name="Cancel").click()
+    client.post("/api/inspections/5/decisions", json={"kind": "unsure"}).raise_for_status()
+    page.get_by_role("button", name="Add to normals").click()
+    page.locator("#proposal-confirm").wait_for()
+    assert page.locator("#proposal .warning").count() == 0
+
+
+def test_an_edit_takes_a_note_along(page, client, records):
+    open_inspection(page, records[2])
+    propose_adding(page)
+    page.get_by_label("Why?").fill("a mark of the fixture: f, d")
+    page.locator("#proposal-confirm").click()
+    page.locator("#offer").get_by_text("Added to the normal images").wait_for()
+    assert client.get("/api/banks/parts/edits").json()["edits"][0]["note"] == "a mark of the fixture: f, d"
+    page.goto("/banks/parts")
+    page.locator("#changes").get_by_text("a mark of the fixture").wait_for()
 
 
 @pytest.mark.parametrize("way", ["Cancel", "Escape"])

@@ -214,6 +214,35 @@ def test_heat_fades(page, wide):
     assert page.locator(".heat").evaluate("image => getComputedStyle(image).opacity") == "0"
 
 
+def test_heat_stays_as_it_was_set_and_h_goes_back_to_it(page, client, wide):
+    def heat():
+        return page.locator(".heat").evaluate("image => image.style.opacity"), page.locator("#opacity").input_value()
+
+    other = inspected(client, good(50))
+    open_inspection(page, wide)
+    page.locator("#opacity").fill("40")
+    open_inspection(page, other)
+    assert heat() == ("0.4", "40")
+    page.keyboard.press("h")
+    assert heat() == ("0", "0")
+    open_inspection(page, wide)
+    assert heat() == ("0", "0")
+    page.keyboard.press("h")
+    assert heat() == ("0.4", "40")
+
+
+def test_keys_live_on_after_the_slider_and_arrows_are_its_own(page, client, wide):
+    open_inspection(page, wide)
+    page.locator("#opacity").fill("40")
+    page.locator("#opacity").focus()
+    before = mark(page, "here")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#opacity").input_value() == "41"
+    assert mark(page, "here") == before
+    page.keyboard.press("d")
+    page.locator("#decided").get_by_text("Defect").wait_for()
+
+
 def test_a_normal_image_has_heat_only_when_asked_for(page, client):
     open_inspection(page, inspected(client, good(91)))
     assert page.locator("#verdict").inner_text() == "Normal"

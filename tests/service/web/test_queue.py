@@ -26,9 +26,10 @@ def test_newest_or_worst_first(page, records):
 def test_a_card_says_what_was_found(page, records):
     page.goto("/")
     card = page.locator(f'.tile[data-id="{records[2]["id"]}"]')
+    page.wait_for_selector(".tile")
+    page.wait_for_function("() => [...document.querySelectorAll('.thumb img')].every(image => image.naturalWidth > 0)")
     assert card.locator(".pill").inner_text() == "Anomalous"
     assert "1 in 31 normal images is as unusual" in card.inner_text()  # of 30 normal images none is
-    page.wait_for_function("() => [...document.querySelectorAll('.thumb img')].every(image => image.naturalWidth > 0)")
 
 
 @pytest.mark.parametrize(
@@ -36,13 +37,18 @@ def test_a_card_says_what_was_found(page, records):
     [
         (["Anomalous"], lambda r: r["verdict"] == "anomalous"),
         (["Normal"], lambda r: r["verdict"] == "normal"),
-        (["Not decided"], lambda r: r["id"] != 3),
-        (["Decided"], lambda r: r["id"] == 3),
-        (["Anomalous", "Not decided"], lambda r: r["verdict"] == "anomalous" and r["id"] != 3),
+        (["Not decided"], lambda r: r["id"] not in (1, 3, 5)),
+        (["Decided"], lambda r: r["id"] in (1, 3, 5)),
+        (["Not sure"], lambda r: r["id"] == 3),
+        (["Defects"], lambda r: r["id"] == 5),
+        (["False alarms"], lambda r: r["id"] == 1),
+        (["Anomalous", "Not decided"], lambda r: r["verdict"] == "anomalous" and r["id"] not in (3, 5)),
+        (["Anomalous", "Not sure"], lambda r: r["id"] == 3),
     ],
 )
 def test_filters(page, client, records, choose, keeps):
-    client.post("/api/inspections/3/decisions", json={"kind": "unsure"}).raise_for_status()
+    for id, kind in ((1, "false_alarm"), (3, "unsure"), (5, "defect")):
+        client.post(f"/api/inspections/{id}/decisions", json={"kind": kind}).raise_for_status()
     page.goto("/")
     for text in choose:
         page.locator("#filters").get_by_text(text, exact=True).click()

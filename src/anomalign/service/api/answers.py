@@ -137,6 +137,7 @@ def edit(made: Edit) -> shapes.Edit:
         "undone": made.undone,
         "undone_by": made.undone_by,
         "undone_at": None if made.undone_at is None else time(made.undone_at),
+        "undone_version": made.undone_version,
     }
 
 
@@ -199,7 +200,13 @@ def proposal(proposed: Proposal) -> shapes.Proposal:
         "version": proposed.version,
         "kind": proposed.kind,
         "changes": [
-            {"record": change.record, "name": change.name, "before": _side(change.before), "after": _side(change.after)}
+            {
+                "record": change.record,
+                "name": change.name,
+                "decision": change.decision,
+                "before": _side(change.before),
+                "after": _side(change.after),
+            }
             for change in proposed.changes
         ],
         "threshold_before": proposed.threshold_before,

@@ -26,6 +26,7 @@ class Wanted(BaseModel):
     add: ImageId | None = Field(None, description="an inspection whose image is to be a normal one")
     remove: list[ImageId] | None = Field(None, min_length=1, max_length=10_000)
     target_fpr: float | None = Field(None, gt=0, lt=1, allow_inf_nan=False)
+    replayed: int = Field(100, ge=1, le=1000, description="on how many of the latest inspections it is tried")
 
     def kind(self) -> EditKind:
         """Which edit this is; refuses none, and several at once."""
@@ -55,7 +56,11 @@ def propose(parts: Asked, person: Operator, station: OfBank, wanted: Wanted) -> 
     kind = wanted.kind()
     _allow(person, kind)
     proposed = parts.proposals.propose(
-        station, add=wanted.add, remove=wanted.remove or (), target_fpr=wanted.target_fpr
+        station,
+        add=wanted.add,
+        remove=wanted.remove or (),
+        target_fpr=wanted.target_fpr,
+        replayed=wanted.replayed,
     )
     return answers.proposal(proposed)
 

@@ -175,7 +175,7 @@ class Versions(TypedDict):
 
 
 class Edit(TypedDict):
-    """A change of a bank by a person."""
+    """A change of a bank by a person; `undone_version`: of the bank after it was undone, null where not known."""
 
     id: int
     bank: str
@@ -191,6 +191,7 @@ class Edit(TypedDict):
     undone: bool
     undone_by: str | None
     undone_at: str | None
+    undone_version: int | None
 
 
 class Edits(TypedDict):
@@ -273,10 +274,11 @@ class Side(TypedDict):
 
 
 class Change(TypedDict):
-    """A record whose verdict would be another."""
+    """A record whose verdict would be another; `decision` is what a person made of it."""
 
     record: int
     name: str
+    decision: Kind | None
     before: Side
     after: Side
 

@@ -2,7 +2,7 @@
 import { api, get, query } from "./api.js";
 import { byId, h, show } from "./dom.js";
 import "./keys.js";
-import { edited } from "./words.js";
+import { edited, numbered, share } from "./words.js";
 
 let next = null;
 
@@ -44,6 +44,12 @@ function what({ action, details }) {
       return [edited({ kind: "rate", before: { target_fpr: details.before }, after: { target_fpr: details.after } })];
     case "undo edit":
       return [`undid a change: ${EDITS[details.kind] ?? details.kind}`];
+    case "begin edit":
+      return [`began to ${begun(details)}`];
+    case "begin undo":
+      return [`began to undo a change: ${EDITS[details.kind] ?? details.kind}`];
+    case "passed over":
+      return [`passed over ${details.path}`, h("div", { class: "quiet" }, details.error)];
     case "login":
       return ["signed in", h("div", { class: "quiet" }, `from ${details.address}`)];
     default:
@@ -58,6 +64,12 @@ function what({ action, details }) {
         ),
       ];
   }
+}
+
+function begun({ kind, images, target_fpr }) {
+  if (kind === "add") return "add an image";
+  if (kind === "remove") return `remove ${numbered(images)}`;
+  return `allow ${share(target_fpr)} false alarms`;
 }
 
 const KINDS = { defect: "defect", false_alarm: "false alarm", unsure: "not sure" };

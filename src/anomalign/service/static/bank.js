@@ -15,6 +15,7 @@ const me = document.body.dataset.person;
 const sheet = new Sheet(name, isAdmin);
 const slider = byId("rate");
 let scores = null;
+let shown = ""; // the state that the page shows
 
 async function guarded(work) {
   try {
@@ -30,14 +31,17 @@ async function load() {
     get(api`/api/banks/${name}`),
     get(api`/api/banks/${name}/scores`),
     get(api`/api/banks/${name}/versions`),
-    get(api`/api/banks/${name}/edits`),
+    get(api`/api/banks/${name}/edits?limit=200`),
   ]);
+  shown = state(bank);
   counts(bank);
   scores = found;
   slider.max = scores.rates.length - 1;
   inForce();
   changes(versions.versions, edits.edits);
 }
+
+const state = (bank) => JSON.stringify([bank.version, bank.target_fpr]);
 
 function counts(bank) {
   const entry = (term, value, note) =>
@@ -142,11 +146,13 @@ chooser.addEventListener("change", () =>
 
 /** Edits by people and versions that came about otherwise, newest first. */
 function changes(versions, edits) {
-  const known = new Set(edits.filter((made) => made.kind !== "rate").map((made) => made.version));
+  const ofImages = edits.filter((made) => made.kind !== "rate");
+  const known = new Set(ofImages.map((made) => made.version));
+  const undoing = new Map(ofImages.filter((made) => made.undone).map((made) => [made.undone_version, made]));
   const others = versions.filter((version) => !known.has(version.version));
   const rows = [
     ...edits.map((made) => ({ time: made.time, row: editRow(made) })),
-    ...others.map((version) => ({ time: version.time, row: versionRow(version) })),
+    ...others.map((version) => ({ time: version.time, row: versionRow(version, undoing.get(version.version)) })),
   ];
   rows.sort((a, b) => Date.parse(b.time) - Date.parse(a.time));
   fill(
@@ -180,7 +186,8 @@ function editRow(made) {
   );
 }
 
-function versionRow(version) {
+/** A version that no edit names: made by the undoing of one, or from the command line. */
+function versionRow(version, undone) {
   const parts = [
     version.added ? `${several(version.added, "image")} added` : "",
     version.removed ? `${several(version.removed, "image")} removed` : "",
@@ -190,11 +197,17 @@ function versionRow(version) {
     {},
     h("td", {}, version.version),
     h("td", {}, h("time", { datetime: version.time }, when(version.time))),
-    h("td", { class: "quiet" }, ""),
-    h("td", {}, parts.filter(Boolean).join(", ") || "made"),
+    h("td", {}, undone?.undone_by),
+    h("td", {}, undone ? `undid: ${edited(undone)}` : parts.filter(Boolean).join(", ") || "made"),
     h("td", {}),
   );
 }
+
+/** Only where something has changed: to draw the sheet anew moves it under the eyes. */
+const catchUp = () =>
+  guarded(async () => {
+    if (state(await get(api`/api/banks/${name}`)) !== shown && !document.querySelector("dialog[open]")) await refresh();
+  });
 
 byId("add").hidden = false;
 listen((kind, data) => {
@@ -202,5 +215,5 @@ listen((kind, data) => {
     say("The normal images were changed");
     refresh();
   }
-}, refresh);
+}, catchUp);
 await refresh();

@@ -167,8 +167,11 @@ export function decide(record) {
 
   return (made) => {
     if (busy || JSON.stringify(made) === JSON.stringify(decision)) return;
+    const written = note.value.trim() !== (decision?.note ?? "");
     decision = made;
+    if (!written) note.value = made?.note ?? ""; // or "Save the note" would offer the old one
     draw();
+    grow();
   };
 }
 

@@ -24,9 +24,16 @@ async function load() {
   rows();
   byId("inspection").hidden = false;
   const learnt = decide(record);
-  listen((kind, data) => {
-    if (kind === "decision" && data.record === id) learnt(data.decision);
-  });
+  listen(
+    (kind, data) => {
+      if (kind === "decision" && data.record === id) learnt(data.decision);
+    },
+    () =>
+      get(api`/api/inspections/${id}`).then(
+        ({ decision }) => learnt(decision),
+        () => {}, // the next decision is heard of
+      ),
+  );
   walk();
   await look(record);
 }

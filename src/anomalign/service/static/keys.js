@@ -25,14 +25,19 @@ export function bind(...bindings) {
   }
 }
 
+const UNTYPED = ["range", "file", "checkbox", "radio", "button", "submit"];
+
 function typing(target) {
   if (target.matches("textarea, select, [contenteditable]")) return true;
-  return target.matches("input") && !["checkbox", "radio", "button", "submit"].includes(target.type);
+  return target.matches("input") && !UNTYPED.includes(target.type);
 }
+
+/** A slider and a choice of several move by arrow keys themselves. */
+const moves = (event) => event.key.startsWith("Arrow") && event.target.matches("input[type=range], input[type=radio]");
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (document.querySelector("dialog[open]") || typing(event.target)) return;
+  if (document.querySelector("dialog[open]") || typing(event.target) || moves(event)) return;
   const run = bound.get(event.key) ?? bound.get(event.key.toLowerCase());
   if (run && run(event) !== false) event.preventDefault();
 });

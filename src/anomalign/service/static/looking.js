@@ -9,6 +9,9 @@ import { rarity, tell } from "./readout.js";
 import { follow, Stage } from "./stage.js";
 import { fileName, number } from "./words.js";
 
+const HEAT = "anomalign.heat";
+const HEAT_ON = "anomalign.heat-on"; // what "h" goes back to
+
 const here = new Stage(byId("here"));
 const there = new Stage(byId("there"));
 const normals = new Map(); // id of a normal image -> its <img>
@@ -66,19 +69,20 @@ function pictures() {
     });
   }
   const slider = byId("opacity");
-  const fade = () => {
-    heat.style.opacity = slider.value / 100;
-    slider.setAttribute("aria-valuetext", `${slider.value} percent`);
+  const fade = (value) => {
+    slider.value = value;
+    heat.style.opacity = value / 100;
+    slider.setAttribute("aria-valuetext", `${value} percent`);
+    sessionStorage.setItem(HEAT, value);
+    if (value > 0) sessionStorage.setItem(HEAT_ON, value);
   };
-  slider.addEventListener("input", fade);
+  slider.addEventListener("input", () => fade(Number(slider.value)));
   bind({
     keys: ["h"],
     does: "heat on or off",
-    run: () => {
-      slider.value = slider.value === "0" ? 100 : 0;
-      fade();
-    },
+    run: () => fade(slider.value === "0" ? Number(sessionStorage.getItem(HEAT_ON) ?? 100) : 0),
   });
+  fade(Number(sessionStorage.getItem(HEAT) ?? 100)); // as on the image before
 }
 
 function normalImage(normal) {
@@ -154,7 +158,7 @@ follow(byId("here"), {
 
 function step(rows, columns) {
   return (event) => {
-    if (!matches || event.target.matches("input[type=range], input[type=radio]")) return false;
+    if (!matches) return false;
     const by = event.shiftKey ? 5 : 1;
     const limit = (value, most) => Math.min(Math.max(value, 0), most - 1);
     put({ row: limit(cell.row + by * rows, matches.h), column: limit(cell.column + by * columns, matches.w) }, true);

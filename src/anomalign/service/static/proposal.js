@@ -1,7 +1,7 @@
 /** What an edit of the normal images would change, shown before it is made. */
 import { api, post, remove } from "./api.js";
 import { byId, fill, h, show } from "./dom.js";
-import { count, fileName, number, several, share } from "./words.js";
+import { count, decided, fileName, number, several, share } from "./words.js";
 
 const dialog = byId("proposal");
 
@@ -15,9 +15,12 @@ export function propose(bank, edit, { title, confirm }) {
     const body = byId("proposal-body");
     const button = byId("proposal-confirm");
     const error = byId("proposal-error");
+    const note = byId("proposal-note");
+    const ready = (is) => (button.hidden = byId("proposal-note-part").hidden = !is);
     byId("proposal-title").textContent = title;
     show(error, "");
-    button.hidden = true;
+    ready(false);
+    note.value = "";
     fill(
       body,
       h(
@@ -42,12 +45,12 @@ export function propose(bank, edit, { title, confirm }) {
       show(error, "");
       fill(button, "Working\u2026");
       try {
-        const edited = await post(api`/api/proposals/${proposal.id}/confirm`);
+        const edited = await post(api`/api/proposals/${proposal.id}/confirm`, { note: note.value.trim() });
         proposal = null;
         end(edited);
       } catch (refused) {
         show(error, refused.message);
-        button.hidden = true;
+        ready(false);
       } finally {
         button.disabled = false;
       }
@@ -64,7 +67,7 @@ export function propose(bank, edit, { title, confirm }) {
         }
         fill(body, ...table(answer));
         fill(button, confirm);
-        button.hidden = false;
+        ready(true);
         byId("proposal-title").focus(); // not the button: a key that was meant for something else must not confirm
       },
       (refused) => {
@@ -75,7 +78,12 @@ export function propose(bank, edit, { title, confirm }) {
   });
 }
 
+/** Whether a person said that it is a defect, and the edit would call it normal: what nobody may overlook. */
+const lost = (change) => change.decision === "defect" && change.after.verdict === "normal";
+
 function table(proposal) {
+  const missed = proposal.changes.filter(lost);
+  const changes = [...missed, ...proposal.changes.filter((change) => !lost(change))];
   const tried = proposal.changes.length + proposal.unchanged;
   const skipped = proposal.skipped
     ? ` ${several(proposal.skipped, "older image")} could not be tried: ${proposal.skipped === 1 ? "its picture is" : "their pictures are"} no longer kept.`
@@ -94,9 +102,16 @@ function table(proposal) {
       "p",
       { class: "summary" },
       h("strong", {}, summary),
-      proposal.changes.length ? ` ${count(toNormal)} to normal, ${count(toAnomalous)} to anomalous.` : null,
+      changes.length ? ` ${count(toNormal)} to normal, ${count(toAnomalous)} to anomalous.` : null,
     ),
-    proposal.changes.length
+    missed.length
+      ? h(
+          "p",
+          { class: "warning" },
+          h("strong", {}, `${several(missed.length, "confirmed defect")} would no longer be found.`),
+        )
+      : null,
+    changes.length
       ? h(
           "div",
           { class: "changes", tabindex: 0, role: "region", "aria-label": "Images that would change" },
@@ -109,12 +124,12 @@ function table(proposal) {
               h(
                 "tr",
                 {},
-                ...["image", "now", "then", "score now", "score then"].map((text, i) =>
-                  h("th", { scope: "col", class: i > 2 ? "n" : null }, text),
+                ...["image", "decided", "now", "then", "score now", "score then"].map((text, i) =>
+                  h("th", { scope: "col", class: i > 3 ? "n" : null }, text),
                 ),
               ),
             ),
-            h("tbody", {}, proposal.changes.map(row)),
+            h("tbody", {}, changes.map(row)),
           ),
         )
       : null,
@@ -122,7 +137,7 @@ function table(proposal) {
   ].filter(Boolean);
 }
 
-function row({ record, name, before, after }) {
+function row({ record, name, decision, before, after }) {
   const pill = (verdict) => h("span", { class: `pill ${verdict}` }, verdict === "anomalous" ? "Anomalous" : "Normal");
   return h(
     "tr",
@@ -137,6 +152,7 @@ function row({ record, name, before, after }) {
         fileName(name),
       ),
     ),
+    h("td", {}, decision ? h("span", { class: `badge ${decision}` }, decided(decision, before.verdict)) : null),
     h("td", {}, pill(before.verdict)),
     h("td", {}, pill(after.verdict)),
     h("td", { class: "n" }, number(before.image_score)),

@@ -168,7 +168,8 @@ async function catchUp() {
   due = 0;
   let page;
   try {
-    page = await get(`/api/inspections${query({ ...asked(filters()), limit: PAGE })}`);
+    const limit = Math.min(Math.max(records.length, PAGE), 200); // no fewer than are shown
+    page = await get(`/api/inspections${query({ ...asked(filters()), limit })}`);
   } catch {
     return; // the mark in the head says that the service is away
   }
@@ -209,9 +210,12 @@ byId("fresh").addEventListener("click", async () => {
   cards.querySelector("a")?.focus({ preventScroll: true });
 });
 
-listen((kind) => {
-  if (kind !== "bank" && !due) due = setTimeout(catchUp, 700); // many at once are one look
-}, load);
+listen(
+  (kind) => {
+    if (kind !== "bank" && !due) due = setTimeout(catchUp, 700); // many at once are one look
+  },
+  () => (records.length ? catchUp() : load()), // where nothing is shown an error may be
+);
 
 /* Images from this device. */
 

@@ -12,6 +12,7 @@ export class Sheet {
     this.choosable = choosable;
     this.chosen = new Set();
     this.next = 0;
+    this.asked = 0; // requests; the answer to any but the latest is dropped
     byId("more").addEventListener("click", () => this.more());
     byId("choose-none").addEventListener("click", () => this.none());
     for (const radio of document.querySelectorAll("input[name=order]"))
@@ -32,9 +33,9 @@ export class Sheet {
 
   async more() {
     const order = document.querySelector("input[name=order]:checked").value;
-    const after = this.next;
-    const page = await get(api`/api/banks/${this.bank}/images` + query({ order, after, limit: PAGE }));
-    if (after !== this.next) return; // asked twice
+    const request = ++this.asked;
+    const page = await get(api`/api/banks/${this.bank}/images` + query({ order, after: this.next, limit: PAGE }));
+    if (request !== this.asked) return;
     this.next = page.next;
     byId("more").hidden = page.next === null;
     byId("sheet-title").textContent = `${several(page.total, "normal image")}`;

@@ -58,10 +58,17 @@ async function further(trail) {
 }
 
 /** Filters of the page -> parameters of the REST interface: days of this place become instants. */
-export function asked({ since, until, order, ...rest }) {
+export function asked({ since, until, order, reviewed, ...rest }) {
+  const decision = ["true", "false"].includes(reviewed) ? { reviewed } : { kind: reviewed };
   const day = (text, add) => {
     const [year, month, date] = text.split("-").map(Number);
     return new Date(year, month - 1, date + add).toISOString();
   };
-  return { ...rest, order: order || "newest", since: since ? day(since, 0) : "", until: until ? day(until, 1) : "" };
+  return {
+    ...rest,
+    ...decision,
+    order: order || "newest",
+    since: since ? day(since, 0) : "",
+    until: until ? day(until, 1) : "",
+  };
 }

@@ -63,7 +63,7 @@ export function edited(edit) {
 
 const rate = (value) => (typeof value === "number" ? share(value) : "as usual");
 
-function numbered(ids) {
+export function numbered(ids) {
   const named = ids.slice(0, 6).join(", ");
   return `${ids.length === 1 ? "image" : "images"} ${named}${ids.length > 6 ? ` and ${ids.length - 6} more` : ""}`;
 }

@@ -44,18 +44,27 @@ def add(
     return Edit(id=id, **values)
 
 
-def undo(connection: Connection, id: int, who: str) -> Edit:
-    """Mark an edit that has been undone."""
+def undo(connection: Connection, id: int, who: str, version: int) -> Edit:
+    """Mark an edit that has been undone, which made a version of its bank."""
     time = now()
+    undone = {"undone_by": who, "undone_at": time, "undone_version": int(version)}
     standing = edits.c.undone_at.is_(None)
-    mark = update(edits).where(edits.c.id == known_id(id), standing).values(undone_by=who, undone_at=time)
+    mark = update(edits).where(edits.c.id == known_id(id), standing).values(undone)
     marked = connection.execute(mark).rowcount
     edit = queries.edit(connection, id)
     if edit is None:
         raise NotFoundError(f"no edit {id}")
     if marked == 0:
         raise ConflictError(f"edit {id} is undone already")
-    write(connection, who, "undo edit", edit.bank, edit.record, {"edit": id, "kind": edit.kind}, time)
+    write(
+        connection,
+        who,
+        "undo edit",
+        edit.bank,
+        edit.record,
+        {"edit": id, "kind": edit.kind, "version": int(version)},
+        time,
+    )
     return edit
 
 

@@ -121,6 +121,8 @@ class Edit:
         What else it changed, as the target rate.
     undone_by : str, optional
         Who took it back, if someone has, `undone_at` a time.
+    undone_version : int, optional
+        Of the bank after that, where it is known.
     """
 
     id: int
@@ -136,6 +138,7 @@ class Edit:
     after: dict[str, Any]
     undone_by: str | None = None
     undone_at: datetime | None = None
+    undone_version: int | None = None
 
     @property
     def undone(self) -> bool:

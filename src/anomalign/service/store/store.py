@@ -263,8 +263,8 @@ class Store:
         with self._database.reading() as connection:
             return [queries.as_edit(row) for row in connection.execute(query)]
 
-    def undo_edit(self, id: int, who: str) -> Edit:
-        """Write down that an edit has been undone.
+    def undo_edit(self, id: int, who: str, version: int) -> Edit:
+        """Write down that an edit has been undone, which made a version of its bank.
 
         Raises
         ------
@@ -273,7 +273,7 @@ class Store:
             It is undone already.
         """
         with self._database.writing() as connection:
-            return editing.undo(connection, id, who)
+            return editing.undo(connection, id, who, version)
 
     # --- the rate that was chosen for a bank
 

@@ -106,6 +106,7 @@ edits = Table(  # outlive the records that they came from
     Column("after", Json, nullable=False),
     Column("undone_by", Words),
     Column("undone_at", Moment),
+    Column("undone_version", BigInteger),
     CheckConstraint("kind IN ('add', 'remove', 'rate')", name="kind"),
     sqlite_autoincrement=True,
 )
