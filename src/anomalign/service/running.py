@@ -12,6 +12,7 @@ from anomalign.errors import InputError
 from anomalign.service.app import create_app
 from anomalign.service.opening import finish
 from anomalign.service.parts import Parts
+from anomalign.service.protocol import BoundedProtocol
 
 _CONNECTIONS = 1000  # at once; more are answered with 503
 _KEEP_ALIVE_S = 20
@@ -46,7 +47,7 @@ def server(parts: Parts) -> uvicorn.Server:
         limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
-        h11_max_incomplete_event_size=64 * 1024,
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
     )

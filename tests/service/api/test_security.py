@@ -291,6 +291,31 @@ def test_the_database_of_the_service_holds_no_token_and_neither_does_the_file(gu
                 assert token.encode() not in path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"GET /", b"a" * 8192),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"a" * 8192),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"X: y\r\n" * 1024),
+        (b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;x=", b"a" * 8192),
+        (b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n" * 1024),
+    ],
+    ids=["address", "header", "headers", "extension of a chunk", "trailers"],
+)
+def test_heads_without_an_end_are_not_collected(served, client, begin, more):
+    with socket.create_connection(("127.0.0.1", served.port), 10) as link:
+        link.sendall(begin)
+        sent = 0
+        try:
+            while sent < 8_000_000:
+                link.sendall(more)
+                sent += len(more)
+        except OSError:  # the other side has closed
+            pass
+        assert sent < 8_000_000
+    assert client.get("/healthz").status_code == 200
+
+
 def test_requests_that_are_too_slow_or_broken_hold_nothing_up(served, client):
     links = [socket.create_connection(("127.0.0.1", served.port), 10) for _ in range(50)]
     for number, link in enumerate(links):
