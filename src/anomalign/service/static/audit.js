@@ -40,8 +40,10 @@ function what({ action, details }) {
       return [`took back the decision: ${KINDS[details.kind] ?? details.kind}`];
     case "edit":
       return [edited({ images: [], before: {}, after: {}, ...details }), quote];
-    case "rate":
-      return [edited({ kind: "rate", before: { target_fpr: details.before }, after: { target_fpr: details.after } })];
+    case "rate": {
+      const kept = { kind: "rate", before: { target_fpr: details.before }, after: { target_fpr: details.after } };
+      return [`kept for later starts: ${edited(kept)}`];
+    }
     case "undo edit":
       return [`undid a change: ${EDITS[details.kind] ?? details.kind}`];
     case "begin edit":
