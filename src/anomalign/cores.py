@@ -6,7 +6,7 @@ are ours, one a core for the whole process, and a matrix product that one of the
 
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
@@ -27,6 +27,12 @@ def available_cores() -> int:
 def pool() -> ThreadPoolExecutor:
     """The threads, one a core, for all calls of all threads. A task must not wait for another."""
     return ThreadPoolExecutor(available_cores(), thread_name_prefix="anomalign")
+
+
+def in_parallel(function: Callable[..., None], *arguments: Iterable[Any]) -> None:
+    """Call a function for each of the arguments, on all cores; the first error is the caller's."""
+    for _ in pool().map(function, *arguments):
+        pass
 
 
 if hasattr(os, "register_at_fork"):

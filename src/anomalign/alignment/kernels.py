@@ -40,7 +40,9 @@ class Query(NamedTuple):
     """The P pixels whose matches are sought."""
 
     descriptors: NDArray[np.float32]  # (P, C)
-    squared: NDArray[np.float32]  # (2, P) squared norms: of the coarse channels, of all
+    squared: NDArray[np.float32]  # (2, P) squared norms less slack: of the coarse channels, of all
+    norm: NDArray[np.float32]  # (P,)
+    steps: NDArray[np.float32]  # (P,) of the fine channels' codes
 
 
 class Group(NamedTuple):
@@ -49,9 +51,10 @@ class Group(NamedTuple):
     image: NDArray[np.int32]  # (G,) their numbers
     fine: NDArray[np.float32]  # (G, P', fine channels)
     coarse: NDArray[np.float32]  # (G, features) coarse levels as they are, one after the other
-    products: NDArray[np.float32]  # (G, products) -2 <g, q> of a coarse level: row of q, cell of g, column of the grid
+    products: NDArray[np.float32]  # (G, products) of a coarse level, -2 <g, q> / g's step: row of q, cell of g, column
     bands: NDArray[np.int64]  # (J, 3) where a level begins in `products`; the first row of q and the number of rows
-    squared: NDArray[np.float32]  # (2, G, P') squared norms: of the coarse channels, of the fine ones
+    steps: NDArray[np.float32]  # (G, cells of all coarse levels + P') of the codes; the last of the fine channels
+    squared: NDArray[np.float32]  # (2, G, P') squared norms less slack: of the coarse channels, of the fine ones
     largest: NDArray[np.float32]  # (G,) largest norm
 
 
@@ -157,21 +160,21 @@ def _before(distance_a, image_a, place_a, distance_b, image_b, place_b):
 
 
 @compiled
-def _set_limit(b, p, known, squared, largest, tolerance, distance, limit):
+def _set_limit(b, p, known, query, largest, tolerance, distance, limit):
     """Set the cost of a lane above which a place cannot be among the best of pixel p.
 
-    A cost is a squared distance less the norm of the query, ``squared[known]``. Costs are sums of products, whose
-    rounding errors grow with the norms: the tolerance makes up for them.
+    A cost is a squared distance, at the least, less the part of ``squared[known]`` that belongs to the query. Norms and
+    interpolated products are sums of floats, whose rounding errors grow with the norms: the tolerance makes up for them.
     """
     worst = distance[p, 0]
     for k in range(1, distance.shape[1]):
         worst = distance[p, k] if distance[p, k] > worst else worst
-    norms = np.sqrt(squared[1, p]) + largest
-    limit[b] = worst - squared[known, p] + tolerance * norms * norms
+    norms = query.norm[p] + largest
+    limit[b] = worst - query.squared[known, p] + tolerance * norms * norms
 
 
 @compiled
-def _lanes(i, strip, W, products, bands, coarse, cells, weights, rows):
+def _lanes(i, strip, W, products, bands, steps, coarse, cells, weights, rows):
     """Coarse products of image i for the lanes: the vertical half of the interpolation (the other half is done)."""
     for j in range(len(coarse)):
         count = coarse[j, 0] * coarse[j, 1]
@@ -181,10 +184,12 @@ def _lanes(i, strip, W, products, bands, coarse, cells, weights, rows):
             low = bands[j, 0] + (cells[0, 0, j, Y] - bands[j, 1]) * count * W
             high = bands[j, 0] + (cells[0, 1, j, Y] - bands[j, 1]) * count * W
             for cell in range(count):
+                step = steps[i, coarse[j, 4] + cell]
+                s, t = u * step, v * step
                 a, b = products[i, low + cell * W :], products[i, high + cell * W :]
                 out = rows[coarse[j, 4] + cell, (Y - strip[0]) * W :]
                 for X in range(W):
-                    out[X] = u * a[X] + v * b[X]
+                    out[X] = s * a[X] + t * b[X]
 
 
 @compiled
@@ -231,6 +236,36 @@ def _costs(X, lanes, squared, cells, weights, row, limit, cost):
     return hits
 
 
+@compiled_entry
+def round_rows(values, centre, dither, largest, codes, step, along):
+    """Round descriptors to eight bits.
+
+    Parameters
+    ----------
+    values : (n, C) float32 array
+    centre, dither : (C,) float32 arrays
+    largest : float32
+        Size of the largest code, before the dither.
+    codes : (n, C) uint8 array
+        Gets ``floor((values - centre) / step + dither) + 128``.
+    step : (n,) float32 array
+        Gets the largest of the values less the centre, over `largest`.
+    along : (n,) float32 array
+        Gets the products of the values with the centre.
+    """
+    zero, offset = np.float32(0), np.float32(128)
+    for row in range(values.shape[0]):
+        peak, product = zero, zero
+        for c in range(values.shape[1]):
+            size = abs(values[row, c] - centre[c])
+            peak = size if size > peak else peak
+            product += values[row, c] * centre[c]
+        step[row], along[row] = peak / largest, product
+        per = largest / peak if peak > np.float32(1e-30) else zero
+        for c in range(values.shape[1]):
+            codes[row, c] = np.uint8(np.int32((values[row, c] - centre[c]) * per + dither[c] + offset))
+
+
 BOUND, MULTIPLY, SEED = 0, 1, 2
 
 
@@ -260,15 +295,17 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
     cost, limit, row, lowest, nearest = scratch.cost, scratch.limit, scratch.row, scratch.lowest, scratch.nearest
     cells, weights, coarse, chosen = layout.cells, layout.weights, layout.coarse, scratch.lanes
     squared, fine, q = group.squared, group.fine, query.descriptors
+    steps, query_steps = group.steps, query.steps
+    first_step = steps.shape[1] - squared.shape[2]  # of the fine channels
     known = 1 if mode == MULTIPLY else 0
     slots = best.distance.shape[1]  # each needs a place of its own
     tries = -(-slots // len(seeds)) * len(seeds) if len(seeds) else 0
     for i in range(images[0], images[1]):
         if not ready:
-            _lanes(i, strip, W, group.products, group.bands, coarse, cells, weights, scratch.rows)
+            _lanes(i, strip, W, group.products, group.bands, steps, coarse, cells, weights, scratch.rows)
         ready = False
         for b in range(lanes):
-            _set_limit(b, p0 + b, known, query.squared, group.largest[i], tolerance, best.distance, limit)
+            _set_limit(b, p0 + b, known, query, group.largest[i], tolerance, best.distance, limit)
         passed = zero
         for place in range(rows[0] * W - tries, rows[1] * W):
             found = 0
@@ -291,8 +328,9 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
                     hits = zero
                     g = place - rows[0] * W
                     norm = squared[1, i, place]
+                    step = two * steps[i, first_step + place]
                     for b in range(lanes):
-                        c = cost[b] + norm - two * fine_products[g, b]
+                        c = cost[b] + norm - step * (query_steps[p0 + b] * np.float32(fine_products[g, b]))
                         cost[b] = c
                         hits += one if c <= limit[b] else zero
                 if hits == zero:
@@ -323,7 +361,7 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
                     there = (seeds[g, lane] + further) % fine.shape[1]
                 d = distance(p0 + lane, g, there, query, group, layout, scratch.per_level)
                 offer(p0 + lane, d, group.image[g], there, best, distinct, scratch.per_level)
-                _set_limit(lane, p0 + lane, known, query.squared, group.largest[i], tolerance, best.distance, limit)
+                _set_limit(lane, p0 + lane, known, query, group.largest[i], tolerance, best.distance, limit)
     return images[1], 0
 
 

@@ -1,0 +1,170 @@
+"""A query made ready for the search: its descriptors, and its levels centred and rounded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalign.alignment.kernels import Layout, Query, round_rows
+from anomalign.alignment.rounding import MARGIN, OFFSET, dither, largest_query_code
+from anomalign.cores import in_parallel, one_blas_thread
+from anomalign.errors import InputError
+from anomalign.pyramid import FeaturePyramid
+from anomalign.resample import as_float32, bilinear_cells, grid_matrix, resample, squared_norms
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Channels of the query that are rounded together: a coarse level, or all fine channels.
+
+    Attributes
+    ----------
+    shape : (h, w, C)
+    centre : (C,) float32 array
+        What is taken from every descriptor, of the gallery's too: distances stay, norms and steps shrink.
+    codes : (h w, C) int8 array
+    step : (h, w) float32 array
+    squared, steps : (P,) float32 arrays
+        Squared norms of the centred descriptors, and steps, at the pixels.
+    """
+
+    shape: tuple[int, int, int]
+    centre: NDArray[np.float32]
+    codes: NDArray[np.int8]
+    step: NDArray[np.float32]
+    squared: NDArray[np.float32]
+    steps: NDArray[np.float32]
+
+
+class PreparedQuery:
+    """A query on a grid.
+
+    Attributes
+    ----------
+    shapes, weights, grid
+        Of the query's levels; the factor of each; (H, W).
+    fine, coarse : list of int
+        Levels brought to the grid, and levels coarser than it, which are interpolated in the search.
+    parts : list of 1 + J Part
+        The fine channels, then each coarse level.
+    slack : (2, 1 + J, 2) float32 array
+        What the squared step and squared norm of a gallery descriptor's parts count in the slack: with only the coarse
+        parts known, and with all.
+    arrays : Query
+    layout : Layout
+    """
+
+    def __init__(self, query: FeaturePyramid, grid: tuple[int, int], weights: Sequence[float]) -> None:
+        H, W = grid
+        self.shapes, self.grid, self.weights = query.shapes, grid, weights
+        coarser = [h <= H and w <= W and (h, w) != grid for h, w, _ in self.shapes]
+        self.fine = [n for n in range(len(self.shapes)) if not coarser[n]]
+        self.coarse = [n for n in range(len(self.shapes)) if coarser[n]]
+        self.layout = _layout(grid, [self.shapes[n] for n in self.fine], [self.shapes[n] for n in self.coarse])
+        descriptors = np.empty((H * W, sum(channels for _, _, channels in self.shapes)), np.float32)
+        channels = int(self.layout.fine_channels.sum())
+        self.parts: list[Part] = [None] * (1 + len(self.coarse))  # type: ignore[list-item]
+
+        def prepare(number: int) -> None:
+            maps = descriptors.reshape(H, W, -1)
+            if number == 0:
+                self.read_fine(query, maps)
+                self.parts[0] = _part(maps[:, :, :channels], grid, 0)
+            else:
+                level = self.level(query, self.coarse[number - 1])
+                start = channels + sum(self.shapes[n][2] for n in self.coarse[: number - 1])
+                resample(level, H, W, out=maps[:, :, start : start + level.shape[2]])
+                self.parts[number] = _part(level, grid, number)
+
+        with one_blas_thread():
+            in_parallel(prepare, range(len(self.parts)))
+        self.slack, slack = _slack(self.parts)
+        coarse = np.sum([part.squared for part in self.parts[1:]], axis=0, dtype=np.float32)
+        squared = np.stack([np.broadcast_to(coarse, H * W), coarse + self.parts[0].squared])
+        if not np.isfinite(squared).all():
+            raise InputError("the query has features that are not finite")
+        centre = sqrt(sum(float(part.centre @ part.centre) for part in self.parts))
+        self.arrays = Query(descriptors, squared - slack, np.sqrt(squared[1]) + np.float32(centre), self.parts[0].steps)
+
+    def level(self, pyramid: FeaturePyramid, n: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Level n with its weight."""
+        level = as_float32(pyramid.levels[n], out)
+        return level if self.weights[n] == 1 else np.multiply(level, np.float32(self.weights[n]), out=out)
+
+    def read_fine(self, pyramid: FeaturePyramid, out: NDArray[np.float32]) -> None:
+        """Bring the fine levels to the grid: the first channels of `out` (H, W, at least as many)."""
+        start = 0
+        for n in self.fine:
+            channels = self.shapes[n][2]
+            place = out[:, :, start : start + channels]
+            if self.shapes[n][:2] == self.grid:
+                self.level(pyramid, n, place)
+            else:
+                resample(self.level(pyramid, n), *self.grid, out=place)
+            start += channels
+
+
+def _part(level: NDArray[np.float32], grid: tuple[int, int], number: int) -> Part:
+    h, w, channels = level.shape
+    values = np.ascontiguousarray(level).reshape(h * w, channels)
+    centre = values.mean(axis=0)
+    codes = np.empty(values.shape, np.uint8)
+    step, along = np.empty(h * w, np.float32), np.empty(h * w, np.float32)
+    round_rows(values, centre, dither(channels, 2 * number), np.float32(largest_query_code()), codes, step, along)
+    squared = squared_norms((values - centre).reshape(level.shape), *grid)
+    step = step.reshape(h, w)
+    return Part(
+        shape=(h, w, channels),
+        centre=centre,
+        codes=(codes ^ OFFSET).view(np.int8),
+        step=step,
+        squared=squared.ravel(),
+        steps=resample(step[:, :, None], *grid).ravel(),
+    )
+
+
+def _slack(parts: Sequence[Part]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What rounding may add to a squared distance, as a part of the gallery's descriptor and one of the query's.
+
+    ``2 MARGIN sqrt(sum_i step_g^2 |q_i + e_i|^2 + step_q^2 |g_i|^2)``: a root of products ``x . y`` of what belongs to
+    the gallery and to the query. With m the mean of y and Y the largest ``y_i / m_i``, it is at most
+    ``MARGIN (x . m / r + r Y)`` for any r; that of the least sum is about the root of ``x . m``.
+
+    Returns
+    -------
+    (2, parts, 2), (2, P) float32 arrays
+        ``MARGIN m / r`` for the two parts of x; ``MARGIN r Y``. First for coarse parts alone, then for all.
+    """
+    P = len(parts[0].squared)
+    y = np.empty((len(parts), 2, P))
+    for i, part in enumerate(parts):
+        y[i] = (np.sqrt(part.squared) + sqrt(part.shape[2]) * part.steps) ** 2, part.steps**2
+    mean = y.mean(axis=2)
+    relative = np.divide(y, mean[:, :, None], out=np.zeros_like(y), where=mean[:, :, None] > 0)
+    gallery, query = np.zeros((2, len(parts), 2), np.float32), np.zeros((2, P), np.float32)
+    for known, first in enumerate((1, 0)):
+        # The gallery's descriptors are about as long as the query's, and about as finely rounded.
+        root = sqrt(sum(mean[i] @ mean[i, ::-1] for i in range(first, len(parts))))
+        if root > 0:
+            gallery[known, first:] = MARGIN * mean[first:] / root
+            query[known] = MARGIN * root * relative[first:].max(axis=(0, 1))
+    return gallery, query
+
+
+def _layout(
+    grid: tuple[int, int], fine: Sequence[tuple[int, int, int]], coarse: Sequence[tuple[int, int, int]]
+) -> Layout:
+    table = np.zeros((len(coarse), 5), np.int64)
+    cells = np.zeros((2, 2, len(coarse), max(grid)), np.int64)
+    weights = np.zeros((2, len(coarse), max(grid)), np.float32)
+    features, row = 0, 0
+    for j, (h, w, channels) in enumerate(coarse):
+        table[j] = h, w, channels, features, row
+        features, row = features + h * w * channels, row + h * w
+        for axis in (0, 1):
+            low, high, weight = bilinear_cells((h, w)[axis], grid[axis])
+            cells[axis, :, j, : grid[axis]] = low, high
+            weights[axis, j, : grid[axis]] = weight
+    return Layout(grid[1], np.array([channels for _, _, channels in fine], np.int64), table, cells, weights)
