@@ -17,9 +17,10 @@ def compiled(function: _Function, **options: Any) -> _Function:
         "fastmath": {"contract", "reassoc", "nsz"},
         "error_model": "numpy",
         "no_cfunc_wrapper": True,
+        "no_cpython_wrapper": True,
         "_nrt": False,  # nothing is allocated in here, so no references need be counted
     }
-    compile_: Any = partial(numba.njit, **fixed, **{"no_cpython_wrapper": True, **options})
+    compile_: Any = partial(numba.njit, **{**fixed, **options})
     try:
         result: _Function = compile_(cache=True)(function)
     except RuntimeError:  # no folder to keep compiled code in can be written: compile in every process

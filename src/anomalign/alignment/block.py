@@ -69,12 +69,21 @@ class Block:
         for i, part in enumerate(self.query.parts):
             h, w, channels = part.shape
             step, along = group.steps[slot, starts[i] : starts[i] + h * w], np.empty(h * w, np.float32)
-            round_rows(values[i], part.centre, dither(channels, 2 * i + 1), _LARGEST, self.codes[i][slot], step, along)
+            random, sizes = dither(channels, 2 * i + 1), np.empty(channels, np.float32)
+            round_rows(values[i], part.centre, random, _LARGEST, sizes, self.codes[i][slot], step, along)
             maps = resample(np.stack([step, along], axis=-1).reshape(h, w, 2), *self.query.grid).reshape(-1, 2)
             squared.append(norms[i] - 2 * maps[:, 1] + part.centre @ part.centre)
             slack += self.query.slack[:, i, :1] * maps[:, 0] ** 2 + self.query.slack[:, i, 1:] * squared[i]
         group.squared[0, slot] = sum(squared[1:]) - slack[0]
         group.squared[1, slot] = squared[0] - (slack[1] - slack[0])
+
+    def turn_to(self, rows: NDArray[np.int64]) -> None:
+        """Have products made with other rows of the query: (J, 2) the first and the number, for each coarse level."""
+        self.group.bands[:, 1:] = rows
+        self.columns = [
+            np.ascontiguousarray(part.codes[first * part.shape[1] : (first + count) * part.shape[1]].T)
+            for part, (first, count) in zip(self.query.parts[1:], rows, strict=True)
+        ]
 
     def multiply(self, slot: int) -> None:
         """Products of the coarse levels at their own resolution, the query's columns brought to the grid."""
@@ -82,8 +91,7 @@ class Block:
         for j, part in enumerate(self.query.parts[1:]):
             h, w, _ = part.shape
             at, first, rows = self.group.bands[j]
-            columns = np.ascontiguousarray(part.codes[first * w : (first + rows) * w].T)
-            products = multiply(self.codes[1 + j][slot], columns)  # (h w, rows w)
+            products = multiply(self.codes[1 + j][slot], self.columns[j])  # (h w, rows w)
             products = products.astype(np.float32).reshape(h * w, rows, w).transpose(1, 0, 2)
             out = self.group.products[slot, at : at + rows * h * w * W].reshape(rows, h * w, W)
             np.matmul(products, self.across[j][first : first + rows], out=out)

@@ -90,7 +90,7 @@ class ExactSearch:
                 slots = range(len(numbers))
                 in_parallel(self.block.read, slots, repeat(gallery), numbers)
                 for band in bands:
-                    self.block.group.bands[:, 1:] = self._source_rows(band)
+                    self.block.turn_to(self._source_rows(band))
                     in_parallel(self.block.multiply, slots)
                     in_parallel(self._search_strip, band, repeat(len(numbers)))
         return self.best
@@ -183,13 +183,17 @@ class ExactSearch:
     def _new_scratch(self) -> Scratch:
         lanes = (self.strips[0][1] - self.strips[0][0]) * self.grid[1]
         sizes = self.query.layout.coarse[:, :2]
+        within = np.zeros(-(-lanes // 8) * 8, np.uint8)
         return Scratch(
             rows=np.empty((int(sizes.prod(axis=1).sum()), lanes), np.float32),
             row=np.empty((len(sizes), int(sizes[:, 1].max(initial=0)), lanes), np.float32),
+            steps=np.empty(lanes, np.float32),
             cost=np.empty(lanes, np.float32),
             limit=np.empty(lanes, np.float32),
             lowest=np.empty(lanes, np.float32),
             nearest=np.zeros(lanes, np.int32),
+            within=within,
+            eights=within.view(np.uint64),
             lanes=np.empty(lanes, np.int32),
             per_level=np.empty(len(self.query.shapes), np.float32),
         )

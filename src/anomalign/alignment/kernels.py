@@ -72,10 +72,13 @@ class Scratch(NamedTuple):
 
     rows: NDArray[np.float32]  # (cells of all coarse levels, B) products for the lanes
     row: NDArray[np.float32]  # (J, largest width, B) the same on one row of the gallery image's grid
+    steps: NDArray[np.float32]  # (B,) of the lanes' fine codes
     cost: NDArray[np.float32]  # (B,)
     limit: NDArray[np.float32]  # (B,)
     lowest: NDArray[np.float32]  # (B,) the lowest cost in an image ...
     nearest: NDArray[np.int32]  # (B,) ... and its place
+    within: NDArray[np.uint8]  # (B,) whether the cost is within the limit; zeros up to a multiple of eight
+    eights: NDArray[np.uint64]  # (B / 8,) the same memory
     lanes: NDArray[np.int32]  # (B,) those whose pixels are to be compared with a place
     per_level: NDArray[np.float32]  # (L,)
 
@@ -237,7 +240,7 @@ def _costs(X, lanes, squared, cells, weights, row, limit, cost):
 
 
 @compiled_entry
-def round_rows(values, centre, dither, largest, codes, step, along):
+def round_rows(values, centre, dither, largest, sizes, codes, step, along):
     """Round descriptors to eight bits.
 
     Parameters
@@ -246,6 +249,8 @@ def round_rows(values, centre, dither, largest, codes, step, along):
     centre, dither : (C,) float32 arrays
     largest : float32
         Size of the largest code, before the dither.
+    sizes : (C,) float32 array
+        A buffer.
     codes : (n, C) uint8 array
         Gets ``floor((values - centre) / step + dither) + 128``.
     step : (n,) float32 array
@@ -255,11 +260,17 @@ def round_rows(values, centre, dither, largest, codes, step, along):
     """
     zero, offset = np.float32(0), np.float32(128)
     for row in range(values.shape[0]):
-        peak, product = zero, zero
-        for c in range(values.shape[1]):
-            size = abs(values[row, c] - centre[c])
-            peak = size if size > peak else peak
+        product, left = zero, values.shape[1]
+        for c in range(left):
+            sizes[c] = abs(values[row, c] - centre[c])
             product += values[row, c] * centre[c]
+        while left > 1:  # the largest, by halves: a running maximum is no vector loop
+            half = (left + 1) // 2
+            for c in range(left - half):
+                a, b = sizes[c], sizes[c + half]
+                sizes[c] = a if a > b else b
+            left = half
+        peak = sizes[0] if left else zero
         step[row], along[row] = peak / largest, product
         per = largest / peak if peak > np.float32(1e-30) else zero
         for c in range(values.shape[1]):
@@ -293,13 +304,16 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
     # Arrays by their own names: to take one out of a tuple, or a row out of an array, in a loop costs a count of
     # references, which all threads share.
     cost, limit, row, lowest, nearest = scratch.cost, scratch.limit, scratch.row, scratch.lowest, scratch.nearest
+    within, eights = scratch.within, scratch.eights
     cells, weights, coarse, chosen = layout.cells, layout.weights, layout.coarse, scratch.lanes
     squared, fine, q = group.squared, group.fine, query.descriptors
-    steps, query_steps = group.steps, query.steps
+    steps, lane_steps = group.steps, scratch.steps
     first_step = steps.shape[1] - squared.shape[2]  # of the fine channels
     known = 1 if mode == MULTIPLY else 0
     slots = best.distance.shape[1]  # each needs a place of its own
     tries = -(-slots // len(seeds)) * len(seeds) if len(seeds) else 0
+    for b in range(lanes):
+        lane_steps[b] = query.steps[p0 + b]
     for i in range(images[0], images[1]):
         if not ready:
             _lanes(i, strip, W, group.products, group.bands, steps, coarse, cells, weights, scratch.rows)
@@ -330,7 +344,7 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
                     norm = squared[1, i, place]
                     step = two * steps[i, first_step + place]
                     for b in range(lanes):
-                        c = cost[b] + norm - step * (query_steps[p0 + b] * np.float32(fine_products[g, b]))
+                        c = cost[b] + norm - step * (lane_steps[b] * np.float32(fine_products[g, b]))
                         cost[b] = c
                         hits += one if c <= limit[b] else zero
                 if hits == zero:
@@ -338,18 +352,17 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
                 passed += hits
                 if mode == BOUND and passed > patience + share * (place * lanes):
                     return i, place // W
-                for start in range(0, lanes, 32):
-                    stop = start + 32 if start + 32 < lanes else lanes
-                    hits = zero
-                    for b in range(start, stop):
-                        hits += one if cost[b] <= limit[b] else zero
-                    if hits > zero:
-                        for b in range(start, stop):
-                            if cost[b] <= limit[b] and (
-                                mode == MULTIPLY or _fine_within(p0 + b, i, place, limit[b] - cost[b], q, fine)
-                            ):
-                                chosen[found] = b
-                                found += 1
+                for b in range(lanes):
+                    within[b] = np.uint8(cost[b] <= limit[b])
+                for eight in range(len(eights)):
+                    if eights[eight] == 0:
+                        continue
+                    for b in range(8 * eight, 8 * eight + 8):
+                        if within[b] != 0 and (
+                            mode == MULTIPLY or _fine_within(p0 + b, i, place, limit[b] - cost[b], q, fine)
+                        ):
+                            chosen[found] = b
+                            found += 1
             for k in range(found):
                 lane, g, there = (
                     np.int64(chosen[k]),
@@ -369,11 +382,18 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
 def _fine_within(p, i, place, rest, q, fine):
     """Whether the fine channels, too, fit into what is left of the limit; the first of them often tell."""
     C = fine.shape[2]
-    for channels in (64 if C > 64 else C, C):
-        total = np.float32(0)
-        for c in range(channels):
+    total = np.float32(0)
+    if C > 64:
+        for c in range(64):
             difference = q[p, c] - fine[i, place, c]
             total += difference * difference
         if total > rest:
             return False
-    return True
+        for c in range(64, C):
+            difference = q[p, c] - fine[i, place, c]
+            total += difference * difference
+    else:
+        for c in range(C):
+            difference = q[p, c] - fine[i, place, c]
+            total += difference * difference
+    return total <= rest

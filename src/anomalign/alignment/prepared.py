@@ -110,9 +110,10 @@ def _part(level: NDArray[np.float32], grid: tuple[int, int], number: int) -> Par
     h, w, channels = level.shape
     values = np.ascontiguousarray(level).reshape(h * w, channels)
     centre = values.mean(axis=0)
-    codes = np.empty(values.shape, np.uint8)
+    codes, sizes = np.empty(values.shape, np.uint8), np.empty(channels, np.float32)
     step, along = np.empty(h * w, np.float32), np.empty(h * w, np.float32)
-    round_rows(values, centre, dither(channels, 2 * number), np.float32(largest_query_code()), codes, step, along)
+    largest = np.float32(largest_query_code())
+    round_rows(values, centre, dither(channels, 2 * number), largest, sizes, codes, step, along)
     squared = squared_norms((values - centre).reshape(level.shape), *grid)
     step = step.reshape(h, w)
     return Part(
