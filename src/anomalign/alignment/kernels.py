@@ -77,7 +77,7 @@ class Scratch(NamedTuple):
     limit: NDArray[np.float32]  # (B,)
     lowest: NDArray[np.float32]  # (B,) the lowest cost in an image ...
     nearest: NDArray[np.int32]  # (B,) ... and its place
-    within: NDArray[np.uint8]  # (B,) whether the cost is within the limit; zeros up to a multiple of eight
+    within: NDArray[np.uint8]  # (B,) whether the cost is within the limit; zeros beyond, up to a multiple of eight
     eights: NDArray[np.uint64]  # (B / 8,) the same memory
     lanes: NDArray[np.int32]  # (B,) those whose pixels are to be compared with a place
     per_level: NDArray[np.float32]  # (L,)
@@ -314,6 +314,8 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
     tries = -(-slots // len(seeds)) * len(seeds) if len(seeds) else 0
     for b in range(lanes):
         lane_steps[b] = query.steps[p0 + b]
+    for b in range(lanes, len(within)):  # the last user of the buffers may have had more lanes
+        within[b] = 0
     for i in range(images[0], images[1]):
         if not ready:
             _lanes(i, strip, W, group.products, group.bands, steps, coarse, cells, weights, scratch.rows)
