@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.alignment import FeaturePyramid, align
-from anomalign.alignment.exact import ExactSearch
+from anomalign.alignment.exact import exact_search
 from anomalign.cores import available_cores
 from anomalign.imaging import find_images
 from anomalign.resample import resample
@@ -94,7 +94,7 @@ def rounds(ways: dict[str, Callable[[], object]], count: int) -> dict[str, list[
 
 def exactly(job: Job, *, prune: bool = True) -> None:
     query, gallery = job
-    ExactSearch(query, query.shapes[0][:2], [1.0] * len(query.shapes), 1, prune=prune).run(gallery)
+    exact_search(query, gallery, query.shapes[0][:2], [1.0] * len(query.shapes), 1, prune=prune)
 
 
 def described(pyramid: FeaturePyramid) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ import pytest
 import anomalign
 from anomalign import Bank, Framing, InputError
 from anomalign.alignment import FeaturePyramid, align, exact
-from anomalign.alignment.exact import ExactSearch
+from anomalign.alignment.exact import ExactSearch, exact_search
 from anomalign.cores import one_blas_thread, pool
 from anomalign.resample import as_float32, resample, squared_norms
 from tests.pictures import texture
@@ -75,8 +75,8 @@ def test_the_answer_does_not_depend_on_blocks_or_bounds(pyramids, change, kappa,
 
 def test_without_pruning_the_answer_is_the_same():
     query, *gallery = smooth_pyramids(6, seed=1)
-    pruned = ExactSearch(query, (16, 16), [1, 1, 1], 2).run(gallery)
-    dense = ExactSearch(query, (16, 16), [1, 1, 1], 2, prune=False).run(gallery)
+    pruned, _ = exact_search(query, gallery, (16, 16), [1, 1, 1], 2)
+    dense, _ = exact_search(query, gallery, (16, 16), [1, 1, 1], 2, prune=False)
     np.testing.assert_array_equal(np.sort(pruned.distance), np.sort(dense.distance))
 
 

@@ -1,13 +1,16 @@
 """Some gallery images in memory, as the search needs them, and their coarse products with rows of the query."""
 
 from collections.abc import Sequence
+from itertools import product, repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.alignment.kernels import Group, round_rows
+from anomalign.alignment.memory import Memory
 from anomalign.alignment.prepared import PreparedQuery
 from anomalign.alignment.rounding import dither, multiply
+from anomalign.cores import in_parallel
 from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
 from anomalign.resample import grid_matrix, resample
@@ -18,7 +21,7 @@ _LARGEST = np.float32(126)  # size of a code of the gallery, less 1 for the rand
 class Block:
     """Room for `images` gallery images and their products with `rows` rows of each coarse level of the query."""
 
-    def __init__(self, query: PreparedQuery, images: int, rows: NDArray[np.int64]) -> None:
+    def __init__(self, query: PreparedQuery, images: int, rows: NDArray[np.int64], memory: Memory) -> None:
         self.query = query
         (H, W), P = query.grid, query.grid[0] * query.grid[1]
         channels = int(query.layout.fine_channels.sum())
@@ -28,74 +31,96 @@ class Block:
         features = sum(h * w * c for h, w, c in (part.shape for part in coarse))
         self.group = Group(
             image=np.zeros(images, np.int32),
-            fine=np.empty((images, P, channels), np.float32),
-            coarse=np.empty((images, features), np.float32),
-            products=np.empty((images, ends[-1]), np.float32),
+            fine=memory.empty("fine", (images, P, channels)),
+            coarse=memory.empty("coarse", (images, features)),
+            products=memory.empty("products", (images, ends[-1])),
             bands=np.repeat(ends[:-1, None], 3, axis=1),
             steps=np.empty((images, sum(cells) + P), np.float32),
             squared=np.empty((2, images, P), np.float32),
             largest=np.empty(images, np.float32),
         )
-        self.codes = [np.empty((images, part.step.size, part.shape[2]), np.uint8) for part in query.parts]
+        self.codes = [
+            memory.empty(f"codes {i}", (images, part.step.size, part.shape[2]), np.uint8)
+            for i, part in enumerate(query.parts)
+        ]
+        self.starts = [sum(cells), *query.layout.coarse[:, 4]]  # of each part's steps
+        self.along = np.empty_like(self.group.steps)
         # Columns of the query brought to the grid, times its steps and the -2 of a product in a squared distance.
         self.across = [-2 * part.step[:, :, None] * grid_matrix(part.shape[1], W).T for part in coarse]
+        self.pyramids: list[FeaturePyramid] = []
 
-    def read(self, slot: int, gallery: Sequence[FeaturePyramid], number: int) -> None:
-        """Take one gallery image into a slot."""
-        pyramid, query, group = gallery[number], self.query, self.group
-        if pyramid.shapes != query.shapes:
-            raise InputError(f"gallery image {number} has levels {pyramid.shapes}, the query {query.shapes}")
-        query.read_fine(pyramid, group.fine[slot].reshape(*query.grid, -1))
-        values = [group.fine[slot]]
-        for n, start in zip(query.coarse, query.layout.coarse[:, 3], strict=True):
-            h, w, channels = query.shapes[n]
-            part = group.coarse[slot, start : start + h * w * channels]
-            query.level(pyramid, n, part.reshape(h, w, channels))
-            values.append(part.reshape(h * w, channels))
-        norms = pyramid.norms(query.grid).reshape(len(query.shapes), -1)
-        norms = norms * np.square(query.weights, dtype=np.float32)[:, None]
-        group.image[slot] = number
-        group.largest[slot] = np.sqrt(norms.sum(axis=0).max())
-        if not np.isfinite(group.largest[slot]):
-            raise InputError(f"gallery image {number} has features that are not finite")
-        self._round(slot, values, [norms[query.fine].sum(axis=0), *norms[query.coarse]])
+    def read(self, gallery: Sequence[FeaturePyramid], numbers: range) -> None:
+        """Take gallery images into the slots."""
+        self.pyramids = [None] * len(numbers)  # type: ignore[list-item]
+        in_parallel(self._take, range(len(numbers)), repeat(gallery), numbers)
+        in_parallel(self._round, *zip(*product(range(len(self.query.parts)), range(len(numbers))), strict=True))
 
-    def _round(self, slot: int, values: list[NDArray[np.float32]], norms: list[NDArray[np.float32]]) -> None:
-        """Round an image's parts; their squared norms, once centred, less the slack."""
-        group, cells = self.group, self.group.steps.shape[1] - self.group.squared.shape[2]
-        starts = [cells, *self.query.layout.coarse[:, 4]]
-        slack = np.zeros((2, group.squared.shape[2]), np.float32)
-        squared = []
-        for i, part in enumerate(self.query.parts):
-            h, w, channels = part.shape
-            step, along = group.steps[slot, starts[i] : starts[i] + h * w], np.empty(h * w, np.float32)
-            random, sizes = dither(channels, 2 * i + 1), np.empty(channels, np.float32)
-            round_rows(values[i], part.centre, random, _LARGEST, sizes, self.codes[i][slot], step, along)
-            maps = resample(np.stack([step, along], axis=-1).reshape(h, w, 2), *self.query.grid).reshape(-1, 2)
-            squared.append(norms[i] - 2 * maps[:, 1] + part.centre @ part.centre)
-            slack += self.query.slack[:, i, :1] * maps[:, 0] ** 2 + self.query.slack[:, i, 1:] * squared[i]
-        group.squared[0, slot] = sum(squared[1:]) - slack[0]
-        group.squared[1, slot] = squared[0] - (slack[1] - slack[0])
+    def _take(self, slot: int, gallery: Sequence[FeaturePyramid], number: int) -> None:
+        pyramid = gallery[number]
+        if pyramid.shapes != self.query.shapes:
+            raise InputError(f"gallery image {number} has levels {pyramid.shapes}, the query {self.query.shapes}")
+        self.pyramids[slot] = pyramid
+        self.group.image[slot] = number
+
+    def _round(self, i: int, slot: int) -> None:
+        """Part i of an image, as it is and rounded."""
+        query, group, part = self.query, self.group, self.query.parts[i]
+        h, w, channels = part.shape
+        if i == 0:
+            values = group.fine[slot]
+            query.read_fine(self.pyramids[slot], values.reshape(h, w, channels))
+        else:
+            start = query.layout.coarse[i - 1, 3]
+            values = group.coarse[slot, start : start + h * w * channels].reshape(h * w, channels)
+            query.level(self.pyramids[slot], query.coarse[i - 1], values.reshape(h, w, channels))
+        cells = slice(self.starts[i], self.starts[i] + h * w)
+        round_rows(
+            values, part.centre, dither(channels, 2 * i + 1), _LARGEST, np.empty(channels, np.float32),
+            self.codes[i][slot], group.steps[slot, cells], self.along[slot, cells],
+        )  # fmt: skip
 
     def turn_to(self, rows: NDArray[np.int64]) -> None:
-        """Have products made with other rows of the query: (J, 2) the first and the number, for each coarse level."""
+        """Make products with these rows of the query: (J, 2) the first and the number, for each coarse level."""
         self.group.bands[:, 1:] = rows
-        self.columns = [
-            np.ascontiguousarray(part.codes[first * part.shape[1] : (first + count) * part.shape[1]].T)
-            for part, (first, count) in zip(self.query.parts[1:], rows, strict=True)
-        ]
+        halves = []
+        for j, (first, count) in enumerate(rows):
+            edges = first, first + (count + 1) // 2, first + count
+            halves += [(j, *edges[:2]), (j, *edges[1:])] if count > 1 else [(j, first, first + count)]
+        codes = [part.codes.reshape(*part.shape) for part in self.query.parts[1:]]
+        turned = [np.ascontiguousarray(codes[j][a:b].reshape(-1, codes[j].shape[2]).T) for j, a, b in halves]
+        slots = range(len(self.pyramids))
+        in_parallel(self._multiply, *zip(*((*h, c, slot) for (h, c) in zip(halves, turned, strict=True) for slot in slots)))
 
-    def multiply(self, slot: int) -> None:
-        """Products of the coarse levels at their own resolution, the query's columns brought to the grid."""
+    def _multiply(self, j: int, first: int, end: int, columns: NDArray[np.int8], slot: int) -> None:
+        """Products of a coarse level at its own resolution, the query's columns brought to the grid."""
         W = self.query.grid[1]
-        for j, part in enumerate(self.query.parts[1:]):
-            h, w, _ = part.shape
-            at, first, rows = self.group.bands[j]
-            products = multiply(self.codes[1 + j][slot], self.columns[j])  # (h w, rows w)
-            products = products.astype(np.float32).reshape(h * w, rows, w).transpose(1, 0, 2)
-            out = self.group.products[slot, at : at + rows * h * w * W].reshape(rows, h * w, W)
-            np.matmul(products, self.across[j][first : first + rows], out=out)
+        h, w, _ = self.query.parts[1 + j].shape
+        products = multiply(self.codes[1 + j][slot], columns).astype(np.float32)  # (h w, rows w)
+        products = products.reshape(h * w, end - first, w).transpose(1, 0, 2)
+        at = self.group.bands[j, 0] + (first - self.group.bands[j, 1]) * h * w * W
+        out = self.group.products[slot, at : at + (end - first) * h * w * W].reshape(-1, h * w, W)
+        np.matmul(products, self.across[j][first:end], out=out)
 
     def fine_products(self, slot: int, places: slice, query: NDArray[np.int8]) -> NDArray[np.int32]:
         """(places, lanes) products of fine channels with some columns of the query's codes."""
         return multiply(self.codes[0][slot, places], query)
+
+    def finish(self, slot: int) -> None:
+        """Squared norms of an image's descriptors, once centred, less the slack."""
+        query, group = self.query, self.group
+        norms = self.pyramids[slot].norms(query.grid).reshape(len(query.shapes), -1)
+        norms = norms * np.square(query.weights, dtype=np.float32)[:, None]
+        group.largest[slot] = np.sqrt(norms.sum(axis=0).max())
+        if not np.isfinite(group.largest[slot]):
+            raise InputError(f"gallery image {group.image[slot]} has features that are not finite")
+        parts = [norms[query.fine].sum(axis=0), *norms[query.coarse]]
+        slack = np.zeros((2, len(norms[0])), np.float32)
+        for i, part in enumerate(query.parts):
+            h, w, _ = part.shape
+            cells = slice(self.starts[i], self.starts[i] + h * w)
+            maps = np.stack([group.steps[slot, cells], self.along[slot, cells]], axis=-1).reshape(h, w, 2)
+            step, along = resample(maps, *query.grid).reshape(-1, 2).T
+            parts[i] = parts[i] - 2 * along + part.centre @ part.centre
+            slack += query.slack[:, i, :1] * step**2 + query.slack[:, i, 1:] * parts[i]
+        group.squared[0, slot] = sum(parts[1:]) - slack[0]
+        group.squared[1, slot] = parts[0] - (slack[1] - slack[0])

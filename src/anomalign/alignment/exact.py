@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from anomalign.alignment.block import Block
 from anomalign.alignment.kernels import BOUND, MULTIPLY, SEED, Best, Scratch, search
+from anomalign.alignment.memory import Memory, kept_memory
 from anomalign.alignment.prepared import PreparedQuery
 from anomalign.cores import available_cores, in_parallel, one_blas_thread
 from anomalign.pyramid import FeaturePyramid
@@ -26,12 +27,23 @@ _NO_PRODUCTS = np.empty((0, 0), np.int32)
 _NO_SEEDS = np.empty((0, 0), np.int64)
 
 
-class ExactSearch:
-    """A search for the `slots` best matches of every pixel of one query. Used once, by one thread.
+def exact_search(
+    query: FeaturePyramid,
+    gallery: Sequence[FeaturePyramid],
+    grid: tuple[int, int],
+    weights: Sequence[float],
+    slots: int,
+    *,
+    distinct: bool = False,
+    prune: bool = True,
+) -> tuple[Best, list[int]]:
+    """The `slots` best matches of every pixel of the query.
 
     Parameters
     ----------
     query : FeaturePyramid
+    gallery : sequence of FeaturePyramid
+        Each is taken once, by one of several threads.
     grid : (H, W)
     weights : sequence of L floats
     slots : int
@@ -41,28 +53,25 @@ class ExactSearch:
     prune : bool
         Whether to try bounds first; the answer is the same.
 
-    Attributes
-    ----------
-    level_order : list of L int
-        Where each level's part is in ``Best.per_level``.
+    Returns
+    -------
+    Best, list of L int
+        The matches, and where each level's part is in their ``per_level``.
     """
+    with one_blas_thread(), kept_memory() as memory:
+        prepared = PreparedQuery(query, grid, weights, memory)
+        levels = prepared.fine + prepared.coarse
+        best = ExactSearch(prepared, slots, memory, distinct=distinct, prune=prune).run(gallery)
+        return best, [levels.index(n) for n in range(len(levels))]
 
-    def __init__(
-        self,
-        query: FeaturePyramid,
-        grid: tuple[int, int],
-        weights: Sequence[float],
-        slots: int,
-        *,
-        distinct: bool = False,
-        prune: bool = True,
-    ) -> None:
-        self.query = PreparedQuery(query, grid, weights)
-        self.grid, self.distinct = grid, distinct
-        H, W = grid
-        fine, coarse = self.query.fine, self.query.coarse
-        self.level_order = [(fine + coarse).index(n) for n in range(len(query.shapes))]
-        self.prune = prune and bool(coarse)
+
+class ExactSearch:
+    """The search for one query. Used once, by one thread."""
+
+    def __init__(self, query: PreparedQuery, slots: int, memory: Memory, *, distinct: bool, prune: bool) -> None:
+        self.query, self.memory, self.distinct = query, memory, distinct
+        self.grid = H, W = query.grid
+        self.prune = prune and bool(query.coarse)
         self.tolerance = np.float32(8 * _ROUNDING * sqrt(self.query.arrays.descriptors.shape[1]))
         self.best = Best(
             np.full((H * W, slots), np.inf, np.float32),
@@ -83,16 +92,15 @@ class ExactSearch:
     def run(self, gallery: Sequence[FeaturePyramid]) -> Best:
         """Search the gallery; each of its images is taken once, by one of several threads."""
         images, bands = self._room(len(gallery))
-        self.block = Block(self.query, images, np.max([self._source_rows(band)[:, 1] for band in bands], axis=0))
-        with one_blas_thread():
-            for start in range(0, len(gallery), images):
-                numbers = range(start, min(start + images, len(gallery)))
-                slots = range(len(numbers))
-                in_parallel(self.block.read, slots, repeat(gallery), numbers)
-                for band in bands:
-                    self.block.turn_to(self._source_rows(band))
-                    in_parallel(self.block.multiply, slots)
-                    in_parallel(self._search_strip, band, repeat(len(numbers)))
+        rows = np.max([self._source_rows(band)[:, 1] for band in bands], axis=0)
+        self.block = Block(self.query, images, rows, self.memory)
+        for start in range(0, len(gallery), images):
+            numbers = range(start, min(start + images, len(gallery)))
+            self.block.read(gallery, numbers)
+            in_parallel(self.block.finish, range(len(numbers)))
+            for band in bands:
+                self.block.turn_to(self._source_rows(band))
+                in_parallel(self._search_strip, band, repeat(len(numbers)))
         return self.best
 
     def _room(self, gallery: int) -> tuple[int, list[range]]:

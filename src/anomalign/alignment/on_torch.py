@@ -28,7 +28,7 @@ def search(
     distinct: bool = False,
     dtype: torch.dtype = torch.float16,
 ) -> Best:
-    """The `slots` best matches of every pixel of the query, as `ExactSearch` finds them.
+    """The `slots` best matches of every pixel of the query, as `exact_search` finds them.
 
     Distances are exact. A place is missed only if half precision puts more than three worse places of the same image
     before it, so that what is found instead is nearly as near. Of places at the same distance any may be found.
@@ -36,7 +36,7 @@ def search(
     Parameters
     ----------
     query, gallery, grid, weights, slots, distinct
-        See `ExactSearch`.
+        See `exact_search`.
     device : str
         As PyTorch names it: "cuda", "cuda:1", "cpu".
     dtype : torch.dtype

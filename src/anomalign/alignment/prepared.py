@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.alignment.kernels import Layout, Query, round_rows
+from anomalign.alignment.memory import Memory
 from anomalign.alignment.rounding import MARGIN, OFFSET, dither, largest_query_code
-from anomalign.cores import in_parallel, one_blas_thread
+from anomalign.cores import in_parallel
 from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
 from anomalign.resample import as_float32, bilinear_cells, grid_matrix, resample, squared_norms
@@ -56,37 +57,38 @@ class PreparedQuery:
     layout : Layout
     """
 
-    def __init__(self, query: FeaturePyramid, grid: tuple[int, int], weights: Sequence[float]) -> None:
+    def __init__(self, query: FeaturePyramid, grid: tuple[int, int], weights: Sequence[float], memory: Memory) -> None:
         H, W = grid
         self.shapes, self.grid, self.weights = query.shapes, grid, weights
         coarser = [h <= H and w <= W and (h, w) != grid for h, w, _ in self.shapes]
         self.fine = [n for n in range(len(self.shapes)) if not coarser[n]]
         self.coarse = [n for n in range(len(self.shapes)) if coarser[n]]
         self.layout = _layout(grid, [self.shapes[n] for n in self.fine], [self.shapes[n] for n in self.coarse])
-        descriptors = np.empty((H * W, sum(channels for _, _, channels in self.shapes)), np.float32)
         channels = int(self.layout.fine_channels.sum())
-        self.parts: list[Part] = [None] * (1 + len(self.coarse))  # type: ignore[list-item]
+        maps = memory.empty("query", (H, W, sum(c for _, _, c in self.shapes)))
+        self.read_fine(query, maps)
+        levels = [maps[:, :, :channels], *(self.level(query, n) for n in self.coarse)]
+        self.parts: list[Part] = [None] * len(levels)  # type: ignore[list-item]
 
-        def prepare(number: int) -> None:
-            maps = descriptors.reshape(H, W, -1)
-            if number == 0:
-                self.read_fine(query, maps)
-                self.parts[0] = _part(maps[:, :, :channels], grid, 0)
+        def prepare(number: int, rows: slice | None) -> None:
+            if rows is None:
+                self.parts[number] = _part(levels[number], grid, number)
             else:
-                level = self.level(query, self.coarse[number - 1])
+                h, w, C = levels[number].shape
                 start = channels + sum(self.shapes[n][2] for n in self.coarse[: number - 1])
-                resample(level, H, W, out=maps[:, :, start : start + level.shape[2]])
-                self.parts[number] = _part(level, grid, number)
+                across = (grid_matrix(h, H)[rows] @ levels[number].reshape(h, w * C)).reshape(-1, w, C)
+                np.matmul(grid_matrix(w, W), across, out=maps[rows, :, start : start + C])
 
-        with one_blas_thread():
-            in_parallel(prepare, range(len(self.parts)))
+        fourth = -(-H // 4)
+        tasks = [(j, slice(Y, Y + fourth)) for j in range(len(levels) - 1, 0, -1) for Y in range(0, H, fourth)]
+        in_parallel(prepare, *zip(*tasks, *((number, None) for number in range(len(levels))), strict=True))
         self.slack, slack = _slack(self.parts)
         coarse = np.sum([part.squared for part in self.parts[1:]], axis=0, dtype=np.float32)
         squared = np.stack([np.broadcast_to(coarse, H * W), coarse + self.parts[0].squared])
         if not np.isfinite(squared).all():
             raise InputError("the query has features that are not finite")
         centre = sqrt(sum(float(part.centre @ part.centre) for part in self.parts))
-        self.arrays = Query(descriptors, squared - slack, np.sqrt(squared[1]) + np.float32(centre), self.parts[0].steps)
+        self.arrays = Query(maps.reshape(H * W, -1), squared - slack, np.sqrt(squared[1]) + np.float32(centre), self.parts[0].steps)
 
     def level(self, pyramid: FeaturePyramid, n: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Level n with its weight."""

@@ -111,10 +111,9 @@ def _search(
 ) -> "tuple[Best, Sequence[int]]":
     """The best matches, and where each level's part is in them."""
     if device == "cpu":
-        from anomalign.alignment.exact import ExactSearch  # Numba takes a third of a second to import
+        from anomalign.alignment.exact import exact_search  # Numba takes a third of a second to import
 
-        search = ExactSearch(query, grid, weights, slots, distinct=distinct)
-        return search.run(gallery), search.level_order
+        return exact_search(query, gallery, grid, weights, slots, distinct=distinct)
     try:
         from anomalign.alignment import on_torch
     except ModuleNotFoundError as error:

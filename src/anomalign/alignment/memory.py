@@ -1,0 +1,46 @@
+"""Memory for the large arrays of a search, kept for the next one: fresh pages take a fifth of the time of a short one."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_KEPT_BYTES = 150_000_000  # beyond, memory is given back
+
+
+class Memory:
+    """Arrays by name; one asked for again has the memory of the one before, whatever its shape."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, NDArray[np.uint8]] = {}
+
+    def empty(self, name: str, shape: tuple[int, ...], dtype: type[np.generic] = np.float32) -> NDArray[Any]:
+        """What ``numpy.empty`` gives."""
+        size = prod(map(int, shape)) * np.dtype(dtype).itemsize
+        array = self._arrays.get(name)
+        if array is None or array.size < size:
+            array = self._arrays[name] = np.empty(size, np.uint8)
+        return array[:size].view(dtype).reshape(shape)
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return sum(array.size for array in self._arrays.values())
+
+
+@contextmanager
+def kept_memory() -> Generator[Memory, None, None]:
+    """Memory for one search; of those that run at once, one keeps its own for the next."""
+    try:
+        memory = _spare.pop()
+    except IndexError:
+        memory = Memory()
+    yield memory
+    if not _spare and memory.size <= _KEPT_BYTES:
+        _spare.append(memory)
+
+
+_spare: list[Memory] = []
