@@ -32,6 +32,7 @@ class Block:
         self.group = Group(
             image=np.zeros(images, np.int32),
             fine=memory.empty("fine", (images, P, channels)),
+            sketch=np.empty((images, P, query.directions.shape[1]), np.float32),
             coarse=memory.empty("coarse", (images, features)),
             products=memory.empty("products", (images, ends[-1])),
             bands=np.repeat(ends[:-1, None], 3, axis=1),
@@ -69,6 +70,7 @@ class Block:
         if i == 0:
             values = group.fine[slot]
             query.read_fine(self.pyramids[slot], values.reshape(h, w, channels))
+            np.matmul(values, query.directions, out=group.sketch[slot])
         else:
             start = query.layout.coarse[i - 1, 3]
             values = group.coarse[slot, start : start + h * w * channels].reshape(h * w, channels)

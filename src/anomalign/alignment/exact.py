@@ -202,6 +202,6 @@ class ExactSearch:
             nearest=np.zeros(lanes, np.int32),
             within=within,
             eights=within.view(np.uint64),
-            lanes=np.empty(lanes, np.int32),
+            lanes=np.empty(lanes + 1, np.int32),
             per_level=np.empty(len(self.query.shapes), np.float32),
         )

@@ -43,6 +43,7 @@ class Query(NamedTuple):
     squared: NDArray[np.float32]  # (2, P) squared norms less slack: of the coarse channels, of all
     norm: NDArray[np.float32]  # (P,)
     steps: NDArray[np.float32]  # (P,) of the fine channels' codes
+    sketch: NDArray[np.float32]  # (P, S) the fine channels along a few directions
 
 
 class Group(NamedTuple):
@@ -50,6 +51,7 @@ class Group(NamedTuple):
 
     image: NDArray[np.int32]  # (G,) their numbers
     fine: NDArray[np.float32]  # (G, P', fine channels)
+    sketch: NDArray[np.float32]  # (G, P', S) the fine channels along the query's directions
     coarse: NDArray[np.float32]  # (G, features) coarse levels as they are, one after the other
     products: NDArray[np.float32]  # (G, products) of a coarse level, -2 <g, q> / g's step: row of q, cell of g, column
     bands: NDArray[np.int64]  # (J, 3) where a level begins in `products`; the first row of q and the number of rows
@@ -79,7 +81,7 @@ class Scratch(NamedTuple):
     nearest: NDArray[np.int32]  # (B,) ... and its place
     within: NDArray[np.uint8]  # (B,) whether the cost is within the limit; zeros beyond, up to a multiple of eight
     eights: NDArray[np.uint64]  # (B / 8,) the same memory
-    lanes: NDArray[np.int32]  # (B,) those whose pixels are to be compared with a place
+    lanes: NDArray[np.int32]  # (B + 1,) those whose pixels are to be compared with a place
     per_level: NDArray[np.float32]  # (L,)
 
 
@@ -307,6 +309,7 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
     within, eights = scratch.within, scratch.eights
     cells, weights, coarse, chosen = layout.cells, layout.weights, layout.coarse, scratch.lanes
     squared, fine, q = group.squared, group.fine, query.descriptors
+    sketch, group_sketch = query.sketch, group.sketch
     steps, lane_steps = group.steps, scratch.steps
     first_step = steps.shape[1] - squared.shape[2]  # of the fine channels
     known = 1 if mode == MULTIPLY else 0
@@ -356,15 +359,20 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
                     return i, place // W
                 for b in range(lanes):
                     within[b] = np.uint8(cost[b] <= limit[b])
+                count = 0
                 for eight in range(len(eights)):
-                    if eights[eight] == 0:
-                        continue
-                    for b in range(8 * eight, 8 * eight + 8):
-                        if within[b] != 0 and (
-                            mode == MULTIPLY or _fine_within(p0 + b, i, place, limit[b] - cost[b], q, fine)
-                        ):
-                            chosen[found] = b
-                            found += 1
+                    if eights[eight] != 0:
+                        for b in range(8 * eight, 8 * eight + 8):  # no branch: which it is cannot be foreseen
+                            chosen[count] = b
+                            count += within[b]
+                for k in range(count):
+                    b = np.int64(chosen[k])
+                    if mode == MULTIPLY or (
+                        _within(p0 + b, i, place, limit[b] - cost[b], sketch, group_sketch)
+                        and _within(p0 + b, i, place, limit[b] - cost[b], q, fine)
+                    ):
+                        chosen[found] = b
+                        found += 1
             for k in range(found):
                 lane, g, there = (
                     np.int64(chosen[k]),
@@ -381,21 +389,10 @@ def search(mode, strip, images, rows, ready, fine_products, patience, share, tol
 
 
 @_inlined
-def _fine_within(p, i, place, rest, q, fine):
-    """Whether the fine channels, too, fit into what is left of the limit; the first of them often tell."""
-    C = fine.shape[2]
+def _within(p, i, place, rest, query, fine):
+    """Whether the squared distance of fine channels, or of what is known of them, fits into what is left of the limit."""
     total = np.float32(0)
-    if C > 64:
-        for c in range(64):
-            difference = q[p, c] - fine[i, place, c]
-            total += difference * difference
-        if total > rest:
-            return False
-        for c in range(64, C):
-            difference = q[p, c] - fine[i, place, c]
-            total += difference * difference
-    else:
-        for c in range(C):
-            difference = q[p, c] - fine[i, place, c]
-            total += difference * difference
+    for c in range(fine.shape[2]):
+        difference = query[p, c] - fine[i, place, c]
+        total += difference * difference
     return total <= rest
