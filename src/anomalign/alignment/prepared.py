@@ -1,7 +1,8 @@
 """A query made ready for the search: its descriptors, and its levels centred and rounded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 
 import numpy as np
@@ -69,33 +70,42 @@ class PreparedQuery:
         self.fine = [n for n in range(len(self.shapes)) if not coarser[n]]
         self.coarse = [n for n in range(len(self.shapes)) if coarser[n]]
         self.layout = _layout(grid, [self.shapes[n] for n in self.fine], [self.shapes[n] for n in self.coarse])
-        channels = int(self.layout.fine_channels.sum())
-        maps = memory.empty("query", (H, W, sum(c for _, _, c in self.shapes)))
-        self.read_fine(query, maps)
-        levels = [maps[:, :, :channels], *(self.level(query, n) for n in self.coarse)]
+        self.channels = np.cumsum([0, self.layout.fine_channels.sum(), *self.layout.coarse[:, 2]])
+        maps = memory.empty("query", (H, W, int(self.channels[-1])))
+        fine = maps[:, :, : self.channels[1]]
+        levels = [fine, *(np.empty(self.shapes[n], np.float32) for n in self.coarse)]
         self.parts: list[Part] = [None] * len(levels)  # type: ignore[list-item]
 
-        def prepare(number: int, rows: slice | None) -> None:
-            if number < 0:
-                self.directions = _directions(levels[0].reshape(H * W, channels))
-            elif rows is None:
-                self.parts[number] = _part(levels[number], grid, number)
+        def load(i: int) -> None:
+            if i == 0:
+                self.read_fine(query, maps)
             else:
-                h, w, C = levels[number].shape
-                start = channels + sum(self.shapes[n][2] for n in self.coarse[: number - 1])
-                across = (grid_matrix(h, H)[rows] @ levels[number].reshape(h, w * C)).reshape(-1, w, C)
-                np.matmul(grid_matrix(w, W), across, out=maps[rows, :, start : start + C])
+                self.level(query, self.coarse[i - 1], levels[i])
 
-        fourth = -(-H // 4)
-        tasks = [(j, slice(Y, Y + fourth)) for j in range(len(levels) - 1, 0, -1) for Y in range(0, H, fourth)]
-        in_parallel(prepare, *zip(*tasks, *((number, None) for number in range(-1, len(levels))), strict=True))
+        def round_(i: int) -> None:
+            self.parts[i] = _part(levels[i], grid, i)
+
+        def upsample(i: int, rows: slice) -> None:
+            h, w, C = levels[i].shape
+            across = (grid_matrix(h, H)[rows] @ levels[i].reshape(h, w * C)).reshape(-1, w, C)
+            np.matmul(grid_matrix(w, W), across, out=maps[rows, :, self.channels[i] : self.channels[i + 1]])
+
+        def sketch() -> None:
+            self.directions = _directions(fine.reshape(H * W, -1))
+            self.sketch = fine.reshape(H * W, -1) @ self.directions
+
+        in_parallel(load, range(len(levels)))
+        tasks: list[Callable[[], None]] = [sketch, *(partial(round_, i) for i in range(len(levels)))]
+        for rows in (slice(Y, Y + -(-H // 4)) for Y in range(0, H, -(-H // 4))):
+            tasks += [partial(upsample, i, rows) for i in range(1, len(levels))]
+        in_parallel(lambda task: task(), tasks)
         self.slack, slack = _slack(self.parts)
         coarse = np.sum([part.squared for part in self.parts[1:]], axis=0, dtype=np.float32)
         squared = np.stack([np.broadcast_to(coarse, H * W), coarse + self.parts[0].squared])
         if not np.isfinite(squared).all():
             raise InputError("the query has features that are not finite")
         centre = sqrt(sum(float(part.centre @ part.centre) for part in self.parts))
-        self.arrays = Query(maps.reshape(H * W, -1), squared - slack, np.sqrt(squared[1]) + np.float32(centre), self.parts[0].steps, levels[0].reshape(H * W, channels) @ self.directions)
+        self.arrays = Query(maps.reshape(H * W, -1), squared - slack, np.sqrt(squared[1]) + np.float32(centre), self.parts[0].steps, self.sketch)
 
     def level(self, pyramid: FeaturePyramid, n: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Level n with its weight."""
