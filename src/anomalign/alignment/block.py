@@ -6,10 +6,10 @@ from itertools import product, repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.alignment.kernels import Group, round_rows
+from anomalign.alignment.arrays import Features, Products
 from anomalign.alignment.memory import Memory
 from anomalign.alignment.prepared import PreparedQuery
-from anomalign.alignment.rounding import dither, multiply
+from anomalign.alignment.rounding import dither, multiply, round_rows
 from anomalign.cores import in_parallel
 from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
@@ -23,29 +23,31 @@ class Block:
 
     def __init__(self, query: PreparedQuery, images: int, rows: NDArray[np.int64], memory: Memory) -> None:
         self.query = query
-        (H, W), P = query.grid, query.grid[0] * query.grid[1]
+        W, P = query.grid[1], query.grid[0] * query.grid[1]
         channels = int(query.layout.fine_channels.sum())
         coarse = query.parts[1:]
         cells = [h * w for h, w, _ in (part.shape for part in coarse)]
         ends = np.cumsum([0, *(n * r * W for n, r in zip(cells, rows, strict=True))])
         features = sum(h * w * c for h, w, c in (part.shape for part in coarse))
-        self.group = Group(
+        self.features = Features(
             image=np.zeros(images, np.int32),
             fine=memory.empty("fine", (images, P, channels)),
             sketch=np.empty((images, P, query.directions.shape[1]), np.float32),
             coarse=memory.empty("coarse", (images, features)),
-            products=memory.empty("products", (images, ends[-1])),
+        )
+        self.products = Products(
+            coarse=memory.empty("products", (images, ends[-1])),
             bands=np.repeat(ends[:-1, None], 3, axis=1),
             steps=np.empty((images, sum(cells) + P), np.float32),
             squared=np.empty((2, images, P), np.float32),
-            largest=np.empty(images, np.float32),
         )
+        self.largest = np.empty(images, np.float32)  # norm
         self.codes = [
             memory.empty(f"codes {i}", (images, part.step.size, part.shape[2]), np.uint8)
             for i, part in enumerate(query.parts)
         ]
         self.starts = [sum(cells), *query.layout.coarse[:, 4]]  # of each part's steps
-        self.along = np.empty_like(self.group.steps)
+        self.along = np.empty_like(self.products.steps)
         # Columns of the query brought to the grid, times its steps and the -2 of a product in a squared distance.
         self.across = [-2 * part.step[:, :, None] * grid_matrix(part.shape[1], W).T for part in coarse]
         self.pyramids: list[FeaturePyramid] = []
@@ -54,44 +56,44 @@ class Block:
         """Take gallery images into the slots."""
         self.pyramids = [None] * len(numbers)  # type: ignore[list-item]
         in_parallel(self._take, range(len(numbers)), repeat(gallery), numbers)
-        in_parallel(self._round, *zip(*product(range(len(self.query.parts)), range(len(numbers))), strict=True))
+        in_parallel(lambda task: self._round(*task), product(range(len(self.query.parts)), range(len(numbers))))
 
     def _take(self, slot: int, gallery: Sequence[FeaturePyramid], number: int) -> None:
         pyramid = gallery[number]
         if pyramid.shapes != self.query.shapes:
             raise InputError(f"gallery image {number} has levels {pyramid.shapes}, the query {self.query.shapes}")
         self.pyramids[slot] = pyramid
-        self.group.image[slot] = number
+        self.features.image[slot] = number
 
     def _round(self, i: int, slot: int) -> None:
         """Part i of an image, as it is and rounded."""
-        query, group, part = self.query, self.group, self.query.parts[i]
+        query, features, part = self.query, self.features, self.query.parts[i]
         h, w, channels = part.shape
         if i == 0:
-            values = group.fine[slot]
+            values = features.fine[slot]
             query.read_fine(self.pyramids[slot], values.reshape(h, w, channels))
-            np.matmul(values, query.directions, out=group.sketch[slot])
+            np.matmul(values, query.directions, out=features.sketch[slot])
         else:
             start = query.layout.coarse[i - 1, 3]
-            values = group.coarse[slot, start : start + h * w * channels].reshape(h * w, channels)
+            values = features.coarse[slot, start : start + h * w * channels].reshape(h * w, channels)
             query.level(self.pyramids[slot], query.coarse[i - 1], values.reshape(h, w, channels))
         cells = slice(self.starts[i], self.starts[i] + h * w)
         round_rows(
             values, part.centre, dither(channels, 2 * i + 1), _LARGEST, np.empty(channels, np.float32),
-            self.codes[i][slot], group.steps[slot, cells], self.along[slot, cells],
+            self.codes[i][slot], self.products.steps[slot, cells], self.along[slot, cells],
         )  # fmt: skip
 
     def turn_to(self, rows: NDArray[np.int64]) -> None:
         """Make products with these rows of the query: (J, 2) the first and the number, for each coarse level."""
-        self.group.bands[:, 1:] = rows
+        self.products.bands[:, 1:] = rows
         halves = []
         for j, (first, count) in enumerate(rows):
             edges = first, first + (count + 1) // 2, first + count
             halves += [(j, *edges[:2]), (j, *edges[1:])] if count > 1 else [(j, first, first + count)]
         codes = [part.codes.reshape(*part.shape) for part in self.query.parts[1:]]
         turned = [np.ascontiguousarray(codes[j][a:b].reshape(-1, codes[j].shape[2]).T) for j, a, b in halves]
-        slots = range(len(self.pyramids))
-        in_parallel(self._multiply, *zip(*((*h, c, slot) for (h, c) in zip(halves, turned, strict=True) for slot in slots)))
+        tasks = product(zip(halves, turned, strict=True), range(len(self.pyramids)))
+        in_parallel(lambda task: self._multiply(*task[0][0], task[0][1], task[1]), tasks)
 
     def _multiply(self, j: int, first: int, end: int, columns: NDArray[np.int8], slot: int) -> None:
         """Products of a coarse level at its own resolution, the query's columns brought to the grid."""
@@ -99,8 +101,8 @@ class Block:
         h, w, _ = self.query.parts[1 + j].shape
         products = multiply(self.codes[1 + j][slot], columns).astype(np.float32)  # (h w, rows w)
         products = products.reshape(h * w, end - first, w).transpose(1, 0, 2)
-        at = self.group.bands[j, 0] + (first - self.group.bands[j, 1]) * h * w * W
-        out = self.group.products[slot, at : at + (end - first) * h * w * W].reshape(-1, h * w, W)
+        at = self.products.bands[j, 0] + (first - self.products.bands[j, 1]) * h * w * W
+        out = self.products.coarse[slot, at : at + (end - first) * h * w * W].reshape(-1, h * w, W)
         np.matmul(products, self.across[j][first:end], out=out)
 
     def fine_products(self, slot: int, places: slice, query: NDArray[np.int8]) -> NDArray[np.int32]:
@@ -109,20 +111,20 @@ class Block:
 
     def finish(self, slot: int) -> None:
         """Squared norms of an image's descriptors, once centred, less the slack."""
-        query, group = self.query, self.group
+        query, products = self.query, self.products
         norms = self.pyramids[slot].norms(query.grid).reshape(len(query.shapes), -1)
         norms = norms * np.square(query.weights, dtype=np.float32)[:, None]
-        group.largest[slot] = np.sqrt(norms.sum(axis=0).max())
-        if not np.isfinite(group.largest[slot]):
-            raise InputError(f"gallery image {group.image[slot]} has features that are not finite")
+        self.largest[slot] = np.sqrt(norms.sum(axis=0).max())
+        if not np.isfinite(self.largest[slot]):
+            raise InputError(f"gallery image {self.features.image[slot]} has features that are not finite")
         parts = [norms[query.fine].sum(axis=0), *norms[query.coarse]]
         slack = np.zeros((2, len(norms[0])), np.float32)
         for i, part in enumerate(query.parts):
             h, w, _ = part.shape
             cells = slice(self.starts[i], self.starts[i] + h * w)
-            maps = np.stack([group.steps[slot, cells], self.along[slot, cells]], axis=-1).reshape(h, w, 2)
+            maps = np.stack([products.steps[slot, cells], self.along[slot, cells]], axis=-1).reshape(h, w, 2)
             step, along = resample(maps, *query.grid).reshape(-1, 2).T
             parts[i] = parts[i] - 2 * along + part.centre @ part.centre
             slack += query.slack[:, i, :1] * step**2 + query.slack[:, i, 1:] * parts[i]
-        group.squared[0, slot] = sum(parts[1:]) - slack[0]
-        group.squared[1, slot] = parts[0] - (slack[1] - slack[0])
+        products.squared[0, slot] = sum(parts[1:]) - slack[0]
+        products.squared[1, slot] = parts[0] - (slack[1] - slack[0])

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from itertools import repeat
 from math import sqrt
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalign.alignment.arrays import Best, Hits, Room
 from anomalign.alignment.block import Block
-from anomalign.alignment.kernels import BOUND, MULTIPLY, SEED, Best, Scratch, search
 from anomalign.alignment.memory import Memory, kept_memory
 from anomalign.alignment.prepared import PreparedQuery
+from anomalign.alignment.ranking import rank
+from anomalign.alignment.scanning import BOUND, MULTIPLY, SEED, scan
 from anomalign.cores import available_cores, in_parallel, one_blas_thread
 from anomalign.pyramid import FeaturePyramid
 
@@ -20,11 +23,12 @@ _TILE = 448  # places of a gallery image in one product of fine channels, about
 _SEEDS = 2  # gallery images that give the first limit
 _SHARE = 0.05  # of the places may pass the bound; beyond it one matrix product is cheaper
 _PATIENCE = 0.01  # so many may pass at once, at the beginning of an image
+_ENOUGH = 8000  # hits between which limits sink
 _ROUNDING = 2.0**-24
 
 
+_Room: TypeAlias = tuple[Room, Hits, NDArray[np.float32]]  # buffers of one thread, the last for the parts of a distance
 _NO_PRODUCTS = np.empty((0, 0), np.int32)
-_NO_SEEDS = np.empty((0, 0), np.int64)
 
 
 def exact_search(
@@ -72,7 +76,7 @@ class ExactSearch:
         self.query, self.memory, self.distinct = query, memory, distinct
         self.grid = H, W = query.grid
         self.prune = prune and bool(query.coarse)
-        self.tolerance = np.float32(8 * _ROUNDING * sqrt(self.query.arrays.descriptors.shape[1]))
+        self.rounding = 8 * _ROUNDING * sqrt(query.arrays.descriptors.shape[1])
         self.best = Best(
             np.full((H * W, slots), np.inf, np.float32),
             np.full((H * W, slots), -1, np.int32),
@@ -83,11 +87,10 @@ class ExactSearch:
         count = -(-H * W // (_LANES * cores)) * cores  # a multiple of the cores, so that none of them waits at the end
         rows = -(-H // count)
         self.strips = [(Y, min(Y + rows, H)) for Y in range(0, H, rows)]
-        self.patience = [_PATIENCE * H * W * (Y1 - Y0) * W for Y0, Y1 in self.strips]
         self.dense_left = [0] * len(self.strips)
         self.backoff = [0] * len(self.strips)
         self.fine_queries: dict[int, NDArray[np.int8]] = {}
-        self.scratch: list[Scratch] = []
+        self.rooms: list[_Room] = []
 
     def run(self, gallery: Sequence[FeaturePyramid]) -> Best:
         """Search the gallery; each of its images is taken once, by one of several threads."""
@@ -130,78 +133,116 @@ class ExactSearch:
     def _search_strip(self, k: int, images: int) -> None:
         """Search the group for the matches of one strip, with bounds where they help, else by matrix products."""
         H = self.grid[0]
-        room = self.scratch.pop() if self.scratch else self._new_scratch()
-        if self.block.group.image[0] == 0:
-            self._search(k, (0, 1), (0, 0), room, ready=True, seeds=self._seeds(k, min(_SEEDS, images), room))
-        i = 0
-        while i < images:
-            if not self.prune or self.dense_left[k]:
-                self._search_densely(k, i, room)
-                self.dense_left[k] -= 1
-            else:
-                i, row = self._search(k, (i, images), (0, H), room)
-                if i == images:
+        room = self.rooms.pop() if self.rooms else self._new_room()
+        if self.block.features.image[0] == 0:
+            for i in range(min(_SEEDS, images)):
+                self._seed(k, i, room)
+        for i in range(images):
+            if self.prune and not self.dense_left[k]:
+                row = self._search(k, i, (0, H), room, BOUND)
+                if row == H:
                     self.backoff[k] = 0
-                    break
+                    continue
                 # Given up: the rest of this image densely, and ever more of those that follow before another trial.
-                self._search_densely(k, i, room, row, ready=True)
                 self.dense_left[k] = self.backoff[k] = max(1, 2 * self.backoff[k])
-            i += 1
-        self.scratch.append(room)
+                self._search_densely(k, i, row, room)
+            else:
+                self.dense_left[k] -= 1
+                self._search_densely(k, i, 0, room)
+        self.rooms.append(room)
 
-    def _seeds(self, k: int, images: int, room: Scratch) -> NDArray[np.int64]:
-        """(images, lanes) places in the first images to try first: where coarse levels are nearest."""
+    def _seed(self, k: int, i: int, room: _Room) -> None:
+        """Take in a first match for every slot: the place where the coarse levels are nearest, and those after it."""
         (Y0, Y1), (H, W) = self.strips[k], self.grid
-        seeds = np.tile(np.arange(Y0 * W, Y1 * W), (images, 1))  # without coarse levels, the same place
-        for i in range(images if self.query.coarse else 0):
-            room.lowest.fill(np.inf)
-            self._search(k, (i, i + 1), (0, H), room, SEED)
-            seeds[i] = room.nearest[: seeds.shape[1]]
-        return seeds
+        places = np.arange(Y0 * W, Y1 * W, dtype=np.int32)  # without coarse levels, the same place
+        buffers, hits, _ = room
+        if self.query.coarse:
+            buffers.lowest.fill(np.inf)
+            self._scan(k, i, (0, H), room, SEED)
+            places = buffers.nearest[: len(places)]
+        hits.at[: len(places), 0] = np.arange(len(places))
+        hits.cost[: len(places)] = -np.inf
+        for further in range(-(-self.best.distance.shape[1] // _SEEDS)):
+            hits.at[: len(places), 1] = (places + further) % (H * W)
+            self._rank(k, i, len(places), room, MULTIPLY)
 
-    def _search_densely(self, k: int, i: int, room: Scratch, from_row: int = 0, ready: bool = False) -> None:
+    def _search_densely(self, k: int, i: int, from_row: int, room: _Room) -> None:
         (Y0, Y1), (H, W) = self.strips[k], self.grid
         if k not in self.fine_queries:
             self.fine_queries[k] = np.ascontiguousarray(self.query.parts[0].codes[Y0 * W : Y1 * W].T)
         step = max(1, round(_TILE / W))
         for Y in range(from_row, H, step):
-            rows = Y, min(Y + step, H)
-            products = self.block.fine_products(i, slice(rows[0] * W, rows[1] * W), self.fine_queries[k])
-            ready = ready or from_row < Y
-            self._search(k, (i, i + 1), rows, room, MULTIPLY, ready=ready, products=products)
+            end = min(Y + step, H)
+            products = self.block.fine_products(i, slice(Y * W, end * W), self.fine_queries[k])
+            self._search(k, i, (Y, end), room, MULTIPLY, products=products, ready=Y > 0)
 
     def _search(
         self,
         k: int,
-        images: tuple[int, int],
+        i: int,
         rows: tuple[int, int],
-        room: Scratch,
-        mode: int = BOUND,
+        room: _Room,
+        mode: int,
         *,
-        ready: bool = False,
         products: NDArray[np.int32] = _NO_PRODUCTS,
-        seeds: NDArray[np.int64] = _NO_SEEDS,
+        ready: bool = False,
+    ) -> int:
+        """Take in the best matches of some rows of an image; the row at which bounds are given up, or the end."""
+        (Y0, Y1), (H, W) = self.strips[k], self.grid
+        lanes, passed, row = (Y1 - Y0) * W, 0, rows[0]
+        self._rank(k, i, 0, room, mode)
+        while row < rows[1]:
+            hits, end = self._scan(k, i, (row, rows[1]), room, mode, products[(row - rows[0]) * W :], ready)
+            passed += hits
+            if mode == BOUND and passed > lanes * (_PATIENCE * H * W + _SHARE * end * W):
+                return row
+            self._rank(k, i, hits, room, mode)
+            row, ready = end, True
+        return rows[1]
+
+    def _scan(
+        self,
+        k: int,
+        i: int,
+        rows: tuple[int, int],
+        room: _Room,
+        mode: int,
+        products: NDArray[np.int32] = _NO_PRODUCTS,
+        ready: bool = False,
     ) -> tuple[int, int]:
-        result: tuple[int, int] = search(
-            mode, self.strips[k], images, rows, ready, products, self.patience[k], _SHARE, self.tolerance, seeds,
-            self.query.arrays, self.block.group, self.query.layout, self.best, self.distinct, room,
+        result: tuple[int, int] = scan(
+            mode, self.strips[k], i, rows, ready, products, _ENOUGH, self.query.parts[0].steps,
+            tuple(self.block.products), tuple(self.query.layout), tuple(room[0]), tuple(room[1]),
         )  # fmt: skip
         return result
 
-    def _new_scratch(self) -> Scratch:
+    def _rank(self, k: int, i: int, hits: int, room: _Room, mode: int) -> None:
+        # Norms and interpolated products are sums of floats, whose rounding errors grow with the norms.
+        norms = self.query.largest + float(self.block.largest.max())
+        rank(
+            i, hits, int(mode == MULTIPLY), self.strips[k], np.float32(self.rounding * norms * norms),
+            tuple(self.query.arrays), tuple(self.block.features), tuple(self.query.layout), tuple(self.best),
+            self.distinct, tuple(room[1]), room[2],
+        )  # fmt: skip
+
+    def _new_room(self) -> _Room:
         lanes = (self.strips[0][1] - self.strips[0][0]) * self.grid[1]
         sizes = self.query.layout.coarse[:, :2]
         within = np.zeros(-(-lanes // 8) * 8, np.uint8)
-        return Scratch(
+        room = Room(
             rows=np.empty((int(sizes.prod(axis=1).sum()), lanes), np.float32),
             row=np.empty((len(sizes), int(sizes[:, 1].max(initial=0)), lanes), np.float32),
             steps=np.empty(lanes, np.float32),
             cost=np.empty(lanes, np.float32),
-            limit=np.empty(lanes, np.float32),
             lowest=np.empty(lanes, np.float32),
             nearest=np.zeros(lanes, np.int32),
             within=within,
             eights=within.view(np.uint64),
-            lanes=np.empty(lanes + 1, np.int32),
-            per_level=np.empty(len(self.query.shapes), np.float32),
         )
+        most = _ENOUGH + self.grid[1] * lanes + 1
+        hits = Hits(
+            limit=np.empty(lanes, np.float32),
+            at=np.empty((most, 2), np.int32),
+            cost=np.empty(most, np.float32),
+        )
+        return room, hits, np.empty(len(self.query.shapes), np.float32)

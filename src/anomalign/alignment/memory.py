@@ -1,4 +1,4 @@
-"""Memory for the large arrays of a search, kept for the next one: fresh pages take a fifth of the time of a short one."""
+"""Memory for the large arrays of a search, kept for the next: fresh pages take a fifth of the time of a short one."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from anomalign.alignment.kernels import Best
+from anomalign.alignment.arrays import Best
 from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
 from anomalign.resample import grid_matrix

@@ -8,9 +8,9 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.alignment.kernels import Layout, Query, round_rows
+from anomalign.alignment.arrays import Layout, Query
 from anomalign.alignment.memory import Memory
-from anomalign.alignment.rounding import MARGIN, OFFSET, dither, largest_query_code
+from anomalign.alignment.rounding import MARGIN, OFFSET, dither, largest_query_code, round_rows
 from anomalign.cores import in_parallel
 from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
@@ -104,8 +104,9 @@ class PreparedQuery:
         squared = np.stack([np.broadcast_to(coarse, H * W), coarse + self.parts[0].squared])
         if not np.isfinite(squared).all():
             raise InputError("the query has features that are not finite")
-        centre = sqrt(sum(float(part.centre @ part.centre) for part in self.parts))
-        self.arrays = Query(maps.reshape(H * W, -1), squared - slack, np.sqrt(squared[1]) + np.float32(centre), self.parts[0].steps, self.sketch)
+        self.arrays = Query(maps.reshape(H * W, -1), self.sketch, squared - slack)
+        centre = sum(float(part.centre @ part.centre) for part in self.parts)
+        self.largest = sqrt(2 * (float(squared[1].max()) + centre))  # norm, at the most
 
     def level(self, pyramid: FeaturePyramid, n: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Level n with its weight."""

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalign.compiled import compiled
+
 MARGIN = 3.72  # t in units of the root of the denominator: exceeded by one product in 10^12
 OFFSET = 128  # of the gallery's codes, which are unsigned
 
@@ -34,6 +36,53 @@ def multiply(gallery: NDArray[np.uint8], query: NDArray[np.int8]) -> NDArray[np.
         return np.zeros((len(gallery), query.shape[1]), np.int32)
     product: NDArray[np.int32] = _session().run(None, {"a": gallery, "b": query})[0]
     return product
+
+
+@compiled
+def round_rows(
+    values: NDArray[np.float32],
+    centre: NDArray[np.float32],
+    dither: NDArray[np.float32],
+    largest: np.float32,
+    sizes: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    step: NDArray[np.float32],
+    along: NDArray[np.float32],
+) -> None:
+    """Round descriptors to eight bits.
+
+    Parameters
+    ----------
+    values : (n, C) float32 array
+    centre, dither : (C,) float32 arrays
+    largest : float32
+        Size of the largest code, before the dither.
+    sizes : (C,) float32 array
+        A buffer.
+    codes : (n, C) uint8 array
+        Gets ``floor((values - centre) / step + dither) + 128``.
+    step : (n,) float32 array
+        Gets the largest of the values less the centre, over `largest`.
+    along : (n,) float32 array
+        Gets the products of the values with the centre.
+    """
+    zero, offset = np.float32(0), np.float32(128)
+    for row in range(values.shape[0]):
+        product, left = zero, values.shape[1]
+        for c in range(left):
+            sizes[c] = abs(values[row, c] - centre[c])
+            product += values[row, c] * centre[c]
+        while left > 1:  # the largest, by halves: a running maximum is no vector loop
+            half = (left + 1) // 2
+            for c in range(left - half):
+                a, b = sizes[c], sizes[c + half]
+                sizes[c] = a if a > b else b
+            left = half
+        peak = sizes[0] if left else zero
+        step[row], along[row] = peak / largest, product
+        per = largest / peak if peak > np.float32(1e-30) else zero
+        for c in range(values.shape[1]):
+            codes[row, c] = np.uint8(np.int32((values[row, c] - centre[c]) * per + dither[c] + offset))
 
 
 @lru_cache(maxsize=1)

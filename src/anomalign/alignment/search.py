@@ -11,7 +11,7 @@ from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
 
 if TYPE_CHECKING:
-    from anomalign.alignment.kernels import Best
+    from anomalign.alignment.arrays import Best
 
 
 @dataclass(frozen=True, eq=False)

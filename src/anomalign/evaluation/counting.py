@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.compiled import compiled, compiled_entry
+from anomalign.compiled import compiled, inlined
 
 _DROPPED_BITS = 10  # of the 23 of a float32's fraction
 
@@ -12,14 +12,14 @@ _DROPPED_BITS = 10  # of the 23 of a float32's fraction
 NORMAL, ANOMALOUS, REGIONS, SATURATED, NORMAL_IMAGES = range(5)
 
 
-@compiled
+@inlined
 def _key(bits):
     """Bin of a float32, given as its bits: a whole number that never falls when the score rises."""
     ordered = ~bits if bits < 0 else bits | np.int32(-0x80000000)
     return np.int64(np.uint32(ordered) >> np.uint32(_DROPPED_BITS))
 
 
-@compiled_entry
+@compiled
 def key_range(bits, ends):
     low = high = _key(bits[0])
     for p in range(len(bits)):
@@ -29,7 +29,7 @@ def key_range(bits, ends):
     ends[0], ends[1] = low, high
 
 
-@compiled_entry
+@compiled
 def count(bits, scores, labels, weights, first, threshold, image_weight, bins, above):
     """Count the pixels of one image. `labels`: 0 for normal pixels, else the number of their region."""
     for p in range(len(bits)):

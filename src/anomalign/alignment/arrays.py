@@ -1,0 +1,82 @@
+"""The arrays of the exact search, grouped by what they describe; all of one type, whichever search it is.
+
+Pixels of the query that are searched together (whole rows of the grid, B of them) are the *lanes*: the last axis of
+every buffer, so that one instruction serves many of them. Few arrays with many uses each, in place of one a use: every
+array that is handed to compiled code costs time to compile.
+
+Compiled code gets them as plain tuples, see `anomalign.compiled`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Layout(NamedTuple):
+    """Where things are. J of the levels are coarser than the grid; the others, brought to the grid, are the fine ones.
+
+    Channels of a descriptor: fine levels first, then coarse ones.
+    """
+
+    width: int  # of the grid
+    fine_channels: NDArray[np.int64]  # (fine levels,)
+    coarse: NDArray[np.int64]  # (J, 5) height, width, channels; where it begins in Features.coarse and in Room.rows
+    cells: NDArray[np.int64]  # (2, 2, J, H or W) rows, columns: the two cells that bilinear interpolation reads
+    weights: NDArray[np.float32]  # (2, J, H or W) rows, columns: the weight of the second
+
+
+class Query(NamedTuple):
+    """The P pixels whose matches are sought."""
+
+    descriptors: NDArray[np.float32]  # (P, C)
+    sketch: NDArray[np.float32]  # (P, S) the fine channels along a few directions
+    squared: NDArray[np.float32]  # (2, P) squared norms less slack: of the coarse channels, of all
+
+
+class Features(NamedTuple):
+    """G gallery images as they are."""
+
+    image: NDArray[np.int32]  # (G,) their numbers
+    fine: NDArray[np.float32]  # (G, P', fine channels)
+    sketch: NDArray[np.float32]  # (G, P', S) the fine channels along the query's directions
+    coarse: NDArray[np.float32]  # (G, features) coarse levels, one after the other
+
+
+class Products(NamedTuple):
+    """What is known of the same images' products with the query."""
+
+    coarse: NDArray[np.float32]  # (G, products) of a coarse level, -2 <g, q> / g's step: row of q, cell of g, column
+    bands: NDArray[np.int64]  # (J, 3) where a level begins in `coarse`; the first row of q and the number of rows
+    steps: NDArray[np.float32]  # (G, cells of all coarse levels + P') of the codes; the last of the fine channels
+    squared: NDArray[np.float32]  # (2, G, P') squared norms less slack: of the coarse channels, of the fine ones
+
+
+class Best(NamedTuple):
+    """The best matches so far, in `slots` places each, in no order."""
+
+    distance: NDArray[np.float32]  # (P, slots)
+    image: NDArray[np.int32]  # (P, slots)
+    place: NDArray[np.int32]  # (P, slots)
+    per_level: NDArray[np.float32]  # (P, slots, L)
+
+
+class Room(NamedTuple):
+    """Buffers of one thread for a scan."""
+
+    rows: NDArray[np.float32]  # (cells of all coarse levels, B) products for the lanes
+    row: NDArray[np.float32]  # (J, largest width, B) the same on one row of the gallery image's grid
+    steps: NDArray[np.float32]  # (B,) of the lanes' fine codes
+    cost: NDArray[np.float32]  # (B,)
+    lowest: NDArray[np.float32]  # (B,) the lowest cost in an image ...
+    nearest: NDArray[np.int32]  # (B,) ... and its place
+    within: NDArray[np.uint8]  # (B,) whether the cost is within the limit; zeros beyond, up to a multiple of eight
+    eights: NDArray[np.uint64]  # (B / 8,) the same memory
+
+
+class Hits(NamedTuple):
+    """What a scan hands on."""
+
+    limit: NDArray[np.float32]  # (B,) the cost of a lane above which a place cannot be among the best
+    at: NDArray[np.int32]  # (n, 2) lanes, and places whose cost is within the limit
+    cost: NDArray[np.float32]  # (n,)
