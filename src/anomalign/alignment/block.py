@@ -92,8 +92,8 @@ class Block:
             halves += [(j, *edges[:2]), (j, *edges[1:])] if count > 1 else [(j, first, first + count)]
         codes = [part.codes.reshape(*part.shape) for part in self.query.parts[1:]]
         turned = [np.ascontiguousarray(codes[j][a:b].reshape(-1, codes[j].shape[2]).T) for j, a, b in halves]
-        tasks = product(zip(halves, turned, strict=True), range(len(self.pyramids)))
-        in_parallel(lambda task: self._multiply(*task[0][0], task[0][1], task[1]), tasks)
+        tasks = [(*half, columns) for half, columns in zip(halves, turned, strict=True)]
+        in_parallel(lambda task: self._multiply(*task[0], slot=task[1]), product(tasks, range(len(self.pyramids))))
 
     def _multiply(self, j: int, first: int, end: int, columns: NDArray[np.int8], slot: int) -> None:
         """Products of a coarse level at its own resolution, the query's columns brought to the grid."""
