@@ -86,14 +86,14 @@ class Block:
     def turn_to(self, rows: NDArray[np.int64]) -> None:
         """Make products with these rows of the query: (J, 2) the first and the number, for each coarse level."""
         self.products.bands[:, 1:] = rows
-        halves = []
-        for j, (first, count) in enumerate(rows):
-            edges = first, first + (count + 1) // 2, first + count
-            halves += [(j, *edges[:2]), (j, *edges[1:])] if count > 1 else [(j, first, first + count)]
-        codes = [part.codes.reshape(*part.shape) for part in self.query.parts[1:]]
-        turned = [np.ascontiguousarray(codes[j][a:b].reshape(-1, codes[j].shape[2]).T) for j, a, b in halves]
-        tasks = [(*half, columns) for half, columns in zip(halves, turned, strict=True)]
-        in_parallel(lambda task: self._multiply(*task[0], slot=task[1]), product(tasks, range(len(self.pyramids))))
+        tasks = []
+        for j, (first, count) in enumerate(rows.tolist()):
+            codes = self.query.parts[1 + j].codes.reshape(self.query.parts[1 + j].shape)
+            middle = first + (count + 1) // 2
+            for start, end in ((first, middle), (middle, first + count)):
+                columns = np.ascontiguousarray(codes[start:end].reshape(-1, codes.shape[2]).T)
+                tasks += [(j, start, end, columns, slot) for slot in range(len(self.pyramids)) if start < end]
+        in_parallel(lambda task: self._multiply(*task), tasks)
 
     def _multiply(self, j: int, first: int, end: int, columns: NDArray[np.int8], slot: int) -> None:
         """Products of a coarse level at its own resolution, the query's columns brought to the grid."""
