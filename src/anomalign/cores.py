@@ -6,8 +6,9 @@ are ours, one a core for the whole process, and a matrix product that one of the
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,28 @@ def pool() -> ThreadPoolExecutor:
 
 
 def in_parallel(function: Callable[..., None], *arguments: Iterable[Any]) -> None:
-    """Call a function for each of the arguments, on all cores; the first error is the caller's."""
-    for _ in pool().map(function, *arguments):
-        pass
+    """Call a function for each of the arguments, on all cores, begun in their order; the first error is the caller's.
+
+    When it returns or raises, none of the calls is still running.
+    """
+    tasks = deque(zip(*arguments, strict=False))  # one may be `itertools.repeat`
+
+    def work() -> None:
+        while tasks:
+            try:
+                task = tasks.popleft()
+            except IndexError:  # another thread has taken the last
+                return
+            try:
+                function(*task)
+            except BaseException:
+                tasks.clear()
+                raise
+
+    workers = [pool().submit(work) for _ in range(min(len(tasks), available_cores()))]
+    wait(workers)
+    for worker in workers:
+        worker.result()
 
 
 if hasattr(os, "register_at_fork"):
