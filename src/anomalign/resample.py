@@ -132,3 +132,9 @@ def resample(
     elif out is not None:
         out[...] = values
     return values if out is None else out
+
+
+def resample_map(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Bring an (H, W) map to (height, width)."""
+    h, w = values.shape
+    return np.asarray(grid_matrix(h, height) @ values @ grid_matrix(w, width).T, np.float32)

@@ -29,7 +29,8 @@ class Layout(NamedTuple):
 class Query(NamedTuple):
     """The P pixels whose matches are sought."""
 
-    descriptors: NDArray[np.float32]  # (P, C)
+    fine: NDArray[np.float32]  # (P, fine channels)
+    coarse: NDArray[np.float32]  # (P, coarse channels)
     sketch: NDArray[np.float32]  # (P, S) the fine channels along a few directions
     squared: NDArray[np.float32]  # (2, P) squared norms less slack: of the coarse channels, of all
 

@@ -13,7 +13,7 @@ from anomalign.alignment.rounding import dither, multiply, round_rows
 from anomalign.cores import in_parallel
 from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
-from anomalign.resample import grid_matrix, resample
+from anomalign.resample import grid_matrix, resample_map
 
 _LARGEST = np.float32(126)  # size of a code of the gallery, less 1 for the random number
 
@@ -117,14 +117,15 @@ class Block:
         self.largest[slot] = np.sqrt(norms.sum(axis=0).max())
         if not np.isfinite(self.largest[slot]):
             raise InputError(f"gallery image {self.features.image[slot]} has features that are not finite")
-        parts = [norms[query.fine].sum(axis=0), *norms[query.coarse]]
+        squared = [norms[query.fine].sum(axis=0), *norms[query.coarse]]
         slack = np.zeros((2, len(norms[0])), np.float32)
         for i, part in enumerate(query.parts):
-            h, w, _ = part.shape
-            cells = slice(self.starts[i], self.starts[i] + h * w)
-            maps = np.stack([products.steps[slot, cells], self.along[slot, cells]], axis=-1).reshape(h, w, 2)
-            step, along = resample(maps, *query.grid).reshape(-1, 2).T
-            parts[i] = parts[i] - 2 * along + part.centre @ part.centre
-            slack += query.slack[:, i, :1] * step**2 + query.slack[:, i, 1:] * parts[i]
-        products.squared[0, slot] = sum(parts[1:]) - slack[0]
-        products.squared[1, slot] = parts[0] - (slack[1] - slack[0])
+            cells = slice(self.starts[i], self.starts[i] + part.step.size)
+            step, along = (
+                resample_map(values[slot, cells].reshape(part.step.shape), *query.grid).ravel()
+                for values in (products.steps, self.along)
+            )
+            squared[i] += part.centre @ part.centre - 2 * along
+            slack += query.slack[:, i, :1] * np.square(step) + query.slack[:, i, 1:] * squared[i]
+        products.squared[0, slot] = sum(squared[1:]) - slack[0]
+        products.squared[1, slot] = squared[0] - (slack[1] - slack[0])

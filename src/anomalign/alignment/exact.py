@@ -76,7 +76,7 @@ class ExactSearch:
         self.query, self.memory, self.distinct = query, memory, distinct
         self.grid = H, W = query.grid
         self.prune = prune and bool(query.coarse)
-        self.rounding = 8 * _ROUNDING * sqrt(query.arrays.descriptors.shape[1])
+        self.rounding = 8 * _ROUNDING * sqrt(sum(channels for _, _, channels in query.shapes))
         self.best = Best(
             np.full((H * W, slots), np.inf, np.float32),
             np.full((H * W, slots), -1, np.int32),

@@ -14,7 +14,7 @@ from anomalign.alignment.rounding import MARGIN, OFFSET, dither, largest_query_c
 from anomalign.cores import in_parallel
 from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
-from anomalign.resample import as_float32, bilinear_cells, grid_matrix, resample, squared_norms
+from anomalign.resample import as_float32, bilinear_cells, grid_matrix, resample, resample_map, squared_norms
 
 _SKETCH = 16  # directions of the fine channels that are looked at first
 _EVERY = 4  # pixel counts when they are chosen
@@ -70,25 +70,25 @@ class PreparedQuery:
         self.fine = [n for n in range(len(self.shapes)) if not coarser[n]]
         self.coarse = [n for n in range(len(self.shapes)) if coarser[n]]
         self.layout = _layout(grid, [self.shapes[n] for n in self.fine], [self.shapes[n] for n in self.coarse])
-        self.channels = np.cumsum([0, self.layout.fine_channels.sum(), *self.layout.coarse[:, 2]])
-        maps = memory.empty("query", (H, W, int(self.channels[-1])))
-        fine = maps[:, :, : self.channels[1]]
+        fine = memory.empty("fine of the query", (H, W, int(self.layout.fine_channels.sum())))
+        ends = np.cumsum([0, *self.layout.coarse[:, 2]])
+        upsampled = memory.empty("coarse of the query", (H, W, int(ends[-1])))
         levels = [fine, *(np.empty(self.shapes[n], np.float32) for n in self.coarse)]
         self.parts: list[Part] = [None] * len(levels)  # type: ignore[list-item]
 
         def load(i: int) -> None:
             if i == 0:
-                self.read_fine(query, maps)
+                self.read_fine(query, fine)
             else:
                 self.level(query, self.coarse[i - 1], levels[i])
 
         def round_(i: int) -> None:
             self.parts[i] = _part(levels[i], grid, i)
 
-        def upsample(i: int, rows: slice) -> None:
-            h, w, C = levels[i].shape
-            across = (grid_matrix(h, H)[rows] @ levels[i].reshape(h, w * C)).reshape(-1, w, C)
-            np.matmul(grid_matrix(w, W), across, out=maps[rows, :, self.channels[i] : self.channels[i + 1]])
+        def upsample(j: int, rows: slice) -> None:
+            h, w, C = levels[1 + j].shape
+            across = (grid_matrix(h, H)[rows] @ levels[1 + j].reshape(h, w * C)).reshape(-1, w, C)
+            np.matmul(grid_matrix(w, W), across, out=upsampled[rows, :, ends[j] : ends[j + 1]])
 
         def sketch() -> None:
             self.directions = _directions(fine.reshape(H * W, -1))
@@ -97,14 +97,14 @@ class PreparedQuery:
         in_parallel(load, range(len(levels)))
         tasks: list[Callable[[], None]] = [sketch, *(partial(round_, i) for i in range(len(levels)))]
         for rows in (slice(Y, Y + -(-H // 4)) for Y in range(0, H, -(-H // 4))):
-            tasks += [partial(upsample, i, rows) for i in range(1, len(levels))]
+            tasks += [partial(upsample, j, rows) for j in range(len(self.coarse))]
         in_parallel(lambda task: task(), tasks)
         self.slack, slack = _slack(self.parts)
         coarse = np.sum([part.squared for part in self.parts[1:]], axis=0, dtype=np.float32)
         squared = np.stack([np.broadcast_to(coarse, H * W), coarse + self.parts[0].squared])
         if not np.isfinite(squared).all():
             raise InputError("the query has features that are not finite")
-        self.arrays = Query(maps.reshape(H * W, -1), self.sketch, squared - slack)
+        self.arrays = Query(fine.reshape(H * W, -1), upsampled.reshape(H * W, -1), self.sketch, squared - slack)
         centre = sum(float(part.centre @ part.centre) for part in self.parts)
         self.largest = sqrt(2 * (float(squared[1].max()) + centre))  # norm, at the most
 
@@ -114,7 +114,7 @@ class PreparedQuery:
         return level if self.weights[n] == 1 else np.multiply(level, np.float32(self.weights[n]), out=out)
 
     def read_fine(self, pyramid: FeaturePyramid, out: NDArray[np.float32]) -> None:
-        """Bring the fine levels to the grid: the first channels of `out` (H, W, at least as many)."""
+        """Bring the fine levels to the grid: (H, W, channels)."""
         start = 0
         for n in self.fine:
             channels = self.shapes[n][2]
@@ -128,21 +128,20 @@ class PreparedQuery:
 
 def _part(level: NDArray[np.float32], grid: tuple[int, int], number: int) -> Part:
     h, w, channels = level.shape
-    values = np.ascontiguousarray(level).reshape(h * w, channels)
-    centre = values.mean(axis=0)
+    values = level.reshape(h * w, channels)
+    centre = np.ones(h * w, np.float32) @ values / np.float32(h * w)
     codes, sizes = np.empty(values.shape, np.uint8), np.empty(channels, np.float32)
-    step, along = np.empty(h * w, np.float32), np.empty(h * w, np.float32)
+    step, along = np.empty((h, w), np.float32), np.empty((h, w), np.float32)
     largest = np.float32(largest_query_code())
-    round_rows(values, centre, dither(channels, 2 * number), largest, sizes, codes, step, along)
-    squared = squared_norms((values - centre).reshape(level.shape), *grid)
-    step = step.reshape(h, w)
+    round_rows(values, centre, dither(channels, 2 * number), largest, sizes, codes, step.ravel(), along.ravel())
+    squared = squared_norms(level, *grid) - 2 * resample_map(along, *grid) + centre @ centre
     return Part(
-        shape=(h, w, channels),
+        shape=level.shape,
         centre=centre,
-        codes=(codes ^ OFFSET).view(np.int8),
+        codes=np.bitwise_xor(codes, OFFSET, out=codes).view(np.int8),
         step=step,
-        squared=squared.ravel(),
-        steps=resample(step[:, :, None], *grid).ravel(),
+        squared=np.maximum(squared, 0).ravel(),
+        steps=resample_map(step, *grid).ravel(),
     )
 
 

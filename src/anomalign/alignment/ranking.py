@@ -24,7 +24,7 @@ def rank(i, count, known, strip, tolerance, query, group, layout, best, distinct
     per_level : (L,) float32 array
         A buffer.
     """
-    descriptors, sketch, squared = query
+    fine_query, _, sketch, squared = query
     images, fine, group_sketch, _ = group
     limit, at, cost = hits
     p0 = strip[0] * layout[0]
@@ -36,10 +36,10 @@ def rank(i, count, known, strip, tolerance, query, group, layout, best, distinct
         if rest < 0:
             continue
         if known == 0 and not (
-            _within(p, i, place, rest, sketch, group_sketch) and _within(p, i, place, rest, descriptors, fine)
+            _within(p, i, place, rest, sketch, group_sketch) and _within(p, i, place, rest, fine_query, fine)
         ):
             continue
-        found = _distance(p, i, place, descriptors, group, layout, per_level)
+        found = _distance(p, i, place, query, group, layout, per_level)
         _offer(p, found, images[i], place, best, distinct, per_level)
         limit[lane] = _limit(p, known, squared, tolerance, best[0])
 
@@ -55,15 +55,16 @@ def _within(p, i, place, rest, query, fine):
 
 
 @inlined
-def _distance(p, i, place, descriptors, group, layout, per_level):
+def _distance(p, i, place, query, group, layout, per_level):
     """Squared distance from pixel p to a place of image i, summed over differences; its split goes to `per_level`."""
+    fine_query, coarse_query, _, _ = query
     _, fine, _, coarse_levels = group
     width, fine_channels, coarse, cells, weights = layout
     total = np.float32(0)
     L = len(fine_channels)
     start = 0
     for level in range(L):
-        q, g = descriptors[p, start:], fine[i, place, start:]
+        q, g = fine_query[p, start:], fine[i, place, start:]
         part = np.float32(0)
         for c in range(fine_channels[level]):
             difference = q[c] - g[c]
@@ -71,6 +72,7 @@ def _distance(p, i, place, descriptors, group, layout, per_level):
         per_level[level] = part
         total += part
         start += fine_channels[level]
+    start = 0
     Y = place // width
     X = place - Y * width
     one = np.float32(1)
@@ -85,7 +87,7 @@ def _distance(p, i, place, descriptors, group, layout, per_level):
         low, high = cells[1, 0, j, X] * channels, cells[1, 1, j, X] * channels
         g00, g01 = coarse_levels[i, low_row + low :], coarse_levels[i, low_row + high :]
         g10, g11 = coarse_levels[i, high_row + low :], coarse_levels[i, high_row + high :]
-        q = descriptors[p, start:]
+        q = coarse_query[p, start:]
         part = np.float32(0)
         for c in range(channels):
             difference = q[c] - (w00 * g00[c] + w01 * g01[c] + w10 * g10[c] + w11 * g11[c])
