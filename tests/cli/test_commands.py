@@ -287,17 +287,19 @@ def test_an_empty_name_is_no_folder(folder, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-def test_output_that_cannot_be_written_is_no_verdict(folder):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_no_verdict(folder, unbuffered):
     """Exit code 1 says that an image is anomalous: whoever asks must not take a full disk or a closed pipe for that."""
     image = folder / "train" / "000.png"
+    options = {"env": {**os.environ, "PYTHONUNBUFFERED": unbuffered}, "stderr": subprocess.PIPE, "text": True}
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "anomalign", "inspect", str(folder / "b.bank"), str(image)]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, stdout=full, check=False, **options)
     assert done.returncode == 2
     assert "the output cannot be written (No space left on device)" in done.stderr
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, stdout=writing, check=False, **options)
     os.close(writing)
     assert done.returncode == 141
     assert "Traceback" not in done.stderr

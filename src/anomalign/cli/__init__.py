@@ -4,6 +4,8 @@ Exit codes: 0 all normal, 1 at least one anomalous (inspect), 2 a usage or input
 read the output has gone.
 """
 
+import contextlib
+import os
 import sys
 import warnings
 
@@ -71,11 +73,19 @@ def main() -> None:
         sys.exit(2)
     except OSError as error:  # of standard output: files of ours have errors of ours
         typer.echo(f"error: the output cannot be written ({error.strerror or error})", err=True)
+        _let_go_of_output()
         sys.exit(2)
     except SystemExit as stop:
         if isinstance(stop.__context__, OSError):  # the reader has gone; 1, Typer's code for it, would say "anomalous"
+            _let_go_of_output()
             sys.exit(_READER_GONE)
         raise
+
+
+def _let_go_of_output() -> None:
+    """Have Python not try once more, when it ends, to write what could not be written: its exit code would be 120."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 __all__ = ["app", "main"]
