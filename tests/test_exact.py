@@ -264,3 +264,32 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path):
     environment |= {"PYTHONPATH": str(tmp_path), "HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_compiled_loops_stay_within_their_arrays(tmp_path):
+    """With every index checked, on grids whose strips differ in size, with and without coarse levels."""
+    code = (
+        "import numpy as np\n"
+        "from anomalign.alignment import FeaturePyramid, align, exact\n"
+        "exact._LANES = 20\n"
+        "rng = np.random.default_rng(0)\n"
+        "four = [(11, 3, 70), (5, 2, 3), (2, 2, 3), (1, 1, 1)]\n"
+        "for shapes in ([(7, 5, 3), (3, 2, 4)], [(9, 9, 20)], [(1, 1, 2)], four, *[[(9, 9, 2), (5, 5, 2)]] * 20):\n"
+        "    levels = lambda: tuple(rng.random(s, np.float32) for s in shapes)\n"
+        "    query, *gallery = (FeaturePyramid(levels(), np.zeros(1)) for _ in range(4))\n"
+        "    align(query, gallery, runner_up=True)\n"
+        "    align(query, gallery, min(4, shapes[0][0] * shapes[0][1]), grid=(6, 7))\n"
+    )
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_memory_is_kept_for_the_next_search_and_shared_by_none():
+    rng = np.random.default_rng(7)
+    query, *gallery = (pyramid(rng, [(8, 8, 5), (4, 4, 7)]) for _ in range(3))
+    first = align(query, gallery)
+    again = FeaturePyramid(tuple(level + 1 for level in query.levels), query.pooled)
+    distance = first.distance.copy()
+    align(again, gallery)
+    np.testing.assert_array_equal(first.distance, distance)

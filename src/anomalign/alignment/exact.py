@@ -233,7 +233,7 @@ class ExactSearch:
             rows=np.empty((int(sizes.prod(axis=1).sum()), lanes), np.float32),
             row=np.empty((len(sizes), int(sizes[:, 1].max(initial=0)), lanes), np.float32),
             steps=np.empty(lanes, np.float32),
-            cost=np.empty(lanes, np.float32),
+            cost=np.empty(len(within), np.float32),
             lowest=np.empty(lanes, np.float32),
             nearest=np.zeros(lanes, np.int32),
             within=within,
