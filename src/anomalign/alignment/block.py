@@ -32,7 +32,7 @@ class Block:
         self.features = Features(
             image=np.zeros(images, np.int32),
             fine=memory.empty("fine", (images, P, channels)),
-            sketch=np.empty((images, P, query.directions.shape[1]), np.float32),
+            sketch=memory.empty("sketch", (images, P, query.directions.shape[1])),
             coarse=memory.empty("coarse", (images, features)),
         )
         self.products = Products(

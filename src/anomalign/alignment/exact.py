@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from anomalign.alignment.arrays import Best, Hits, Room
 from anomalign.alignment.block import Block
-from anomalign.alignment.memory import Memory, kept_memory
+from anomalign.alignment.memory import Memory, aligned, kept_memory
 from anomalign.alignment.prepared import PreparedQuery
 from anomalign.alignment.ranking import rank
 from anomalign.alignment.scanning import BOUND, MULTIPLY, SEED, scan
@@ -227,21 +227,22 @@ class ExactSearch:
 
     def _new_room(self) -> _Room:
         lanes = (self.strips[0][1] - self.strips[0][0]) * self.grid[1]
+        lanes = -(-lanes // 16) * 16
         sizes = self.query.layout.coarse[:, :2]
-        within = np.zeros(-(-lanes // 8) * 8, np.uint8)
+        within = np.zeros(lanes, np.uint8)
         room = Room(
-            rows=np.empty((int(sizes.prod(axis=1).sum()), lanes), np.float32),
-            row=np.empty((len(sizes), int(sizes[:, 1].max(initial=0)), lanes), np.float32),
-            steps=np.empty(lanes, np.float32),
-            cost=np.empty(len(within), np.float32),
-            lowest=np.empty(lanes, np.float32),
+            rows=aligned((int(sizes.prod(axis=1).sum()), lanes)),
+            row=aligned((len(sizes), int(sizes[:, 1].max(initial=0)), lanes)),
+            steps=aligned((lanes,)),
+            cost=aligned((lanes,)),
+            lowest=aligned((lanes,)),
             nearest=np.zeros(lanes, np.int32),
             within=within,
             eights=within.view(np.uint64),
         )
         most = _ENOUGH + self.grid[1] * lanes + 1
         hits = Hits(
-            limit=np.empty(lanes, np.float32),
+            limit=aligned((lanes,)),
             at=np.empty((most, 2), np.int32),
             cost=np.empty(most, np.float32),
         )

@@ -92,7 +92,8 @@ class PreparedQuery:
 
         def sketch() -> None:
             self.directions = _directions(fine.reshape(H * W, -1))
-            self.sketch = fine.reshape(H * W, -1) @ self.directions
+            self.sketch = memory.empty("sketch of the query", (H * W, self.directions.shape[1]))
+            np.matmul(fine.reshape(H * W, -1), self.directions, out=self.sketch)
 
         in_parallel(load, range(len(levels)))
         tasks: list[Callable[[], None]] = [sketch, *(partial(round_, i) for i in range(len(levels)))]
