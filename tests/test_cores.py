@@ -1,13 +1,17 @@
 """BLAS kept to one thread, whoever asks for it."""
 
+import os
 import shutil
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 import threadpoolctl
 
 from anomalign import Bank, Detector, Framing, Settings
-from anomalign.cores import one_blas_thread
+from anomalign.cores import in_parallel, one_blas_thread
 from tests.pictures import texture
 
 
@@ -66,3 +70,44 @@ def test_what_a_bank_decides_does_not_depend_on_the_threads_of_blas(tmp_path):
             return whitened, detector.normal_scores.tobytes(), inspection.image_score, inspection.neighbours
 
     assert decided(1) == decided(2)
+
+
+FORK = """
+import os, sys, threadpoolctl, numpy
+from anomalign.cores import in_parallel, one_blas_thread
+def threads():
+    return max(l["num_threads"] for l in threadpoolctl.threadpool_info() if l["user_api"] == "blas")
+in_parallel(lambda task: None, range(4))
+before = threads()
+with one_blas_thread():
+    child = os.fork()
+    if child == 0:
+        done = []
+        in_parallel(done.append, range(4))
+        with one_blas_thread():
+            inside = threads()
+        os._exit((inside, threads(), sorted(done)) != (1, before, [0, 1, 2, 3]))
+    assert threads() == 1
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert threads() == before
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+def test_a_child_process_has_its_own_threads_and_limits():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=60)
+
+
+def test_an_error_of_a_task_is_the_callers_once_all_have_ended():
+    running = []
+
+    def task(number):
+        if number == 1:
+            raise ValueError("one")
+        running.append(number)
+        time.sleep(0.2)
+        running.remove(number)
+
+    with pytest.raises(ValueError, match="one"):
+        in_parallel(task, range(10))
+    assert not running

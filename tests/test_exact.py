@@ -13,7 +13,7 @@ import pytest
 
 import anomalign
 from anomalign import Bank, Framing, InputError
-from anomalign.alignment import FeaturePyramid, align, exact
+from anomalign.alignment import FeaturePyramid, align, exact, memory
 from anomalign.alignment.exact import ExactSearch, exact_search
 from anomalign.cores import one_blas_thread, pool
 from anomalign.resample import as_float32, resample, squared_norms
@@ -59,6 +59,8 @@ def same(a, b):
         {"_PATIENCE": 0.0, "_SHARE": 0.0},  # gives up at the first place that passes the bound
         {"_PATIENCE": 0.02, "_SHARE": 0.01},
         {"_PATIENCE": 9.0},  # never gives up
+        {"_ENOUGH": 1},  # ranks after every row with a hit
+        {"_ENOUGH": 1, "_PATIENCE": 0.0, "_SHARE": 0.0, "_TILE": 64},
     ],
 )
 @pytest.mark.parametrize("kappa", [1, 3])
@@ -271,7 +273,7 @@ def test_compiled_loops_stay_within_their_arrays(tmp_path):
     code = (
         "import numpy as np\n"
         "from anomalign.alignment import FeaturePyramid, align, exact\n"
-        "exact._LANES = 20\n"
+        "exact._LANES, exact._ENOUGH = 20, 1\n"
         "rng = np.random.default_rng(0)\n"
         "four = [(11, 3, 70), (5, 2, 3), (2, 2, 3), (1, 1, 1)]\n"
         "for shapes in ([(7, 5, 3), (3, 2, 4)], [(9, 9, 20)], [(1, 1, 2)], four, *[[(9, 9, 2), (5, 5, 2)]] * 20):\n"
@@ -285,11 +287,51 @@ def test_compiled_loops_stay_within_their_arrays(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_memory_is_kept_for_the_next_search_and_shared_by_none():
-    rng = np.random.default_rng(7)
-    query, *gallery = (pyramid(rng, [(8, 8, 5), (4, 4, 7)]) for _ in range(3))
-    first = align(query, gallery)
-    again = FeaturePyramid(tuple(level + 1 for level in query.levels), query.pooled)
-    distance = first.distance.copy()
-    align(again, gallery)
-    np.testing.assert_array_equal(first.distance, distance)
+def test_memory_is_kept_for_the_next_search_and_shared_by_none(monkeypatch):
+    monkeypatch.setattr(memory, "_spare", [])
+    with memory.kept_memory() as first:
+        array = first.empty("a", (3, 5))
+        with memory.kept_memory() as other:
+            assert other is not first
+    with memory.kept_memory() as again:
+        assert again is other
+        assert not memory._spare
+    monkeypatch.setattr(memory, "_spare", [first])
+    with memory.kept_memory() as again:
+        assert np.shares_memory(again.empty("a", (2, 5)), array)
+        assert not np.shares_memory(again.empty("a", (9, 9)), array)
+        assert not np.shares_memory(again.empty("b", (2, 5)), again.empty("a", (9, 9)))
+        assert again.empty("c", (3, 7)).ctypes.data % 64 == 0
+
+
+def test_memory_of_a_search_that_failed_or_was_large_is_not_kept(monkeypatch):
+    monkeypatch.setattr(memory, "_spare", [])
+    with pytest.raises(ValueError, match="no"), memory.kept_memory():
+        raise ValueError("no")
+    monkeypatch.setattr(memory, "_KEPT_BYTES", 100)
+    with memory.kept_memory() as room:
+        room.empty("a", (101,), np.uint8)
+    assert not memory._spare
+
+
+def test_a_gallery_may_search_while_it_is_read():
+    """A search within a task of another: were it to wait for the same threads, nobody would do the work."""
+    query, *gallery = smooth_pyramids(5)
+
+    class Searching(list):
+        def __getitem__(self, index):
+            align(query, gallery[:2])
+            return super().__getitem__(index)
+
+    same(align(query, Searching(gallery)), align(query, gallery))
+
+
+def test_features_near_the_end_of_float32_are_searched_all_the_same():
+    """Sums of their squares are finite, squares of those are not."""
+    rng = np.random.default_rng(11)
+    query, *gallery = (pyramid(rng, [(8, 8, 64), (4, 4, 64)]) for _ in range(4))
+    expected = align(query, gallery)
+    huge = [FeaturePyramid(tuple(level * 2.0**59 for level in p.levels), p.pooled) for p in (query, *gallery)]
+    found = align(huge[0], huge[1:])
+    np.testing.assert_array_equal(found.image, expected.image)
+    np.testing.assert_array_equal(found.y, expected.y)

@@ -41,21 +41,28 @@ def inlined(function: _Function) -> _Function:
 
 
 class _NoCollection(event.Listener):
-    """Keep the garbage collector off while something is compiled: a tenth of the time, for objects that all live on."""
+    """Keep the garbage collector off while a loop of ours is compiled: a tenth of the time, for nothing."""
 
     def __init__(self) -> None:
         self._running, self._was_on = 0, False
 
     def on_start(self, event: Any) -> None:  # under the compiler's lock, as `on_end`
-        if self._running == 0:
-            self._was_on = gc.isenabled()
-            gc.disable()
-        self._running += 1
+        if _ours(event):
+            if self._running == 0:
+                self._was_on = gc.isenabled()
+                gc.disable()
+            self._running += 1
 
     def on_end(self, event: Any) -> None:
-        self._running -= 1
-        if self._running == 0 and self._was_on:
-            gc.enable()
+        if _ours(event):
+            self._running -= 1
+            if self._running == 0 and self._was_on:
+                gc.enable()
+
+
+def _ours(event: Any) -> bool:
+    module: str = event.data["dispatcher"].py_func.__module__
+    return module.startswith("anomalign.")
 
 
 event.register("numba:compile", _NoCollection())  # type: ignore[no-untyped-call]

@@ -31,32 +31,55 @@ def pool() -> ThreadPoolExecutor:
 
 
 def in_parallel(function: Callable[..., None], *arguments: Iterable[Any]) -> None:
-    """Call a function for each of the arguments, on all cores, begun in their order; the first error is the caller's.
+    """Call a function for each of the arguments, on all cores, begun in their order; an error is the caller's.
 
-    When it returns or raises, none of the calls is still running.
+    When it returns or raises, none of the calls is still running. Within a task of another, calls are made one by one.
     """
     tasks = deque(zip(*arguments, strict=False))  # one may be `itertools.repeat`
+    if getattr(_thread, "working", False):  # the other threads may be waiting here, too: nobody would do the work
+        while tasks:
+            function(*tasks.popleft())
+        return
 
     def work() -> None:
-        while tasks:
-            try:
-                task = tasks.popleft()
-            except IndexError:  # another thread has taken the last
-                return
-            try:
+        _thread.working = True
+        try:
+            while tasks:
+                try:
+                    task = tasks.popleft()
+                except IndexError:  # another thread has taken the last
+                    return
                 function(*task)
-            except BaseException:
-                tasks.clear()
-                raise
+        except BaseException:
+            tasks.clear()
+            raise
+        finally:
+            _thread.working = False
 
     workers = [pool().submit(work) for _ in range(min(len(tasks), available_cores()))]
-    wait(workers)
+    try:
+        wait(workers)
+    except BaseException:  # Ctrl-C
+        tasks.clear()
+        wait(workers)
+        raise
     for worker in workers:
         worker.result()
 
 
+def _forget_parent() -> None:
+    """A child process has none of its parent's threads, and nobody in it will take back limits that they have set."""
+    global _lock, _limited
+    pool.cache_clear()
+    _lock = threading.Lock()
+    if _limited:
+        _limited = 0
+        _take_control()
+        _unlimit.restore_original_limits()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=pool.cache_clear)  # a child process has none of its parent's threads
+    os.register_at_fork(after_in_child=_forget_parent)
 
 
 @contextmanager
@@ -98,5 +121,6 @@ def _controller() -> "ThreadpoolController":
 
 
 _lock = threading.Lock()
+_thread = threading.local()
 _limited = 0
 _unlimit: Any = None

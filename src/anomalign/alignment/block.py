@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from anomalign.alignment.arrays import Features, Products
 from anomalign.alignment.memory import Memory
-from anomalign.alignment.prepared import PreparedQuery
+from anomalign.alignment.prepared import CANCELLED, PreparedQuery
 from anomalign.alignment.rounding import dither, multiply, round_rows
 from anomalign.cores import in_parallel
 from anomalign.errors import InputError
@@ -57,6 +57,7 @@ class Block:
         self.pyramids = [None] * len(numbers)  # type: ignore[list-item]
         in_parallel(self._take, range(len(numbers)), repeat(gallery), numbers)
         in_parallel(lambda task: self._round(*task), product(range(len(self.query.parts)), range(len(numbers))))
+        in_parallel(self._find_norms, range(len(numbers)))
 
     def _take(self, slot: int, gallery: Sequence[FeaturePyramid], number: int) -> None:
         pyramid = gallery[number]
@@ -83,6 +84,28 @@ class Block:
             self.codes[i][slot], self.products.steps[slot, cells], self.along[slot, cells],
         )  # fmt: skip
 
+    def _find_norms(self, slot: int) -> None:
+        """Squared norms of an image's descriptors, once centred, less the slack."""
+        query, products = self.query, self.products
+        norms = self.pyramids[slot].norms(query.grid).reshape(len(query.shapes), -1)
+        norms = norms * np.square(query.weights, dtype=np.float32)[:, None]
+        self.largest[slot] = np.sqrt(norms.sum(axis=0).max())
+        if not np.isfinite(self.largest[slot]):
+            raise InputError(f"gallery image {self.features.image[slot]} has features that are not finite")
+        squared = [norms[query.fine].sum(axis=0), *norms[query.coarse]]
+        slack = np.zeros((2, len(norms[0])), np.float32)
+        for i, part in enumerate(query.parts):
+            cells = slice(self.starts[i], self.starts[i] + part.step.size)
+            step, along = (
+                resample_map(values[slot, cells].reshape(part.step.shape), *query.grid).ravel()
+                for values in (products.steps, self.along)
+            )
+            before = squared[i] + part.centre @ part.centre
+            squared[i] = before - 2 * along
+            slack += query.slack[:, i, :1] * np.square(step) + query.slack[:, i, 1:] * (squared[i] + CANCELLED * before)
+        products.squared[0, slot] = sum(squared[1:]) - slack[0]
+        products.squared[1, slot] = squared[0] - (slack[1] - slack[0])
+
     def turn_to(self, rows: NDArray[np.int64]) -> None:
         """Make products with these rows of the query: (J, 2) the first and the number, for each coarse level."""
         self.products.bands[:, 1:] = rows
@@ -108,24 +131,3 @@ class Block:
     def fine_products(self, slot: int, places: slice, query: NDArray[np.int8]) -> NDArray[np.int32]:
         """(places, lanes) products of fine channels with some columns of the query's codes."""
         return multiply(self.codes[0][slot, places], query)
-
-    def finish(self, slot: int) -> None:
-        """Squared norms of an image's descriptors, once centred, less the slack."""
-        query, products = self.query, self.products
-        norms = self.pyramids[slot].norms(query.grid).reshape(len(query.shapes), -1)
-        norms = norms * np.square(query.weights, dtype=np.float32)[:, None]
-        self.largest[slot] = np.sqrt(norms.sum(axis=0).max())
-        if not np.isfinite(self.largest[slot]):
-            raise InputError(f"gallery image {self.features.image[slot]} has features that are not finite")
-        squared = [norms[query.fine].sum(axis=0), *norms[query.coarse]]
-        slack = np.zeros((2, len(norms[0])), np.float32)
-        for i, part in enumerate(query.parts):
-            cells = slice(self.starts[i], self.starts[i] + part.step.size)
-            step, along = (
-                resample_map(values[slot, cells].reshape(part.step.shape), *query.grid).ravel()
-                for values in (products.steps, self.along)
-            )
-            squared[i] += part.centre @ part.centre - 2 * along
-            slack += query.slack[:, i, :1] * np.square(step) + query.slack[:, i, 1:] * squared[i]
-        products.squared[0, slot] = sum(squared[1:]) - slack[0]
-        products.squared[1, slot] = squared[0] - (slack[1] - slack[0])

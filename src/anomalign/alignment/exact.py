@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import repeat
 from math import sqrt
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from anomalign.alignment.arrays import Best, Hits, Room
 from anomalign.alignment.block import Block
 from anomalign.alignment.memory import Memory, aligned, kept_memory
-from anomalign.alignment.prepared import PreparedQuery
+from anomalign.alignment.prepared import SKETCH, PreparedQuery
 from anomalign.alignment.ranking import rank
 from anomalign.alignment.scanning import BOUND, MULTIPLY, SEED, scan
 from anomalign.cores import available_cores, in_parallel, one_blas_thread
 from anomalign.pyramid import FeaturePyramid
 
-_BLOCK_BYTES = 96_000_000  # for gallery images, as float32, and their products with the query
+_BLOCK_BYTES = 96_000_000  # for gallery images, as float32 and rounded, and their products with the query
 _LANES = 400  # pixels of the query searched together, about
 _TILE = 448  # places of a gallery image in one product of fine channels, about
 _SEEDS = 2  # gallery images that give the first limit
@@ -27,8 +27,15 @@ _ENOUGH = 8000  # hits between which limits sink
 _ROUNDING = 2.0**-24
 
 
-_Room: TypeAlias = tuple[Room, Hits, NDArray[np.float32]]  # buffers of one thread, the last for the parts of a distance
 _NO_PRODUCTS = np.empty((0, 0), np.int32)
+
+
+class _Buffers(NamedTuple):
+    """What one thread works in."""
+
+    room: Room
+    hits: Hits
+    per_level: NDArray[np.float32]  # (L,) parts of a distance
 
 
 def exact_search(
@@ -90,30 +97,29 @@ class ExactSearch:
         self.dense_left = [0] * len(self.strips)
         self.backoff = [0] * len(self.strips)
         self.fine_queries: dict[int, NDArray[np.int8]] = {}
-        self.rooms: list[_Room] = []
+        self.free: list[_Buffers] = []
 
     def run(self, gallery: Sequence[FeaturePyramid]) -> Best:
         """Search the gallery; each of its images is taken once, by one of several threads."""
-        images, bands = self._room(len(gallery))
+        images, bands = self._plan(len(gallery))
         rows = np.max([self._source_rows(band)[:, 1] for band in bands], axis=0)
         self.block = Block(self.query, images, rows, self.memory)
         for start in range(0, len(gallery), images):
             numbers = range(start, min(start + images, len(gallery)))
             self.block.read(gallery, numbers)
-            in_parallel(self.block.finish, range(len(numbers)))
             for band in bands:
                 self.block.turn_to(self._source_rows(band))
                 in_parallel(self._search_strip, band, repeat(len(numbers)))
         return self.best
 
-    def _room(self, gallery: int) -> tuple[int, list[range]]:
+    def _plan(self, gallery: int) -> tuple[int, list[range]]:
         """How many images there is room for, and the bands of strips whose products are held at a time."""
         P = self.grid[0] * self.grid[1]
         shapes = [part.shape for part in self.query.parts]
         features = sum(h * w * (channels + 1) for h, w, channels in shapes)
-        size = 5 * features + 2 * 4 * P  # codes, and as they are
+        size = 5 * features + 4 * (2 + SKETCH) * P  # codes, and as they are
         half = _BLOCK_BYTES // 2
-        images = min(gallery, max(2, available_cores(), half // size))
+        images = min(gallery, max(2, half // size))
         sizes = np.array([4 * h * w * self.grid[1] for h, w, _ in shapes[1:]], np.int64)
         bands = [range(1)]
         for k in range(1, len(self.strips)):
@@ -131,42 +137,42 @@ class ExactSearch:
         return np.stack([low[:, first], high[:, last] + 1 - low[:, first]], axis=1)
 
     def _search_strip(self, k: int, images: int) -> None:
-        """Search the group for the matches of one strip, with bounds where they help, else by matrix products."""
+        """Search the block for the matches of one strip, with bounds where they help, else by matrix products."""
         H = self.grid[0]
-        room = self.rooms.pop() if self.rooms else self._new_room()
+        buffers = self.free.pop() if self.free else self._new_buffers()
         if self.block.features.image[0] == 0:
             for i in range(min(_SEEDS, images)):
-                self._seed(k, i, room)
+                self._seed(k, i, buffers)
         for i in range(images):
             if self.prune and not self.dense_left[k]:
-                row = self._search(k, i, (0, H), room, BOUND)
+                row = self._search(k, i, (0, H), buffers, BOUND)
                 if row == H:
                     self.backoff[k] = 0
                     continue
                 # Given up: the rest of this image densely, and ever more of those that follow before another trial.
                 self.dense_left[k] = self.backoff[k] = max(1, 2 * self.backoff[k])
-                self._search_densely(k, i, row, room)
+                self._search_densely(k, i, row, buffers)
             else:
                 self.dense_left[k] -= 1
-                self._search_densely(k, i, 0, room)
-        self.rooms.append(room)
+                self._search_densely(k, i, 0, buffers)
+        self.free.append(buffers)
 
-    def _seed(self, k: int, i: int, room: _Room) -> None:
+    def _seed(self, k: int, i: int, buffers: _Buffers) -> None:
         """Take in a first match for every slot: the place where the coarse levels are nearest, and those after it."""
         (Y0, Y1), (H, W) = self.strips[k], self.grid
         places = np.arange(Y0 * W, Y1 * W, dtype=np.int32)  # without coarse levels, the same place
-        buffers, hits, _ = room
+        hits = buffers.hits
         if self.query.coarse:
-            buffers.lowest.fill(np.inf)
-            self._scan(k, i, (0, H), room, SEED)
-            places = buffers.nearest[: len(places)]
+            buffers.room.lowest.fill(np.inf)
+            self._scan(k, i, (0, H), buffers, SEED)
+            places = buffers.room.nearest[: len(places)]
         hits.at[: len(places), 0] = np.arange(len(places))
-        hits.cost[: len(places)] = -np.inf
+        hits.cost[: len(places)] = -np.inf  # within any limit: each is compared exactly
         for further in range(-(-self.best.distance.shape[1] // _SEEDS)):
             hits.at[: len(places), 1] = (places + further) % (H * W)
-            self._rank(k, i, len(places), room, MULTIPLY)
+            self._rank(k, i, len(places), buffers, MULTIPLY)
 
-    def _search_densely(self, k: int, i: int, from_row: int, room: _Room) -> None:
+    def _search_densely(self, k: int, i: int, from_row: int, buffers: _Buffers) -> None:
         (Y0, Y1), (H, W) = self.strips[k], self.grid
         if k not in self.fine_queries:
             self.fine_queries[k] = np.ascontiguousarray(self.query.parts[0].codes[Y0 * W : Y1 * W].T)
@@ -174,14 +180,14 @@ class ExactSearch:
         for Y in range(from_row, H, step):
             end = min(Y + step, H)
             products = self.block.fine_products(i, slice(Y * W, end * W), self.fine_queries[k])
-            self._search(k, i, (Y, end), room, MULTIPLY, products=products, ready=Y > 0)
+            self._search(k, i, (Y, end), buffers, MULTIPLY, products=products, ready=Y > 0)
 
     def _search(
         self,
         k: int,
         i: int,
         rows: tuple[int, int],
-        room: _Room,
+        buffers: _Buffers,
         mode: int,
         *,
         products: NDArray[np.int32] = _NO_PRODUCTS,
@@ -190,13 +196,13 @@ class ExactSearch:
         """Take in the best matches of some rows of an image; the row at which bounds are given up, or the end."""
         (Y0, Y1), (H, W) = self.strips[k], self.grid
         lanes, passed, row = (Y1 - Y0) * W, 0, rows[0]
-        self._rank(k, i, 0, room, mode)
+        self._rank(k, i, 0, buffers, mode)
         while row < rows[1]:
-            hits, end = self._scan(k, i, (row, rows[1]), room, mode, products[(row - rows[0]) * W :], ready)
+            hits, end = self._scan(k, i, (row, rows[1]), buffers, mode, products[(row - rows[0]) * W :], ready)
             passed += hits
             if mode == BOUND and passed > lanes * (_PATIENCE * H * W + _SHARE * end * W):
                 return row
-            self._rank(k, i, hits, room, mode)
+            self._rank(k, i, hits, buffers, mode)
             row, ready = end, True
         return rows[1]
 
@@ -205,27 +211,27 @@ class ExactSearch:
         k: int,
         i: int,
         rows: tuple[int, int],
-        room: _Room,
+        buffers: _Buffers,
         mode: int,
         products: NDArray[np.int32] = _NO_PRODUCTS,
         ready: bool = False,
     ) -> tuple[int, int]:
         result: tuple[int, int] = scan(
             mode, self.strips[k], i, rows, ready, products, _ENOUGH, self.query.parts[0].steps,
-            tuple(self.block.products), tuple(self.query.layout), tuple(room[0]), tuple(room[1]),
+            tuple(self.block.products), tuple(self.query.layout), tuple(buffers.room), tuple(buffers.hits),
         )  # fmt: skip
         return result
 
-    def _rank(self, k: int, i: int, hits: int, room: _Room, mode: int) -> None:
+    def _rank(self, k: int, i: int, hits: int, buffers: _Buffers, mode: int) -> None:
         # Norms and interpolated products are sums of floats, whose rounding errors grow with the norms.
         norms = self.query.largest + float(self.block.largest.max())
         rank(
             i, hits, int(mode == MULTIPLY), self.strips[k], np.float32(self.rounding * norms * norms),
             tuple(self.query.arrays), tuple(self.block.features), tuple(self.query.layout), tuple(self.best),
-            self.distinct, tuple(room[1]), room[2],
+            self.distinct, tuple(buffers.hits), buffers.per_level,
         )  # fmt: skip
 
-    def _new_room(self) -> _Room:
+    def _new_buffers(self) -> _Buffers:
         lanes = (self.strips[0][1] - self.strips[0][0]) * self.grid[1]
         lanes = -(-lanes // 16) * 16
         sizes = self.query.layout.coarse[:, :2]
@@ -246,4 +252,4 @@ class ExactSearch:
             at=np.empty((most, 2), np.int32),
             cost=np.empty(most, np.float32),
         )
-        return room, hits, np.empty(len(self.query.shapes), np.float32)
+        return _Buffers(room, hits, np.empty(len(self.query.shapes), np.float32))

@@ -45,9 +45,10 @@ def kept_memory() -> Generator[Memory, None, None]:
     """Memory for one search; of those that run at once, one keeps its own for the next."""
     try:
         memory = _spare.pop()
-    except IndexError:
+    except IndexError:  # kept by none, or taken by another
         memory = Memory()
     yield memory
+    # Not after an error: a result that is still being looked at may lie in it.
     if not _spare and memory.size <= _KEPT_BYTES:
         _spare.append(memory)
 

@@ -16,8 +16,9 @@ from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
 from anomalign.resample import as_float32, bilinear_cells, grid_matrix, resample, resample_map, squared_norms
 
-_SKETCH = 16  # directions of the fine channels that are looked at first
+SKETCH = 16  # directions of the fine channels that are looked at first
 _EVERY = 4  # pixel counts when they are chosen
+CANCELLED = 2.0**-18  # of the squared norms before centring is what those after it may have lost
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +153,8 @@ def _directions(fine: NDArray[np.float32]) -> NDArray[np.float32]:
     Differences along them are a lower bound of the whole that looks at a few numbers only.
     """
     values = fine[::_EVERY] - fine[::_EVERY].mean(axis=0)
-    directions = np.random.default_rng(0).standard_normal((fine.shape[1], min(_SKETCH, fine.shape[1])), np.float32)
+    values /= max(float(np.abs(values).max(initial=0)), 1e-30)  # that squares of squares be finite
+    directions = np.random.default_rng(0).standard_normal((fine.shape[1], min(SKETCH, fine.shape[1])), np.float32)
     for _ in range(2):
         directions, _ = np.linalg.qr(values.T @ (values @ directions))
     return np.ascontiguousarray(directions)
@@ -173,7 +175,8 @@ def _slack(parts: Sequence[Part]) -> tuple[NDArray[np.float32], NDArray[np.float
     P = len(parts[0].squared)
     y = np.empty((len(parts), 2, P))
     for i, part in enumerate(parts):
-        y[i] = (np.sqrt(part.squared) + sqrt(part.shape[2]) * part.steps) ** 2, part.steps**2
+        norms = np.sqrt(part.squared + CANCELLED * (part.squared + part.centre @ part.centre))
+        y[i] = (norms + sqrt(part.shape[2]) * part.steps) ** 2, part.steps**2
     mean = y.mean(axis=2)
     relative = np.divide(y, mean[:, :, None], out=np.zeros_like(y), where=mean[:, :, None] > 0)
     gallery, query = np.zeros((2, len(parts), 2), np.float32), np.zeros((2, P), np.float32)

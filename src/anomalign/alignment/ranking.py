@@ -14,7 +14,7 @@ def rank(i, count, known, strip, tolerance, query, group, layout, best, distinct
     Parameters
     ----------
     i, count : int
-        Image of the group; number of hits.
+        Image of the block; number of hits.
     known : int
         Whether their costs, and the limits, are of all channels (1) or of the coarse ones alone (0).
     tolerance : float32

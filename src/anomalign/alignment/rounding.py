@@ -6,8 +6,9 @@ Hoeffding's inequality holds for the error ``<q, e_g> + <e_q, g + e_g>`` of a pr
 
     P(error > t) <= exp(-2 t^2 / (step_g^2 |q + e_q|^2 + step_q^2 |g|^2)).
 
-The random numbers are the same for all descriptors of a level: the bound is about each product by itself. Interpolated
-descriptors obey it with interpolated steps.
+For ``|q + e_q|`` there is its largest value, ``|q| + sqrt(C) step_q``. The random numbers are the same for all
+descriptors of a level: the bound is about each product by itself. Interpolated descriptors obey it with interpolated
+steps.
 """
 
 from functools import lru_cache
@@ -42,7 +43,7 @@ def multiply(gallery: NDArray[np.uint8], query: NDArray[np.int8]) -> NDArray[np.
 def round_rows(
     values: NDArray[np.float32],
     centre: NDArray[np.float32],
-    dither: NDArray[np.float32],
+    random: NDArray[np.float32],
     largest: np.float32,
     sizes: NDArray[np.float32],
     codes: NDArray[np.uint8],
@@ -54,19 +55,19 @@ def round_rows(
     Parameters
     ----------
     values : (n, C) float32 array
-    centre, dither : (C,) float32 arrays
+    centre, random : (C,) float32 arrays
     largest : float32
-        Size of the largest code, before the dither.
+        Size of the largest code, less 1 for the random number.
     sizes : (C,) float32 array
         A buffer.
     codes : (n, C) uint8 array
-        Gets ``floor((values - centre) / step + dither) + 128``.
+        Gets ``floor((values - centre) / step + random) + OFFSET``.
     step : (n,) float32 array
         Gets the largest of the values less the centre, over `largest`.
     along : (n,) float32 array
         Gets the products of the values with the centre.
     """
-    zero, offset = np.float32(0), np.float32(128)
+    zero, offset = np.float32(0), np.float32(OFFSET)
     for row in range(values.shape[0]):
         product, left = zero, values.shape[1]
         for c in range(left):
@@ -82,7 +83,7 @@ def round_rows(
         step[row], along[row] = peak / largest, product
         per = largest / peak if peak > np.float32(1e-30) else zero
         for c in range(values.shape[1]):
-            codes[row, c] = np.uint8(np.int32((values[row, c] - centre[c]) * per + dither[c] + offset))
+            codes[row, c] = np.uint8(np.int32((values[row, c] - centre[c]) * per + random[c] + offset))
 
 
 @lru_cache(maxsize=1)

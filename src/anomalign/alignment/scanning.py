@@ -12,7 +12,7 @@ BOUND, MULTIPLY, SEED = 0, 1, 2
 
 @compiled
 def scan(mode, strip, i, rows, ready, fine_products, enough, steps, products, layout, room, hits):
-    """Compare a strip, rows Y0..Y1 of the query, with rows Ya..Yb of image i of a group.
+    """Compare a strip, rows Y0..Y1 of the query, with rows Ya..Yb of image i of a block.
 
     BOUND: a cost is the squared distance of the coarse channels alone, a lower bound. MULTIPLY: of all channels, the
     products of the fine ones being `fine_products`. SEED: only find the place of lowest coarse cost for each lane.
