@@ -104,7 +104,7 @@ def test_errors_of_products_keep_their_bound(kind):
     elif kind == "alike":
         q, g = q[:1] + 0.01 * q, q[:1] + 0.01 * g
     nothing = np.zeros(channels, np.float32)
-    (q_codes, q_step, _), (g_codes, g_step, _) = rounded(q, nothing, 0), rounded(g, nothing, 1)
+    (q_codes, q_step, _), (g_codes, g_step, _) = rounded(q, nothing, 0, largest_query_code()), rounded(g, nothing, 1)
     whole = multiply(g_codes, np.ascontiguousarray((q_codes ^ 128).view(np.int8).T))
     error = np.abs(whole * g_step[:, None].astype(float) * q_step - g.astype(float) @ q.T.astype(float))
     norm = np.sqrt((((q_codes.astype(float) - 128) * q_step[:, None]) ** 2).sum(axis=1))
