@@ -140,6 +140,9 @@ class ExactSearch:
         """Search the block for the matches of one strip, with bounds where they help, else by matrix products."""
         H = self.grid[0]
         buffers = self.free.pop() if self.free else self._new_buffers()
+        steps = self.query.parts[0].steps[self.strips[k][0] * self.grid[1] : self.strips[k][1] * self.grid[1]]
+        buffers.room.steps[: len(steps)] = steps
+        buffers.room.within[len(steps) :] = 0  # the last user of the buffers may have had more lanes
         if self.block.features.image[0] == 0:
             for i in range(min(_SEEDS, images)):
                 self._seed(k, i, buffers)
@@ -217,8 +220,8 @@ class ExactSearch:
         ready: bool = False,
     ) -> tuple[int, int]:
         result: tuple[int, int] = scan(
-            mode, self.strips[k], i, rows, ready, products, _ENOUGH, self.query.parts[0].steps,
-            tuple(self.block.products), tuple(self.query.layout), tuple(buffers.room), tuple(buffers.hits),
+            mode, self.strips[k], i, rows, ready, products, _ENOUGH, tuple(self.block.products),
+            tuple(self.query.layout), tuple(buffers.room), tuple(buffers.hits),
         )  # fmt: skip
         return result
 

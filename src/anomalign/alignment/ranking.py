@@ -106,21 +106,19 @@ def _offer(p, found, image, place, best, distinct, per_level):
     """
     distances, images, places, parts = best
     place = np.int32(place)  # of the type of those it is compared with: another is compiled again
-    slot = -1
+    slot = 0  # the worst, or that of the same image
     for k in range(distances.shape[1]):
         if images[p, k] == image:
             if places[p, k] == place:
                 return
             if distinct:
                 slot = k
-    if slot < 0:  # the worst
-        slot = 0
-        for k in range(1, distances.shape[1]):
-            if _before(
-                distances[p, slot], images[p, slot], places[p, slot],
-                distances[p, k], images[p, k], places[p, k],
-            ):  # fmt: skip
-                slot = k
+                break
+        if _before(
+            distances[p, slot], images[p, slot], places[p, slot],
+            distances[p, k], images[p, k], places[p, k],
+        ):  # fmt: skip
+            slot = k
     if _before(found, image, place, distances[p, slot], images[p, slot], places[p, slot]):
         distances[p, slot] = found
         images[p, slot] = image

@@ -11,14 +11,13 @@ BOUND, MULTIPLY, SEED = 0, 1, 2
 
 
 @compiled
-def scan(mode, strip, i, rows, ready, fine_products, enough, steps, products, layout, room, hits):
+def scan(mode, strip, i, rows, ready, fine_products, enough, products, layout, room, hits):
     """Compare a strip, rows Y0..Y1 of the query, with rows Ya..Yb of image i of a block.
 
     BOUND: a cost is the squared distance of the coarse channels alone, a lower bound. MULTIPLY: of all channels, the
     products of the fine ones being `fine_products`. SEED: only find the place of lowest coarse cost for each lane.
 
-    `products`, `layout`, `room` and `hits` are tuples, see `arrays`. `ready`: the image's lanes are in `room`. `steps`
-    (P,): the query's, of the fine channels' codes.
+    `products`, `layout`, `room` and `hits` are tuples, see `arrays`. `ready`: the image's lanes are in `room`.
 
     Returns
     -------
@@ -32,10 +31,6 @@ def scan(mode, strip, i, rows, ready, fine_products, enough, steps, products, la
     limit, at, hit_cost = hits
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
     lanes = (strip[1] - strip[0]) * W
-    for b in range(lanes):
-        lane_steps[b] = steps[strip[0] * W + b]
-    for b in range(lanes, len(within)):  # the last user of the buffers may have had more lanes
-        within[b] = 0
     if not ready:
         _lanes(i, strip, W, coarse_products, bands, cell_steps, coarse, cells, weights, lane_rows)
     first_step = cell_steps.shape[1] - squared.shape[2]  # of the fine channels
