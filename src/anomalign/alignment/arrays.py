@@ -63,15 +63,15 @@ class Best(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Buffers of one thread for a scan."""
+    """Buffers of one thread for a scan; their B is that of the longest strip, rounded up to a multiple of 16."""
 
     rows: NDArray[np.float32]  # (cells of all coarse levels, B) products for the lanes
     row: NDArray[np.float32]  # (J, largest width, B) the same on one row of the gallery image's grid
     steps: NDArray[np.float32]  # (B,) of the lanes' fine codes
-    cost: NDArray[np.float32]  # (B, and more up to a multiple of eight)
+    cost: NDArray[np.float32]  # (B,)
     lowest: NDArray[np.float32]  # (B,) the lowest cost in an image ...
     nearest: NDArray[np.int32]  # (B,) ... and its place
-    within: NDArray[np.uint8]  # (B,) whether the cost is within the limit; zeros beyond, up to a multiple of eight
+    within: NDArray[np.uint8]  # (B,) whether the cost is within the limit; zeros beyond the lanes
     eights: NDArray[np.uint64]  # (B / 8,) the same memory
 
 

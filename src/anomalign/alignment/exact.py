@@ -167,7 +167,7 @@ class ExactSearch:
         hits = buffers.hits
         if self.query.coarse:
             buffers.room.lowest.fill(np.inf)
-            self._scan(k, i, (0, H), buffers, SEED)
+            self._search(k, i, (0, H), buffers, SEED)
             places = buffers.room.nearest[: len(places)]
         hits.at[: len(places), 0] = np.arange(len(places))
         hits.cost[: len(places)] = -np.inf  # within any limit: each is compared exactly
@@ -201,29 +201,16 @@ class ExactSearch:
         lanes, passed, row = (Y1 - Y0) * W, 0, rows[0]
         self._rank(k, i, 0, buffers, mode)
         while row < rows[1]:
-            hits, end = self._scan(k, i, (row, rows[1]), buffers, mode, products[(row - rows[0]) * W :], ready)
+            hits, end = scan(
+                mode, self.strips[k], i, (row, rows[1]), ready, products[(row - rows[0]) * W :], _ENOUGH,
+                tuple(self.block.products), tuple(self.query.layout), tuple(buffers.room), tuple(buffers.hits),
+            )  # fmt: skip
             passed += hits
             if mode == BOUND and passed > lanes * (_PATIENCE * H * W + _SHARE * end * W):
                 return row
             self._rank(k, i, hits, buffers, mode)
             row, ready = end, True
         return rows[1]
-
-    def _scan(
-        self,
-        k: int,
-        i: int,
-        rows: tuple[int, int],
-        buffers: _Buffers,
-        mode: int,
-        products: NDArray[np.int32] = _NO_PRODUCTS,
-        ready: bool = False,
-    ) -> tuple[int, int]:
-        result: tuple[int, int] = scan(
-            mode, self.strips[k], i, rows, ready, products, _ENOUGH, tuple(self.block.products),
-            tuple(self.query.layout), tuple(buffers.room), tuple(buffers.hits),
-        )  # fmt: skip
-        return result
 
     def _rank(self, k: int, i: int, hits: int, buffers: _Buffers, mode: int) -> None:
         # Norms and interpolated products are sums of floats, whose rounding errors grow with the norms.

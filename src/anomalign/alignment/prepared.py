@@ -62,6 +62,8 @@ class PreparedQuery:
         Orthonormal, of the fine channels; products of few with a gallery image's tell most places apart.
     arrays : Query
     layout : Layout
+    largest : float
+        No descriptor is longer.
     """
 
     def __init__(self, query: FeaturePyramid, grid: tuple[int, int], weights: Sequence[float], memory: Memory) -> None:
@@ -74,6 +76,7 @@ class PreparedQuery:
         fine = memory.empty("fine of the query", (H, W, int(self.layout.fine_channels.sum())))
         ends = np.cumsum([0, *self.layout.coarse[:, 2]])
         upsampled = memory.empty("coarse of the query", (H, W, int(ends[-1])))
+        sketch = memory.empty("sketch of the query", (H * W, min(SKETCH, fine.shape[2])))
         levels = [fine, *(np.empty(self.shapes[n], np.float32) for n in self.coarse)]
         self.parts: list[Part] = [None] * len(levels)  # type: ignore[list-item]
 
@@ -91,13 +94,12 @@ class PreparedQuery:
             across = (grid_matrix(h, H)[rows] @ levels[1 + j].reshape(h, w * C)).reshape(-1, w, C)
             np.matmul(grid_matrix(w, W), across, out=upsampled[rows, :, ends[j] : ends[j + 1]])
 
-        def sketch() -> None:
+        def find_sketch() -> None:
             self.directions = _directions(fine.reshape(H * W, -1))
-            self.sketch = memory.empty("sketch of the query", (H * W, self.directions.shape[1]))
-            np.matmul(fine.reshape(H * W, -1), self.directions, out=self.sketch)
+            np.matmul(fine.reshape(H * W, -1), self.directions, out=sketch)
 
         in_parallel(load, range(len(levels)))
-        tasks: list[Callable[[], None]] = [sketch, *(partial(round_, i) for i in range(len(levels)))]
+        tasks: list[Callable[[], None]] = [find_sketch, *(partial(round_, i) for i in range(len(levels)))]
         for rows in (slice(Y, Y + -(-H // 4)) for Y in range(0, H, -(-H // 4))):
             tasks += [partial(upsample, j, rows) for j in range(len(self.coarse))]
         in_parallel(lambda task: task(), tasks)
@@ -106,9 +108,9 @@ class PreparedQuery:
         squared = np.stack([np.broadcast_to(coarse, H * W), coarse + self.parts[0].squared])
         if not np.isfinite(squared).all():
             raise InputError("the query has features that are not finite")
-        self.arrays = Query(fine.reshape(H * W, -1), upsampled.reshape(H * W, -1), self.sketch, squared - slack)
+        self.arrays = Query(fine.reshape(H * W, -1), upsampled.reshape(H * W, -1), sketch, squared - slack)
         centre = sum(float(part.centre @ part.centre) for part in self.parts)
-        self.largest = sqrt(2 * (float(squared[1].max()) + centre))  # norm, at the most
+        self.largest = sqrt(2 * (float(squared[1].max()) + centre))
 
     def level(self, pyramid: FeaturePyramid, n: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Level n with its weight."""

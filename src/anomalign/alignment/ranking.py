@@ -6,7 +6,7 @@ from anomalign.compiled import compiled, inlined
 
 
 @compiled
-def rank(i, count, known, strip, tolerance, query, group, layout, best, distinct, hits, per_level):
+def rank(i, count, known, strip, tolerance, query, features, layout, best, distinct, hits, per_level):
     """Compare the first hits of a scan of image i exactly, and take in those that are among the best.
 
     Limits are set anew for all lanes of the strip, also where there are no hits.
@@ -19,13 +19,13 @@ def rank(i, count, known, strip, tolerance, query, group, layout, best, distinct
         Whether their costs, and the limits, are of all channels (1) or of the coarse ones alone (0).
     tolerance : float32
         What rounding of floats may add to a cost.
-    query, group, layout, best, hits : tuples
-        See `arrays`; `group` is `Features`.
+    query, features, layout, best, hits : tuples
+        See `arrays`.
     per_level : (L,) float32 array
         A buffer.
     """
     fine_query, _, sketch, squared = query
-    images, fine, group_sketch, _ = group
+    images, fine, gallery_sketch, _ = features
     limit, at, cost = hits
     p0 = strip[0] * layout[0]
     for b in range((strip[1] - strip[0]) * layout[0]):
@@ -36,10 +36,10 @@ def rank(i, count, known, strip, tolerance, query, group, layout, best, distinct
         if rest < 0:
             continue
         if known == 0 and not (
-            _within(p, i, place, rest, sketch, group_sketch) and _within(p, i, place, rest, fine_query, fine)
+            _within(p, i, place, rest, sketch, gallery_sketch) and _within(p, i, place, rest, fine_query, fine)
         ):
             continue
-        found = _distance(p, i, place, query, group, layout, per_level)
+        found = _distance(p, i, place, query, features, layout, per_level)
         _offer(p, found, images[i], place, best, distinct, per_level)
         limit[lane] = _limit(p, known, squared, tolerance, best[0])
 
@@ -55,10 +55,10 @@ def _within(p, i, place, rest, query, fine):
 
 
 @inlined
-def _distance(p, i, place, query, group, layout, per_level):
+def _distance(p, i, place, query, features, layout, per_level):
     """Squared distance from pixel p to a place of image i, summed over differences; its split goes to `per_level`."""
     fine_query, coarse_query, _, _ = query
-    _, fine, _, coarse_levels = group
+    _, fine, _, coarse_levels = features
     width, fine_channels, coarse, cells, weights = layout
     total = np.float32(0)
     L = len(fine_channels)
