@@ -335,3 +335,23 @@ def test_features_near_the_end_of_float32_are_searched_all_the_same():
     found = align(huge[0], huge[1:])
     np.testing.assert_array_equal(found.image, expected.image)
     np.testing.assert_array_equal(found.y, expected.y)
+
+
+COMPILED = """
+import numpy as np
+from numba.core import event
+from anomalign.alignment import FeaturePyramid, align
+compiled = event.RecordingListener()
+event.register("numba:compile", compiled)
+query = FeaturePyramid((np.ones((4, 4, 2), np.float32), np.ones((2, 2, 2), np.float32)), np.ones(1))
+align(query, [query, query], runner_up=True)
+print(len(compiled.buffer))
+"""
+
+
+def test_a_later_process_compiles_nothing(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", COMPILED]
+    first, later = (int(subprocess.check_output(command, text=True, env=environment)) for _ in range(2))
+    assert first > 0
+    assert later == 0
