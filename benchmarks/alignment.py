@@ -200,6 +200,23 @@ def memory(images: int) -> float:
         return float(subprocess.check_output([sys.executable, "-c", MEMORY, str(images), folder], text=True))
 
 
+def agreement(job: Job) -> tuple[float, float]:
+    """Share of pixels with the place that the whole matrix of distances gives, in float64; how far distances differ."""
+    query, gallery = job
+    found, q = align(query, gallery), described(query).astype(np.float64)
+    H, W = found.distance.shape
+    nearest, place = np.full(H * W, np.inf), np.zeros(H * W, np.int64)
+    for number, pyramid in enumerate(gallery):
+        g = described(pyramid).astype(np.float64)
+        squared = (q**2).sum(axis=1)[:, None] + (g**2).sum(axis=1) - 2 * q @ g.T
+        best = squared.argmin(axis=1)
+        distance = squared[np.arange(H * W), best]
+        better = distance < nearest
+        nearest[better], place[better] = distance[better], number * H * W + best[better]
+    same = (found.image * np.int64(H * W) + found.y * W + found.x).ravel() == place
+    return float(same.mean()), float(np.abs(found.distance.ravel() / nearest - 1).max())
+
+
 def map_seconds(height: int = 3072, width: int = 4096) -> float:
     """Seconds of the step from the scores of a 28x28 grid to the smoothed map of a large image."""
     score = np.random.default_rng(0).random((28, 28), np.float32)
@@ -286,6 +303,11 @@ def compare(options: argparse.Namespace, results: dict[str, object]) -> None:
     for name, values in seconds.items():
         print(f"{name:<34} {statistics.median(values):7.3f} s")
     results["vit"] = seconds
+
+    print("\nAgainst the whole matrix of distances in double precision, 6 images")
+    for name, (query, gallery) in {"random": random, **real}.items():
+        same, off = agreement((query, gallery[:6]))
+        print(f"{name:<34} same place {same:.5f}   distances differ by {off:.1e} at most")
 
     results["growth"] = growth(options, random, describe)
     first, later = compilation()
