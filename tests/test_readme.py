@@ -64,9 +64,21 @@ def test_command_line_examples(screws):
     assert (screws / "results" / "report.html").exists()
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *sorted(str(p) for p in Path("docs").glob("*.md"))])
+def anchors(page):
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "benchmarks/*.md"]
+
+
+@pytest.mark.parametrize("page", sorted(str(p.relative_to(ROOT)) for glob in PAGES for p in ROOT.glob(glob)))
 def test_links_lead_somewhere(page):
     path = ROOT / page
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
-        if not target.startswith("https://"):
-            assert (path.parent / target).exists(), f"{page}: {target}"
+    for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", path.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        linked = path.parent / target if target else path
+        assert linked.exists(), f"{page}: {target}"
+        assert not anchor or anchor in anchors(linked), f"{page}: {target}#{anchor}"
