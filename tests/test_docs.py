@@ -1,13 +1,18 @@
-"""docs/commands.md knows every command and option, and no other; docs/backbones.md those that take a provider."""
+"""docs/commands.md knows every command and option, and no other; docs/backbones.md those that take a provider.
+
+Files of the project that a page names exist.
+"""
 
 import re
 from pathlib import Path
 
+import pytest
 import typer.main
 
 from anomalign.cli import app
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 PAGE = (DOCS / "commands.md").read_text(encoding="utf-8")
 
 
@@ -43,3 +48,10 @@ def test_the_commands_that_run_a_network_elsewhere_are_those_that_can():
     able = {name for name, options in commands(typer.main.get_command(app)) if "--provider" in options}
     named = {" ".join(word for word in name.split() if word[:2] != "--") for name in re.findall("`([^`]+)`", listed)}
     assert {f"anomalign {name}" for name in named} == able
+
+
+@pytest.mark.parametrize("page", sorted(str(p.relative_to(ROOT)) for p in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"))))
+def test_files_that_a_page_names_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for path in re.findall(r"(?:src|tests|benchmarks|tools|deploy)/[\w/]+(?:\.\w+)?", text):
+        assert (ROOT / path).exists(), f"{page}: {path}"
