@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anomalign import Framing, InputError
 from anomalign.alignment import FeaturePyramid, align, anomaly_map, smooth_map
-from anomalign.resample import grid_matrix, resample
+from anomalign.numerics.resample import grid_matrix, resample
 from tests.reference import spade
 
 SHAPES = [

@@ -11,7 +11,7 @@ import pytest
 import threadpoolctl
 
 from anomalign import Bank, Detector, Framing, Settings
-from anomalign.cores import in_parallel, one_blas_thread
+from anomalign.numerics.threads import in_parallel, one_blas_thread
 from tests.pictures import texture
 
 
@@ -74,7 +74,7 @@ def test_what_a_bank_decides_does_not_depend_on_the_threads_of_blas(tmp_path):
 
 FORK = """
 import os, sys, threadpoolctl, numpy
-from anomalign.cores import in_parallel, one_blas_thread
+from anomalign.numerics.threads import in_parallel, one_blas_thread
 def threads():
     return max(l["num_threads"] for l in threadpoolctl.threadpool_info() if l["user_api"] == "blas")
 in_parallel(lambda task: None, range(4))

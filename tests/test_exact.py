@@ -15,8 +15,8 @@ import anomalign
 from anomalign import Bank, Framing, InputError
 from anomalign.alignment import FeaturePyramid, align, exact, memory
 from anomalign.alignment.exact import ExactSearch, exact_search
-from anomalign.cores import one_blas_thread, pool
-from anomalign.resample import as_float32, resample, squared_norms
+from anomalign.numerics.resample import as_float32, resample, squared_norms
+from anomalign.numerics.threads import one_blas_thread, pool
 from tests.pictures import texture
 from tests.reference import spade
 from tests.test_alignment import SHAPES, agrees, pyramid

@@ -11,7 +11,7 @@ from anomalign.alignment.block import Block
 from anomalign.alignment.memory import Memory
 from anomalign.alignment.prepared import PreparedQuery
 from anomalign.alignment.rounding import MARGIN, dither, largest_query_code, multiply, round_rows
-from anomalign.resample import resample, resample_map
+from anomalign.numerics.resample import resample, resample_map
 from tests.reference import spade
 from tests.test_alignment import agrees, pyramid
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.errors import CalibrationError, InputError
-from anomalign.rarity import PixelCounts, sealed, unsealed
+from anomalign.numerics.checksums import with_checksum, without_checksum
+from anomalign.rarity import PixelCounts
 
 Scores = NDArray[np.float64]
 
@@ -48,12 +49,12 @@ class Calibration:
         entries = {
             name: getattr(self, name).tolist() for name in ("ids", "retrieval", "nearest", "aligned", "alignment")
         }
-        return sealed(json.dumps({**entries, "pixels": self.pixels.to_bytes().hex()}).encode())
+        return with_checksum(json.dumps({**entries, "pixels": self.pixels.to_bytes().hex()}).encode())
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> "Calibration | None":
         """Read what `to_bytes` wrote; None where it has changed since."""
-        content = unsealed(stored)
+        content = without_checksum(stored)
         if content is None:
             return None
         entry = json.loads(content)

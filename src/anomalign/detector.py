@@ -13,10 +13,10 @@ from anomalign.alignment import Alignment, align, map_score, smooth_map
 from anomalign.backbones import Described, Failure, Source, describe, describe_together
 from anomalign.bank import Bank, NormalImage, Progress
 from anomalign.calibration import Calibration, Threshold
-from anomalign.cores import available_cores, one_blas_thread
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.imaging import MAX_PIXELS
 from anomalign.inspection import Aligned, Inspection, Neighbour
+from anomalign.numerics.threads import available_cores, one_blas_thread
 from anomalign.pyramid import FeaturePyramid
 from anomalign.retrieval import ImageSearch
 from anomalign.settings import PRESETS, Settings

@@ -10,7 +10,8 @@ from anomalign.alignment import map_score
 from anomalign.bank import AlignedScore, Bank, NormalImage, Progress
 from anomalign.calibration import Calibration
 from anomalign.errors import CalibrationError
-from anomalign.rarity import PixelCounts, sealed, unsealed
+from anomalign.numerics.checksums import with_checksum, without_checksum
+from anomalign.rarity import PixelCounts
 from anomalign.retrieval import ImageSearch, Neighbours
 from anomalign.settings import Settings
 
@@ -103,11 +104,11 @@ def _alignment(
 
 
 def _sealed(image: int, gallery: bytes, score: float, pixels: PixelCounts) -> AlignedScore:
-    return AlignedScore(image, gallery, score, sealed(pixels.to_bytes(), gallery, f"{image} {score!r}".encode()))
+    return AlignedScore(image, gallery, score, with_checksum(pixels.to_bytes(), gallery, f"{image} {score!r}".encode()))
 
 
 def _pixels(score: AlignedScore) -> bytes | None:
-    return unsealed(score.pixels, score.gallery, f"{score.image} {score.score!r}".encode())
+    return without_checksum(score.pixels, score.gallery, f"{score.image} {score.score!r}".encode())
 
 
 def _is_sound(score: AlignedScore) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.errors import InputError
-from anomalign.resample import as_float32, squared_norms
+from anomalign.numerics.resample import as_float32, squared_norms
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,5 @@
 """One scale for all heatmaps: how rare a score is among the pixels of normal images."""
 
-import hashlib
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,20 +12,6 @@ _DROPPED_BITS = 17  # of the 23 of a float32's fraction: 64 bins a doubling, so 
 _BINS = (0x7F800000 >> _DROPPED_BITS) + 1  # up to and with infinity
 RARITY_STEPS = 32
 """Steps of `PixelCounts.rarity` in a decade of p."""
-
-
-_SEAL_BYTES = 16
-
-
-def sealed(content: bytes, *context: bytes) -> bytes:
-    """Content behind a checksum of it, and of what it belongs to."""
-    return hashlib.blake2b(b"\0".join((content, *context)), digest_size=_SEAL_BYTES).digest() + content
-
-
-def unsealed(stored: bytes, *context: bytes) -> bytes | None:
-    """Content that `sealed` has sealed; None where it, or what it belongs to, has changed since."""
-    content = stored[_SEAL_BYTES:]
-    return content if sealed(content, *context) == stored else None
 
 
 @dataclass(frozen=True, eq=False)

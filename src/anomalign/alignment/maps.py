@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.imaging import Framing
-from anomalign.resample import bilinear_matrix, gaussian_matrix, grid_matrix
+from anomalign.numerics.resample import bilinear_matrix, gaussian_matrix, grid_matrix
 
 
 def anomaly_map(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from anomalign.compiled import compiled, inlined
+from anomalign.numerics.jit import compiled, inlined
 
 
 @compiled

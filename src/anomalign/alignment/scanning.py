@@ -5,7 +5,7 @@ All literals are float32: one float64 would halve the speed.
 
 import numpy as np
 
-from anomalign.compiled import compiled, inlined
+from anomalign.numerics.jit import compiled, inlined
 
 BOUND, MULTIPLY, SEED = 0, 1, 2
 

@@ -20,8 +20,8 @@ from anomalign.backbones import cache
 from anomalign.backbones.checking import sizes_to_try
 from anomalign.backbones.providers import CPU, Provider, find_provider
 from anomalign.backbones.sessions import Placement, open_session, placement, profiled_options
-from anomalign.cores import available_cores
 from anomalign.errors import BackboneError
+from anomalign.numerics.threads import available_cores
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.backbones.backbone import Backbone
-from anomalign.cores import available_cores
 from anomalign.errors import AnomalignError, ImageError
 from anomalign.imaging import MAX_PIXELS, Framing, decode, from_array, read_bytes
+from anomalign.numerics.threads import available_cores
 from anomalign.pyramid import FeaturePyramid
 from anomalign.turning import UPRIGHT, Turn
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.compiled import compiled, inlined
+from anomalign.numerics.jit import compiled, inlined
 
 _DROPPED_BITS = 10  # of the 23 of a float32's fraction
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from anomalign.cores import available_cores
 from anomalign.errors import CalibrationError, InputError, StoreError
+from anomalign.numerics.threads import available_cores
 from anomalign.service.api import answers
 from anomalign.service.banks import Suspicions
 from anomalign.service.configuration import Configuration

@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from anomalign.backbones import Encoded, Failure
-from anomalign.cores import available_cores
 from anomalign.detector import Detector
 from anomalign.errors import AnomalignError, BankDamagedError, ImageError, InputError
 from anomalign.inspection import Inspection
+from anomalign.numerics.threads import available_cores
 from anomalign.service.committing import commit, keep_picture, new_record
 from anomalign.service.pictures import Pictures
 from anomalign.service.station import Station
