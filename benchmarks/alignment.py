@@ -26,7 +26,8 @@ from PIL import Image
 
 from anomalign.alignment import FeaturePyramid, align, anomaly_map
 from anomalign.alignment.exact import exact_search
-from anomalign.imaging import Framing, find_images
+from anomalign.images.files import find_images
+from anomalign.images.framing import Framing
 from anomalign.numerics.resample import resample
 from anomalign.numerics.threads import available_cores
 

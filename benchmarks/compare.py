@@ -27,7 +27,7 @@ from anomalign.evaluation import metrics
 from anomalign.evaluation.datasets import Category, open_dataset
 from anomalign.evaluation.pixels import PixelMetrics
 from anomalign.evaluation.run import Protocol, evaluate_category
-from anomalign.imaging import Framing
+from anomalign.images.framing import Framing
 from anomalign.pyramid import FeaturePyramid
 
 METRICS = ("image_auroc", "pixel_auroc", "au_pro_0.3", "au_pimo")

@@ -21,7 +21,7 @@ from anomalign import PRESETS, Bank, Detector, Inspection
 from anomalign.calibration import best_rate, threshold
 from anomalign.evaluation import auroc
 from anomalign.gates import gate_outcomes
-from anomalign.imaging import find_images
+from anomalign.images.files import find_images
 from anomalign.retrieval import DESCRIPTORS
 
 

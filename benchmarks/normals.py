@@ -17,7 +17,7 @@ import numpy as np
 from anomalign import Bank, Detector, Inspection, Settings
 from anomalign.condensing import choose
 from anomalign.evaluation import auroc
-from anomalign.imaging import find_images
+from anomalign.images.files import find_images
 from anomalign.suspects import suspects
 
 SETTINGS = Settings(gate=1.0)

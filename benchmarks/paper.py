@@ -27,7 +27,7 @@ from anomalign.evaluation.measuring import seen_part
 from anomalign.evaluation.pixels import PixelMetrics
 from anomalign.evaluation.published import MEANS, SPADE_PIXEL_AUROC
 from anomalign.evaluation.run import Protocol, evaluate_category
-from anomalign.imaging import Framing
+from anomalign.images.framing import Framing
 from anomalign.retrieval import ExactIndex
 
 TITLE = """# The paper's tables, and ours

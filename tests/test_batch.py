@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anomalign import Bank, Detector, Failure, Framing, ImageError, InputError, Settings, align
-from anomalign.backbones import Encoded
+from anomalign.images.sources import Encoded
 from tests.pictures import save, texture
 
 

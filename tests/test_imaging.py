@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anomalign import Framing, ImageError, InputError, read_image
-from anomalign.imaging import SUFFIXES, decode, find_images, from_array
+from anomalign.images.decoding import decode, from_array
+from anomalign.images.files import SUFFIXES, find_images
 from tests.pictures import save, texture
 
 PICTURE = texture(1, 24, 40)

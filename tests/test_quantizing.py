@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ANOMALIGN.images.decoding import read_image
 from PIL import Image
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
@@ -13,7 +14,6 @@ from sklearn.metrics import roc_auc_score
 from anomalign import BackboneError, Bank, Detector, Framing, InputError, Settings, load_backbone
 from anomalign import side_by_side as module
 from anomalign.backbones import import_backbone, list_backbones
-from anomalign.imaging import read_image
 from anomalign.quantizing import quantize_backbone
 from anomalign.side_by_side import Effect, compare
 from tests import tiny

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from anomalign import InputError
-from anomalign.turning import UPRIGHT, Turn, read_augment, turns_of
+from anomalign.images.orientation import UPRIGHT, Turn, read_augment, turns_of
 from tests.pictures import texture
 
 EVERY = turns_of("flip,rotate")

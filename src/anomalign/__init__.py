@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from anomalign.alignment import Alignment, FeaturePyramid, align
-    from anomalign.backbones import Backbone, Failure, load_backbone
+    from anomalign.backbones import Backbone, load_backbone
     from anomalign.bank import Bank
     from anomalign.detector import Detector
     from anomalign.errors import (
@@ -29,13 +29,15 @@ if TYPE_CHECKING:
         InputError,
         UndefinedError,
     )
-    from anomalign.imaging import Framing, read_image
+    from anomalign.images.decoding import read_image
+    from anomalign.images.framing import Framing
+    from anomalign.images.sources import Failure
     from anomalign.inspection import Inspection, Match, Neighbour
     from anomalign.settings import PRESETS, Settings
 
 _HOME = {
     "anomalign.alignment": ["Alignment", "FeaturePyramid", "align"],
-    "anomalign.backbones": ["Backbone", "Failure", "load_backbone"],
+    "anomalign.backbones": ["Backbone", "load_backbone"],
     "anomalign.bank": ["Bank"],
     "anomalign.detector": ["Detector"],
     "anomalign.errors": [
@@ -49,7 +51,9 @@ _HOME = {
         "InputError",
         "UndefinedError",
     ],
-    "anomalign.imaging": ["Framing", "read_image"],
+    "anomalign.images.decoding": ["read_image"],
+    "anomalign.images.framing": ["Framing"],
+    "anomalign.images.sources": ["Failure"],
     "anomalign.inspection": ["Inspection", "Match", "Neighbour"],
     "anomalign.settings": ["PRESETS", "Settings"],
 }

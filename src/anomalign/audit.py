@@ -13,10 +13,10 @@ import onnxruntime
 import threadpoolctl
 
 from anomalign import __version__
-from anomalign.backbones import Failure
 from anomalign.bank import Bank
 from anomalign.detector import Detector
 from anomalign.errors import BankDamagedError, BankError, ImageError, InputError
+from anomalign.images.sources import Failure
 from anomalign.inspection import Inspection
 from anomalign.records import FORMAT
 from anomalign.settings import Settings

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from anomalign import calibration, leave_one_out
 from anomalign.alignment import Alignment, align, map_score, smooth_map
-from anomalign.backbones import Described, Failure, Source, describe, describe_together
+from anomalign.backbones import Described, describe, describe_together
 from anomalign.bank import Bank, NormalImage, Progress
 from anomalign.calibration import Calibration, Threshold
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
-from anomalign.imaging import MAX_PIXELS
+from anomalign.images.decoding import MAX_PIXELS
+from anomalign.images.sources import Failure, Source
 from anomalign.inspection import Aligned, Inspection, Neighbour
 from anomalign.numerics.threads import available_cores, one_blas_thread
 from anomalign.pyramid import FeaturePyramid

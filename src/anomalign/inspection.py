@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from anomalign.alignment import Alignment, place_on_image
 from anomalign.bank import NormalImage
 from anomalign.errors import InputError
-from anomalign.imaging import Framing
+from anomalign.images.framing import Framing
+from anomalign.images.orientation import Turn
 from anomalign.rarity import PixelCounts
-from anomalign.turning import Turn
 
 Verdict: TypeAlias = Literal["normal", "anomalous"]
 Stage: TypeAlias = Literal["retrieval", "alignment", "both"]

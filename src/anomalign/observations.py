@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from anomalign import records
-from anomalign.backbones import Failure
 from anomalign.errors import InputError
+from anomalign.images.sources import Failure
 
 _STAGE_1 = ("descriptor", "image_neighbours")
 

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.backbones import Backbone, Failure
+from anomalign.backbones import Backbone
 from anomalign.backbones.making import check_free, keep_quantized, require
 from anomalign.bank import Bank, Progress
 from anomalign.detector import Detector
 from anomalign.errors import AnomalignError, InputError
-from anomalign.imaging import MAX_PIXELS, Framing, decode, read_bytes
+from anomalign.images.decoding import MAX_PIXELS, decode
+from anomalign.images.files import read_bytes
+from anomalign.images.framing import Framing
+from anomalign.images.sources import Failure
 from anomalign.settings import Settings
 from anomalign.side_by_side import Effect, compare
 

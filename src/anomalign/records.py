@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from anomalign.backbones import Failure
 from anomalign.errors import InputError
+from anomalign.images.sources import Failure
 
 FORMAT = 1
 

@@ -15,7 +15,7 @@ from anomalign.backbones import Backbone, Described, describe
 from anomalign.bank import Progress
 from anomalign.detector import Detector
 from anomalign.errors import InputError
-from anomalign.imaging import MAX_PIXELS
+from anomalign.images.decoding import MAX_PIXELS
 from anomalign.inspection import HEAT_BEGINS, Inspection
 
 _TIMED = 15

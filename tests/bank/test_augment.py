@@ -14,9 +14,9 @@ from anomalign import PRESETS, Bank, Detector, Framing, InputError, Settings
 from anomalign.backbones import Described
 from anomalign.bank import catalogue
 from anomalign.condensing import choose
+from anomalign.images.orientation import Turn, turns_of
 from anomalign.retrieval import DESCRIPTORS
 from anomalign.suspects import suspects
-from anomalign.turning import Turn, turns_of
 from tests.bank.test_editing import EDITS, PICTURES, everything
 from tests.pictures import texture
 from tests.reference import descriptors, spade

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from anomalign.backbones import Failure
 from anomalign.bank import Bank
 from anomalign.detector import Detector
-from anomalign.imaging import read_image
+from anomalign.images.decoding import read_image
+from anomalign.images.sources import Failure
 from anomalign.inspection import Inspection
 from anomalign.reporting import Report
 

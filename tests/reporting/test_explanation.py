@@ -5,7 +5,8 @@ from PIL import Image
 from anomalign.bank import Bank
 from anomalign.detector import PRESETS, Detector
 from anomalign.errors import InputError
-from anomalign.imaging import Framing, read_image
+from anomalign.images.decoding import read_image
+from anomalign.images.framing import Framing
 from anomalign.reporting import write_explanation
 from anomalign.reporting.explanation import most_anomalous_place
 from tests import tiny

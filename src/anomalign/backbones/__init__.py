@@ -8,19 +8,17 @@ from anomalign.backbones.making import (
     list_backbones,
     pull_backbone,
 )
-from anomalign.backbones.pipeline import Described, Encoded, Failure, Known, Source, describe, describe_together
+from anomalign.backbones.pipeline import Described, Known, describe, describe_together
 from anomalign.backbones.providers import CPU, find_provider
+from anomalign.images.sources import Encoded, Failure, Source
 
 __all__ = [
     "CPU",
     "Backbone",
     "Described",
-    "Encoded",
-    "Failure",
     "Known",
     "ListedBackbone",
     "Preprocessing",
-    "Source",
     "describe",
     "describe_together",
     "export_backbone",

@@ -2,42 +2,32 @@
 
 import hashlib
 import io
-import os
 from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.backbones.backbone import Backbone
-from anomalign.errors import AnomalignError, ImageError
-from anomalign.imaging import MAX_PIXELS, Framing, decode, from_array, read_bytes
+from anomalign.errors import AnomalignError
+from anomalign.images.decoding import MAX_PIXELS, decode, from_array
+from anomalign.images.files import read_bytes
+from anomalign.images.framing import Framing
+from anomalign.images.orientation import UPRIGHT, Turn
+from anomalign.images.sources import Encoded, Failure, Source, check_name, name_of, printable
 from anomalign.numerics.threads import available_cores
 from anomalign.pyramid import FeaturePyramid
-from anomalign.turning import UPRIGHT, Turn
 
 BATCH = 4
 PREVIEW_PX = 320
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """An image file in memory, and what to call it."""
-
-    name: str
-    content: bytes
-
-
-Source: TypeAlias = str | os.PathLike[str] | NDArray[np.uint8] | Encoded
-"""A file, on disk or in memory, or an (H, W, 3) RGB or (H, W) grey uint8 array."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +52,6 @@ class Known:
 
     name: str
     sha256: str
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An image that could not be used, and why."""
-
-    name: str
-    error: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +99,7 @@ def describe(
         loaded = [_load(name, source, framing, max_pixels, turns, previews, known) for name, source in batch]
         return _run(loaded, backbone, threads)
 
-    named = ((_name(source, number), source) for number, source in enumerate(sources))
+    named = ((name_of(source, number), source) for number, source in enumerate(sources))
     for results in _in_order(work, _batches(named, BATCH)):
         yield from results
 
@@ -127,7 +109,7 @@ def describe_together(
 ) -> list[Described | Failure]:
     """Describe a few images by one call of the network on the calling thread: for callers that have several."""
     loaded = [
-        _load(_name(source, number), source, framing, max_pixels, (UPRIGHT,), False, frozenset())
+        _load(name_of(source, number), source, framing, max_pixels, (UPRIGHT,), False, frozenset())
         for number, source in enumerate(sources)
     ]
     results = _run(loaded, backbone, threads=1)
@@ -152,7 +134,7 @@ def _load(
     known: Container[str],
 ) -> _Loaded | Known | Failure:
     try:
-        _check_name(name)
+        check_name(name)
         if isinstance(source, np.ndarray):
             image = from_array(source, name)
             data = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
@@ -164,7 +146,7 @@ def _load(
                 return Known(name, sha256)
             image = decode(data, name, max_pixels)
     except AnomalignError as error:
-        return Failure(_printable(name), _printable(str(error)))
+        return Failure(printable(name), printable(str(error)))
     if sha256 in known:
         return Known(name, sha256)
     preview = _preview(image) if previews else b""
@@ -185,21 +167,6 @@ def _preview(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=80)
     return stream.getvalue()
-
-
-def _name(source: Source, number: int) -> str:
-    if isinstance(source, Encoded):
-        return source.name
-    return f"array {number}" if isinstance(source, np.ndarray) else os.fspath(source)
-
-
-def _check_name(name: str) -> None:
-    if _printable(name) != name:  # such a name can be neither printed nor written to a bank or report
-        raise ImageError(f"{name}: the name of this file is not UTF-8; rename it")
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:

@@ -10,11 +10,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from anomalign.backbones import Backbone, Described, Encoded, Failure, Known, Source, describe
+from anomalign.backbones import Backbone, Described, Known, describe
 from anomalign.bank import catalogue, edits, segments
 from anomalign.bank.catalogue import Identity, NewImage
 from anomalign.errors import InputError
-from anomalign.imaging import SUFFIXES, find_images
+from anomalign.images.files import SUFFIXES, find_images
+from anomalign.images.sources import Encoded, Failure, Source
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after every image."""

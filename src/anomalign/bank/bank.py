@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.backbones import CPU, Backbone, Source, find_provider, load_backbone
+from anomalign.backbones import CPU, Backbone, find_provider, load_backbone
 from anomalign.bank import (
     adding,
     catalogue,
@@ -33,9 +33,11 @@ from anomalign.bank.adding import SEGMENT_BYTES, AddReport, Progress
 from anomalign.bank.catalogue import Change, Identity, NormalImage
 from anomalign.bank.scores import AlignedScore
 from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
-from anomalign.imaging import MAX_PIXELS, Framing
+from anomalign.images.decoding import MAX_PIXELS
+from anomalign.images.framing import Framing
+from anomalign.images.orientation import read_augment
+from anomalign.images.sources import Source
 from anomalign.pyramid import FeaturePyramid
-from anomalign.turning import read_augment
 
 
 class Bank:
@@ -93,7 +95,7 @@ class Bank:
             side that the backbone was tested with (`Preprocessing.crop_px`; 224 px for the bundled one).
         augment : str
             Other orientations in which each image is held, too: "flip", "rotate", "rotate:A", with commas between
-            (`anomalign.turning.turns_of`). Images that are added later are held likewise.
+            (`anomalign.images.orientation.turns_of`). Images that are added later are held likewise.
 
         Raises
         ------

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from anomalign.errors import BankDamagedError, BankError
-from anomalign.imaging import Framing
+from anomalign.images.framing import Framing
+from anomalign.images.orientation import Turn, read_augment, turns_of
 from anomalign.pyramid import grids
-from anomalign.turning import Turn, read_augment, turns_of
 
 FORMAT, AUGMENTED = 3, 4  # a version that knew no augmentation must not add to a bank with it
 FILE = "catalogue.sqlite"

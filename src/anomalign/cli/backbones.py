@@ -152,7 +152,7 @@ def quantize(
     from anomalign.backbones import load_backbone
     from anomalign.cli.fit import framing_of
     from anomalign.cli.inspect import settings_of
-    from anomalign.imaging import find_images
+    from anomalign.images.files import find_images
     from anomalign.quantizing import quantize_backbone
 
     settings = settings_of(preset)

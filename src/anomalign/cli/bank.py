@@ -133,7 +133,7 @@ def add(
 ) -> None:
     """Add normal images to a bank that is there; calibration is brought up to date."""
     from anomalign.cli.fit import add as add_images
-    from anomalign.imaging import find_images
+    from anomalign.images.files import find_images
 
     opened = console.open_bank(bank, backbone, provider)
     add_images(opened, find_images(normals), preset, calibrate, console.max_pixels(max_megapixels))

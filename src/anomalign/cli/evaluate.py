@@ -145,7 +145,7 @@ def _protocol(
     from anomalign.cli.fit import framing_of
     from anomalign.cli.inspect import settings_of
     from anomalign.evaluation.run import Protocol
-    from anomalign.turning import read_augment
+    from anomalign.images.orientation import read_augment
 
     settings = settings_of(preset)
     if preset == "paper" and layout == "shanghaitech":  # section 4.2 of the paper

@@ -26,7 +26,7 @@ def explain(
     """Show a place of an image beside its closest match in the normal images, and where all others were found."""
     from anomalign.cli.inspect import calibrate, settings_of
     from anomalign.detector import Detector
-    from anomalign.imaging import read_image
+    from anomalign.images.decoding import read_image
     from anomalign.reporting import write_explanation
     from anomalign.reporting.places import told
 

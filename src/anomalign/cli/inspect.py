@@ -8,8 +8,8 @@ import typer
 from anomalign.cli import console
 
 if TYPE_CHECKING:
-    from anomalign.backbones import Failure
     from anomalign.detector import Detector
+    from anomalign.images.sources import Failure
     from anomalign.settings import Settings
 
 
@@ -112,9 +112,9 @@ def calibrate(detector: "Detector", asked: float | None = None) -> None:
 
 def _find(images: list[str]) -> "tuple[list[Path], list[Failure]]":
     """Image files, and arguments that name none: one of those does not end the run."""
-    from anomalign.backbones import Failure
     from anomalign.errors import InputError
-    from anomalign.imaging import find_images
+    from anomalign.images.files import find_images
+    from anomalign.images.sources import Failure
 
     paths: dict[Path, None] = {}
     missing = []

@@ -10,11 +10,11 @@ from typing import Any
 import typer
 
 from anomalign.audit import record
-from anomalign.backbones import Failure
 from anomalign.cli import console
 from anomalign.detector import Detector
 from anomalign.errors import AnomalignError
-from anomalign.imaging import read_image
+from anomalign.images.decoding import read_image
+from anomalign.images.sources import Failure
 from anomalign.inspection import Inspection
 from anomalign.records import RecordFile
 from anomalign.reporting import Report, write_map, write_overlay

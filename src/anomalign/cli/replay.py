@@ -24,8 +24,8 @@ def replay(
 ) -> None:
     """Derive verdicts again and say whether they are the same to the last digit. Exit code 1: one is not."""
     from anomalign.audit import Replayer
-    from anomalign.backbones import Failure
     from anomalign.errors import AnomalignError, InputError
+    from anomalign.images.sources import Failure
     from anomalign.records import read
 
     records = list(read(record))

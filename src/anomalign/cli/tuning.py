@@ -75,7 +75,7 @@ def _print_gates(detector: "Detector", defects: list[str], max_pixels: int) -> N
 def _inspect_fully(detector: "Detector", images: list[str], max_pixels: int) -> "list[Inspection]":
     """Inspect images by both stages, whatever the gate; say which cannot be used."""
     from anomalign.detector import Detector
-    from anomalign.imaging import find_images
+    from anomalign.images.files import find_images
     from anomalign.inspection import Inspection
 
     both = Detector(detector.bank, replace(detector.settings, gate=1.0), detector.target_fpr)

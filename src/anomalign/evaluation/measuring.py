@@ -9,7 +9,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.backbones import Failure
 from anomalign.calibration import Calibration
 from anomalign.errors import AnomalignError, InputError, UndefinedError
 from anomalign.evaluation import metrics
@@ -17,7 +16,8 @@ from anomalign.evaluation.datasets import Category, GroundTruth, Region, TestIma
 from anomalign.evaluation.metrics import Values
 from anomalign.evaluation.pixels import SPRO_LIMITS, Curve, PixelMetrics
 from anomalign.gates import GateOutcome, gate_outcomes
-from anomalign.imaging import Framing
+from anomalign.images.framing import Framing
+from anomalign.images.sources import Failure
 from anomalign.inspection import Inspection
 from anomalign.settings import Settings
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign import calibration
-from anomalign.backbones import Backbone, Failure
+from anomalign.backbones import Backbone
 from anomalign.bank import Bank
 from anomalign.calibration import Threshold
 from anomalign.detector import Detector
@@ -22,7 +22,9 @@ from anomalign.evaluation.measuring import ImageResult, Measuring, Observer
 from anomalign.evaluation.metrics import Values
 from anomalign.evaluation.pixels import Curve
 from anomalign.gates import GateOutcome
-from anomalign.imaging import MAX_PIXELS, Framing
+from anomalign.images.decoding import MAX_PIXELS
+from anomalign.images.framing import Framing
+from anomalign.images.sources import Failure
 from anomalign.inspection import Inspection
 from anomalign.settings import Settings
 

@@ -15,7 +15,7 @@ from scipy import ndimage
 from anomalign.evaluation.datasets import GroundTruth, TestImage
 from anomalign.evaluation.run import CategoryResult
 from anomalign.evaluation.table import FOOTNOTE, Row
-from anomalign.imaging import read_image
+from anomalign.images.decoding import read_image
 from anomalign.inspection import Inspection
 from anomalign.reporting.curves import CurveChart, curve_chart
 from anomalign.reporting.heat import overlay

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.backbones import Failure
 from anomalign.detector import Detector
 from anomalign.errors import InputError
+from anomalign.images.sources import Failure
 from anomalign.inspection import Inspection
 from anomalign.reporting.detail import Detail, detail
 from anomalign.reporting.heat import scale

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from anomalign import audit
-from anomalign.backbones import Encoded
 from anomalign.detector import Detector
 from anomalign.errors import AnomalignError, StoreError
+from anomalign.images.sources import Encoded
 from anomalign.inspection import Inspection
 from anomalign.service.details import Details
 from anomalign.service.pictures import PictureError, Pictures

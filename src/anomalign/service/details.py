@@ -15,11 +15,11 @@ from safetensors.numpy import load, save
 from anomalign.alignment import anomaly_map, place_on_image
 from anomalign.bank import NormalImage
 from anomalign.errors import InputError
-from anomalign.imaging import Framing
+from anomalign.images.framing import Framing
+from anomalign.images.orientation import UPRIGHT
 from anomalign.inspection import HEAT_BEGINS, HEAT_FULL, Aligned, Inspection, Match, cell_at, centre_of
 from anomalign.numerics.resample import grid_matrix
 from anomalign.rarity import RARITY_STEPS, PixelCounts
-from anomalign.turning import UPRIGHT
 
 _LARGEST_BYTES = 256_000_000  # unpacked: a grid of 1,000 x 1,000 is far under it
 _DTYPES = {

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anomalign.imaging import decode
+from anomalign.images.decoding import decode
 from anomalign.reporting.heat import heat_layer, overlay
 
 PICTURE_PX, THUMBNAIL_PX = 2048, 320

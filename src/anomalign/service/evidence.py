@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from anomalign.alignment import place_on_image
 from anomalign.errors import NotFoundError
-from anomalign.imaging import Framing
+from anomalign.images.framing import Framing
 from anomalign.service.details import Details
 from anomalign.service.pictures import Pictures
 from anomalign.service.station import Station

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from anomalign.backbones import Encoded, Failure
 from anomalign.detector import Detector
 from anomalign.errors import AnomalignError, BankDamagedError, ImageError, InputError
+from anomalign.images.sources import Encoded, Failure
 from anomalign.inspection import Inspection
 from anomalign.numerics.threads import available_cores
 from anomalign.service.committing import commit, keep_picture, new_record

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomalign import calibration
-from anomalign.backbones import CPU, Encoded
+from anomalign.backbones import CPU
 from anomalign.bank import AlignedScore, Bank
 from anomalign.detector import Detector
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
-from anomalign.imaging import MAX_PIXELS
+from anomalign.images.decoding import MAX_PIXELS
+from anomalign.images.sources import Encoded
 from anomalign.service.details import Details
 from anomalign.service.store import Record
 from anomalign.settings import PRESETS, Settings

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anomalign.backbones import Described, Encoded, describe
+from anomalign.backbones import Described, describe
 from anomalign.bank import Bank
 from anomalign.detector import Detector
 from anomalign.errors import AnomalignError, ImageError, InputError
+from anomalign.images.sources import Encoded
 from anomalign.inspection import Inspection, Verdict
 from anomalign.service.pictures import Pictures
 from anomalign.service.station import Station, Tried

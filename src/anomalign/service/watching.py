@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomalign.errors import AnomalignError, ImageError, StoreError
-from anomalign.imaging import SUFFIXES
+from anomalign.images.files import SUFFIXES
 from anomalign.service.pool import BATCH, Busy, Closed, Pool
 from anomalign.service.store import Record, Store, Watched
 

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from anomalign import Bank, BankLockedError, CalibrationError, Detector, ImageError, InputError
-from anomalign.backbones import Encoded
 from anomalign.bank import lock
 from anomalign.errors import ConflictError, NotFoundError, StoreError
+from anomalign.images.sources import Encoded
 from anomalign.service import proposals as module
 from anomalign.service.proposals import Proposals
 from anomalign.service.trying import ProposalError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anomalign import BackboneError, Bank, CalibrationError, Detector, ImageError, InputError, Settings
-from anomalign.backbones import Encoded
+from anomalign.images.sources import Encoded
 from anomalign.service.committing import new_record
 from anomalign.service.details import Details
 from anomalign.service.station import Station

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anomalign import Bank, Detector, Framing
-from anomalign.backbones import Encoded
+from anomalign.images.sources import Encoded
 from anomalign.service.details import Details
 from tests.pictures import texture
 from tests.service.engine.conftest import SETTINGS, png

@@ -8,7 +8,7 @@ from pathlib import Path
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.reading import image_size
 from anomalign.evaluation.datasets.types import MaskFile, TestImage
-from anomalign.imaging import SUFFIXES
+from anomalign.images.files import SUFFIXES
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from anomalign.errors import InputError
-from anomalign.imaging import FORMATS
+from anomalign.images.decoding import FORMATS
 
 _ORIENTATION = 0x0112
 _QUARTER_TURNS = (5, 6, 7, 8)

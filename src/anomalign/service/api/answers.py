@@ -12,7 +12,7 @@ from anomalign.bank.catalogue import NormalImage
 from anomalign.calibration import best_rate
 from anomalign.detector import Detector
 from anomalign.drift import Drift
-from anomalign.imaging import Framing
+from anomalign.images.framing import Framing
 from anomalign.inspection import Match
 from anomalign.service.api import shapes
 from anomalign.service.details import Details
