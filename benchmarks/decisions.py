@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from anomalign import PRESETS, Bank, Detector, Inspection
-from anomalign.calibration import best_rate, threshold
+from anomalign.calibration.thresholds import best_rate, threshold
 from anomalign.evaluation import auroc
 from anomalign.gates import gate_outcomes
 from anomalign.images.files import find_images

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomalign import CalibrationError, InputError
-from anomalign.calibration import Calibration, best_rate, gate_threshold, p_value, threshold, usual_rate
-from anomalign.rarity import PixelCounts
+from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.thresholds import Calibration, best_rate, gate_threshold, p_value, threshold, usual_rate
 from anomalign.retrieval.whitening import Whitening
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from anomalign.rarity import RARITY_STEPS, PixelCounts
+from anomalign.calibration.pixels import RARITY_STEPS, PixelCounts
 
 SCORES = arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 1e6, width=32, allow_subnormal=False))
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anomalign.calibration import Calibration, p_value
+from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.thresholds import Calibration, p_value
 from anomalign.gates import gate_outcomes
-from anomalign.rarity import PixelCounts
 from anomalign.settings import Settings
 from anomalign.verdicts import Limits, full_scores
 

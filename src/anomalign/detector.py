@@ -8,11 +8,12 @@ from collections.abc import Generator, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign import calibration, leave_one_out
+from anomalign import leave_one_out
 from anomalign.alignment import Alignment, align, map_score, smooth_map
 from anomalign.backbones import Described, describe, describe_together
 from anomalign.bank import Bank, NormalImage, Progress
-from anomalign.calibration import Calibration, Threshold
+from anomalign.calibration import thresholds
+from anomalign.calibration.thresholds import Calibration, Threshold
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.sources import Failure, Source
@@ -56,8 +57,8 @@ class Detector:
         self.bank = bank = copy.copy(bank)  # as it is now, whatever is done to it later
         self.settings = settings
         self._rows = leave_one_out.sampled(bank.images, settings.calibration_size)
-        self.target_fpr = calibration.usual_rate(len(self._rows)) if target_fpr is None else target_fpr
-        calibration.check_rate(self.target_fpr, len(self._rows))
+        self.target_fpr = thresholds.usual_rate(len(self._rows)) if target_fpr is None else target_fpr
+        thresholds.check_rate(self.target_fpr, len(self._rows))
         shapes = bank.identity.shapes
         self._level_weights = _weights(settings, bank)
         self._grid = shapes[min(settings.grid_level, len(shapes)) - 1][:2]

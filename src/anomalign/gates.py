@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.calibration import Calibration
+from anomalign.calibration.thresholds import Calibration
 from anomalign.settings import Settings
 from anomalign.verdicts import Limits, full_scores
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from anomalign.alignment import Alignment, place_on_image
 from anomalign.bank import NormalImage
+from anomalign.calibration.pixels import PixelCounts
 from anomalign.errors import InputError
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import Turn
-from anomalign.rarity import PixelCounts
 
 Verdict: TypeAlias = Literal["normal", "anomalous"]
 Stage: TypeAlias = Literal["retrieval", "alignment", "both"]

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from anomalign.alignment import map_score
 from anomalign.bank import AlignedScore, Bank, NormalImage, Progress
-from anomalign.calibration import Calibration
+from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.thresholds import Calibration
 from anomalign.errors import CalibrationError
 from anomalign.numerics.checksums import with_checksum, without_checksum
-from anomalign.rarity import PixelCounts
 from anomalign.retrieval import ImageSearch, Neighbours
 from anomalign.settings import Settings
 

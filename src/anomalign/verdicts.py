@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anomalign import calibration
-from anomalign.calibration import Calibration, Scores, Threshold
+from anomalign.calibration import thresholds
+from anomalign.calibration.thresholds import Calibration, Scores, Threshold
 from anomalign.inspection import Inspection, Stage
 from anomalign.settings import Settings
 
@@ -46,16 +46,16 @@ class Limits:
         The threshold is set so that the share of normals that pass the gate *and* score above it is the target's: an
         image that stage 1 clears is never called anomalous, and takes a score up to the threshold at most.
         """
-        suspicion = calibration.threshold(scores.retrieval, target_fpr).value
+        suspicion = thresholds.threshold(scores.retrieval, target_fpr).value
         if settings.decided_by == "retrieval":
-            limit = calibration.threshold(scores.retrieval, target_fpr)
+            limit = thresholds.threshold(scores.retrieval, target_fpr)
             return cls(scores, "retrieval", -np.inf, suspicion, scores.retrieval, limit)
-        gate = calibration.gate_threshold(scores.retrieval, max(settings.gate, target_fpr))
+        gate = thresholds.gate_threshold(scores.retrieval, max(settings.gate, target_fpr))
         full = full_scores(scores, scores.retrieval, scores.alignment, settings.decided_by)
         passed = scores.retrieval > gate
         # Where many stage 1 scores tie, fewer may pass than the rate allows: all of those that do may be anomalous.
         least = full[passed].min(initial=full.max())
-        limit = calibration.threshold(np.where(passed, full, least), target_fpr)
+        limit = thresholds.threshold(np.where(passed, full, least), target_fpr)
         cleared = np.minimum(_same_rank(scores.retrieval, scores.retrieval, full), limit.value)
         return cls(scores, settings.decided_by, gate, suspicion, np.where(passed, full, cleared), limit)
 
@@ -74,10 +74,10 @@ class Limits:
             inspection,
             verdict="anomalous" if score > self.threshold.value else "normal",
             image_score=score,
-            p_value=calibration.p_value(score, self.normal_scores),
+            p_value=thresholds.p_value(score, self.normal_scores),
             threshold=self.threshold.value,
             stage="retrieval" if cleared else self.decided_by,
-            retrieval_p_value=calibration.p_value(inspection.retrieval_score, self.calibration.retrieval),
+            retrieval_p_value=thresholds.p_value(inspection.retrieval_score, self.calibration.retrieval),
             suspected=inspection.retrieval_score > self.suspicion,
             pixels=self.calibration.pixels,
         )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anomalign import Bank, BankError, Detector, Framing, InputError, Settings
-from anomalign.calibration import Calibration
+from anomalign.calibration.thresholds import Calibration
 from tests.bank.test_crash import start, whole
 from tests.pictures import save, texture
 

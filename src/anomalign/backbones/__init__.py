@@ -10,7 +10,6 @@ from anomalign.backbones.making import (
 )
 from anomalign.backbones.pipeline import Described, Known, describe, describe_together
 from anomalign.backbones.providers import CPU, find_provider
-from anomalign.images.sources import Encoded, Failure, Source
 
 __all__ = [
     "CPU",

@@ -161,7 +161,7 @@ def _evaluate(
     maps: _Maps | None,
     submission: Path | None,
 ) -> "CategoryResult":
-    from anomalign.calibration import USUAL_FPR
+    from anomalign.calibration.thresholds import USUAL_FPR
     from anomalign.evaluation.run import evaluate_category
     from anomalign.reporting.submission import write_prediction
 

@@ -98,7 +98,7 @@ def settings_of(preset: str, **others: Any) -> "Settings":
 
 def calibrate(detector: "Detector", asked: float | None = None) -> None:
     """Score the normals with a progress bar, unless the bank has it stored; say so if they are few for 1 %."""
-    from anomalign.calibration import USUAL_FPR
+    from anomalign.calibration.thresholds import USUAL_FPR
 
     with console.progress("calibrate") as update:
         detector.calibrate(update)

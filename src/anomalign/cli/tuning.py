@@ -138,7 +138,7 @@ def condense(
 ) -> None:
     """Keep fewer images, those that stand best for all of them, and say what is lost."""
     from anomalign.bank import Bank
-    from anomalign.calibration import best_rate
+    from anomalign.calibration.thresholds import best_rate
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
     from anomalign.condensing import choose, outcome

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.calibration import Calibration
+from anomalign.calibration.thresholds import Calibration
 from anomalign.errors import AnomalignError, InputError, UndefinedError
 from anomalign.evaluation import metrics
 from anomalign.evaluation.datasets import Category, GroundTruth, Region, TestImage

@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign import calibration
 from anomalign.backbones import Backbone
 from anomalign.bank import Bank
-from anomalign.calibration import Threshold
+from anomalign.calibration import thresholds
+from anomalign.calibration.thresholds import Threshold
 from anomalign.detector import Detector
 from anomalign.errors import AnomalignError, InputError
 from anomalign.evaluation.datasets import Category, TestImage
@@ -62,7 +62,7 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.target_fpr is not None:  # refuses a rate that is none, before any work is done
-            calibration.check_rate(self.target_fpr, sys.maxsize)
+            thresholds.check_rate(self.target_fpr, sys.maxsize)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +175,8 @@ def evaluate_category(
         detector = Detector(bank, protocol.settings, protocol.target_fpr)
         scores = detector.calibrate(_step(progress, "calibrate"))
         calibrated = time.perf_counter()
-        supported = max(detector.target_fpr, calibration.best_rate(len(scores.alignment)))
-        pixel_threshold = calibration.threshold(scores.alignment, supported).value
+        supported = max(detector.target_fpr, thresholds.best_rate(len(scores.alignment)))
+        pixel_threshold = thresholds.threshold(scores.alignment, supported).value
         measuring = Measuring(category, protocol.framing, pixel_threshold)
         for image, inspection in _inspected(category, detector, protocol, measuring, progress):
             measuring.take(image, inspection, observe)

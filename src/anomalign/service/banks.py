@@ -6,7 +6,7 @@ from datetime import datetime
 
 import numpy as np
 
-from anomalign.calibration import Threshold, best_rate
+from anomalign.calibration.thresholds import Threshold, best_rate
 from anomalign.detector import Detector
 from anomalign.drift import Drift, detect_drift
 from anomalign.observations import Observation

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anomalign import calibration
 from anomalign.backbones import CPU
 from anomalign.bank import AlignedScore, Bank
+from anomalign.calibration import thresholds
 from anomalign.detector import Detector
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.images.decoding import MAX_PIXELS
@@ -178,7 +178,7 @@ class Station:
         Raises
         ------
         InputError, CalibrationError
-            As `calibration.check_rate`.
+            As `thresholds.check_rate`.
         """
         with self.editing:
             self._detector = self._made(self.open_bank(), target_fpr)
@@ -264,4 +264,4 @@ class Station:
         if images < 2:
             raise CalibrationError(f"{self.path}: {images} normal images would be left; at least two are needed")
         if self._target_fpr is not None:
-            calibration.check_rate(self._target_fpr, min(images, self.settings.calibration_size))
+            thresholds.check_rate(self._target_fpr, min(images, self.settings.calibration_size))

@@ -9,7 +9,7 @@ import numpy as np
 
 from anomalign.bank.catalogue import Change as Version
 from anomalign.bank.catalogue import NormalImage
-from anomalign.calibration import best_rate
+from anomalign.calibration.thresholds import best_rate
 from anomalign.detector import Detector
 from anomalign.drift import Drift
 from anomalign.images.framing import Framing

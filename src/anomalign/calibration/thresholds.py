@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalign.calibration.pixels import PixelCounts
 from anomalign.errors import CalibrationError, InputError
 from anomalign.numerics.checksums import with_checksum, without_checksum
-from anomalign.rarity import PixelCounts
 
 Scores = NDArray[np.float64]
 
