@@ -21,7 +21,7 @@ from rivals import padim, patchcore, same_k
 
 from anomalign.alignment import place_on_image
 from anomalign.backbones import Backbone, Described, describe, load_backbone
-from anomalign.detector import PRESETS
+from anomalign.detection.detector import PRESETS
 from anomalign.errors import InputError
 from anomalign.evaluation import metrics
 from anomalign.evaluation.datasets import Category, open_dataset

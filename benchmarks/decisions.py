@@ -19,8 +19,8 @@ import numpy as np
 
 from anomalign import PRESETS, Bank, Detector, Inspection
 from anomalign.calibration.thresholds import best_rate, threshold
+from anomalign.detection.gate_tradeoff import gate_outcomes
 from anomalign.evaluation import auroc
-from anomalign.gates import gate_outcomes
 from anomalign.images.files import find_images
 from anomalign.retrieval import DESCRIPTORS
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from anomalign.alignment import align, place_on_image, smooth_map
 from anomalign.backbones import Backbone, Described, describe, load_backbone
 from anomalign.bank import Bank
-from anomalign.detector import PRESETS
+from anomalign.detection.detector import PRESETS
 from anomalign.evaluation import metrics
 from anomalign.evaluation.datasets import Category, open_dataset
 from anomalign.evaluation.measuring import seen_part

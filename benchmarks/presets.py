@@ -30,12 +30,12 @@ from anomalign.backbones import Described, describe
 from anomalign.backbones.backbone import BUNDLED
 from anomalign.calibration.pixels import PixelCounts
 from anomalign.calibration.thresholds import Calibration
+from anomalign.detection.decision import full_scores
+from anomalign.detection.gate_tradeoff import gate_outcomes
 from anomalign.evaluation import auroc
 from anomalign.evaluation.datasets import open_dataset
 from anomalign.evaluation.pixels import PixelMetrics
-from anomalign.gates import gate_outcomes
 from anomalign.retrieval import ImageSearch
-from anomalign.verdicts import full_scores
 
 DEFAULT, TARGET_FPR = PRESETS["default"], 0.05
 SIDE = Framing().size_px

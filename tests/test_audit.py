@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from anomalign import Bank, CalibrationError, Detector, Framing, ImageError, InputError, Settings, audit
+from anomalign import Bank, CalibrationError, Detector, Framing, ImageError, InputError, Settings
+from anomalign.monitoring.replay import Replayer, make_record
 from tests.pictures import save, texture
 
 SETTINGS = Settings(gallery_size=4, gate=0.5, level_weights=(1.0, 0.5, 0.5))
@@ -24,12 +25,12 @@ def bank(tmp_path):
 
 def recorded(bank, path):
     detector = Detector(bank, SETTINGS, 0.1)
-    return json.loads(json.dumps(audit.record(detector.inspect(path), detector)))
+    return json.loads(json.dumps(make_record(detector.inspect(path), detector)))
 
 
 def test_every_verdict_is_derived_again_to_the_last_digit(bank, pictures):
     for path in pictures:
-        result = audit.Replayer(Bank.open(bank.path)).replay(recorded(bank, path))
+        result = Replayer(Bank.open(bank.path)).replay(recorded(bank, path))
         assert (result.same, result.differences) == (True, ())
 
 
@@ -37,13 +38,13 @@ def test_the_bank_is_taken_as_it_was(bank, pictures):
     record = recorded(bank, pictures[0])
     bank.remove(record["neighbours"][0]["id"])
     bank.add(texture(50))
-    assert audit.Replayer(bank).replay(record).same
+    assert Replayer(bank).replay(record).same
 
 
 def test_a_what_if_is_replayed_as_one(bank, pictures):
     record = recorded(bank.without([1, 4]), pictures[0])
     assert record["bank"]["without"] == [1, 4]
-    assert audit.Replayer(bank).replay(record).same
+    assert Replayer(bank).replay(record).same
 
 
 def test_after_compaction_the_differences_are_named(bank, pictures):
@@ -51,7 +52,7 @@ def test_after_compaction_the_differences_are_named(bank, pictures):
     nearest = record["neighbours"][0]["id"]
     bank.remove(nearest)
     bank.compact()
-    result = audit.Replayer(bank).replay(record)
+    result = Replayer(bank).replay(record)
     found = {difference.what: (difference.recorded, difference.now) for difference in result.differences}
     assert not result.same
     assert found["bank.version"] == (1, 2)
@@ -62,7 +63,7 @@ def test_after_compaction_the_differences_are_named(bank, pictures):
 def test_a_number_changed_in_its_last_digit_is_found(bank, pictures):
     record = recorded(bank, pictures[1])
     record["image_score"] = float.fromhex(record["image_score"].hex()) * (1 + 2**-52)
-    result = audit.Replayer(bank).replay(record)
+    result = Replayer(bank).replay(record)
     assert not result.same
     assert [difference.what for difference in result.differences] == ["image_score"]
 
@@ -70,19 +71,19 @@ def test_a_number_changed_in_its_last_digit_is_found(bank, pictures):
 def test_another_image_and_other_software_are_named(bank, pictures):
     record = recorded(bank, pictures[1])
     record["software"]["numpy"] = "0.9"
-    result = audit.Replayer(bank).replay(record, pictures[2])
+    result = Replayer(bank).replay(record, pictures[2])
     found = [difference.what for difference in result.differences]
     assert {"sha256", "software.numpy", "retrieval_score"} <= set(found)
     record = recorded(bank, pictures[1])
     record["software"]["numpy"] = "0.9"
-    assert audit.Replayer(bank).replay(record).same  # it rested on something else, and came out the same
+    assert Replayer(bank).replay(record).same  # it rested on something else, and came out the same
 
 
 def test_an_image_that_is_gone_is_named(bank, pictures):
     record = recorded(bank, pictures[1])
     pictures[1].unlink()
     with pytest.raises(ImageError, match=r"001\.png"):
-        audit.Replayer(bank).replay(record)
+        Replayer(bank).replay(record)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_a_record_that_is_none_is_refused(bank, pictures, change, message):
     record = recorded(bank, pictures[0])
     change(record)
     with pytest.raises((InputError, CalibrationError), match=message):
-        audit.Replayer(bank).replay(record)
+        Replayer(bank).replay(record)
 
 
 def test_records_of_an_older_bank_share_a_calibration(bank, pictures, monkeypatch):
@@ -120,6 +121,6 @@ def test_records_of_an_older_bank_share_a_calibration(bank, pictures, monkeypatc
     made = []
     inner = Detector.calibrate
     monkeypatch.setattr(Detector, "calibrate", lambda self, *args: made.append(1) or inner(self, *args))
-    replayer = audit.Replayer(bank)
+    replayer = Replayer(bank)
     assert all(replayer.replay(record).same for record in records)
     assert len(made) == 1

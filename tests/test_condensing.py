@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anomalign import Bank, Detector, Framing, InputError, Settings
-from anomalign.condensing import choose, least_missed, outcome
+from anomalign.curation.subset_selection import choose, least_missed, outcome
 from tests.pictures import texture
 
 
@@ -28,7 +28,7 @@ def test_each_goes_whose_going_costs_least(N, keep):
 def test_lists_that_run_out_are_made_anew(monkeypatch):
     vectors = np.random.default_rng(3).normal(size=(120, 3)).astype(np.float32)
     expected = least_missed(vectors, 20)
-    monkeypatch.setattr("anomalign.condensing._LISTED", 5)
+    monkeypatch.setattr("anomalign.curation.subset_selection._LISTED", 5)
     np.testing.assert_array_equal(least_missed(vectors, 20), expected)
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anomalign.drift import detect_drift
 from anomalign.errors import CalibrationError, InputError
-from anomalign.observations import Observation
+from anomalign.monitoring.drift import detect_drift
+from anomalign.monitoring.observations import Observation
 
 D, NORMALS, RUNS = 16, 100, 40
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from anomalign.errors import InputError
-from anomalign.observations import Observation, instant, read_records, windows
+from anomalign.monitoring.observations import Observation, instant, read_records, windows
 
 
 def test_windows_are_consecutive_and_end_with_the_newest():

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ANOMALIGN.compression import comparison as module
+from ANOMALIGN.compression.comparison import Effect, compare
+from ANOMALIGN.compression.quantization import quantize_backbone
 from ANOMALIGN.images.decoding import read_image
 from PIL import Image
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from anomalign import BackboneError, Bank, Detector, Framing, InputError, Settings, load_backbone
-from anomalign import side_by_side as module
 from anomalign.backbones import import_backbone, list_backbones
-from anomalign.quantizing import quantize_backbone
-from anomalign.side_by_side import Effect, compare
 from tests import tiny
 from tests.backbones.small import PATCH, write_vit
 from tests.pictures import save, texture

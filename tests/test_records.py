@@ -6,7 +6,7 @@ import re
 import pytest
 
 from anomalign import Failure, InputError
-from anomalign.records import RecordFile, read
+from anomalign.monitoring.record_files import RecordFile, read
 
 RECORDS = [
     {"format": 1, "image": f"{number}.png", "verdict": "normal", "image_score": 0.1 + number} for number in range(3)

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from anomalign import Bank, Detector, Framing, Settings
+from anomalign.curation.suspects import suspects
 from anomalign.reporting import write_contact_sheet
-from anomalign.suspects import suspects
 from tests.pictures import save, texture
 
 SETTINGS = Settings(gallery_size=5, gate=1.0)

@@ -7,9 +7,9 @@ import pytest
 
 from anomalign.calibration.pixels import PixelCounts
 from anomalign.calibration.thresholds import Calibration, p_value
-from anomalign.gates import gate_outcomes
-from anomalign.settings import Settings
-from anomalign.verdicts import Limits, full_scores
+from anomalign.detection.decision import Limits, full_scores
+from anomalign.detection.gate_tradeoff import gate_outcomes
+from anomalign.detection.settings import Settings
 
 NOTHING = PixelCounts.of(np.ones(4, np.float32))
 

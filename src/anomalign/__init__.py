@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from anomalign.alignment import Alignment, FeaturePyramid, align
     from anomalign.backbones import Backbone, load_backbone
     from anomalign.bank import Bank
-    from anomalign.detector import Detector
+    from anomalign.detection.detector import Detector
+    from anomalign.detection.inspection import Inspection, Match, Neighbour
+    from anomalign.detection.settings import PRESETS, Settings
     from anomalign.errors import (
         AnomalignError,
         BackboneError,
@@ -32,14 +34,12 @@ if TYPE_CHECKING:
     from anomalign.images.decoding import read_image
     from anomalign.images.framing import Framing
     from anomalign.images.sources import Failure
-    from anomalign.inspection import Inspection, Match, Neighbour
-    from anomalign.settings import PRESETS, Settings
 
 _HOME = {
     "anomalign.alignment": ["Alignment", "FeaturePyramid", "align"],
     "anomalign.backbones": ["Backbone", "load_backbone"],
     "anomalign.bank": ["Bank"],
-    "anomalign.detector": ["Detector"],
+    "anomalign.detection.detector": ["Detector"],
     "anomalign.errors": [
         "AnomalignError",
         "BackboneError",
@@ -54,8 +54,8 @@ _HOME = {
     "anomalign.images.decoding": ["read_image"],
     "anomalign.images.framing": ["Framing"],
     "anomalign.images.sources": ["Failure"],
-    "anomalign.inspection": ["Inspection", "Match", "Neighbour"],
-    "anomalign.settings": ["PRESETS", "Settings"],
+    "anomalign.detection.inspection": ["Inspection", "Match", "Neighbour"],
+    "anomalign.detection.settings": ["PRESETS", "Settings"],
 }
 _HOME_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image, ImageFilter
 
 from anomalign.bank import Bank
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
+from anomalign.detection.inspection import Inspection
 from anomalign.images.decoding import read_image
 from anomalign.images.sources import Failure
-from anomalign.inspection import Inspection
 from anomalign.reporting import Report
 
 HEIGHT, WIDTH = 120, 160

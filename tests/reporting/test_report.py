@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from anomalign.bank import Bank
-from anomalign.detector import PRESETS, Detector
+from anomalign.detection.detector import PRESETS, Detector
 from anomalign.errors import InputError
 from anomalign.images.decoding import read_image
 from anomalign.images.framing import Framing

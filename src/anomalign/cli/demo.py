@@ -9,8 +9,8 @@ import typer
 from anomalign.cli import console
 
 if TYPE_CHECKING:
-    from anomalign.detector import Detector
-    from anomalign.inspection import Inspection
+    from anomalign.detection.detector import Detector
+    from anomalign.detection.inspection import Inspection
 
 LICENCE = "images: elpv-dataset, CC BY-NC-SA 4.0, electroluminescence of solar cells (Buerhop 2018; Deitsch 2019, 2021)"
 
@@ -22,8 +22,8 @@ def demo(
     from anomalign.bank import Bank
     from anomalign.cli.inspect import calibrate
     from anomalign.cli.output import Output
-    from anomalign.detector import Detector
-    from anomalign.inspection import Inspection
+    from anomalign.detection.detector import Detector
+    from anomalign.detection.inspection import Inspection
 
     normals, good, defective = monocrystalline_cells()
     console.say(LICENCE)

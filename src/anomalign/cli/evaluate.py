@@ -10,10 +10,10 @@ from anomalign.cli import console
 
 if TYPE_CHECKING:
     from anomalign.backbones import Backbone
+    from anomalign.detection.inspection import Inspection
     from anomalign.evaluation.datasets import Category, Dataset, GroundTruth, TestImage
     from anomalign.evaluation.run import CategoryResult, Protocol
     from anomalign.evaluation.table import Row
-    from anomalign.inspection import Inspection
     from anomalign.reporting.evaluation import EvaluationReport
 
 

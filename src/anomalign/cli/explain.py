@@ -25,7 +25,7 @@ def explain(
 ) -> None:
     """Show a place of an image beside its closest match in the normal images, and where all others were found."""
     from anomalign.cli.inspect import calibrate, settings_of
-    from anomalign.detector import Detector
+    from anomalign.detection.detector import Detector
     from anomalign.images.decoding import read_image
     from anomalign.reporting import write_explanation
     from anomalign.reporting.places import told

@@ -37,7 +37,7 @@ def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_
     """Add images with a progress bar, say what became of them, and calibrate."""
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
-    from anomalign.detector import Detector
+    from anomalign.detection.detector import Detector
 
     before = len(opened)
     try:

@@ -8,9 +8,9 @@ import typer
 from anomalign.cli import console
 
 if TYPE_CHECKING:
-    from anomalign.detector import Detector
+    from anomalign.detection.detector import Detector
+    from anomalign.detection.settings import Settings
     from anomalign.images.sources import Failure
-    from anomalign.settings import Settings
 
 
 def inspect(
@@ -49,8 +49,8 @@ def inspect(
 ) -> None:
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
     from anomalign.cli.output import FOLDERS, Output
-    from anomalign.detector import Detector
-    from anomalign.records import RecordFile
+    from anomalign.detection.detector import Detector
+    from anomalign.monitoring.record_files import RecordFile
 
     settings = settings_of(
         preset,
@@ -88,8 +88,8 @@ def settings_of(preset: str, **others: Any) -> "Settings":
     """Settings of a preset, but for values that are given; None is as the preset has it."""
     from dataclasses import replace
 
+    from anomalign.detection.settings import PRESETS
     from anomalign.errors import InputError
-    from anomalign.settings import PRESETS
 
     if preset not in PRESETS:
         raise InputError(f"--preset is {preset!r}; must be one of {', '.join(PRESETS)}")

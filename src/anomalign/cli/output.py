@@ -9,14 +9,14 @@ from typing import Any
 
 import typer
 
-from anomalign.audit import record
 from anomalign.cli import console
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
+from anomalign.detection.inspection import Inspection
 from anomalign.errors import AnomalignError
 from anomalign.images.decoding import read_image
 from anomalign.images.sources import Failure
-from anomalign.inspection import Inspection
-from anomalign.records import RecordFile
+from anomalign.monitoring.record_files import RecordFile
+from anomalign.monitoring.replay import make_record
 from anomalign.reporting import Report, write_map, write_overlay
 
 FOLDERS = ("overlays", "maps")
@@ -50,7 +50,7 @@ class Output:
             self.fail(result)
             return
         if self.records:  # before it is told: what was told is on record
-            self.records.write(record(result, self.detector))
+            self.records.write(make_record(result, self.detector))
         files = {}
         if self.folder:
             try:

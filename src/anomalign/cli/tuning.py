@@ -8,9 +8,9 @@ import typer
 from anomalign.cli import console
 
 if TYPE_CHECKING:
-    from anomalign.condensing import Loss
-    from anomalign.detector import Detector
-    from anomalign.inspection import Inspection
+    from anomalign.curation.subset_selection import Loss
+    from anomalign.detection.detector import Detector
+    from anomalign.detection.inspection import Inspection
 
 
 def calibrate(
@@ -27,7 +27,7 @@ def calibrate(
     """Score every normal image as if it were not in the bank; say what thresholds and gates are worth."""
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
-    from anomalign.detector import Detector
+    from anomalign.detection.detector import Detector
     from anomalign.errors import InputError
 
     opened = console.open_bank(bank, backbone, provider)
@@ -50,7 +50,7 @@ def _print_gates(detector: "Detector", defects: list[str], max_pixels: int) -> N
     from rich.console import Console
     from rich.table import Table
 
-    from anomalign.gates import gate_outcomes
+    from anomalign.detection.gate_tradeoff import gate_outcomes
 
     scores = detector.calibrate()
     found = _inspect_fully(detector, defects, max_pixels) if defects else []
@@ -74,9 +74,9 @@ def _print_gates(detector: "Detector", defects: list[str], max_pixels: int) -> N
 
 def _inspect_fully(detector: "Detector", images: list[str], max_pixels: int) -> "list[Inspection]":
     """Inspect images by both stages, whatever the gate; say which cannot be used."""
-    from anomalign.detector import Detector
+    from anomalign.detection.detector import Detector
+    from anomalign.detection.inspection import Inspection
     from anomalign.images.files import find_images
-    from anomalign.inspection import Inspection
 
     both = Detector(detector.bank, replace(detector.settings, gate=1.0), detector.target_fpr)
     paths = find_images(images)
@@ -141,8 +141,8 @@ def condense(
     from anomalign.calibration.thresholds import best_rate
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
-    from anomalign.condensing import choose, outcome
-    from anomalign.detector import Detector
+    from anomalign.curation.subset_selection import choose, outcome
+    from anomalign.detection.detector import Detector
     from anomalign.errors import InputError
 
     if (keep is None) == (max_bytes is None):

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.calibration.thresholds import Calibration
+from anomalign.detection.gate_tradeoff import GateOutcome, gate_outcomes
+from anomalign.detection.inspection import Inspection
+from anomalign.detection.settings import Settings
 from anomalign.errors import AnomalignError, InputError, UndefinedError
 from anomalign.evaluation import metrics
 from anomalign.evaluation.datasets import Category, GroundTruth, Region, TestImage
 from anomalign.evaluation.metrics import Values
 from anomalign.evaluation.pixels import SPRO_LIMITS, Curve, PixelMetrics
-from anomalign.gates import GateOutcome, gate_outcomes
 from anomalign.images.framing import Framing
 from anomalign.images.sources import Failure
-from anomalign.inspection import Inspection
-from anomalign.settings import Settings
 
 Observer: TypeAlias = Callable[[TestImage, Inspection, GroundTruth | None], None]
 """Called for every test image that was scored."""

@@ -15,18 +15,18 @@ from anomalign.backbones import Backbone
 from anomalign.bank import Bank
 from anomalign.calibration import thresholds
 from anomalign.calibration.thresholds import Threshold
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
+from anomalign.detection.gate_tradeoff import GateOutcome
+from anomalign.detection.inspection import Inspection
+from anomalign.detection.settings import Settings
 from anomalign.errors import AnomalignError, InputError
 from anomalign.evaluation.datasets import Category, TestImage
 from anomalign.evaluation.measuring import ImageResult, Measuring, Observer
 from anomalign.evaluation.metrics import Values
 from anomalign.evaluation.pixels import Curve
-from anomalign.gates import GateOutcome
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
 from anomalign.images.sources import Failure
-from anomalign.inspection import Inspection
-from anomalign.settings import Settings
 
 Predicted: TypeAlias = Callable[[str, Inspection, float], None]
 """Called as ``predicted(split, inspection, pixel_threshold)`` for every image whose labels are kept secret."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.bank import Bank
-from anomalign.inspection import HEAT_BEGINS, Inspection, Match
+from anomalign.detection.inspection import HEAT_BEGINS, Inspection, Match
 from anomalign.reporting.heat import heat_layer
 from anomalign.reporting.places import fitted, most_anomalous, preview, small_map, window_in, window_side
 

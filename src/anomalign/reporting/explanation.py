@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from anomalign.bank import Bank
-from anomalign.inspection import Inspection, Match
+from anomalign.detection.inspection import Inspection, Match
 from anomalign.reporting.drawing import FINE, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
 from anomalign.reporting.files import written_aside
 from anomalign.reporting.heat import overlay

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
+from anomalign.detection.inspection import Inspection
 from anomalign.errors import InputError
 from anomalign.images.sources import Failure
-from anomalign.inspection import Inspection
 from anomalign.reporting.detail import Detail, detail
 from anomalign.reporting.heat import scale
 from anomalign.reporting.histogram import chart, histogram

@@ -7,13 +7,13 @@ from datetime import datetime
 import numpy as np
 
 from anomalign.calibration.thresholds import Threshold, best_rate
-from anomalign.detector import Detector
-from anomalign.drift import Drift, detect_drift
-from anomalign.observations import Observation
+from anomalign.curation.suspects import Suspect, suspects
+from anomalign.detection.decision import Limits
+from anomalign.detection.detector import Detector
+from anomalign.monitoring.drift import Drift, detect_drift
+from anomalign.monitoring.observations import Observation
 from anomalign.service.station import Station
 from anomalign.service.store import Point, Record, Store
-from anomalign.suspects import Suspect, suspects
-from anomalign.verdicts import Limits
 
 _CURVE = 60  # points of the calibration curve, at most
 _HIGHEST_RATE = 0.5

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from anomalign import audit
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
+from anomalign.detection.inspection import Inspection
 from anomalign.errors import AnomalignError, StoreError
 from anomalign.images.sources import Encoded
-from anomalign.inspection import Inspection
+from anomalign.monitoring.replay import make_record
 from anomalign.service.details import Details
 from anomalign.service.pictures import PictureError, Pictures
 from anomalign.service.store import NewRecord, Origin, Record, Store, Watched
@@ -39,7 +39,7 @@ def new_record(
         retrieval_score=inspection.retrieval_score,
         retrieval_p_value=inspection.retrieval_p_value,
         neighbours=[dict(vars(neighbour)) for neighbour in inspection.neighbours],
-        entry=audit.record(inspection, detector),
+        entry=make_record(inspection, detector),
         details=Details.of(inspection).to_bytes() if inspection.has_aligned else b"",
         watched=watched,
     )

@@ -15,10 +15,10 @@ from safetensors.numpy import load, save
 from anomalign.alignment import anomaly_map, place_on_image
 from anomalign.bank import NormalImage
 from anomalign.calibration.pixels import RARITY_STEPS, PixelCounts
+from anomalign.detection.inspection import HEAT_BEGINS, HEAT_FULL, Aligned, Inspection, Match, cell_at, centre_of
 from anomalign.errors import InputError
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import UPRIGHT
-from anomalign.inspection import HEAT_BEGINS, HEAT_FULL, Aligned, Inspection, Match, cell_at, centre_of
 from anomalign.numerics.resample import grid_matrix
 
 _LARGEST_BYTES = 256_000_000  # unpacked: a grid of 1,000 x 1,000 is far under it

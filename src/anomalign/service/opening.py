@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from anomalign.detection.settings import PRESETS, Settings
 from anomalign.errors import CalibrationError, InputError, StoreError
 from anomalign.numerics.threads import available_cores
 from anomalign.service.api import answers
@@ -26,7 +27,6 @@ from anomalign.service.security.tokens import TokenFile
 from anomalign.service.station import Station
 from anomalign.service.store import Edit, Filters, Record, Store, database
 from anomalign.service.watching import Watcher
-from anomalign.settings import PRESETS, Settings
 
 _HELD_BYTES = 512 * 10**6  # of uploads at once, or eight of the largest
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
+from anomalign.detection.inspection import Inspection
 from anomalign.errors import AnomalignError, BankDamagedError, ImageError, InputError
 from anomalign.images.sources import Encoded, Failure
-from anomalign.inspection import Inspection
 from anomalign.numerics.threads import available_cores
 from anomalign.service.committing import commit, keep_picture, new_record
 from anomalign.service.pictures import Pictures

@@ -10,13 +10,13 @@ from pathlib import Path
 from anomalign.backbones import CPU
 from anomalign.bank import AlignedScore, Bank
 from anomalign.calibration import thresholds
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
+from anomalign.detection.settings import PRESETS, Settings
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.sources import Encoded
 from anomalign.service.details import Details
 from anomalign.service.store import Record
-from anomalign.settings import PRESETS, Settings
 
 _REMEMBERED = 32  # details found on demand: a few megabytes
 _OLDER = 2  # detectors of older versions: descriptors of all their images

@@ -11,10 +11,10 @@ from typing import Any
 
 from anomalign.backbones import Described, describe
 from anomalign.bank import Bank
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
+from anomalign.detection.inspection import Inspection, Verdict
 from anomalign.errors import AnomalignError, ImageError, InputError
 from anomalign.images.sources import Encoded
-from anomalign.inspection import Inspection, Verdict
 from anomalign.service.pictures import Pictures
 from anomalign.service.station import Station, Tried
 from anomalign.service.store import EditKind, Kind, Record

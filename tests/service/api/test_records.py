@@ -3,9 +3,9 @@
 import json
 from datetime import datetime
 
-from anomalign.audit import Replayer
 from anomalign.bank import Bank
-from anomalign.observations import read_records
+from anomalign.monitoring.observations import read_records
+from anomalign.monitoring.replay import Replayer
 from tests.service.api.serving import defect, good, inspected, send
 
 

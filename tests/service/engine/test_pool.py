@@ -7,8 +7,8 @@ import time
 import pytest
 
 from anomalign import Bank, Detector, ImageError, InputError
-from anomalign.audit import Replayer
 from anomalign.errors import StoreError
+from anomalign.monitoring.replay import Replayer
 from anomalign.service.details import Details
 from anomalign.service.pictures import PictureError, Pictures
 from anomalign.service.pool import BATCH, Busy, Closed

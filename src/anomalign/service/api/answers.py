@@ -10,17 +10,17 @@ import numpy as np
 from anomalign.bank.catalogue import Change as Version
 from anomalign.bank.catalogue import NormalImage
 from anomalign.calibration.thresholds import best_rate
-from anomalign.detector import Detector
-from anomalign.drift import Drift
+from anomalign.curation.suspects import Suspect
+from anomalign.detection.detector import Detector
+from anomalign.detection.inspection import Match
 from anomalign.images.framing import Framing
-from anomalign.inspection import Match
+from anomalign.monitoring.drift import Drift
 from anomalign.service.api import shapes
 from anomalign.service.details import Details
 from anomalign.service.pictures import Pictures
 from anomalign.service.station import Station
 from anomalign.service.store import Decision, Edit, Event, Point, Record
 from anomalign.service.trying import Proposal, Side
-from anomalign.suspects import Suspect
 
 
 def inspection(record: Record, station: Station | None, pictures: Pictures) -> shapes.Inspection:

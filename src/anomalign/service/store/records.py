@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from anomalign.inspection import Stage, Verdict
+from anomalign.detection.inspection import Stage, Verdict
 
 Kind: TypeAlias = Literal["defect", "false_alarm", "unsure"]
 EditKind: TypeAlias = Literal["add", "remove", "rate"]
@@ -64,7 +64,7 @@ class NewRecord(_Inspected):
     Attributes
     ----------
     entry : dict
-        As `audit.record` gives it, so that the verdict can be derived again.
+        As `replay.make_record` gives it, so that the verdict can be derived again.
     details : bytes
         The alignment.
     watched : Watched, optional

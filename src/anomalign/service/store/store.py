@@ -92,7 +92,7 @@ class Store:
             return queries.get(connection, id)
 
     def entry(self, id: int) -> dict[str, Any]:
-        """What `audit.Replayer` derives the verdict again from.
+        """What `replay.Replayer` derives the verdict again from.
 
         Raises
         ------

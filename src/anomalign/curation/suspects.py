@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.bank import NormalImage
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
 
 _FENCE = 1.5  # interquartile ranges beyond the third quartile: Tukey's "outside"
 _NEAR = 0.05  # of the median distance to the nearest: closer is a near copy

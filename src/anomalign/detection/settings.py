@@ -3,8 +3,8 @@
 import json
 from dataclasses import asdict, dataclass
 
+from anomalign.detection.inspection import Stage
 from anomalign.errors import InputError
-from anomalign.inspection import Stage
 from anomalign.retrieval import DESCRIPTORS, INDEX_KINDS, Descriptor, IndexKind
 
 _SCORES = 1  # to be raised when scores come out otherwise than before, so that stored ones are made anew

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from anomalign.backbones import Backbone, Described, describe
 from anomalign.bank import Progress
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
+from anomalign.detection.inspection import HEAT_BEGINS, Inspection
 from anomalign.errors import InputError
 from anomalign.images.decoding import MAX_PIXELS
-from anomalign.inspection import HEAT_BEGINS, Inspection
 
 _TIMED = 15
 

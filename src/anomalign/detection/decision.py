@@ -6,8 +6,8 @@ import numpy as np
 
 from anomalign.calibration import thresholds
 from anomalign.calibration.thresholds import Calibration, Scores, Threshold
-from anomalign.inspection import Inspection, Stage
-from anomalign.settings import Settings
+from anomalign.detection.inspection import Inspection, Stage
+from anomalign.detection.settings import Settings
 
 _RETRIEVAL_WEIGHT = 0.5  # of stage 1 where both decide: docs/decisions.md has what other weights give
 _NO_SPREAD = 1e-6  # of logarithms

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.calibration.thresholds import Calibration
-from anomalign.settings import Settings
-from anomalign.verdicts import Limits, full_scores
+from anomalign.detection.decision import Limits, full_scores
+from anomalign.detection.settings import Settings
 
 GATES = (1.0, 0.9, 0.8, 0.7, 0.5, 0.3, 0.1)
 

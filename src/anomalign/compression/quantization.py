@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from anomalign.backbones import Backbone
 from anomalign.backbones.making import check_free, keep_quantized, require
 from anomalign.bank import Bank, Progress
-from anomalign.detector import Detector
+from anomalign.compression.comparison import Effect, compare
+from anomalign.detection.detector import Detector
+from anomalign.detection.settings import Settings
 from anomalign.errors import AnomalignError, InputError
 from anomalign.images.decoding import MAX_PIXELS, decode
 from anomalign.images.files import read_bytes
 from anomalign.images.framing import Framing
 from anomalign.images.sources import Failure
-from anomalign.settings import Settings
-from anomalign.side_by_side import Effect, compare
 
 LEAST_FITTED, MOST_FITTED = 10, 120  # 99 are enough for a rate of 1 %; banks of a large network are large
 LEAST_HELD_OUT, MOST_HELD_OUT = 20, 100  # of 10 the rank correlation is mostly chance

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from anomalign import records
 from anomalign.errors import InputError
 from anomalign.images.sources import Failure
+from anomalign.monitoring import record_files
 
 _STAGE_1 = ("descriptor", "image_neighbours")
 
@@ -73,7 +73,7 @@ def read_records(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Observat
     """
     observations, failures = [], []
     for path in paths:
-        for place, record in records.read(path):
+        for place, record in record_files.read(path):
             if isinstance(record, Failure):
                 failures.append(record)
                 continue

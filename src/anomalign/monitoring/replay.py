@@ -14,12 +14,12 @@ import threadpoolctl
 
 from anomalign import __version__
 from anomalign.bank import Bank
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
+from anomalign.detection.inspection import Inspection
+from anomalign.detection.settings import Settings
 from anomalign.errors import BankDamagedError, BankError, ImageError, InputError
 from anomalign.images.sources import Failure
-from anomalign.inspection import Inspection
-from anomalign.records import FORMAT
-from anomalign.settings import Settings
+from anomalign.monitoring.record_files import FORMAT
 
 # What the verdict rests on, and what it was: compared one by one when a record is replayed.
 _CIRCUMSTANCES = ("sha256", "bank", "backbone", "settings", "target_fpr", "software")
@@ -28,7 +28,7 @@ _OUTCOME = (
 )  # fmt: skip
 
 
-def record(inspection: Inspection, detector: Detector) -> dict[str, Any]:
+def make_record(inspection: Inspection, detector: Detector) -> dict[str, Any]:
     """All that is needed to derive a verdict again and to tell what it rested on; can be written as JSON.
 
     Numbers are given in full, so that "the same" means to the last bit.
@@ -116,7 +116,7 @@ class Replayer:
         Parameters
         ----------
         recorded : dict
-            As `record` gives it.
+            As `make_record` gives it.
         image : path, optional
             Where the image is now. Default: where it was.
 
@@ -135,7 +135,7 @@ class Replayer:
         (result,) = detector.inspect_many([path if image is None else image])
         if isinstance(result, Failure):
             raise ImageError(result.error)
-        now = json.loads(json.dumps(record(result, detector)))
+        now = json.loads(json.dumps(make_record(result, detector)))
         keys = (*_CIRCUMSTANCES, *_OUTCOME)
         differences = [difference for key in keys for difference in _differences(key, recorded[key], now[key])]
         same = not any(difference.what.split(".")[0] in _OUTCOME for difference in differences)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from anomalign.backbones import Described
 from anomalign.bank import Bank, Progress
-from anomalign.detector import Detector
+from anomalign.detection.detector import Detector
 from anomalign.errors import InputError
 from anomalign.retrieval import ExactIndex
 

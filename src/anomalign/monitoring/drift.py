@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.errors import CalibrationError, InputError
-from anomalign.observations import Observation
+from anomalign.monitoring.observations import Observation
 
 # An inspected image may be a defect, farther than all normals: so many of them are no drift.
 DEFECTS = 0.05

@@ -10,10 +10,10 @@ from anomalign.alignment import map_score
 from anomalign.bank import AlignedScore, Bank, NormalImage, Progress
 from anomalign.calibration.pixels import PixelCounts
 from anomalign.calibration.thresholds import Calibration
+from anomalign.detection.settings import Settings
 from anomalign.errors import CalibrationError
 from anomalign.numerics.checksums import with_checksum, without_checksum
 from anomalign.retrieval import ImageSearch, Neighbours
-from anomalign.settings import Settings
 
 Align: TypeAlias = Callable[[int, Sequence[int]], NDArray[np.float32]]
 """Called as ``align(row, gallery)``: the smoothed map of one of the bank's images against others, by `Bank.views`."""
