@@ -9,8 +9,8 @@ import pytest
 
 from anomalign import InputError
 from anomalign.retrieval import ExactIndex, indices
+from anomalign.retrieval.index_choice import IndexMeasure, compare_indices, recommend
 from anomalign.retrieval.indices import INDEX_KINDS, make_index, memory_bytes
-from anomalign.retrieval.tuning import IndexMeasure, compare_indices, recommend
 
 ALWAYS_RIGHT = ("exact", "kdtree")
 OF_FAISS = ("hnsw", "ivfpq")

@@ -1,7 +1,7 @@
 """Frozen networks: what each is, where its file comes from, running it."""
 
 from anomalign.backbones.backbone import Backbone, Preprocessing, load_backbone
-from anomalign.backbones.making import (
+from anomalign.backbones.library import (
     ListedBackbone,
     export_backbone,
     import_backbone,

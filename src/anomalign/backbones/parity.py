@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import cache
-from anomalign.backbones.checking import sizes_to_try
 from anomalign.backbones.providers import CPU, Provider, find_provider
 from anomalign.backbones.sessions import Placement, open_session, placement, profiled_options
+from anomalign.backbones.validation import sizes_to_try
 from anomalign.errors import BackboneError
 from anomalign.numerics.threads import available_cores
 

@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 
 from anomalign.backbones import CPU, Backbone, find_provider, load_backbone
 from anomalign.bank import (
-    adding,
+    additions,
     catalogue,
-    compacting,
-    drafting,
+    compaction,
+    drafts,
     edits,
     lock,
-    restoring,
+    restoration,
     scores,
     segments,
-    selecting,
-    verifying,
+    selection,
+    verification,
 )
-from anomalign.bank.adding import SEGMENT_BYTES, AddReport, Progress
+from anomalign.bank.additions import SEGMENT_BYTES, AddReport, Progress
 from anomalign.bank.catalogue import Change, Identity, NormalImage
 from anomalign.bank.scores import AlignedScore
 from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
@@ -274,11 +274,11 @@ class Bank:
             A path does not exist or holds no images.
         """
         self._refuse_if_frozen()
-        sources = adding.sources(images)
+        sources = additions.sources(images)
         network = self.backbone
         with self._changing():
             self._sweep()
-            return adding.add(
+            return additions.add(
                 self.path,
                 self.identity,
                 network,
@@ -300,8 +300,8 @@ class Bank:
             A selector that no image answers to.
         """
         found: set[int] = set()
-        for selector in selecting.several(selectors):
-            chosen = selecting.answering(self.images, selector)
+        for selector in selection.several(selectors):
+            chosen = selection.answering(self.images, selector)
             if not chosen:
                 raise InputError(f"{self.path}: no image {selector!r} in this bank; `anomalign bank list` names all")
             found.update(chosen)
@@ -343,7 +343,7 @@ class Bank:
         """
         wanted = sorted(set(ids))
         with self._changing():
-            restoring.restore(self.path, self.images, wanted)
+            restoration.restore(self.path, self.images, wanted)
         return tuple(image for image in self.images if image.id in wanted)
 
     def draft(self, folder: str | os.PathLike[str]) -> "Bank":
@@ -357,7 +357,7 @@ class Bank:
             The folder holds a bank, or cannot be written.
         """
         to = Path(folder)
-        drafting.draft(self.path, to)
+        drafts.draft(self.path, to)
         return Bank(to, self._given_backbone or self.backbone)
 
     def without(self, selectors: int | str | Iterable[int | str]) -> "Bank":
@@ -382,7 +382,7 @@ class Bank:
         """
         with self._changing():
             before = self._bytes_on_disk()
-            compacting.compact(self.path, self.images, len(self.identity.turns), self.views)
+            compaction.compact(self.path, self.images, len(self.identity.turns), self.views)
             self._load()
             self._sweep()
             return before - self._bytes_on_disk()
@@ -392,7 +392,7 @@ class Bank:
 
         SQLite keeps no checksum of values: an altered letter of a name, or byte of a preview, is not found.
         """
-        return verifying.problems(self.path, self.identity, self.images, self._segments)
+        return verification.problems(self.path, self.identity, self.images, self._segments)
 
     def load_calibration(self, settings: str) -> bytes | None:
         """Calibration stored for these settings, None where there is none for this version of the bank."""

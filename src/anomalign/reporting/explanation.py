@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from anomalign.bank import Bank
 from anomalign.detection.inspection import Inspection, Match
-from anomalign.reporting.drawing import FINE, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
+from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
 from anomalign.reporting.files import written_aside
 from anomalign.reporting.heat import overlay
 from anomalign.reporting.places import fitted, preview, small_map, told, window_in

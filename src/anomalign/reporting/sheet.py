@@ -8,7 +8,7 @@ from PIL import Image
 
 from anomalign.bank import Bank
 from anomalign.curation.suspects import Suspect
-from anomalign.reporting.drawing import FINE, INK, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
+from anomalign.reporting.canvas import FINE, INK, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
 from anomalign.reporting.files import written_aside
 from anomalign.reporting.places import fitted, preview
 

@@ -166,9 +166,9 @@ def import_backbone(
         The file cannot be read, run at two sizes, or lacks a tensor; or the name is taken.
     """
     require("onnx")
-    from anomalign.backbones.checking import sizes_to_try
     from anomalign.backbones.foreign import adapt, output_name
     from anomalign.backbones.graph import store_half
+    from anomalign.backbones.validation import sizes_to_try
 
     check_free(name, replace)
     if not levels or len(set(levels)) != len(levels):
@@ -268,8 +268,8 @@ def keep(model: "onnx.ModelProto", description: Description, file: Path | None =
     """Check a model, and write it into the cache folder with its description; `file` is what errors name."""
     import onnx
 
-    from anomalign.backbones.checking import check
     from anomalign.backbones.graph import count_parameters, describe_model
+    from anomalign.backbones.validation import check
 
     described = dataclasses.replace(description, parameters=description.parameters or count_parameters(model))
     with cache.placing(description.name) as path:
