@@ -116,8 +116,8 @@ def remove(
 def _run(configuration: "Configuration") -> None:
     import logging
 
-    from anomalign.service.opening import close_parts, open_parts
-    from anomalign.service.running import listen, server
+    from anomalign.service.bootstrap import close_parts, open_parts
+    from anomalign.service.server import listen, server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("alembic", "python_multipart"):

@@ -7,20 +7,11 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from anomalign import __version__
-from anomalign.service.api import (
-    banks,
-    documentation,
-    edits,
-    entering,
-    errors,
-    evidence,
-    inspecting,
-    inspections,
-    operations,
-)
-from anomalign.service.opening import close_parts
+from anomalign.service import errors
+from anomalign.service.api import auth, banks, documentation, edits, evidence, inspections, operations, uploads
+from anomalign.service.bootstrap import close_parts
+from anomalign.service.container import Parts
 from anomalign.service.pages.router import router as pages
-from anomalign.service.parts import Parts
 from anomalign.service.security.gate import Gate
 
 _TEXT = "Inspect images, see why, disagree, and be heard the same minute."
@@ -32,7 +23,7 @@ def create_app(parts: Parts) -> FastAPI:
     Parameters
     ----------
     parts : Parts
-        As `opening.open_parts` gives them.
+        As `bootstrap.open_parts` gives them.
     """
     app = FastAPI(
         title="anomalign",
@@ -49,7 +40,7 @@ def create_app(parts: Parts) -> FastAPI:
     state.stations, state.pictures, state.proposals = parts.stations, parts.pictures, parts.proposals
     state.events = parts.events
     errors.install(app)
-    for module in (inspecting, inspections, evidence, banks, edits, operations, entering, documentation):
+    for module in (uploads, inspections, evidence, banks, edits, operations, auth, documentation):
         app.include_router(module.router)
     app.include_router(pages)
     app.add_middleware(

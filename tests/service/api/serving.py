@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
+from anomalign.service.bootstrap import close_parts, open_parts
 from anomalign.service.configuration import Configuration
-from anomalign.service.opening import close_parts, open_parts
-from anomalign.service.parts import Parts
-from anomalign.service.running import listen, server
+from anomalign.service.container import Parts
+from anomalign.service.server import listen, server
 from tests.pictures import texture
 
 

@@ -6,8 +6,8 @@ import traceback
 import pytest
 
 from anomalign.errors import StoreError
+from anomalign.service.bootstrap import open_parts
 from anomalign.service.configuration import Configuration
-from anomalign.service.opening import open_parts
 from anomalign.service.store import Store
 from tests.service.store.server import PASSWORD
 

@@ -7,12 +7,12 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from anomalign.errors import BankDamagedError, BankError, NotFoundError
-from anomalign.service import banks
-from anomalign.service.api import answers, shapes
-from anomalign.service.api.asked import ERRORS, MOST_ID, Limit, OfBank
+from anomalign.service.api import schemas, serializers
+from anomalign.service.api.dependencies import ERRORS, MOST_ID, Limit, OfBank
 from anomalign.service.api.evidence import cached, on_drawing
 from anomalign.service.api.times import utc
-from anomalign.service.parts import Asked
+from anomalign.service.banks import statistics
+from anomalign.service.container import Asked
 from anomalign.service.security.people import Operator
 
 router = APIRouter(prefix="/api/banks", tags=["banks"], responses=ERRORS)
@@ -22,15 +22,15 @@ _RECENT = 1000
 
 
 @router.get("")
-def list_banks(parts: Asked, person: Operator) -> shapes.Banks:
+def list_banks(parts: Asked, person: Operator) -> schemas.Banks:
     """All banks that are served."""
-    return {"banks": [answers.bank(station) for station in parts.stations.values()]}
+    return {"banks": [serializers.bank(station) for station in parts.stations.values()]}
 
 
 @router.get("/{bank}")
-def get_bank(person: Operator, station: OfBank) -> shapes.BankSummary:
+def get_bank(person: Operator, station: OfBank) -> schemas.BankSummary:
     """One bank."""
-    return answers.bank(station)
+    return serializers.bank(station)
 
 
 @router.get("/{bank}/images")
@@ -41,7 +41,7 @@ def list_images(
     order: Literal["suspicious", "id"] = "suspicious",
     after: Annotated[int, Query(ge=0, le=MOST_ID, description="`next` of the page before")] = 0,
     limit: Limit = 100,
-) -> shapes.NormalImages:
+) -> schemas.NormalImages:
     """Normal images, the least likely to be normal first; those that calibration did not score come last."""
     detector, found = parts.suspicions.of(station)
     by_id = {suspect.image.id: suspect for suspect in found}
@@ -53,7 +53,7 @@ def list_images(
     end = min(after + limit, len(images))
     return {
         "images": [
-            answers.normal_image(image, used.get(image.id, 0), by_id.get(image.id)) for image in images[after:end]
+            serializers.normal_image(image, used.get(image.id, 0), by_id.get(image.id)) for image in images[after:end]
         ],
         "next": end if end < len(images) else None,
         "total": len(images),
@@ -83,21 +83,21 @@ async def preview(
 
 
 @router.get("/{bank}/versions")
-def versions(person: Operator, station: OfBank) -> shapes.Versions:
+def versions(person: Operator, station: OfBank) -> schemas.Versions:
     """All versions of a bank, oldest first."""
-    return {"versions": [answers.version(change) for change in station.bank.history()]}
+    return {"versions": [serializers.version(change) for change in station.bank.history()]}
 
 
 @router.get("/{bank}/edits")
-def edits(parts: Asked, person: Operator, station: OfBank, limit: Limit = 50) -> shapes.Edits:
+def edits(parts: Asked, person: Operator, station: OfBank, limit: Limit = 50) -> schemas.Edits:
     """The latest changes that people made, newest first."""
-    return {"edits": [answers.edit(made) for made in parts.store.edits(station.name, limit)]}
+    return {"edits": [serializers.edit(made) for made in parts.store.edits(station.name, limit)]}
 
 
 @router.get("/{bank}/scores")
 def scores(
     parts: Asked, person: Operator, station: OfBank, limit: Annotated[int, Query(ge=1, le=_RECENT)] = 500
-) -> shapes.Scores:
+) -> schemas.Scores:
     """Scores of the normals and of recent inspections, and the threshold that each rate of false alarms gives."""
     detector = station.detector
     records = parts.store.latest(station.name, limit)
@@ -108,7 +108,7 @@ def scores(
         "recent": [
             {
                 "id": record.id,
-                "score": answers.finite(record.image_score),
+                "score": serializers.finite(record.image_score),
                 "verdict": record.verdict,
                 "current": record.bank_version == detector.bank.version,
             }
@@ -116,7 +116,7 @@ def scores(
         ],
         "rates": [
             {"target_fpr": limit.target_fpr, "threshold": limit.value, "expected_fpr": limit.expected_fpr}
-            for limit in banks.curve(detector)
+            for limit in statistics.curve(detector)
         ],
     }
 
@@ -129,11 +129,11 @@ async def drift(
     since: datetime | None = None,
     until: datetime | None = None,
     limit: Annotated[int, Query(ge=1, le=_MOST_POINTS)] = 1000,
-) -> shapes.Drift:
+) -> schemas.Drift:
     """Distances to the normals over time, oldest first, and whether the latest differ from the normals' own."""
 
-    def make() -> shapes.Drift:
-        found = banks.drift(station, parts.store, utc(since), utc(until), limit)
-        return answers.drift(*found)
+    def make() -> schemas.Drift:
+        found = statistics.drift(station, parts.store, utc(since), utc(until), limit)
+        return serializers.drift(*found)
 
     return await on_drawing(parts, make)

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from anomalign.service.api import answers, shapes
-from anomalign.service.api.asked import ERRORS, MOST_ID, Id, OfBank
+from anomalign.service.api import schemas, serializers
+from anomalign.service.api.dependencies import ERRORS, MOST_ID, Id, OfBank
 from anomalign.service.api.inspections import only_own
-from anomalign.service.parts import Asked
+from anomalign.service.container import Asked
 from anomalign.service.security.people import Operator, Person
 from anomalign.service.store import EditKind
 
@@ -51,7 +51,7 @@ class Confirmation(BaseModel):
 
 
 @router.post("/api/banks/{bank}/proposals", status_code=201)
-def propose(parts: Asked, person: Operator, station: OfBank, wanted: Wanted) -> shapes.Proposal:
+def propose(parts: Asked, person: Operator, station: OfBank, wanted: Wanted) -> schemas.Proposal:
     """Try an edit on a copy of the bank: which of the latest verdicts would change? Nothing is edited yet."""
     kind = wanted.kind()
     _allow(person, kind)
@@ -62,14 +62,14 @@ def propose(parts: Asked, person: Operator, station: OfBank, wanted: Wanted) -> 
         target_fpr=wanted.target_fpr,
         replayed=wanted.replayed,
     )
-    return answers.proposal(proposed)
+    return serializers.proposal(proposed)
 
 
 @router.post("/api/proposals/{id}/confirm", status_code=201)
-def confirm(parts: Asked, person: Operator, id: ProposalId, confirmation: Confirmation | None = None) -> shapes.Edit:
+def confirm(parts: Asked, person: Operator, id: ProposalId, confirmation: Confirmation | None = None) -> schemas.Edit:
     """Make the proposed edit; refused if the bank has changed since it was tried."""
     _allow(person, parts.proposals.get(id).kind)
-    return answers.edit(parts.proposals.confirm(id, person.name, confirmation.note if confirmation else ""))
+    return serializers.edit(parts.proposals.confirm(id, person.name, confirmation.note if confirmation else ""))
 
 
 @router.delete("/api/proposals/{id}", status_code=204)
@@ -79,13 +79,13 @@ def drop(parts: Asked, person: Operator, id: ProposalId) -> None:
 
 
 @router.post("/api/edits/{id}/undo")
-def undo(parts: Asked, person: Operator, id: Id) -> shapes.Edit:
+def undo(parts: Asked, person: Operator, id: Id) -> schemas.Edit:
     """Take an edit back: an admin any, an operator the images that they added."""
     edit = parts.store.edit(id)
     if edit is not None:
         only_own(person, edit.who, "edit")
         _allow(person, edit.kind)
-    return answers.edit(parts.proposals.undo(id, person.name))
+    return serializers.edit(parts.proposals.undo(id, person.name))
 
 
 def _allow(person: Person, kind: EditKind) -> None:

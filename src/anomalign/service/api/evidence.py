@@ -7,10 +7,10 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 
-from anomalign.service import drawing
-from anomalign.service.api import answers, shapes
-from anomalign.service.api.asked import ERRORS, MOST_ID, OfRecord
-from anomalign.service.parts import Asked, Parts
+from anomalign.service.api import schemas, serializers
+from anomalign.service.api.dependencies import ERRORS, MOST_ID, OfRecord
+from anomalign.service.container import Asked, Parts
+from anomalign.service.kept import rendering
 from anomalign.service.security.people import Operator
 
 router = APIRouter(prefix="/api/inspections/{id}", tags=["evidence"], responses=ERRORS)
@@ -22,11 +22,11 @@ _T = TypeVar("_T")
 
 
 @router.get("/matches")
-async def matches(parts: Asked, person: Operator, record: OfRecord, against: Against = None) -> shapes.Matches:
+async def matches(parts: Asked, person: Operator, record: OfRecord, against: Against = None) -> schemas.Matches:
     """The match of every place, on the grid."""
 
-    def make() -> shapes.Matches:
-        return answers.matches(parts.evidence.details(record, against), parts.evidence.framing(record))
+    def make() -> schemas.Matches:
+        return serializers.matches(parts.evidence.details(record, against), parts.evidence.framing(record))
 
     return await on_drawing(parts, make)
 
@@ -34,12 +34,12 @@ async def matches(parts: Asked, person: Operator, record: OfRecord, against: Aga
 @router.get("/match")
 async def match(
     parts: Asked, person: Operator, record: OfRecord, y: Place, x: Place, against: Against = None
-) -> shapes.Match:
+) -> schemas.Match:
     """Where one pixel was matched: row `y`, column `x` of the image."""
 
-    def make() -> shapes.Match:
+    def make() -> schemas.Match:
         details, framing = parts.evidence.details(record, against), parts.evidence.framing(record)
-        return answers.match(details.match_at(y, x, framing, record.height, record.width))
+        return serializers.match(details.match_at(y, x, framing, record.height, record.width))
 
     return await on_drawing(parts, make)
 
@@ -55,7 +55,7 @@ async def picture(request: Request, parts: Asked, person: Operator, record: OfRe
 
     def make() -> bytes:
         content, limit = parts.evidence.picture(record), parts.configuration.max_pixels
-        return drawing.jpeg(drawing.scaled(content, record.name, limit, drawing.PICTURE_PX))
+        return rendering.jpeg(rendering.scaled(content, record.name, limit, rendering.PICTURE_PX))
 
     return await cached(request, parts, (record.sha256, "picture"), "image/jpeg", make)
 
@@ -66,8 +66,8 @@ async def thumbnail(request: Request, parts: Asked, person: Operator, record: Of
 
     def make() -> bytes:
         content, limit = parts.evidence.picture(record), parts.configuration.max_pixels
-        small = drawing.scaled(content, record.name, limit, drawing.THUMBNAIL_PX)
-        return drawing.jpeg(drawing.with_heat(small, parts.evidence.heat(record, small.height, small.width)), 85)
+        small = rendering.scaled(content, record.name, limit, rendering.THUMBNAIL_PX)
+        return rendering.jpeg(rendering.with_heat(small, parts.evidence.heat(record, small.height, small.width)), 85)
 
     return await cached(request, parts, (record.sha256, record.id, "thumbnail"), "image/jpeg", make)
 
@@ -83,8 +83,8 @@ async def heat(
     """The heat alone, transparent where there is none, to be laid over the picture, in its size."""
 
     def make() -> bytes:
-        height, width = drawing.size_within(record.height, record.width, drawing.PICTURE_PX)
-        return drawing.layer(parts.evidence.heat(record, height, width, even_if_normal=always))
+        height, width = rendering.size_within(record.height, record.width, rendering.PICTURE_PX)
+        return rendering.layer(parts.evidence.heat(record, height, width, even_if_normal=always))
 
     return await cached(request, parts, (record.sha256, record.id, "heat", always), "image/png", make)
 
@@ -95,8 +95,8 @@ async def overlay(request: Request, parts: Asked, person: Operator, record: OfRe
 
     def make() -> bytes:
         content, limit = parts.evidence.picture(record), parts.configuration.max_pixels
-        image = drawing.scaled(content, record.name, limit, drawing.PICTURE_PX)
-        return drawing.png(drawing.with_heat(image, parts.evidence.heat(record, image.height, image.width)))
+        image = rendering.scaled(content, record.name, limit, rendering.PICTURE_PX)
+        return rendering.png(rendering.with_heat(image, parts.evidence.heat(record, image.height, image.width)))
 
     return await cached(request, parts, (record.sha256, record.id, "overlay"), "image/png", make)
 
@@ -106,7 +106,7 @@ async def anomaly_map(request: Request, parts: Asked, person: Operator, record: 
     """The anomaly map, float32, in the image's own pixels; NaN where a centre crop did not look."""
 
     def make() -> bytes:
-        return drawing.tiff(parts.evidence.anomaly_map(record))
+        return rendering.tiff(parts.evidence.anomaly_map(record))
 
     return await cached(request, parts, (record.sha256, record.id, "map"), "image/tiff", make)
 

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from anomalign.service.api import answers, shapes
-from anomalign.service.api.asked import ERRORS, Id, Limit, OfRecord
+from anomalign.service.api import schemas, serializers
+from anomalign.service.api.dependencies import ERRORS, Id, Limit, OfRecord
 from anomalign.service.api.times import utc
-from anomalign.service.parts import Asked, Parts
+from anomalign.service.container import Asked, Parts
 from anomalign.service.security.people import Operator, Person
 from anomalign.service.store import Filters, Kind, Order
 
@@ -32,7 +32,7 @@ class NewDecision(BaseModel):
 
 def _filters(
     bank: Annotated[str | None, Query(max_length=255)] = None,
-    verdict: shapes.Verdict | None = None,
+    verdict: schemas.Verdict | None = None,
     since: Annotated[datetime | None, Query(description="from then on")] = None,
     until: Annotated[datetime | None, Query(description="before that")] = None,
     reviewed: bool | None = None,
@@ -62,19 +62,19 @@ def list_inspections(
     order: Order = "newest",
     after: Cursor = None,
     limit: Limit = 50,
-) -> shapes.Inspections:
+) -> schemas.Inspections:
     """Inspections that satisfy all filters. Times without an offset are UTC."""
     page = parts.store.page(filters, order, after, limit)
     return {
-        "records": [answers.inspection(r, parts.stations.get(r.bank), parts.pictures) for r in page.records],
+        "records": [serializers.inspection(r, parts.stations.get(r.bank), parts.pictures) for r in page.records],
         "next": page.next,
     }
 
 
 @router.get("/api/inspections/{id}")
-def get_inspection(parts: Asked, person: Operator, record: OfRecord) -> shapes.Inspection:
+def get_inspection(parts: Asked, person: Operator, record: OfRecord) -> schemas.Inspection:
     """One inspection."""
-    return answers.inspection(record, parts.stations.get(record.bank), parts.pictures)
+    return serializers.inspection(record, parts.stations.get(record.bank), parts.pictures)
 
 
 @router.get("/api/inspections/{id}/record.json", response_model=dict[str, Any])
@@ -97,9 +97,9 @@ def export(parts: Asked, person: Operator, filters: Wanted) -> StreamingResponse
 
 
 @router.post("/api/inspections/{id}/decisions", status_code=201)
-def decide(parts: Asked, person: Operator, record: OfRecord, decision: NewDecision) -> shapes.Decision:
+def decide(parts: Asked, person: Operator, record: OfRecord, decision: NewDecision) -> schemas.Decision:
     """Say what an inspection was; what was said before is kept, but no longer counts."""
-    made = answers.decision(parts.store.decide(record.id, decision.kind, decision.note, person.name))
+    made = serializers.decision(parts.store.decide(record.id, decision.kind, decision.note, person.name))
     parts.metrics.decisions.labels(record.bank, decision.kind).inc()
     parts.events.publish("decision", {"record": record.id, "decision": made})
     return made
@@ -114,7 +114,7 @@ def undo_decision(parts: Asked, person: Operator, id: Id) -> None:
     parts.store.undo_decision(id, person.name)
     record = parts.store.get(made.record) if made else None
     if record is not None:
-        now = None if record.decision is None else answers.decision(record.decision)
+        now = None if record.decision is None else serializers.decision(record.decision)
         parts.events.publish("decision", {"record": record.id, "decision": now})
 
 

@@ -8,10 +8,10 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from anomalign.errors import StoreError
-from anomalign.service.api import answers, shapes
-from anomalign.service.api.asked import ERRORS, Limit
+from anomalign.service.api import schemas, serializers
+from anomalign.service.api.dependencies import ERRORS, Limit
 from anomalign.service.api.inspections import Cursor
-from anomalign.service.parts import Asked
+from anomalign.service.container import Asked
 from anomalign.service.security.people import Admin, Operator, SignInNeeded
 
 router = APIRouter(tags=["operations"], responses=ERRORS)
@@ -57,10 +57,10 @@ def audit(
     action: Annotated[str | None, Query(max_length=64)] = None,
     after: Cursor = None,
     limit: Limit = 50,
-) -> shapes.AuditLog:
+) -> schemas.AuditLog:
     """Who did what, newest first."""
     page = parts.store.audit(after, limit, action)
-    return {"entries": [answers.audit_entry(event) for event in page.events], "next": page.next}
+    return {"entries": [serializers.audit_entry(event) for event in page.events], "next": page.next}
 
 
 @router.get(
