@@ -4,9 +4,9 @@ import shutil
 import pytest
 
 from anomalign import Bank, Detector, Framing
-from anomalign.service.banks.served_bank import Station
-from anomalign.service.inspections.queue import Pool
-from anomalign.service.kept.image_files import Pictures
+from anomalign.service.banks.served_bank import ServedBank
+from anomalign.service.inspections.queue import InspectionQueue
+from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.security import tokens
 from anomalign.service.store import Store
 from tests.pictures import texture
@@ -57,8 +57,8 @@ def guarded(bank, tmp_path, token_file):
 
 
 @pytest.fixture
-def station(bank):
-    return Station(bank, settings=SETTINGS)
+def served_bank(bank):
+    return ServedBank(bank, settings=SETTINGS)
 
 
 @pytest.fixture
@@ -69,17 +69,17 @@ def store(tmp_path):
 
 @pytest.fixture
 def pictures(tmp_path):
-    return Pictures(tmp_path / "pictures", 10**9)
+    return ImageFiles(tmp_path / "pictures", 10**9)
 
 
 @pytest.fixture
-def make_pool(station, store, pictures):
+def make_queue(served_bank, store, pictures):
     """Pools that are closed at the end."""
     with contextlib.ExitStack() as stack:
 
         def make(**options):
-            given = {"stations": {station.name: station}, "store": store, "pictures": pictures, **options}
-            pool = Pool(given.pop("stations"), given.pop("store"), given.pop("pictures"), **given)
+            given = {"served_banks": {served_bank.name: served_bank}, "store": store, "pictures": pictures, **options}
+            pool = InspectionQueue(given.pop("served_banks"), given.pop("store"), given.pop("pictures"), **given)
             stack.callback(pool.close)
             return pool
 

@@ -30,7 +30,7 @@ from anomalign.bank import (
     verification,
 )
 from anomalign.bank.additions import SEGMENT_BYTES, AddReport, Progress
-from anomalign.bank.catalogue import Change, Identity, NormalImage
+from anomalign.bank.catalogue import BankVersion, Identity, NormalImage
 from anomalign.bank.scores import AlignedScore
 from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
 from anomalign.images.decoding import MAX_PIXELS
@@ -191,7 +191,7 @@ class Bank:
         self._content = self.images, content  # every record of an inspection asks for it
         return content
 
-    def history(self) -> list[Change]:
+    def history(self) -> list[BankVersion]:
         """Versions of the bank, when each came to be, and what came and went with it."""
         with catalogue.connect(self.path) as connection:
             return catalogue.read_history(connection)

@@ -45,7 +45,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Window:
+class ScoreWindow:
     """Scores of consecutive inspections: their median, and the quantiles 5 % and 95 %."""
 
     first: str
@@ -84,7 +84,7 @@ def read_records(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Observat
     return sorted(observations, key=lambda observation: instant(observation.time)), failures
 
 
-def windows(observations: Sequence[Observation], size: int) -> list[Window]:
+def windows(observations: Sequence[Observation], size: int) -> list[ScoreWindow]:
     """Summarise consecutive windows, oldest first; the last ends with the newest, the first may be shorter.
 
     Raises
@@ -116,10 +116,10 @@ def instant(time: str) -> datetime:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 
 
-def _window(observations: Sequence[Observation]) -> Window:
+def _window(observations: Sequence[Observation]) -> ScoreWindow:
     low, median, high = np.quantile([o.retrieval_score for o in observations], [0.05, 0.5, 0.95])
     first, last = observations[0].time, observations[-1].time
-    return Window(first, last, len(observations), float(low), float(median), float(high))
+    return ScoreWindow(first, last, len(observations), float(low), float(median), float(high))
 
 
 def _observation(record: dict[str, Any]) -> Observation:

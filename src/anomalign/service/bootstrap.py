@@ -13,16 +13,16 @@ from anomalign.errors import CalibrationError, InputError, StoreError
 from anomalign.numerics.threads import available_cores
 from anomalign.service.api import serializers
 from anomalign.service.banks.proposals import Proposals
-from anomalign.service.banks.served_bank import Station
+from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.banks.statistics import Suspicions
 from anomalign.service.configuration import Configuration
-from anomalign.service.container import Budget, Parts
+from anomalign.service.container import Budget, Container
 from anomalign.service.events import Events
 from anomalign.service.inspections.evidence import Evidence
-from anomalign.service.inspections.queue import Pool
+from anomalign.service.inspections.queue import InspectionQueue
 from anomalign.service.inspections.retention import Forgetter
 from anomalign.service.inspections.watcher import Watcher
-from anomalign.service.kept.image_files import Pictures
+from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.metrics import Metrics
 from anomalign.service.security.people import People
 from anomalign.service.security.tokens import TokenFile
@@ -31,7 +31,7 @@ from anomalign.service.store import Edit, Filters, Record, Store, database
 _HELD_BYTES = 512 * 10**6  # of uploads at once, or eight of the largest
 
 
-def open_parts(configuration: Configuration, say: Callable[[str], None] = lambda _: None) -> Parts:
+def open_container(configuration: Configuration, say: Callable[[str], None] = lambda _: None) -> Container:
     """Open the records and the banks, calibrate those that are not, and begin to work.
 
     Raises
@@ -56,27 +56,29 @@ def open_parts(configuration: Configuration, say: Callable[[str], None] = lambda
 
 def _opened(
     configuration: Configuration, settings: Settings, people: People, alone: FileLock, say: Callable[[str], None]
-) -> Parts:
+) -> Container:
     store = Store.open(configuration.database_url)
     try:
-        stations = {
-            name: _station(configuration, store, settings, name, path, say)
+        served_banks = {
+            name: _served_bank(configuration, store, settings, name, path, say)
             for name, path in configuration.names.items()
         }
-        pictures = Pictures(configuration.data / "pictures", configuration.keep_bytes)
+        pictures = ImageFiles(configuration.data / "pictures", configuration.keep_bytes)
         events, metrics = Events(), Metrics()
-        told = _Told(stations, pictures, events, metrics)
-        proposals = Proposals(stations, store, pictures, configuration.data / "drafts", told.edit)
+        told = _Told(served_banks, pictures, events, metrics)
+        proposals = Proposals(served_banks, store, pictures, configuration.data / "drafts", told.edit)
         held = max(_HELD_BYTES, 8 * configuration.max_upload_bytes)
-        pool = Pool(stations, store, pictures, waiting=configuration.waiting, waiting_bytes=held, listener=told.record)
+        pool = InspectionQueue(
+            served_banks, store, pictures, waiting=configuration.waiting, waiting_bytes=held, listener=told.record
+        )
     except BaseException:
         store.close()
         raise
     _measure(metrics, store, pool, events, pictures)
-    return Parts(
+    return Container(
         configuration=configuration,
         store=store,
-        stations=stations,
+        served_banks=served_banks,
         pictures=pictures,
         pool=pool,
         proposals=proposals,
@@ -88,7 +90,7 @@ def _opened(
         events=events,
         metrics=metrics,
         people=people,
-        evidence=Evidence(store, pictures, stations),
+        evidence=Evidence(store, pictures, served_banks),
         suspicions=Suspicions(),
         drawing=ThreadPoolExecutor(available_cores(), thread_name_prefix="drawing"),
         budget=Budget(held),
@@ -96,7 +98,7 @@ def _opened(
     )
 
 
-def _measure(metrics: Metrics, store: Store, pool: Pool, events: Events, pictures: Pictures) -> None:
+def _measure(metrics: Metrics, store: Store, pool: InspectionQueue, events: Events, pictures: ImageFiles) -> None:
     def records() -> float:
         try:
             return store.count(Filters())
@@ -113,40 +115,42 @@ def _measure(metrics: Metrics, store: Store, pool: Pool, events: Events, picture
     metrics.gauge("anomalign_listeners", "Pages that listen to events.", lambda: len(events))
 
 
-def finish(parts: Parts) -> None:
+def finish(container: Container) -> None:
     """Accept no more, and finish what was accepted; requests under way are still answered. May be called again."""
-    parts.closing = True
-    for watcher in parts.watchers:
+    container.closing = True
+    for watcher in container.watchers:
         watcher.close()
-    if parts.forgetter is not None:
-        parts.forgetter.close()
-    parts.pool.close()
-    parts.events.close()
+    if container.forgetter is not None:
+        container.forgetter.close()
+    container.pool.close()
+    container.events.close()
 
 
-def close_parts(parts: Parts) -> None:
+def close_container(container: Container) -> None:
     """Close all, once no request is under way any more."""
-    finish(parts)
-    parts.drawing.shutdown()
-    parts.store.close()
-    parts.alone.release()
+    finish(container)
+    container.drawing.shutdown()
+    container.store.close()
+    container.alone.release()
 
 
 class _Told:
     """Passes on what has been recorded: to the pages, and to the counters."""
 
-    def __init__(self, stations: dict[str, Station], pictures: Pictures, events: Events, metrics: Metrics) -> None:
-        self._stations, self._pictures, self._events, self._metrics = stations, pictures, events, metrics
+    def __init__(
+        self, served_banks: dict[str, ServedBank], pictures: ImageFiles, events: Events, metrics: Metrics
+    ) -> None:
+        self._served_banks, self._pictures, self._events, self._metrics = served_banks, pictures, events, metrics
 
     def record(self, record: Record) -> None:
         self._metrics.inspections.labels(record.bank, record.verdict, record.source).inc()
         if len(self._events):
             self._events.publish(
-                "inspection", dict(serializers.inspection(record, self._stations.get(record.bank), self._pictures))
+                "inspection", dict(serializers.inspection(record, self._served_banks.get(record.bank), self._pictures))
             )
 
     def edit(self, edit: Edit) -> None:
-        version = self._stations[edit.bank].bank.version
+        version = self._served_banks[edit.bank].bank.version
         self._events.publish("bank", {"bank": edit.bank, "version": version, "edit": serializers.edit(edit)})
 
 
@@ -156,19 +160,19 @@ def _settings(preset: str) -> Settings:
     return PRESETS[preset]
 
 
-def _station(
+def _served_bank(
     configuration: Configuration,
     store: Store,
     settings: Settings,
     name: str,
     path: Path,
     say: Callable[[str], None],
-) -> Station:
+) -> ServedBank:
     say(f"{path}: opening, and calibrating if need be")
     chosen = store.target_fpr(name)
     rate = configuration.target_fpr if chosen is None else chosen
-    station = partial(
-        Station,
+    served_bank = partial(
+        ServedBank,
         path,
         name,
         settings=settings,
@@ -176,12 +180,12 @@ def _station(
         provider=configuration.provider,
     )
     try:
-        return station(target_fpr=rate)
+        return served_bank(target_fpr=rate)
     except CalibrationError:
         if chosen is None:
             raise
         say(f"{path}: its normal images no longer support the rate that was chosen, {chosen:g}; the usual one is taken")
-        return station(target_fpr=configuration.target_fpr)
+        return served_bank(target_fpr=configuration.target_fpr)
 
 
 def _alone(folder: Path) -> FileLock:

@@ -10,15 +10,15 @@ from fastapi import Depends, Request
 from filelock import FileLock
 
 from anomalign.service.banks.proposals import Proposals
-from anomalign.service.banks.served_bank import Station
+from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.banks.statistics import Suspicions
 from anomalign.service.configuration import Configuration
 from anomalign.service.events import Events
 from anomalign.service.inspections.evidence import Evidence
-from anomalign.service.inspections.queue import Pool
+from anomalign.service.inspections.queue import InspectionQueue
 from anomalign.service.inspections.retention import Forgetter
 from anomalign.service.inspections.watcher import Watcher
-from anomalign.service.kept.image_files import Pictures
+from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.metrics import Metrics
 from anomalign.service.security.people import People
 from anomalign.service.store import Store
@@ -46,14 +46,14 @@ class Budget:
 
 
 @dataclass(eq=False)
-class Parts:
+class Container:
     """A running service; `closing` once it accepts no more."""
 
     configuration: Configuration
     store: Store
-    stations: Mapping[str, Station]
-    pictures: Pictures
-    pool: Pool
+    served_banks: Mapping[str, ServedBank]
+    pictures: ImageFiles
+    pool: InspectionQueue
     proposals: Proposals
     watchers: Sequence[Watcher]
     forgetter: Forgetter | None
@@ -68,11 +68,11 @@ class Parts:
     closing: bool = False
 
 
-async def of(request: Request) -> Parts:
+async def of(request: Request) -> Container:
     """The service that a request came to."""
-    parts: Parts = request.app.state.parts
-    return parts
+    container: Container = request.app.state.container
+    return container
 
 
-Asked = Annotated[Parts, Depends(of)]
+ContainerDep = Annotated[Container, Depends(of)]
 """Type of a handler's argument."""

@@ -11,7 +11,7 @@ import uvicorn
 from anomalign.errors import InputError
 from anomalign.service.app import create_app
 from anomalign.service.bootstrap import finish
-from anomalign.service.container import Parts
+from anomalign.service.container import Container
 from anomalign.service.protocol import BoundedProtocol
 
 _CONNECTIONS = 1000  # at once; more are answered with 503
@@ -35,14 +35,14 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def server(parts: Parts) -> uvicorn.Server:
+def server(container: Container) -> uvicorn.Server:
     """A server of parts that are open; ``run(sockets=[...])`` serves until SIGTERM or SIGINT."""
     configuration = uvicorn.Config(
-        create_app(parts),
+        create_app(container),
         log_config=None,
         access_log=False,
         server_header=False,
-        forwarded_allow_ips=["127.0.0.1", *parts.configuration.proxies],
+        forwarded_allow_ips=["127.0.0.1", *container.configuration.proxies],
         date_header=True,
         limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_S,
@@ -51,15 +51,15 @@ def server(parts: Parts) -> uvicorn.Server:
         ws="none",
         lifespan="on",
     )
-    return _Server(configuration, parts)
+    return _Server(configuration, container)
 
 
 class _Server(uvicorn.Server):
     """On the first signal it accepts no more images, answers those it has, and then ends; on the second it ends."""
 
-    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
+    def __init__(self, config: uvicorn.Config, container: Container) -> None:
         super().__init__(config)
-        self._parts = parts
+        self._container = container
         self._finishing = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -67,12 +67,12 @@ class _Server(uvicorn.Server):
             super().handle_exit(sig, frame)
             return
         self._finishing = True
-        self._parts.closing = True  # at once: from now on the service is not ready
+        self._container.closing = True  # at once: from now on the service is not ready
         threading.Thread(target=self._finish, name="finishing", args=(sig,)).start()
 
     def _finish(self, sig: int) -> None:
-        _log.info("%s: finishing %d images", signal.Signals(sig).name, self._parts.pool.depth)
+        _log.info("%s: finishing %d images", signal.Signals(sig).name, self._container.pool.depth)
         try:
-            finish(self._parts)
+            finish(self._container)
         finally:
             self.should_exit = True

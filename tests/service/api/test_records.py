@@ -102,13 +102,13 @@ def test_an_export_asks_for_many_records_at_once_and_passes_over_what_is_forgott
     send(client, *map(good, range(100, 106)))
     records = client.get("/api/inspections").json()["records"]
     ids = [record["id"] for record in records]
-    real, asked = served.parts.store.entries, []
+    real, asked = served.container.store.entries, []
 
     def entries(wanted):
         asked.append(sorted(wanted))
         return {id: entry for id, entry in real(wanted).items() if id != ids[2]}
 
-    monkeypatch.setattr(served.parts.store, "entries", entries)
+    monkeypatch.setattr(served.container.store, "entries", entries)
     exported = client.get("/api/records.jsonl").text.splitlines()
     assert [json.loads(line)["name"] for line in exported] == [r["name"] for r in records if r["id"] != ids[2]]
     assert asked == [sorted(ids)]

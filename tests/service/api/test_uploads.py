@@ -147,15 +147,17 @@ def test_a_body_that_does_not_come_is_not_waited_for(served, client, monkeypatch
         head = b"POST /api/banks/parts/inspections HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\n"
         link.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b")
         assert link.recv(100).startswith(b"HTTP/1.1 408")
-    assert served.parts.budget.take(served.parts.configuration.max_upload_bytes * 8)  # nothing of it is held any more
+    assert served.container.budget.take(
+        served.container.configuration.max_upload_bytes * 8
+    )  # nothing of it is held any more
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_again(bank, tmp_path):
     with serving(bank, tmp_path / "data", waiting=2) as served, served.client() as client:
-        station = served.parts.stations["parts"]
+        served_bank = served.container.served_banks["parts"]
         go = threading.Event()
-        real = station.detector.inspect_batch
-        station.detector.inspect_batch = lambda *given: go.wait(30) and real(*given)
+        real = served_bank.detector.inspect_batch
+        served_bank.detector.inspect_batch = lambda *given: go.wait(30) and real(*given)
         answers = []
 
         def post(seed):
@@ -165,7 +167,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(bank, tmp_path):
         threads = [threading.Thread(target=post, args=(seed,)) for seed in (1, 2)]
         for thread in threads:
             thread.start()
-        while served.parts.pool.depth < 2:
+        while served.container.pool.depth < 2:
             threading.Event().wait(0.01)
         refused = send(client, good(3))
         assert refused.status_code == 429
@@ -187,18 +189,18 @@ def test_a_batch_may_be_larger_than_the_queue(bank, tmp_path):
 
 
 def test_uploads_under_way_are_limited_together(served, client):
-    assert served.parts.budget.take(served.parts.configuration.max_upload_bytes * 8)
+    assert served.container.budget.take(served.container.configuration.max_upload_bytes * 8)
     answer = send(client, good(1))
     assert answer.status_code == 429
     assert answer.headers["Retry-After"]
-    served.parts.budget.give(served.parts.configuration.max_upload_bytes * 8)
+    served.container.budget.give(served.container.configuration.max_upload_bytes * 8)
     assert send(client, good(1)).status_code == 200
-    assert served.parts.budget.take(served.parts.configuration.max_upload_bytes * 8)  # all was given back
+    assert served.container.budget.take(served.container.configuration.max_upload_bytes * 8)  # all was given back
 
 
 def test_nothing_is_accepted_any_more_once_it_closes(served, client):
     inspected(client, good(1))
-    served.parts.closing = True
+    served.container.closing = True
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == 200
     answer = send(client, good(2))

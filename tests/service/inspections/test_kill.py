@@ -5,22 +5,23 @@ import subprocess
 import sys
 import time
 
-from anomalign.service.kept.image_files import Pictures
-from anomalign.service.kept.match_data import Details
+from anomalign.service.kept.image_files import ImageFiles
+from anomalign.service.kept.match_data import MatchData
 from anomalign.service.store import Filters, Store
 from tests.service.samples import png
 
 SERVE = """
 import sys
 from pathlib import Path
-from anomalign.service.kept.image_files import Pictures
-from anomalign.service.inspections.queue import Busy, Pool
-from anomalign.service.banks.served_bank import Station
+from anomalign.service.kept.image_files import ImageFiles
+from anomalign.service.inspections.queue import Busy, InspectionQueue
+from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.store import Store
 bank, data, sent = map(Path, sys.argv[1:])
 contents = [path.read_bytes() for path in sorted(sent.iterdir())]
-station = Station(bank)
-pool = Pool({"parts": station}, Store.open(f"sqlite:///{data}/records.sqlite"), Pictures(data / "pictures", 10**9))
+served_bank = ServedBank(bank)
+store = Store.open(f"sqlite:///{data}/records.sqlite")
+pool = InspectionQueue({"parts": served_bank}, store, ImageFiles(data / "pictures", 10**9))
 
 def answered(answer):
     record = answer.result()
@@ -60,7 +61,7 @@ def test_kills_under_load_lose_no_acknowledged_record_and_no_picture_of_one(bank
                 id, sha256, name = line.split()
                 assert int(id) not in acknowledged
                 acknowledged[int(id)] = sha256, name
-    store, pictures = Store.open(f"sqlite:///{data}/records.sqlite"), Pictures(data / "pictures", 10**9)
+    store, pictures = Store.open(f"sqlite:///{data}/records.sqlite"), ImageFiles(data / "pictures", 10**9)
     assert len(acknowledged) >= 15
     for id, (sha256, name) in acknowledged.items():
         record = store.get(id)
@@ -75,7 +76,7 @@ def test_kills_under_load_lose_no_acknowledged_record_and_no_picture_of_one(bank
             assert pictures.read(record.sha256) is not None
             assert store.entry(record.id)["sha256"] == record.sha256
             if stored := store.details(record.id):
-                Details.from_bytes(stored)
+                MatchData.from_bytes(stored)
         after = page.next
         if after is None:
             break

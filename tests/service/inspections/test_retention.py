@@ -77,9 +77,9 @@ def test_it_ends_in_the_middle_of_many(store, forget, monkeypatch):
 
 def test_a_service_forgets_only_if_it_is_told_to(bank, tmp_path):
     with serving(bank, tmp_path / "data") as served:
-        old, young = aged(served.parts.store, 31, 1)
+        old, young = aged(served.container.store, 31, 1)
     with serving(bank, tmp_path / "data") as served:
-        assert kept(served.parts.store) == {old, young}
-        assert served.parts.forgetter is None
+        assert kept(served.container.store) == {old, young}
+        assert served.container.forgetter is None
     with serving(bank, tmp_path / "data", keep_days=30) as served:
-        until(lambda: kept(served.parts.store) == {young})
+        until(lambda: kept(served.container.store) == {young})

@@ -11,7 +11,7 @@ import pytest
 
 from anomalign.errors import StoreError
 from anomalign.service.inspections import watcher as module
-from anomalign.service.inspections.queue import Pool
+from anomalign.service.inspections.queue import InspectionQueue
 from anomalign.service.inspections.watcher import Watcher
 from anomalign.service.store import Filters, Store
 from tests.service.samples import png, until
@@ -25,12 +25,12 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def watch(station, store, pictures, folder):
+def watch(served_bank, store, pictures, folder):
     """A service that watches; to be started, ended and started again."""
 
     @contextlib.contextmanager
     def watch(folder=folder, max_bytes=64_000_000, **options):
-        pool = Pool({station.name: station}, store, pictures, **options)
+        pool = InspectionQueue({served_bank.name: served_bank}, store, pictures, **options)
         watcher = Watcher(folder, "parts", pool, store, max_bytes)
         try:
             yield pool

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from anomalign.service.kept.image_files import PictureError, Pictures
+from anomalign.service.kept.image_files import ImageFileError, ImageFiles
 
 
 def name(content):
@@ -18,11 +18,11 @@ def files(folder):
 
 
 def test_what_is_kept_can_be_read_also_by_the_next_process(tmp_path):
-    pictures = Pictures(tmp_path, 1000)
+    pictures = ImageFiles(tmp_path, 1000)
     assert pictures.keep(b"one") == name(b"one")
     assert pictures.keep(b"one") == name(b"one")
     pictures.keep(b"two two")
-    for each in (pictures, Pictures(tmp_path, 1000)):
+    for each in (pictures, ImageFiles(tmp_path, 1000)):
         assert each.read(name(b"one")) == b"one"
         assert each.read(name(b"other")) is None
         assert each.has(name(b"two two"))
@@ -32,7 +32,7 @@ def test_what_is_kept_can_be_read_also_by_the_next_process(tmp_path):
 
 
 def test_those_kept_longest_ago_go_first(tmp_path):
-    pictures = Pictures(tmp_path, 30)
+    pictures = ImageFiles(tmp_path, 30)
     contents = [bytes([n]) * 10 for n in range(5)]
     for content in contents[:3]:
         pictures.keep(content)
@@ -40,7 +40,7 @@ def test_those_kept_longest_ago_go_first(tmp_path):
     pictures.keep(contents[3])
     assert [pictures.has(name(content)) for content in contents] == [True, False, True, True, False]
     assert files(tmp_path) == {name(content) for content in (contents[0], contents[2], contents[3])}
-    again = Pictures(tmp_path, 30)
+    again = ImageFiles(tmp_path, 30)
     again.keep(contents[4])
     assert [again.has(name(content)) for content in contents] == [True, False, False, True, True]
     assert again.bytes_on_disk == 30
@@ -50,11 +50,11 @@ def test_those_kept_longest_ago_go_first(tmp_path):
 
 
 def test_a_smaller_limit_holds_from_the_next_picture_on(tmp_path):
-    pictures = Pictures(tmp_path, 1000)
+    pictures = ImageFiles(tmp_path, 1000)
     for n in range(20):
         pictures.keep(bytes([n]) * 10)
         os.utime(pictures.path(name(bytes([n]) * 10)), (n, n))
-    smaller = Pictures(tmp_path, 50)
+    smaller = ImageFiles(tmp_path, 50)
     smaller.keep(b"x" * 10)
     assert files(tmp_path) == {name(bytes([n]) * 10) for n in range(16, 20)} | {name(b"x" * 10)}
 
@@ -64,14 +64,14 @@ def test_a_smaller_limit_holds_from_the_next_picture_on(tmp_path):
     ["", "..", "../../etc/passwd", "/etc/passwd", "a" * 63, "A" * 64, "a" * 64 + "\n", "ab/" + "a" * 61, "é" * 64],
 )
 def test_a_name_that_is_no_hash_is_never_a_path(tmp_path, asked):
-    pictures = Pictures(tmp_path / "pictures", 1000)
+    pictures = ImageFiles(tmp_path / "pictures", 1000)
     assert pictures.read(asked) is None
     assert pictures.path(asked) is None
     assert not pictures.has(asked)
 
 
 def test_a_damaged_picture_is_as_good_as_gone_and_can_be_kept_anew(tmp_path):
-    pictures = Pictures(tmp_path, 1000)
+    pictures = ImageFiles(tmp_path, 1000)
     sha256 = pictures.keep(b"whole")
     pictures.path(sha256).write_bytes(b"w0ole")
     assert pictures.read(sha256) is None
@@ -85,23 +85,23 @@ def test_a_damaged_picture_is_as_good_as_gone_and_can_be_kept_anew(tmp_path):
 
 
 def test_what_a_kill_left_half_written_is_swept(tmp_path):
-    Pictures(tmp_path, 1000).keep(b"one")
+    ImageFiles(tmp_path, 1000).keep(b"one")
     (tmp_path / "00" / "half.new").write_bytes(b"torn")
     (tmp_path / "00" / "README").write_bytes(b"somebody's")
-    pictures = Pictures(tmp_path, 1000)
+    pictures = ImageFiles(tmp_path, 1000)
     assert files(tmp_path) == {name(b"one"), "README"}
     assert len(pictures) == 1
 
 
 def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing_half(tmp_path, monkeypatch):
-    pictures = Pictures(tmp_path, 1000)
+    pictures = ImageFiles(tmp_path, 1000)
     pictures.keep(b"one")
 
     def full(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(PictureError, match="No space left.*make room"):
+    with pytest.raises(ImageFileError, match="No space left.*make room"):
         pictures.keep(b"two")
     monkeypatch.undo()
     assert files(tmp_path) == {name(b"one")}
@@ -112,12 +112,12 @@ def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing_half(tmp_path, mon
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(PictureError, match="file: pictures cannot be kept"):
-        Pictures(tmp_path / "file", 1000)
+    with pytest.raises(ImageFileError, match="file: pictures cannot be kept"):
+        ImageFiles(tmp_path / "file", 1000)
 
 
 def test_many_threads_at_once(tmp_path):
-    pictures = Pictures(tmp_path, 200)
+    pictures = ImageFiles(tmp_path, 200)
 
     def work(seed):
         for n in range(60):

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from anomalign import Bank, Detector, Framing, InputError
-from anomalign.service.kept.match_data import Details
+from anomalign.service.kept.match_data import MatchData
 from tests.pictures import texture
 from tests.service.samples import SETTINGS
 
@@ -23,8 +23,8 @@ def inspection(request, tmp_path_factory, tiny_backbone):
 
 
 def test_nothing_is_lost_on_the_way(inspection):
-    details = Details.of(inspection)
-    again = Details.from_bytes(details.to_bytes())
+    details = MatchData.of(inspection)
+    again = MatchData.from_bytes(details.to_bytes())
     assert again.gallery == details.gallery
     assert [normal.id for normal in again.gallery] == [n.id for n in inspection.neighbours]
     for name in ("image", "y", "x", "distance", "per_level"):
@@ -33,13 +33,13 @@ def test_nothing_is_lost_on_the_way(inspection):
 
 
 def test_the_map_is_the_inspections_to_the_last_bit(inspection):
-    details = Details.of(inspection)
+    details = MatchData.of(inspection)
     again = details.anomaly_map(inspection.framing, inspection.height, inspection.width, SETTINGS.sigma_px)
     assert again.tobytes() == inspection.anomaly_map.tobytes()
 
 
 def test_heat_is_the_inspections_to_a_32nd_of_a_decade(inspection):
-    details = Details.of(inspection)
+    details = MatchData.of(inspection)
     S = len(details.rarity)
     square = details.heat(Framing(64), S, S)  # pixel by pixel the square itself
     expected = inspection.heat(inspection.aligned.square, even_if_normal=True)
@@ -50,7 +50,7 @@ def test_heat_is_the_inspections_to_a_32nd_of_a_decade(inspection):
 
 
 def test_every_pixel_has_the_match_that_the_inspection_has(inspection):
-    details = Details.of(inspection)
+    details = MatchData.of(inspection)
     outside = 0
     for y in range(0, DEFECT.shape[0], 7):
         for x in range(0, DEFECT.shape[1], 7):
@@ -69,7 +69,7 @@ def test_every_pixel_has_the_match_that_the_inspection_has(inspection):
 
 
 def test_a_places_p_value_is_the_geometric_mean_of_its_pixels(inspection):
-    details = Details.of(inspection)
+    details = MatchData.of(inspection)
     h, w = details.grid
     p = inspection.pixels.p_values(inspection.aligned.square).astype(np.float64)
     blocks = np.log10(p).reshape(h, len(p) // h, w, len(p) // w).mean(axis=(1, 3))
@@ -83,7 +83,7 @@ def changed(details, **arrays):
 
 
 def test_what_is_no_details_is_refused_in_words(inspection):
-    details = Details.of(inspection)
+    details = MatchData.of(inspection)
     stored, (h, w) = details.to_bytes(), details.grid
     without = load(zlib.decompress(stored))
     del without["rarity"]
@@ -107,18 +107,18 @@ def test_what_is_no_details_is_refused_in_words(inspection):
     }
     for content in bad.values():
         with pytest.raises(InputError, match="details of a record that cannot be understood"):
-            Details.from_bytes(content)
+            MatchData.from_bytes(content)
 
 
 def test_a_small_file_does_not_unpack_to_a_large_one(inspection, monkeypatch):
     monkeypatch.setattr("anomalign.service.kept.match_data._LARGEST_BYTES", 1_000_000)
     with pytest.raises(InputError, match="too large"):
-        Details.from_bytes(zlib.compress(bytes(50_000_000)))
+        MatchData.from_bytes(zlib.compress(bytes(50_000_000)))
 
 
 def test_any_changed_byte_is_refused_or_gives_details_that_can_be_used(inspection):
     """Zlib's checksum finds most; what it is not asked for must not harm either."""
-    packed = Details.of(inspection).to_bytes()
+    packed = MatchData.of(inspection).to_bytes()
     plain = zlib.decompress(packed)
     rng = np.random.default_rng(0)
     used = 0
@@ -126,7 +126,7 @@ def test_any_changed_byte_is_refused_or_gives_details_that_can_be_used(inspectio
         changed = bytearray(plain)
         changed[rng.integers(len(changed))] ^= 1 << rng.integers(8)
         try:
-            details = Details.from_bytes(zlib.compress(bytes(changed)))
+            details = MatchData.from_bytes(zlib.compress(bytes(changed)))
         except InputError:
             continue
         used += 1
@@ -136,4 +136,4 @@ def test_any_changed_byte_is_refused_or_gives_details_that_can_be_used(inspectio
             details.match_at(y, x, inspection.framing, inspection.height, inspection.width)
     assert used > 0
     with pytest.raises(InputError):
-        Details.from_bytes(packed[:-1] + bytes([packed[-1] ^ 1]))
+        MatchData.from_bytes(packed[:-1] + bytes([packed[-1] ^ 1]))

@@ -1,11 +1,11 @@
-"""A bank whose normal images are also held turned: the station shows places in the images as they are."""
+"""A bank whose normal images are also held turned: the service shows places in the images as they are."""
 
 import numpy as np
 import pytest
 
 from anomalign import Bank, Detector, Framing
 from anomalign.images.sources import Encoded
-from anomalign.service.kept.match_data import Details
+from anomalign.service.kept.match_data import MatchData
 from tests.pictures import texture
 from tests.service.samples import SETTINGS, png
 
@@ -20,7 +20,7 @@ def turned_bank(tmp_path, tiny_backbone):
 def test_places_are_those_of_the_inspection_and_of_the_image_as_it_is(turned_bank):
     detector = Detector(turned_bank, SETTINGS, 0.1)
     (inspection,) = detector.inspect_batch([Encoded("image.png", png(80))])
-    details = Details.of(inspection)
+    details = MatchData.of(inspection)
     turns = [turn for turn in inspection.aligned.turns if turn.degrees or turn.mirrored]
     assert turns  # something was compared turned
     for y, x in np.random.default_rng(0).integers(0, 64, (40, 2)):

@@ -81,13 +81,13 @@ def test_removing_images_and_undoing_it(page, client, records):
 
 def test_the_page_shows_more_than_fifty_edits(page, client, served):
     for number in range(60):
-        served.parts.store.add_edit("parts", 100 + number, "remove", images=[number], who="eve")
+        served.container.store.add_edit("parts", 100 + number, "remove", images=[number], who="eve")
     open_bank(page)
     assert page.locator("#changes").get_by_text("removed image").count() == 60
 
 
 def test_what_the_service_did_itself_is_told_in_words(page, served):
-    store = served.parts.store
+    store = served.container.store
     store.pass_over(Watched("/camera/notes.txt", 1, 2), "parts", "notes.txt: not an image")
     store.log("eve", "begin edit", "parts", 3, {"kind": "add", "images": [], "target_fpr": None})
     store.log("eve", "begin edit", "parts", None, {"kind": "rate", "images": [], "target_fpr": 0.3})

@@ -258,7 +258,7 @@ def test_no_such_inspection(browse, served):
 
 
 def test_a_picture_that_is_no_longer_kept(browse, served, wide):
-    next((served.parts.configuration.data / "pictures").rglob(f"{wide['sha256']}*")).unlink()
+    next((served.container.configuration.data / "pictures").rglob(f"{wide['sha256']}*")).unlink()
     with browse(served.url, expected=["404"]) as page:
         page.goto(f"/inspections/{wide['id']}")
         page.get_by_text("The picture is no longer kept.").wait_for()

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Cookie, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from anomalign.service.api.dependencies import ERRORS
-from anomalign.service.container import Asked
+from anomalign.service.container import ContainerDep
 from anomalign.service.security.people import address
 from anomalign.service.security.sessions import COOKIE, LIFETIME_S
 
@@ -16,16 +16,18 @@ _SENT_ON: dict[int | str, dict[str, Any]] = {303: {"description": "to the first 
 
 
 @router.post("/login", status_code=303, response_class=Response, responses=_SENT_ON)
-def login(request: Request, parts: Asked, token: Annotated[str, Form(min_length=1, max_length=200)]) -> Response:
+def login(
+    request: Request, container: ContainerDep, token: Annotated[str, Form(min_length=1, max_length=200)]
+) -> Response:
     """Sign in with a token; sets the cookie of a session."""
-    if parts.people.tokens is None:
+    if container.people.tokens is None:
         raise HTTPException(404, "there are no tokens here: everybody on this machine is signed in")
-    entry = parts.people.check(token.strip(), address(request))
-    parts.store.log(entry.name, "login", details={"address": address(request)})
+    entry = container.people.check(token.strip(), address(request))
+    container.store.log(entry.name, "login", details={"address": address(request)})
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE,
-        parts.people.sessions.open(entry.name, entry.digest),
+        container.people.sessions.open(entry.name, entry.digest),
         max_age=LIFETIME_S,
         httponly=True,
         samesite="strict",
@@ -35,9 +37,11 @@ def login(request: Request, parts: Asked, token: Annotated[str, Form(min_length=
 
 
 @router.post("/logout", status_code=303, response_class=Response, responses=_SENT_ON)
-def logout(parts: Asked, session: Annotated[str, Cookie(alias=COOKIE, include_in_schema=False)] = "") -> Response:
+def logout(
+    container: ContainerDep, session: Annotated[str, Cookie(alias=COOKIE, include_in_schema=False)] = ""
+) -> Response:
     """End the session."""
-    parts.people.sessions.close(session)
+    container.people.sessions.close(session)
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(COOKIE)
     return answer

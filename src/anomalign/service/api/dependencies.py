@@ -6,8 +6,8 @@ from fastapi import Depends, Path, Query
 
 from anomalign.errors import NotFoundError
 from anomalign.service.api import schemas
-from anomalign.service.banks.served_bank import Station
-from anomalign.service.container import Asked, Parts
+from anomalign.service.banks.served_bank import ServedBank
+from anomalign.service.container import Container, ContainerDep
 from anomalign.service.store import Record
 
 MOST_ID = 2**63 - 1
@@ -31,42 +31,42 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def station_of(parts: Parts, bank: str) -> Station:
+def served_bank_of(container: Container, bank: str) -> ServedBank:
     """The bank of that name.
 
     Raises
     ------
     NotFoundError
     """
-    station = parts.stations.get(bank)
-    if station is None:
-        raise NotFoundError(f"no bank {bank!r} here; there are {', '.join(parts.stations)}")
-    return station
+    served_bank = container.served_banks.get(bank)
+    if served_bank is None:
+        raise NotFoundError(f"no bank {bank!r} here; there are {', '.join(container.served_banks)}")
+    return served_bank
 
 
-def record_of(parts: Parts, id: int) -> Record:
+def record_of(container: Container, id: int) -> Record:
     """The record of that id.
 
     Raises
     ------
     NotFoundError
     """
-    record = parts.store.get(id)
+    record = container.store.get(id)
     if record is None:
         raise NotFoundError(f"no inspection {id}")
     return record
 
 
-def _station(parts: Asked, bank: BankName) -> Station:
-    return station_of(parts, bank)
+def _served_bank(container: ContainerDep, bank: BankName) -> ServedBank:
+    return served_bank_of(container, bank)
 
 
-def _record(parts: Asked, id: Id) -> Record:
-    return record_of(parts, id)
+def _record(container: ContainerDep, id: Id) -> Record:
+    return record_of(container, id)
 
 
-OfBank = Annotated[Station, Depends(_station)]
+ServedBankDep = Annotated[ServedBank, Depends(_served_bank)]
 """Type of a handler's argument: the bank in its path."""
 
-OfRecord = Annotated[Record, Depends(_record)]
+RecordDep = Annotated[Record, Depends(_record)]
 """Type of a handler's argument: the record in its path."""

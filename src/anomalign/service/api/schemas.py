@@ -5,7 +5,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict
 
 Verdict = Literal["normal", "anomalous"]
-Kind = Literal["defect", "false_alarm", "unsure"]
+DecisionKind = Literal["defect", "false_alarm", "unsure"]
 
 
 class Neighbour(TypedDict):
@@ -22,7 +22,7 @@ class Decision(TypedDict):
 
     id: int
     record: int
-    kind: Kind
+    kind: DecisionKind
     note: str
     who: str
     time: str
@@ -227,7 +227,7 @@ class Scores(TypedDict):
     rates: list[Rate]
 
 
-class Point(TypedDict):
+class ScorePoint(TypedDict):
     """Distance to the normals of one inspection."""
 
     id: int
@@ -236,7 +236,7 @@ class Point(TypedDict):
     verdict: Verdict
 
 
-class Band(TypedDict):
+class NormalRange(TypedDict):
     """Quantiles 5 %, 50 % and 95 % of the normals' own distances."""
 
     low: float
@@ -259,13 +259,13 @@ class DriftTest(TypedDict):
 class Drift(TypedDict):
     """Distances over time, oldest first, with the calibration's band; `test` is null where nothing was inspected."""
 
-    points: list[Point]
-    band: Band
+    points: list[ScorePoint]
+    band: NormalRange
     test: DriftTest | None
     summary: str
 
 
-class Side(TypedDict):
+class Judgement(TypedDict):
     """Verdict and scores of one record with one bank."""
 
     verdict: Verdict
@@ -273,14 +273,14 @@ class Side(TypedDict):
     p_value: float
 
 
-class Change(TypedDict):
+class VerdictChange(TypedDict):
     """A record whose verdict would be another; `decision` is what a person made of it."""
 
     record: int
     name: str
-    decision: Kind | None
-    before: Side
-    after: Side
+    decision: DecisionKind | None
+    before: Judgement
+    after: Judgement
 
 
 class Proposal(TypedDict):
@@ -290,7 +290,7 @@ class Proposal(TypedDict):
     bank: str
     version: int
     kind: Literal["add", "remove", "rate"]
-    changes: list[Change]
+    changes: list[VerdictChange]
     threshold_before: float
     threshold_after: float
     unchanged: int

@@ -7,8 +7,7 @@ from datetime import datetime, timezone
 
 import numpy as np
 
-from anomalign.bank.catalogue import Change as Version
-from anomalign.bank.catalogue import NormalImage
+from anomalign.bank.catalogue import BankVersion, NormalImage
 from anomalign.calibration.thresholds import best_rate
 from anomalign.curation.suspects import Suspect
 from anomalign.detection.detector import Detector
@@ -16,16 +15,16 @@ from anomalign.detection.inspection import Match
 from anomalign.images.framing import Framing
 from anomalign.monitoring.drift import Drift
 from anomalign.service.api import schemas
-from anomalign.service.banks.dry_run import Proposal, Side
-from anomalign.service.banks.served_bank import Station
-from anomalign.service.kept.image_files import Pictures
-from anomalign.service.kept.match_data import Details
-from anomalign.service.store import Decision, Edit, Event, Point, Record
+from anomalign.service.banks.dry_run import Judgement, Proposal
+from anomalign.service.banks.served_bank import ServedBank
+from anomalign.service.kept.image_files import ImageFiles
+from anomalign.service.kept.match_data import MatchData
+from anomalign.service.store import Decision, Edit, Event, Record, ScorePoint
 
 
-def inspection(record: Record, station: Station | None, pictures: Pictures) -> schemas.Inspection:
-    """A record; `station` is that of its bank, None where that bank is not served any more."""
-    normals = () if station is None else station.bank.images
+def inspection(record: Record, served_bank: ServedBank | None, pictures: ImageFiles) -> schemas.Inspection:
+    """A record; `served_bank` is that of its bank, None where that bank is not served any more."""
+    normals = () if served_bank is None else served_bank.bank.images
     return {
         "id": record.id,
         "time": time(record.time),
@@ -50,7 +49,7 @@ def inspection(record: Record, station: Station | None, pictures: Pictures) -> s
             for n in record.neighbours
         ],
         "decision": None if record.decision is None else decision(record.decision),
-        "seen": seen(station, record.height, record.width),
+        "seen": seen(served_bank, record.height, record.width),
         "picture": pictures.has(record.sha256),
     }
 
@@ -61,11 +60,11 @@ def _has(images: Sequence[NormalImage], id: int) -> bool:
     return place < len(images) and images[place].id == id
 
 
-def seen(station: Station | None, height: int, width: int) -> list[float]:
+def seen(served_bank: ServedBank | None, height: int, width: int) -> list[float]:
     """[top, left, bottom, right] of the part of an image that the bank's framing looks at."""
-    if station is None:
+    if served_bank is None:
         return [0.0, 0.0, float(height), float(width)]
-    return list(station.bank.identity.framing.box(height, width))
+    return list(served_bank.bank.identity.framing.box(height, width))
 
 
 def decision(made: Decision) -> schemas.Decision:
@@ -80,12 +79,12 @@ def decision(made: Decision) -> schemas.Decision:
     }
 
 
-def bank(station: Station) -> schemas.BankSummary:
+def bank(served_bank: ServedBank) -> schemas.BankSummary:
     """A bank as it is served."""
-    detector = station.detector
+    detector = served_bank.detector
     limit, identity = detector.threshold, detector.bank.identity
     return {
-        "name": station.name,
+        "name": served_bank.name,
         "images": len(detector.bank),
         "version": detector.bank.version,
         "content": detector.bank.content,
@@ -99,7 +98,7 @@ def bank(station: Station) -> schemas.BankSummary:
     }
 
 
-def version(change: Version) -> schemas.Version:
+def version(change: BankVersion) -> schemas.Version:
     """A version of a bank."""
     return {"version": change.version, "time": change.at, "added": change.added, "removed": change.removed}
 
@@ -154,7 +153,7 @@ def audit_entry(event: Event) -> schemas.AuditEntry:
     }
 
 
-def matches(details: Details, framing: Framing) -> schemas.Matches:
+def matches(details: MatchData, framing: Framing) -> schemas.Matches:
     """The match of every place."""
     h, w = details.grid
     return {
@@ -204,8 +203,8 @@ def proposal(proposed: Proposal) -> schemas.Proposal:
                 "record": change.record,
                 "name": change.name,
                 "decision": change.decision,
-                "before": _side(change.before),
-                "after": _side(change.after),
+                "before": _judgement(change.before),
+                "after": _judgement(change.after),
             }
             for change in proposed.changes
         ],
@@ -216,11 +215,11 @@ def proposal(proposed: Proposal) -> schemas.Proposal:
     }
 
 
-def _side(side: Side) -> schemas.Side:
+def _judgement(side: Judgement) -> schemas.Judgement:
     return {"verdict": side.verdict, "image_score": finite(side.image_score), "p_value": side.p_value}
 
 
-def drift(detector: Detector, points: Sequence[Point], test: Drift | None) -> schemas.Drift:
+def drift(detector: Detector, points: Sequence[ScorePoint], test: Drift | None) -> schemas.Drift:
     """Distances over time, and what the drift test says of the latest."""
     low, middle, high = np.quantile(detector.limits.calibration.retrieval, [0.05, 0.5, 0.95]).tolist()
     return {

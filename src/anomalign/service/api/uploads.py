@@ -16,8 +16,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from anomalign.errors import AnomalignError
 from anomalign.service import errors
 from anomalign.service.api import schemas, serializers
-from anomalign.service.api.dependencies import ERRORS, BankName, station_of
-from anomalign.service.container import Asked, Parts
+from anomalign.service.api.dependencies import ERRORS, BankName, served_bank_of
+from anomalign.service.container import Container, ContainerDep
 from anomalign.service.inspections.queue import Busy, Closed
 from anomalign.service.security.people import Operator
 from anomalign.service.store import Record
@@ -67,27 +67,27 @@ class _InMemory(MultiPartParser):
     responses={415: {"model": schemas.Error, "description": "no multipart, or no file of it is an image"}},
     openapi_extra=_BODY,
 )
-async def inspect(bank: BankName, request: Request, parts: Asked, person: Operator) -> Any:
+async def inspect(bank: BankName, request: Request, container: ContainerDep, person: Operator) -> Any:
     """Inspect image files: PNG, JPEG, BMP, TIFF or WebP, whatever they call themselves.
 
     Each is answered with its inspection, which is recorded then, or with the reason why it could not be inspected.
     The status is that of the first failure where there is no inspection at all.
     """
-    station_of(parts, bank)
-    if parts.closing:
+    served_bank_of(container, bank)
+    if container.closing:
         raise Closed
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise HTTPException(415, "send the images as multipart/form-data, in fields named `files`")
-    size = int(request.headers.get("content-length", parts.configuration.max_upload_bytes))
-    if not parts.budget.take(size):
-        parts.metrics.refused.inc()
+    size = int(request.headers.get("content-length", container.configuration.max_upload_bytes))
+    if not container.budget.take(size):
+        container.metrics.refused.inc()
         raise HTTPException(429, "too much is being uploaded already; try again in 2 s", {"Retry-After": "2"})
     try:
         files = await _files(request)
-        outcomes = await _outcomes(parts, bank, files)
+        outcomes = await _outcomes(container, bank, files)
     finally:
-        parts.budget.give(size)
-    return _answer(parts, request, [name for name, _ in files], outcomes)
+        container.budget.give(size)
+    return _answer(container, request, [name for name, _ in files], outcomes)
 
 
 async def _files(request: Request) -> list[tuple[str, bytes]]:
@@ -117,7 +117,9 @@ def _looks_like_an_image(content: bytes) -> bool:
     return content.startswith(_HEADS) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
 
 
-async def _outcomes(parts: Parts, bank: str, files: Sequence[tuple[str, bytes]]) -> list[Record | BaseException]:
+async def _outcomes(
+    container: Container, bank: str, files: Sequence[tuple[str, bytes]]
+) -> list[Record | BaseException]:
     """Of each file its record, or why there is none. Raises `Busy` where there was no room for a single one."""
     accepted: list[Future[Record]] = []
     outcomes: list[Future[Record] | Exception] = []
@@ -128,11 +130,11 @@ async def _outcomes(parts: Parts, bank: str, files: Sequence[tuple[str, bytes]])
             continue
         while True:
             try:
-                accepted.append(parts.pool.submit(bank, name, content))
+                accepted.append(container.pool.submit(bank, name, content))
                 outcomes.append(accepted[-1])
             except Busy as busy:
                 if not accepted:
-                    parts.metrics.refused.inc()
+                    container.metrics.refused.inc()
                     raise
                 if time.monotonic() < until:  # a batch may be larger than the queue: it goes on as its first are done
                     await asyncio.sleep(_LOOK_S)
@@ -147,16 +149,18 @@ async def _outcomes(parts: Parts, bank: str, files: Sequence[tuple[str, bytes]])
 
 
 def _answer(
-    parts: Parts, request: Request, names: Sequence[str], outcomes: Sequence[Record | BaseException]
+    container: Container, request: Request, names: Sequence[str], outcomes: Sequence[Record | BaseException]
 ) -> schemas.Results | JSONResponse:
     results: list[schemas.Inspection | schemas.Failure] = []
     statuses: list[tuple[int, dict[str, str]]] = []
     for name, outcome in zip(names, outcomes, strict=True):
         if isinstance(outcome, Record):
-            results.append(serializers.inspection(outcome, parts.stations.get(outcome.bank), parts.pictures))
+            results.append(
+                serializers.inspection(outcome, container.served_banks.get(outcome.bank), container.pictures)
+            )
             continue
         status, text, headers = _failure(request, name, outcome)
-        parts.metrics.failed.inc()
+        container.metrics.failed.inc()
         statuses.append((status, headers))
         results.append({"name": name, "error": text})
     if len(statuses) < len(results):

@@ -1,4 +1,4 @@
-"""What would an edit of a bank change? Tried on a draft of it, on the images of its latest records."""
+"""What would an edit of a bank change? DraftScores on a draft of it, on the images of its latest records."""
 
 import contextlib
 import re
@@ -15,9 +15,9 @@ from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection, Verdict
 from anomalign.errors import AnomalignError, ImageError, InputError
 from anomalign.images.sources import Encoded
-from anomalign.service.banks.served_bank import Station, Tried
-from anomalign.service.kept.image_files import Pictures
-from anomalign.service.store import EditKind, Kind, Record
+from anomalign.service.banks.served_bank import DraftScores, ServedBank
+from anomalign.service.kept.image_files import ImageFiles
+from anomalign.service.store import DecisionKind, EditKind, Record
 
 _DRAFT = re.compile(r"draft-[0-9a-f]{32}")
 
@@ -27,7 +27,7 @@ class ProposalError(AnomalignError):
 
 
 @dataclass(frozen=True)
-class Side:
+class Judgement:
     """Verdict and scores of one image with one bank."""
 
     verdict: Verdict
@@ -36,14 +36,14 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Change:
+class VerdictChange:
     """A record whose verdict would be another; `decision` is what a person made of it."""
 
     record: int
     name: str
-    decision: Kind | None
-    before: Side
-    after: Side
+    decision: DecisionKind | None
+    before: Judgement
+    after: Judgement
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Proposal:
     version : int
         Of the bank that it rests on.
     kind : {"add", "remove", "rate"}
-    changes : tuple of Change
+    changes : tuple of VerdictChange
         Of the latest records those whose verdicts would be others, newest first.
     threshold_before, threshold_after : float
         Of image scores.
@@ -71,7 +71,7 @@ class Proposal:
     bank: str
     version: int
     kind: EditKind
-    changes: tuple[Change, ...]
+    changes: tuple[VerdictChange, ...]
     threshold_before: float
     threshold_after: float
     unchanged: int
@@ -79,7 +79,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EditRequest:
     """One edit: a record's image to add, images to remove, or a rate."""
 
     add: Record | None = None
@@ -92,19 +92,19 @@ class Wanted:
 
 
 def try_edit(
-    station: Station, wanted: Wanted, records: Sequence[Record], pictures: Pictures, folder: Path
-) -> tuple[Proposal, Tried | None]:
+    served_bank: ServedBank, request: EditRequest, records: Sequence[Record], pictures: ImageFiles, folder: Path
+) -> tuple[Proposal, DraftScores | None]:
     """What an edit would change in the verdicts of these records, and what a draft in `folder` has found out."""
-    before = station.detector
-    with _edited(station, before, wanted, pictures, folder) as (after, tried):
+    before = served_bank.detector
+    with _edited(served_bank, before, request, pictures, folder) as (after, tried):
         changes, unchanged, skipped = _replay(
-            records, before, after, wanted.kind == "rate", pictures, station.max_pixels
+            records, before, after, request.kind == "rate", pictures, served_bank.max_pixels
         )
         proposal = Proposal(
             id=uuid.uuid4().hex,
-            bank=station.name,
+            bank=served_bank.name,
             version=before.bank.version,
-            kind=wanted.kind,
+            kind=request.kind,
             changes=tuple(changes),
             threshold_before=before.threshold.value,
             threshold_after=after.threshold.value,
@@ -121,7 +121,7 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def kept(record: Record, pictures: Pictures) -> Encoded:
+def kept(record: Record, pictures: ImageFiles) -> Encoded:
     """The picture of a record; `InputError` where it is not kept any more."""
     content = pictures.read(record.sha256)
     if content is None:
@@ -131,31 +131,31 @@ def kept(record: Record, pictures: Pictures) -> Encoded:
 
 @contextlib.contextmanager
 def _edited(
-    station: Station, before: Detector, wanted: Wanted, pictures: Pictures, folder: Path
-) -> Iterator[tuple[Detector, Tried | None]]:
+    served_bank: ServedBank, before: Detector, request: EditRequest, pictures: ImageFiles, folder: Path
+) -> Iterator[tuple[Detector, DraftScores | None]]:
     """A detector of the bank as it would be, and what making it has found out."""
-    if wanted.kind == "rate":
-        after = Detector(before.bank, station.settings, wanted.target_fpr)
+    if request.kind == "rate":
+        after = Detector(before.bank, served_bank.settings, request.target_fpr)
         yield after, None
         return
-    if wanted.remove:
-        station.check_enough(len(before.bank) - len(before.bank.select(wanted.remove)))
+    if request.remove:
+        served_bank.check_enough(len(before.bank) - len(before.bank.select(request.remove)))
     aside = folder / f"draft-{uuid.uuid4().hex}"
     try:
         draft = before.bank.draft(aside)
         if (draft.version, draft.content) != (before.bank.version, before.bank.content):
-            raise ProposalError(f"bank {station.name} has just been edited by another process; try again")
-        known = set(draft.load_aligned(station.settings.alignment_key()))
-        if wanted.add:
-            image = kept(wanted.add, pictures)
-            report = draft.add(image, max_pixels=station.max_pixels)
+            raise ProposalError(f"bank {served_bank.name} has just been edited by another process; try again")
+        known = set(draft.load_aligned(served_bank.settings.alignment_key()))
+        if request.add:
+            image = kept(request.add, pictures)
+            report = draft.add(image, max_pixels=served_bank.max_pixels)
             if report.failures:
                 raise ImageError(report.failures[0].error)
             if report.known:
-                raise InputError(f"{image.name}: bank {station.name} holds this picture already")
+                raise InputError(f"{image.name}: bank {served_bank.name} holds this picture already")
         else:
-            draft.remove(wanted.remove)
-        after = Detector(draft, station.settings, station.target_fpr)
+            draft.remove(request.remove)
+        after = Detector(draft, served_bank.settings, served_bank.target_fpr)
         after.calibrate()
         yield after, _tried(draft, after, known)
     finally:
@@ -167,9 +167,9 @@ def _replay(
     before: Detector,
     after: Detector,
     same_bank: bool,
-    pictures: Pictures,
+    pictures: ImageFiles,
     max_pixels: int,
-) -> tuple[list[Change], int, int]:
+) -> tuple[list[VerdictChange], int, int]:
     """Changes of verdicts; how many stay; how many could not be tried.
 
     The network runs once an image, and stage 2, too, where only the limits are others.
@@ -188,15 +188,15 @@ def _replay(
             then = after.limits.decide(now) if same_bank else after.judge(image)
             if now.verdict != then.verdict:
                 made = record.decision.kind if record.decision else None
-                changes.append(Change(record.id, record.name, made, _side(now), _side(then)))
+                changes.append(VerdictChange(record.id, record.name, made, _judgement(now), _judgement(then)))
     return changes, tried - len(changes), len(records) - tried
 
 
-def _tried(draft: Bank, after: Detector, known: set[Any]) -> Tried:
+def _tried(draft: Bank, after: Detector, known: set[Any]) -> DraftScores:
     key = after.settings.alignment_key()
     new = tuple(score for score in draft.load_aligned(key) if score not in known)
-    return Tried(draft.version, draft.load_calibration(after.settings.calibration_key()), new)
+    return DraftScores(draft.version, draft.load_calibration(after.settings.calibration_key()), new)
 
 
-def _side(inspection: Inspection) -> Side:
-    return Side(inspection.verdict, inspection.image_score, inspection.p_value)
+def _judgement(inspection: Inspection) -> Judgement:
+    return Judgement(inspection.verdict, inspection.image_score, inspection.p_value)

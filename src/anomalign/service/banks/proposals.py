@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from anomalign.errors import ConflictError, InputError, NotFoundError, StoreError
-from anomalign.service.banks.dry_run import Proposal, ProposalError, Wanted, kept, sweep, try_edit
-from anomalign.service.banks.served_bank import Station, Tried
+from anomalign.service.banks.dry_run import EditRequest, Proposal, ProposalError, kept, sweep, try_edit
+from anomalign.service.banks.served_bank import DraftScores, ServedBank
 from anomalign.service.inspections.queue import Busy
-from anomalign.service.kept.image_files import Pictures
+from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.store import Edit, EditKind, Record, Store
 
 LASTING_S = 600.0  # as `_EXPIRED` says
@@ -24,10 +24,10 @@ _PATIENCE_S = 30.0
 @dataclass(frozen=True)
 class _Pending:
     proposal: Proposal
-    wanted: Wanted
+    request: EditRequest
     content: str  # of the bank, when it was tried: a version's number may come again, in a bank put in its place
-    target_fpr: float | None  # of the station, likewise
-    tried: Tried | None
+    target_fpr: float | None  # of the served_bank, likewise
+    tried: DraftScores | None
     until: float
 
 
@@ -36,7 +36,7 @@ class Proposals:
 
     Parameters
     ----------
-    stations : mapping of name to Station
+    served_banks : mapping of name to ServedBank
     store : Store
     pictures : Pictures
     folder : path
@@ -47,13 +47,13 @@ class Proposals:
 
     def __init__(
         self,
-        stations: Mapping[str, Station],
+        served_banks: Mapping[str, ServedBank],
         store: Store,
-        pictures: Pictures,
+        pictures: ImageFiles,
         folder: Path,
         listener: Callable[[Edit], None] | None = None,
     ) -> None:
-        self._stations, self._store, self._pictures = dict(stations), store, pictures
+        self._served_banks, self._store, self._pictures = dict(served_banks), store, pictures
         self._folder, self._listener = folder, listener
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
         self._lock = threading.Lock()
@@ -63,7 +63,7 @@ class Proposals:
 
     def propose(
         self,
-        station: Station,
+        served_bank: ServedBank,
         *,
         add: int | None = None,
         remove: Sequence[int] = (),
@@ -74,7 +74,7 @@ class Proposals:
 
         Parameters
         ----------
-        station : Station
+        served_bank : ServedBank
         add : int, optional
             A record whose image is to be a normal one.
         remove : sequence of int
@@ -97,22 +97,22 @@ class Proposals:
         """
         if (add is not None) + bool(remove) + (target_fpr is not None) != 1:
             raise InputError("an edit adds one record, or removes images, or sets a rate: exactly one of them")
-        record = None if add is None else self._record(station, add)
-        wanted = Wanted(record, tuple(sorted(set(remove))), target_fpr)
+        record = None if add is None else self._record(served_bank, add)
+        request = EditRequest(record, tuple(sorted(set(remove))), target_fpr)
         if not self._trying.acquire(timeout=_PATIENCE_S):
             raise Busy("other edits are being tried", 10)
         try:
-            station.refresh()
-            content, rate = station.bank.content, station.target_fpr
-            records = self._store.latest(station.name, replayed)
+            served_bank.refresh()
+            content, rate = served_bank.bank.content, served_bank.target_fpr
+            records = self._store.latest(served_bank.name, replayed)
             if record and record.id not in {other.id for other in records}:
                 records.append(record)
-            proposal, tried = try_edit(station, wanted, records, self._pictures, self._folder)
+            proposal, tried = try_edit(served_bank, request, records, self._pictures, self._folder)
         finally:
             self._trying.release()
         with self._lock:
             until = time.monotonic() + LASTING_S
-            self._pending[proposal.id] = _Pending(proposal, wanted, content, rate, tried, until)
+            self._pending[proposal.id] = _Pending(proposal, request, content, rate, tried, until)
             self._forget()
         return proposal
 
@@ -138,33 +138,33 @@ class Proposals:
             It could not be made; then everything is as it was.
         """
         pending = self._find(id)
-        wanted, proposal = pending.wanted, pending.proposal
-        station = self._stations[proposal.bank]
-        with station.editing:
-            station.refresh()
+        request, proposal = pending.request, pending.proposal
+        served_bank = self._served_banks[proposal.bank]
+        with served_bank.editing:
+            served_bank.refresh()
             as_tried = proposal.version, pending.content, pending.target_fpr
-            if (station.bank.version, station.bank.content, station.target_fpr) != as_tried:
-                raise ProposalError(f"bank {station.name} has been edited since this was tried; try it again")
+            if (served_bank.bank.version, served_bank.bank.content, served_bank.target_fpr) != as_tried:
+                raise ProposalError(f"bank {served_bank.name} has been edited since this was tried; try it again")
             with self._lock:
                 if self._pending.pop(id, None) is None:
                     raise NotFoundError(_EXPIRED)
             # Before anything is done: a kill in the middle leaves no change that nobody is known to have made.
-            record = wanted.add.id if wanted.add else None
-            what = {"kind": wanted.kind, "images": list(wanted.remove), "target_fpr": wanted.target_fpr}
-            self._store.log(who, "begin edit", station.name, record, what)
-            before = self._state(station)
-            images = self._make(station, wanted, pending.tried, who)
-            with self._or_back(station, wanted.kind, images, pending.target_fpr, who):
+            record = request.add.id if request.add else None
+            what = {"kind": request.kind, "images": list(request.remove), "target_fpr": request.target_fpr}
+            self._store.log(who, "begin edit", served_bank.name, record, what)
+            before = self._state(served_bank)
+            images = self._make(served_bank, request, pending.tried, who)
+            with self._or_back(served_bank, request.kind, images, pending.target_fpr, who):
                 edit = self._store.add_edit(
-                    station.name,
-                    station.bank.version,
-                    wanted.kind,
+                    served_bank.name,
+                    served_bank.bank.version,
+                    request.kind,
                     images=images,
                     who=who,
                     record=record,
                     note=note,
                     before=before,
-                    after=self._state(station),
+                    after=self._state(served_bank),
                 )
         self._tell(edit)
         return edit
@@ -186,85 +186,85 @@ class Proposals:
         edit = self._store.edit(edit_id)
         if edit is None:
             raise NotFoundError(f"no edit {edit_id}")
-        station = self._stations.get(edit.bank)
-        if station is None:
+        served_bank = self._served_banks.get(edit.bank)
+        if served_bank is None:
             raise NotFoundError(f"bank {edit.bank} is not served now; name it when the service is started")
-        with station.editing:
+        with served_bank.editing:
             if (now := self._store.edit(edit_id)) and now.undone:  # by another thread, meanwhile
                 raise ConflictError(f"edit {edit_id} is undone already")
-            rate = station.target_fpr
+            rate = served_bank.target_fpr
             if edit.kind == "rate" and rate != edit.after["target_fpr"]:
                 raise ProposalError(f"the rate of bank {edit.bank} has been changed since; undo that first")
             self._store.log(who, "begin undo", edit.bank, edit.record, {"edit": edit_id, "kind": edit.kind})
             try:
-                self._take_back(station, edit.kind, edit.images, edit.before.get("target_fpr"), who)
+                self._take_back(served_bank, edit.kind, edit.images, edit.before.get("target_fpr"), who)
             except InputError as error:
                 raise ProposalError(str(error)) from error
-            with self._or_back(station, _OPPOSITE[edit.kind], edit.images, rate, who):
-                edit = self._store.undo_edit(edit_id, who, station.bank.version)
+            with self._or_back(served_bank, _OPPOSITE[edit.kind], edit.images, rate, who):
+                edit = self._store.undo_edit(edit_id, who, served_bank.bank.version)
         self._tell(edit)
         return edit
 
     # --- proposing
 
-    def _record(self, station: Station, id: int) -> Record:
+    def _record(self, served_bank: ServedBank, id: int) -> Record:
         record = self._store.get(id)
-        if record is None or record.bank != station.name:
-            raise NotFoundError(f"no inspection {id} of bank {station.name}")
+        if record is None or record.bank != served_bank.name:
+            raise NotFoundError(f"no inspection {id} of bank {served_bank.name}")
         return record
 
     # --- making and undoing
 
-    def _make(self, station: Station, wanted: Wanted, tried: Tried | None, who: str) -> list[int]:
+    def _make(self, served_bank: ServedBank, request: EditRequest, tried: DraftScores | None, who: str) -> list[int]:
         """Make an edit; the ids of the images that came or went."""
-        if wanted.add:
-            image = kept(wanted.add, self._pictures)
-            return [station.add(image.content, image.name, tried)]
-        if wanted.remove:
-            station.remove(wanted.remove, tried)
-            return list(wanted.remove)
-        self._set_rate(station, wanted.target_fpr, who)
+        if request.add:
+            image = kept(request.add, self._pictures)
+            return [served_bank.add(image.content, image.name, tried)]
+        if request.remove:
+            served_bank.remove(request.remove, tried)
+            return list(request.remove)
+        self._set_rate(served_bank, request.target_fpr, who)
         return []
 
     def _take_back(
-        self, station: Station, kind: EditKind, images: Sequence[int], target_fpr: float | None, who: str
+        self, served_bank: ServedBank, kind: EditKind, images: Sequence[int], target_fpr: float | None, who: str
     ) -> None:
         if kind == "add":
-            station.remove(images)
+            served_bank.remove(images)
         elif kind == "remove":
-            station.restore(images)
+            served_bank.restore(images)
         else:
-            self._set_rate(station, target_fpr, who)
+            self._set_rate(served_bank, target_fpr, who)
 
-    def _set_rate(self, station: Station, target_fpr: float | None, who: str) -> None:
-        before = station.target_fpr
-        station.set_rate(target_fpr)
+    def _set_rate(self, served_bank: ServedBank, target_fpr: float | None, who: str) -> None:
+        before = served_bank.target_fpr
+        served_bank.set_rate(target_fpr)
         try:
-            self._store.set_target_fpr(station.name, target_fpr, who)
+            self._store.set_target_fpr(served_bank.name, target_fpr, who)
         except StoreError:
-            station.set_rate(before)
+            served_bank.set_rate(before)
             raise
 
     @contextlib.contextmanager
     def _or_back(
-        self, station: Station, kind: EditKind, images: Sequence[int], target_fpr: float | None, who: str
+        self, served_bank: ServedBank, kind: EditKind, images: Sequence[int], target_fpr: float | None, who: str
     ) -> Iterator[None]:
         """Where the database cannot record an edit, the bank is as it was again: nothing is changed without a trace."""
         try:
             yield
         except StoreError:
             with contextlib.suppress(StoreError):
-                self._take_back(station, kind, images, target_fpr, who)
+                self._take_back(served_bank, kind, images, target_fpr, who)
             raise
 
-    def _state(self, station: Station) -> dict[str, Any]:
-        bank = station.bank
+    def _state(self, served_bank: ServedBank) -> dict[str, Any]:
+        bank = served_bank.bank
         return {
             "version": bank.version,
             "content": bank.content,
             "images": len(bank),
-            "threshold": station.detector.threshold.value,
-            "target_fpr": station.target_fpr,
+            "threshold": served_bank.detector.threshold.value,
+            "target_fpr": served_bank.target_fpr,
         }
 
     def _tell(self, edit: Edit) -> None:

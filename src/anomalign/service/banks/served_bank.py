@@ -15,7 +15,7 @@ from anomalign.detection.settings import PRESETS, Settings
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.sources import Encoded
-from anomalign.service.kept.match_data import Details
+from anomalign.service.kept.match_data import MatchData
 from anomalign.service.store import Record
 
 _REMEMBERED = 32  # details found on demand: a few megabytes
@@ -23,7 +23,7 @@ _OLDER = 2  # detectors of older versions: descriptors of all their images
 
 
 @dataclass(frozen=True)
-class Tried:
+class DraftScores:
     """What trying an edit on a draft has found out, so that the edit itself need not.
 
     Attributes
@@ -41,7 +41,7 @@ class Tried:
     aligned: tuple[AlignedScore, ...]
 
 
-class Station:
+class ServedBank:
     """One bank that images are inspected against. Safe to use from several threads.
 
     Attributes
@@ -88,7 +88,7 @@ class Station:
         self.max_pixels = max_pixels
         self.editing = threading.RLock()
         self._target_fpr = target_fpr
-        self._found: OrderedDict[tuple[int, tuple[int, ...]], Details] = OrderedDict()
+        self._found: OrderedDict[tuple[int, tuple[int, ...]], MatchData] = OrderedDict()
         self._older: OrderedDict[int, Detector] = OrderedDict()
         self._finding = threading.Lock()
         self._detector = self._made(Bank.open(self.path, provider=provider), target_fpr)
@@ -127,7 +127,7 @@ class Station:
         """The bank as it is on the disk now, to be edited."""
         return Bank.open(self.path, self.bank.backbone)
 
-    def add(self, content: bytes, name: str, tried: Tried | None = None) -> int:
+    def add(self, content: bytes, name: str, tried: DraftScores | None = None) -> int:
         """Add an image file to the normals; returns its id.
 
         Raises
@@ -147,7 +147,7 @@ class Station:
             self._serve(bank, tried)
             return bank.images[-1].id
 
-    def remove(self, ids: Sequence[int], tried: Tried | None = None) -> None:
+    def remove(self, ids: Sequence[int], tried: DraftScores | None = None) -> None:
         """Take images out of the normals, all or none.
 
         Raises
@@ -184,7 +184,7 @@ class Station:
             self._detector = self._made(self.open_bank(), target_fpr)
             self._target_fpr = target_fpr
 
-    def details(self, record: Record, stored: bytes, picture: Callable[[], bytes | None]) -> Details | None:
+    def details(self, record: Record, stored: bytes, picture: Callable[[], bytes | None]) -> MatchData | None:
         """What stage 2 found in a recorded image.
 
         Where stage 1 had cleared it, stage 2 runs now, against the neighbours that are recorded; how rare its scores
@@ -200,14 +200,14 @@ class Station:
 
         Returns
         -------
-        Details or None
+        MatchData or None
             None where they are to be found now and the picture is not kept.
         """
         if stored:
-            return Details.from_bytes(stored)
+            return MatchData.from_bytes(stored)
         return self.compare(record, tuple(int(normal["id"]) for normal in record.neighbours), picture)
 
-    def compare(self, record: Record, ids: tuple[int, ...], picture: Callable[[], bytes | None]) -> Details | None:
+    def compare(self, record: Record, ids: tuple[int, ...], picture: Callable[[], bytes | None]) -> MatchData | None:
         """Stage 2 of a recorded image against these normals, also if they were removed since; remembered for a while.
 
         Returns None where the picture is not kept.
@@ -227,7 +227,9 @@ class Station:
                 return None
             detector = self._knowing(ids, record.bank_version)
             aligned = detector.against(Encoded(record.name, content), *ids, max_pixels=self.max_pixels)
-            details = Details.of_alignment(aligned, self.detector.limits.calibration.pixels, self.bank.identity.framing)
+            details = MatchData.of_alignment(
+                aligned, self.detector.limits.calibration.pixels, self.bank.identity.framing
+            )
             self._found[key] = details
             if len(self._found) > _REMEMBERED:
                 self._found.popitem(last=False)
@@ -247,7 +249,7 @@ class Station:
                 self._older.popitem(last=False)
         return self._older[version]
 
-    def _serve(self, bank: Bank, tried: Tried | None = None) -> None:
+    def _serve(self, bank: Bank, tried: DraftScores | None = None) -> None:
         if tried and tried.version == bank.version:
             bank.save_aligned(self.settings.alignment_key(), tried.aligned)
             if tried.calibration is not None:

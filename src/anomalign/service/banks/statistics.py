@@ -12,8 +12,8 @@ from anomalign.detection.decision import Limits
 from anomalign.detection.detector import Detector
 from anomalign.monitoring.drift import Drift, detect_drift
 from anomalign.monitoring.observations import Observation
-from anomalign.service.banks.served_bank import Station
-from anomalign.service.store import Point, Record, Store
+from anomalign.service.banks.served_bank import ServedBank
+from anomalign.service.store import Record, ScorePoint, Store
 
 _CURVE = 60  # points of the calibration curve, at most
 _HIGHEST_RATE = 0.5
@@ -28,13 +28,13 @@ class Suspicions:
         self._lock = threading.Lock()
         self._found: dict[str, tuple[Detector, list[Suspect]]] = {}
 
-    def of(self, station: Station) -> tuple[Detector, list[Suspect]]:
+    def of(self, served_bank: ServedBank) -> tuple[Detector, list[Suspect]]:
         """The bank's detector, and its normal images that calibration scored, the least likely to be normal first."""
-        detector = station.detector
+        detector = served_bank.detector
         with self._lock:
-            known = self._found.get(station.name)
+            known = self._found.get(served_bank.name)
             if known is None or known[0] is not detector:
-                known = self._found[station.name] = detector, suspects(detector)
+                known = self._found[served_bank.name] = detector, suspects(detector)
             return known
 
 
@@ -47,16 +47,16 @@ def curve(detector: Detector) -> list[Threshold]:
 
 
 def drift(
-    station: Station, store: Store, since: datetime | None, until: datetime | None, limit: int
-) -> tuple[Detector, list[Point], Drift | None]:
+    served_bank: ServedBank, store: Store, since: datetime | None, until: datetime | None, limit: int
+) -> tuple[Detector, list[ScorePoint], Drift | None]:
     """The bank's detector, distances of inspections in a span of time, and the drift test.
 
     The test takes the latest inspections, whatever the span; those that were made with the bank as it is now, as
     distances to different sets of normal images cannot be compared. None: there is no such inspection.
     """
-    detector = station.detector
-    points = store.scores_over_time(station.name, since, until, limit)
-    observations = _observations(store.latest(station.name, WINDOW), detector, store)
+    detector = served_bank.detector
+    points = store.scores_over_time(served_bank.name, since, until, limit)
+    observations = _observations(store.latest(served_bank.name, WINDOW), detector, store)
     scores = detector.limits.calibration
     test = detect_drift(observations, scores.retrieval, scores.nearest, WINDOW) if observations else None
     return detector, points, test

@@ -9,8 +9,8 @@ from anomalign.detection.inspection import Inspection
 from anomalign.errors import AnomalignError, StoreError
 from anomalign.images.sources import Encoded
 from anomalign.monitoring.replay import make_record
-from anomalign.service.kept.image_files import PictureError, Pictures
-from anomalign.service.kept.match_data import Details
+from anomalign.service.kept.image_files import ImageFileError, ImageFiles
+from anomalign.service.kept.match_data import MatchData
 from anomalign.service.store import NewRecord, Origin, Record, Store, Watched
 
 _log = logging.getLogger(__name__)
@@ -40,17 +40,17 @@ def new_record(
         retrieval_p_value=inspection.retrieval_p_value,
         neighbours=[dict(vars(neighbour)) for neighbour in inspection.neighbours],
         entry=make_record(inspection, detector),
-        details=Details.of(inspection).to_bytes() if inspection.has_aligned else b"",
+        details=MatchData.of(inspection).to_bytes() if inspection.has_aligned else b"",
         watched=watched,
     )
 
 
-def keep_picture(pictures: Pictures, image: Encoded, sha256: str) -> bool:
+def keep_picture(pictures: ImageFiles, image: Encoded, sha256: str) -> bool:
     """Whether it is kept; one that cannot be costs only what is shown later: the verdict is worth more than that."""
     try:
         pictures.keep(image.content, sha256)
     except Exception as error:
-        _log.error("%s: inspected, but %s", image.name, error, exc_info=not isinstance(error, PictureError))
+        _log.error("%s: inspected, but %s", image.name, error, exc_info=not isinstance(error, ImageFileError))
         return False
     return True
 

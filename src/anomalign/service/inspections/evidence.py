@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 from anomalign.alignment import place_on_image
 from anomalign.errors import NotFoundError
 from anomalign.images.framing import Framing
-from anomalign.service.banks.served_bank import Station
-from anomalign.service.kept.image_files import Pictures
-from anomalign.service.kept.match_data import Details
+from anomalign.service.banks.served_bank import ServedBank
+from anomalign.service.kept.image_files import ImageFiles
+from anomalign.service.kept.match_data import MatchData
 from anomalign.service.store import Record, Store
 
 
 class Evidence:
     """Finds the evidence of records in what a service keeps. Safe to use from several threads."""
 
-    def __init__(self, store: Store, pictures: Pictures, stations: Mapping[str, Station]) -> None:
+    def __init__(self, store: Store, pictures: ImageFiles, served_banks: Mapping[str, ServedBank]) -> None:
         self._store = store
         self._pictures = pictures
-        self._stations = stations
+        self._served_banks = served_banks
 
     def picture(self, record: Record) -> bytes:
         """The file that was inspected.
@@ -43,9 +43,9 @@ class Evidence:
         NotFoundError
             Its bank is not served now.
         """
-        return self._station(record).bank.identity.framing
+        return self._served_bank(record).bank.identity.framing
 
-    def details(self, record: Record, against: int | None = None) -> Details:
+    def details(self, record: Record, against: int | None = None) -> MatchData:
         """Matches with the normal images that it was compared with, or with one image of the bank alone.
 
         Raises
@@ -55,11 +55,13 @@ class Evidence:
         InputError
             That normal image was not in the bank, or is forgotten.
         """
-        station = self._station(record)
+        served_bank = self._served_bank(record)
         if against is None:
-            found = station.details(record, self._store.details(record.id), lambda: self._pictures.read(record.sha256))
+            found = served_bank.details(
+                record, self._store.details(record.id), lambda: self._pictures.read(record.sha256)
+            )
         else:
-            found = station.compare(record, (against,), lambda: self._pictures.read(record.sha256))
+            found = served_bank.compare(record, (against,), lambda: self._pictures.read(record.sha256))
         if found is None:
             raise _picture_gone(record)
         return found
@@ -76,11 +78,11 @@ class Evidence:
         sigma_px = float(self._store.entry(record.id)["settings"]["sigma_px"])
         return self.details(record).anomaly_map(self.framing(record), record.height, record.width, sigma_px)
 
-    def _station(self, record: Record) -> Station:
-        station = self._stations.get(record.bank)
-        if station is None:
+    def _served_bank(self, record: Record) -> ServedBank:
+        served_bank = self._served_banks.get(record.bank)
+        if served_bank is None:
             raise NotFoundError(f"bank {record.bank} is not served now; name it when the service is started")
-        return station
+        return served_bank
 
 
 def _picture_gone(record: Record) -> NotFoundError:

@@ -14,9 +14,9 @@ from anomalign.detection.inspection import Inspection
 from anomalign.errors import AnomalignError, BankDamagedError, ImageError, InputError
 from anomalign.images.sources import Encoded, Failure
 from anomalign.numerics.threads import available_cores
-from anomalign.service.banks.served_bank import Station
+from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.inspections.commits import commit, keep_picture, new_record
-from anomalign.service.kept.image_files import Pictures
+from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.store import NewRecord, Origin, Record, Store, Watched
 
 BATCH = 4  # images that go through the network together, where so many wait
@@ -43,7 +43,7 @@ class Closed(AnomalignError):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class PoolStats:
+class QueueStats:
     """Counted since the pool began.
 
     Attributes
@@ -77,12 +77,12 @@ class _Finished:
     record: NewRecord
 
 
-class Pool:
+class InspectionQueue:
     """Inspects what is submitted; an answer is given when its record is committed. Safe to use from several threads.
 
     Parameters
     ----------
-    stations : mapping of name to Station
+    served_banks : mapping of name to ServedBank
     store : Store
     pictures : Pictures
     workers : int, optional
@@ -97,16 +97,16 @@ class Pool:
 
     def __init__(
         self,
-        stations: Mapping[str, Station],
+        served_banks: Mapping[str, ServedBank],
         store: Store,
-        pictures: Pictures,
+        pictures: ImageFiles,
         *,
         workers: int | None = None,
         waiting: int = 64,
         waiting_bytes: int = 512_000_000,
         listener: Callable[[Record], None] | None = None,
     ) -> None:
-        self._stations, self._store, self._pictures = dict(stations), store, pictures
+        self._served_banks, self._store, self._pictures = dict(served_banks), store, pictures
         self._waiting, self._waiting_bytes = waiting, waiting_bytes
         self._listener = listener
         self._workers = workers or available_cores()
@@ -149,8 +149,8 @@ class Pool:
             No such bank here.
         Busy, Closed
         """
-        if bank not in self._stations:
-            raise InputError(f"no bank {bank!r} here; there are {', '.join(self._stations) or 'none'}")
+        if bank not in self._served_banks:
+            raise InputError(f"no bank {bank!r} here; there are {', '.join(self._served_banks) or 'none'}")
         job = _Job(bank, Encoded(name, content), source, watched, Future())
         job.answer.set_running_or_notify_cancel()  # what was accepted is finished: nobody can cancel it
         with self._change:
@@ -174,10 +174,10 @@ class Pool:
         """Whether nothing is accepted any more."""
         return self._closing
 
-    def stats(self) -> PoolStats:
+    def stats(self) -> QueueStats:
         """What was counted until now."""
         with self._change:
-            return PoolStats(self._held_bytes, self._not_kept, self._inspecting_s, self._committing_s)
+            return QueueStats(self._held_bytes, self._not_kept, self._inspecting_s, self._committing_s)
 
     def stop_accepting(self) -> None:
         """From now on `submit` raises `Closed`; what was accepted goes on."""
@@ -221,29 +221,29 @@ class Pool:
             return jobs
 
     def _inspected(self, jobs: Sequence[_Job]) -> list[_Finished]:
-        station = self._stations[jobs[0].bank]
+        served_bank = self._served_banks[jobs[0].bank]
         try:
-            return self._inspected_by(station.detector, station, jobs)
+            return self._inspected_by(served_bank.detector, served_bank, jobs)
         except BankDamagedError as error:  # compacted by another process? Then the bank as it is now will do
-            _log.warning("bank %s: read again (%s)", station.name, error)
+            _log.warning("bank %s: read again (%s)", served_bank.name, error)
             try:
-                station.rebuild()
+                served_bank.rebuild()
             except AnomalignError as again:
-                _log.error("bank %s: %s", station.name, again)
+                _log.error("bank %s: %s", served_bank.name, again)
         except Exception:
-            _log.exception("bank %s: inspecting %d images together", station.name, len(jobs))
+            _log.exception("bank %s: inspecting %d images together", served_bank.name, len(jobs))
         finished = []
         for job in jobs:  # one by one, so that one of them does not take the others along
             try:
-                finished += self._inspected_by(station.detector, station, [job])
+                finished += self._inspected_by(served_bank.detector, served_bank, [job])
             except Exception as error:
                 if not isinstance(error, AnomalignError):
-                    _log.exception("bank %s: inspecting %s", station.name, job.image.name)
+                    _log.exception("bank %s: inspecting %s", served_bank.name, job.image.name)
                 self._fail(job, error)
         return finished
 
-    def _inspected_by(self, detector: Detector, station: Station, jobs: Sequence[_Job]) -> list[_Finished]:
-        results = detector.inspect_batch([job.image for job in jobs], station.max_pixels)
+    def _inspected_by(self, detector: Detector, served_bank: ServedBank, jobs: Sequence[_Job]) -> list[_Finished]:
+        results = detector.inspect_batch([job.image for job in jobs], served_bank.max_pixels)
         finished = [
             _Finished(job, new_record(result, detector, job.bank, job.source, job.watched))
             for job, result in zip(jobs, results, strict=True)
@@ -309,12 +309,14 @@ class Pool:
     def _look(self) -> None:
         said: dict[str, str] = {}
         while not self._stopped.wait(_LOOKING_S):
-            for station in self._stations.values():
+            for served_bank in self._served_banks.values():
                 try:
-                    if station.refresh():
-                        _log.info("bank %s: edited elsewhere, now at version %d", station.name, station.bank.version)
-                    said.pop(station.name, None)
+                    if served_bank.refresh():
+                        _log.info(
+                            "bank %s: edited elsewhere, now at version %d", served_bank.name, served_bank.bank.version
+                        )
+                    said.pop(served_bank.name, None)
                 except Exception as error:
-                    if said.get(station.name) != str(error):  # once, not every second
-                        _log.error("bank %s: %s; the bank as it was serves on", station.name, error)
-                    said[station.name] = str(error)
+                    if said.get(served_bank.name) != str(error):  # once, not every second
+                        _log.error("bank %s: %s; the bank as it was serves on", served_bank.name, error)
+                    said[served_bank.name] = str(error)

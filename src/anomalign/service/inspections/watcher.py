@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anomalign.errors import AnomalignError, ImageError, StoreError
 from anomalign.images.files import SUFFIXES
-from anomalign.service.inspections.queue import BATCH, Busy, Closed, Pool
+from anomalign.service.inspections.queue import BATCH, Busy, Closed, InspectionQueue
 from anomalign.service.store import Record, Store, Watched
 
 _EVERY_S = 0.25
@@ -46,14 +46,19 @@ class Watcher:
     folder : path
     bank : str
         The station's name.
-    pool : Pool
+    pool : InspectionQueue
     store : Store
     max_bytes : int
         Larger files are passed over, with a word in the audit log.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], bank: str, pool: Pool, store: Store, max_bytes: int = 64_000_000
+        self,
+        folder: str | os.PathLike[str],
+        bank: str,
+        pool: InspectionQueue,
+        store: Store,
+        max_bytes: int = 64_000_000,
     ) -> None:
         self.folder = Path(folder).resolve()
         self.bank = bank

@@ -17,11 +17,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ASIDE = ".new"
 
 
-class PictureError(AnomalignError):
+class ImageFileError(AnomalignError):
     """A picture that cannot be kept or read."""
 
 
-class Pictures:
+class ImageFiles:
     """A folder of pictures. Safe to use from several threads, by one process.
 
     Parameters
@@ -33,7 +33,7 @@ class Pictures:
 
     Raises
     ------
-    PictureError
+    ImageFileError
         The folder cannot be made or read.
     """
 
@@ -65,7 +65,7 @@ class Pictures:
 
         Raises
         ------
-        PictureError
+        ImageFileError
             It cannot be written.
         """
         sha256 = sha256 or hashlib.sha256(content).hexdigest()
@@ -100,7 +100,7 @@ class Pictures:
 
         Raises
         ------
-        PictureError
+        ImageFileError
             The file is there and cannot be read.
         """
         if not _SHA256.fullmatch(sha256):  # no name from outside becomes a path
@@ -145,8 +145,8 @@ class Pictures:
         return found
 
     @staticmethod
-    def _error(path: Path, error: OSError) -> PictureError:
-        return PictureError(
+    def _error(path: Path, error: OSError) -> ImageFileError:
+        return ImageFileError(
             f"{path}: pictures cannot be kept or read here ({error.strerror or error}); make room on the disk, or get "
             "the right to write"
         )

@@ -45,7 +45,7 @@ class Compared:
 
 
 @dataclass(frozen=True, eq=False)
-class Details:
+class MatchData:
     """The matches of every place of an image, on the grid (h, w), and how rare its scores are.
 
     Attributes
@@ -71,12 +71,12 @@ class Details:
     rarity: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, inspection: Inspection) -> "Details":
+    def of(cls, inspection: Inspection) -> "MatchData":
         """Of an inspection; runs stage 2 where stage 1 had cleared the image."""
         return cls.of_alignment(inspection.aligned, inspection.pixels, inspection.framing)
 
     @classmethod
-    def of_alignment(cls, aligned: Aligned, pixels: PixelCounts, framing: Framing) -> "Details":
+    def of_alignment(cls, aligned: Aligned, pixels: PixelCounts, framing: Framing) -> "MatchData":
         """Of an outcome of stage 2; `pixels` are the scores of normal images' pixels."""
         found = aligned.alignment
         y, x = _as_it_is(aligned, framing)
@@ -144,7 +144,7 @@ class Details:
         return zlib.compress(save(arrays), 0)  # for its checksum: but for rarity these are floats, which do not shrink
 
     @classmethod
-    def from_bytes(cls, stored: bytes) -> "Details":
+    def from_bytes(cls, stored: bytes) -> "MatchData":
         """Read what `to_bytes` wrote.
 
         Raises

@@ -9,14 +9,14 @@ from anomalign.service.store import queries
 from anomalign.service.store.columns import clean, known_id, now
 from anomalign.service.store.database import new_id
 from anomalign.service.store.event_rows import write
-from anomalign.service.store.records import Decision, Kind
+from anomalign.service.store.records import Decision, DecisionKind
 from anomalign.service.store.tables import decisions, inspections
 
 
-def decide(connection: Connection, record: int, kind: Kind, note: str, who: str) -> Decision:
+def decide(connection: Connection, record: int, kind: DecisionKind, note: str, who: str) -> Decision:
     """Add a decision, which from now on is the one that counts."""
-    if kind not in get_args(Kind):
-        raise InputError(f"{kind!r}: not a decision; it is one of {', '.join(get_args(Kind))}")
+    if kind not in get_args(DecisionKind):
+        raise InputError(f"{kind!r}: not a decision; it is one of {', '.join(get_args(DecisionKind))}")
     bank = _lock(connection, record)
     values: dict[str, Any] = {"record": record, "kind": kind, "note": clean(note), "who": clean(who), "time": now()}
     id = new_id(connection, insert(decisions), values)

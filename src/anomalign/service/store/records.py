@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from anomalign.detection.inspection import Stage, Verdict
 
-Kind: TypeAlias = Literal["defect", "false_alarm", "unsure"]
+DecisionKind: TypeAlias = Literal["defect", "false_alarm", "unsure"]
 EditKind: TypeAlias = Literal["add", "remove", "rate"]
 Origin: TypeAlias = Literal["upload", "watch"]
 Order: TypeAlias = Literal["newest", "worst"]
@@ -18,7 +18,7 @@ class Decision:
 
     id: int
     record: int
-    kind: Kind
+    kind: DecisionKind
     note: str
     who: str
     time: datetime
@@ -93,7 +93,7 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     reviewed: bool | None = None
-    kind: Kind | None = None
+    kind: DecisionKind | None = None
     name: str | None = None
 
 
@@ -168,7 +168,7 @@ class EventPage:
 
 
 @dataclass(frozen=True)
-class Point:
+class ScorePoint:
     """An inspection on the axis of time."""
 
     time: datetime

@@ -15,17 +15,17 @@ from anomalign.service.store.database import Database
 from anomalign.service.store.gathering import Gathering
 from anomalign.service.store.records import (
     Decision,
+    DecisionKind,
     Edit,
     EditKind,
     Event,
     EventPage,
     Filters,
-    Kind,
     NewRecord,
     Order,
     Page,
-    Point,
     Record,
+    ScorePoint,
     Watched,
 )
 from anomalign.service.store.tables import edits, events, inspections, reasons, watched
@@ -147,7 +147,7 @@ class Store:
 
     def scores_over_time(
         self, bank: str, since: datetime | None = None, until: datetime | None = None, limit: int = _MOST
-    ) -> list[Point]:
+    ) -> list[ScorePoint]:
         """The newest `limit` inspections of a bank in a span of time, in order of time."""
         table = inspections.c
         query = queries.with_decisions.where(*queries.conditions(Filters(bank=bank, since=since, until=until)))
@@ -156,7 +156,7 @@ class Store:
         )
         with self._database.reading() as connection:
             rows = connection.execute(queries.ordered(query, "newest", None).limit(limit)).all()
-        return [Point(*row) for row in reversed(rows)]
+        return [ScorePoint(*row) for row in reversed(rows)]
 
     def usage(self, bank: str) -> dict[int, int]:
         """How often each normal image was among the neighbours, in the latest 10,000 inspections of a bank."""
@@ -197,7 +197,7 @@ class Store:
 
     # --- decisions
 
-    def decide(self, record: int, kind: Kind, note: str, who: str) -> Decision:
+    def decide(self, record: int, kind: DecisionKind, note: str, who: str) -> Decision:
         """Say what an inspection was; what was said before stays in the history.
 
         Raises
