@@ -139,7 +139,7 @@ def test_one_normal_alone(served_bank):
     assert [normal.id for normal in details.gallery] == [5]
     expected = MatchData.of_alignment(
         served_bank.detector.against(Encoded("image.png", content), 5),
-        served_bank.detector.limits.calibration.pixels,
+        served_bank.detector.rule.calibration.pixels,
         served_bank.bank.identity.framing,
     )
     assert np.array_equal(details.distance, expected.distance)
@@ -151,7 +151,7 @@ def test_neighbours_that_were_removed_since_are_still_known_until_compacted(serv
     content = png(80)
     record, _, _ = recorded(served_bank, content)
     before = served_bank.details(record, b"", lambda: content)
-    served_bank.remove([record.neighbours[0]["id"]])
+    served_bank.remove([record.neighbours[0].id])
     served_bank.compare(record, (5,), lambda: content)  # something else in between
     forgotten = ServedBank(served_bank.path, settings=SETTINGS)  # another process, that remembers nothing
     after = forgotten.details(record, b"", lambda: content)

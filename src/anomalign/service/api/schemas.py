@@ -13,6 +13,7 @@ class Neighbour(TypedDict):
 
     id: int
     name: str
+    sha256: str
     distance: float
     gone: bool
 

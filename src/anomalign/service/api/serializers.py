@@ -12,10 +12,11 @@ from anomalign.calibration.thresholds import best_rate
 from anomalign.curation.suspects import Suspect
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Match
+from anomalign.detection.summary import InspectionSummary
 from anomalign.images.framing import Framing
 from anomalign.monitoring.drift import Drift
 from anomalign.service.api import schemas
-from anomalign.service.banks.dry_run import Judgement, Proposal
+from anomalign.service.banks.dry_run import Proposal
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.kept.match_data import MatchData
@@ -25,29 +26,17 @@ from anomalign.service.store import Decision, Edit, Event, Record, ScorePoint
 def inspection(record: Record, served_bank: ServedBank | None, pictures: ImageFiles) -> schemas.Inspection:
     """A record; `served_bank` is that of its bank, None where that bank is not served any more."""
     normals = () if served_bank is None else served_bank.bank.images
+    values = record.to_dict()
+    for name in ("image_score", "threshold", "retrieval_score"):
+        values[name] = finite(values[name])
+    values["neighbours"] = [{**n, "gone": not _has(normals, n["id"])} for n in values["neighbours"]]
     return {
+        **values,  # type: ignore[typeddict-item]  # tests/service/api/test_records.py holds them to the schema
         "id": record.id,
         "time": time(record.time),
         "bank": record.bank,
         "bank_version": record.bank_version,
-        "name": record.name,
         "source": record.source,
-        "verdict": record.verdict,
-        "image_score": finite(record.image_score),
-        "p_value": record.p_value,
-        "threshold": finite(record.threshold),
-        "stage": record.stage,
-        "course": record.course,
-        "suspected": record.suspected,
-        "retrieval_score": finite(record.retrieval_score),
-        "retrieval_p_value": record.retrieval_p_value,
-        "height": record.height,
-        "width": record.width,
-        "sha256": record.sha256,
-        "neighbours": [
-            {"id": n["id"], "name": n["name"], "distance": n["distance"], "gone": not _has(normals, n["id"])}
-            for n in record.neighbours
-        ],
         "decision": None if record.decision is None else decision(record.decision),
         "seen": seen(served_bank, record.height, record.width),
         "picture": pictures.has(record.sha256),
@@ -215,13 +204,13 @@ def proposal(proposed: Proposal) -> schemas.Proposal:
     }
 
 
-def _judgement(side: Judgement) -> schemas.Judgement:
+def _judgement(side: InspectionSummary) -> schemas.Judgement:
     return {"verdict": side.verdict, "image_score": finite(side.image_score), "p_value": side.p_value}
 
 
 def drift(detector: Detector, points: Sequence[ScorePoint], test: Drift | None) -> schemas.Drift:
     """Distances over time, and what the drift test says of the latest."""
-    low, middle, high = np.quantile(detector.limits.calibration.retrieval, [0.05, 0.5, 0.95]).tolist()
+    low, middle, high = np.quantile(detector.rule.calibration.retrieval, [0.05, 0.5, 0.95]).tolist()
     return {
         "points": [
             {"id": point.id, "time": time(point.time), "score": finite(point.retrieval_score), "verdict": point.verdict}

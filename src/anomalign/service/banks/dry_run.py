@@ -12,7 +12,7 @@ from typing import Any
 from anomalign.backbones import Described, describe
 from anomalign.bank import Bank
 from anomalign.detection.detector import Detector
-from anomalign.detection.inspection import Inspection, Verdict
+from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import AnomalignError, ImageError, InputError
 from anomalign.images.sources import Encoded
 from anomalign.service.banks.served_bank import DraftScores, ServedBank
@@ -27,23 +27,14 @@ class ProposalError(AnomalignError):
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """Verdict and scores of one image with one bank."""
-
-    verdict: Verdict
-    image_score: float
-    p_value: float
-
-
-@dataclass(frozen=True)
 class VerdictChange:
     """A record whose verdict would be another; `decision` is what a person made of it."""
 
     record: int
     name: str
     decision: DecisionKind | None
-    before: Judgement
-    after: Judgement
+    before: InspectionSummary
+    after: InspectionSummary
 
 
 @dataclass(frozen=True)
@@ -172,7 +163,7 @@ def _replay(
 ) -> tuple[list[VerdictChange], int, int]:
     """Changes of verdicts; how many stay; how many could not be tried.
 
-    The network runs once an image, and stage 2, too, where only the limits are others.
+    The network runs once an image, and stage 2, too, where only the threshold is another.
     """
     shown = [record for record in records if pictures.has(record.sha256)]
     images = (Encoded(record.name, pictures.read(record.sha256) or b"") for record in shown)
@@ -185,10 +176,10 @@ def _replay(
                 continue
             tried += 1
             now = before.judge(image)
-            then = after.limits.decide(now) if same_bank else after.judge(image)
+            then = after.judge_again(now) if same_bank else after.judge(image)
             if now.verdict != then.verdict:
                 made = record.decision.kind if record.decision else None
-                changes.append(VerdictChange(record.id, record.name, made, _judgement(now), _judgement(then)))
+                changes.append(VerdictChange(record.id, record.name, made, now.summary(), then.summary()))
     return changes, tried - len(changes), len(records) - tried
 
 
@@ -196,7 +187,3 @@ def _tried(draft: Bank, after: Detector, known: set[Any]) -> DraftScores:
     key = after.settings.alignment_key()
     new = tuple(score for score in draft.load_aligned(key) if score not in known)
     return DraftScores(draft.version, draft.load_calibration(after.settings.calibration_key()), new)
-
-
-def _judgement(inspection: Inspection) -> Judgement:
-    return Judgement(inspection.verdict, inspection.image_score, inspection.p_value)

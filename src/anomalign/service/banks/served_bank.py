@@ -205,7 +205,9 @@ class ServedBank:
         """
         if stored:
             return MatchData.from_bytes(stored)
-        return self.compare(record, tuple(int(normal["id"]) for normal in record.neighbours), picture)
+        return self.compare(
+            record, tuple(normal.id for normal in record.neighbours[: self.settings.gallery_size]), picture
+        )
 
     def compare(self, record: Record, ids: tuple[int, ...], picture: Callable[[], bytes | None]) -> MatchData | None:
         """Stage 2 of a recorded image against these normals, also if they were removed since; remembered for a while.
@@ -227,9 +229,7 @@ class ServedBank:
                 return None
             detector = self._knowing(ids, record.bank_version)
             aligned = detector.against(Encoded(record.name, content), *ids, max_pixels=self.max_pixels)
-            details = MatchData.of_alignment(
-                aligned, self.detector.limits.calibration.pixels, self.bank.identity.framing
-            )
+            details = MatchData.of_alignment(aligned, self.detector.rule.calibration.pixels, self.bank.identity.framing)
             self._found[key] = details
             if len(self._found) > _REMEMBERED:
                 self._found.popitem(last=False)
