@@ -1,4 +1,4 @@
-"""Each layout read from a small tree; what is missing or wrong is named."""
+"""Every layout is read from a small tree, and every file that is missing or wrong is reported."""
 
 import io
 import itertools
@@ -280,7 +280,7 @@ def test_opening_decodes_no_pixels(layout, root, monkeypatch):
 
 
 def test_a_mask_that_would_start_another_program_is_refused(root, monkeypatch):
-    """Pillow hands PostScript to Ghostscript, whatever the file is called."""
+    """Pillow hands PostScript to Ghostscript, whatever the name of the file."""
     trees.mvtec_ad(root)
     path = root / "nut" / "ground_truth" / "bent" / "000_mask.png"
 
@@ -317,15 +317,15 @@ def test_masks_of_any_kind_mean_what_is_not_black(root, mode):
     np.testing.assert_array_equal(image.ground_truth(*trees.SIZE).anomalous, drawn)
 
 
-@pytest.mark.parametrize("wanted", ["test/good", "test/bent"])
-def test_a_test_set_of_one_class_is_named(root, wanted):
+@pytest.mark.parametrize("missing", ["normal", "anomalous"])
+def test_a_test_set_of_one_class_is_reported(root, missing):
     trees.mvtec_ad(root)
     for path in (root / "nut" / "test").glob("*/*.png"):
-        if path.parent.name == "good" if wanted == "test/good" else path.parent.name != "good":
+        if (path.parent.name == "good") == (missing == "normal"):
             path.unlink()
             (root / "nut" / "ground_truth" / path.parent.name / f"{path.stem}_mask.png").unlink(missing_ok=True)
     (problem,) = open_dataset(root).problems
-    assert ("no normal test" if wanted == "test/good" else "no anomalous test") in problem
+    assert f"no {missing} test images" in problem
 
 
 def test_nothing_to_fit_on_is_an_error(root):
