@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from anomalign.calibration.thresholds import Calibration
 from anomalign.detection.gate_tradeoff import GateOutcome, gate_outcomes
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.settings import Settings
+from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import AnomalignError, InputError, UndefinedError
 from anomalign.evaluation import metrics
 from anomalign.evaluation.datasets import Category, GroundTruth, Region, TestImage
@@ -25,32 +26,28 @@ Observer: TypeAlias = Callable[[TestImage, Inspection, GroundTruth | None], None
 """Called for every test image that was scored."""
 
 
-@dataclass(frozen=True)
-class ImageResult:
-    """Result of one test image.
+@dataclass(frozen=True, kw_only=True)
+class ImageResult(InspectionSummary):
+    """The inspection of one test image, and its label.
 
     Attributes
     ----------
-    path : str
     kind : str
         Kind of defect, "good" for normal images.
     anomalous : bool
         Label of the image.
-    image_score, p_value, verdict, course
-        As in `Inspection`.
-    retrieval_score, alignment_score : float
-        Scores of stage 1 and of stage 2.
+    alignment_score : float
+        Score of stage 2.
     """
 
-    path: str
     kind: str
     anomalous: bool
-    image_score: float
-    p_value: float
-    verdict: str
-    course: str
-    retrieval_score: float
     alignment_score: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Summary, label and score of stage 2, for the results file."""
+        label = {"path": self.name, "kind": self.kind, "anomalous": self.anomalous}
+        return {**label, **self.to_dict(), "alignment_score": self.alignment_score}
 
 
 class CategoryMeasurement:
@@ -85,13 +82,9 @@ class CategoryMeasurement:
 
     def add(self, image: TestImage, inspection: Inspection, observe: Observer | None) -> None:
         """Add an image. If its masks cannot be used, that is a failure, but its image score still counts."""
-        self.images.append(
-            ImageResult(
-                str(image.path), image.kind, image.anomalous,
-                inspection.image_score, inspection.p_value, inspection.verdict, inspection.course,
-                inspection.retrieval_score, inspection.aligned.score,
-            )
-        )  # fmt: skip
+        label = {"kind": image.kind, "anomalous": image.anomalous}
+        summary = inspection.to_dict()
+        self.images.append(ImageResult.from_dict(summary, **label, alignment_score=inspection.aligned.score))
         truth = None
         try:
             truth = image.ground_truth(inspection.height, inspection.width)

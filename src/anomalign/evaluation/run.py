@@ -130,7 +130,7 @@ class CategoryResult:
             "gates": [asdict(outcome) for outcome in self.gates],
             **self.times,
             "bank_bytes": self.bank_bytes,
-            "images": [asdict(image) for image in self.images],
+            "images": [image.to_json() for image in self.images],
             "failures": [asdict(failure) for failure in self.failures],
         }
         if self.whole_image:
