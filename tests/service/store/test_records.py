@@ -83,7 +83,7 @@ def test_an_id_of_nothing(store, id):
         {"time": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))},
         {"entry": {"score": float("nan")}},
         {"entry": {"image": object()}},
-        {"neighbours": [{"distance": float("-inf")}]},
+        {"neighbours": (Neighbour(1, "n", "d" * 64, float("-inf")),)},
     ],
 )
 def test_what_cannot_be_read_again_is_refused_and_its_companions_with_it(store, changes):
