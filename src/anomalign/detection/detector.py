@@ -120,20 +120,24 @@ class Detector:
             self._rule = DecisionRule.of(result, self.settings, self.target_fpr)
             return result
 
-    def inspect(self, image: Source, max_pixels: int = MAX_PIXELS) -> Inspection:
+    def inspect(self, image: Source, max_pixels: int = MAX_PIXELS, *, keep_image: bool = False) -> Inspection:
         """Inspect one image.
 
         Parameters
         ----------
         image : path or array
             (H, W, 3) RGB or (H, W) grey uint8.
+        max_pixels : int
+            Limit on width x height, checked before anything is decoded.
+        keep_image : bool
+            Whether the inspection carries the image.
 
         Raises
         ------
         ImageError
             Not an image that can be used.
         """
-        (result,) = self._inspect([image], max_pixels, threads=available_cores())
+        (result,) = self._inspect([image], max_pixels, threads=available_cores(), keep_images=keep_image)
         if isinstance(result, Failure):
             raise ImageError(result.error)
         return result
