@@ -26,9 +26,10 @@ from PIL import Image
 
 from anomalign.alignment import FeaturePyramid, align, anomaly_map
 from anomalign.alignment.exact import exact_search
-from anomalign.cores import available_cores
-from anomalign.imaging import Framing, find_images
-from anomalign.resample import resample
+from anomalign.images.files import find_images
+from anomalign.images.framing import Framing
+from anomalign.numerics.resample import resample
+from anomalign.numerics.threads import available_cores
 
 PAPER = [(56, 56, 256), (28, 28, 512), (14, 14, 1024)]
 Job = tuple[FeaturePyramid, list[FeaturePyramid]]

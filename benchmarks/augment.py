@@ -3,7 +3,7 @@
     python benchmarks/augment.py ROOT... [--augment KINDS ...] [--turn DEGREES ...] [--markdown FILE]
 
 Each ROOT is a category in MVTec AD's layout. Its test images and masks are turned as a part turns under a fixed camera
-(`anomalign.turning.Turn`), its normal images never. False alarms and defects found are at a target of 5 %.
+(`anomalign.images.orientation.Turn`), its normal images never. False alarms and defects found are at a target of 5 %.
 """
 
 import argparse
@@ -16,8 +16,9 @@ from anomalign import PRESETS, Framing, load_backbone
 from anomalign.evaluation import auroc
 from anomalign.evaluation.datasets import open_dataset
 from anomalign.evaluation.run import Protocol, evaluate_category
-from anomalign.imaging import find_images, read_image
-from anomalign.turning import Turn, turns_of
+from anomalign.images.decoding import read_image
+from anomalign.images.files import find_images
+from anomalign.images.orientation import Turn, turns_of
 
 HEADING = (
     "| data | tests turned by | augment | orientations | image AUROC, stage 1 / 2 / both | pixel AUROC | AU-PRO@0.3 "

@@ -18,10 +18,10 @@ import numpy as np
 
 from anomalign import AnomalignError, Framing, load_backbone
 from anomalign.backbones import list_backbones
-from anomalign.cores import available_cores
+from anomalign.detection.settings import PRESETS
 from anomalign.evaluation.datasets import open_dataset
 from anomalign.evaluation.run import Protocol, evaluate_category
-from anomalign.settings import PRESETS
+from anomalign.numerics.threads import available_cores
 
 SHOWN = ("image_auroc", "pixel_auroc", "au_pro_0.3", "au_pimo", "class_f1")
 

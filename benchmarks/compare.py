@@ -21,13 +21,13 @@ from rivals import padim, patchcore, same_k
 
 from anomalign.alignment import place_on_image
 from anomalign.backbones import Backbone, Described, describe, load_backbone
-from anomalign.detector import PRESETS
+from anomalign.detection.detector import PRESETS
 from anomalign.errors import InputError
 from anomalign.evaluation import metrics
 from anomalign.evaluation.datasets import Category, open_dataset
 from anomalign.evaluation.pixels import PixelMetrics
 from anomalign.evaluation.run import Protocol, evaluate_category
-from anomalign.imaging import Framing
+from anomalign.images.framing import Framing
 from anomalign.pyramid import FeaturePyramid
 
 METRICS = ("image_auroc", "pixel_auroc", "au_pro_0.3", "au_pimo")

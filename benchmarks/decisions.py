@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from anomalign import PRESETS, Bank, Detector, Inspection
-from anomalign.calibration import best_rate, threshold
+from anomalign.calibration.thresholds import best_rate, threshold
+from anomalign.detection.gate_tradeoff import gate_outcomes
 from anomalign.evaluation import auroc
-from anomalign.gates import gate_outcomes
-from anomalign.imaging import find_images
+from anomalign.images.files import find_images
 from anomalign.retrieval import DESCRIPTORS
 
 
@@ -34,7 +34,7 @@ def measure(root: Path, bank: Bank, descriptor: str, rates: list[float]) -> dict
     inspected = time.perf_counter()
     defect = np.array([Path(r.name).parent.name != "good" for r in results])
     retrieval = np.array([r.retrieval_score for r in results])
-    alignment = np.array([r.aligned.score for r in results])
+    alignment = np.array([detector.align(r).aligned.score for r in results])
     image = np.array([r.image_score for r in results])
     supported = [rate for rate in rates if rate >= best_rate(len(scores.ids))]
     return {

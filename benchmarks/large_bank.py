@@ -22,7 +22,7 @@ from PIL import Image, ImageFilter
 from anomalign import Bank, Detector, Settings
 from anomalign.bank import catalogue, edits, segments
 from anomalign.bank.catalogue import NewImage, Segment
-from anomalign.leave_one_out import sampled
+from anomalign.detection.leave_one_out import sampled
 from anomalign.retrieval import ImageSearch
 
 TOGETHER = 25  # images a segment, as fitting writes them

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from anomalign import Bank, Detector, Inspection, Settings
-from anomalign.condensing import choose
+from anomalign.curation.subset_selection import choose
+from anomalign.curation.suspects import suspects
 from anomalign.evaluation import auroc
-from anomalign.imaging import find_images
-from anomalign.suspects import suspects
+from anomalign.images.files import find_images
 
 SETTINGS = Settings(gate=1.0)
 PLANTED, DRAWS, TARGET_FPR = 10, 3, 0.05

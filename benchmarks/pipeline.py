@@ -26,8 +26,10 @@ import numpy as np
 
 from anomalign import Bank, Detector, Inspection, Settings, load_backbone, read_image
 from anomalign.backbones.pipeline import BATCH
-from anomalign.cores import available_cores
-from anomalign.imaging import Framing, find_images, from_array
+from anomalign.images.decoding import from_array
+from anomalign.images.files import find_images
+from anomalign.images.framing import Framing
+from anomalign.numerics.threads import available_cores
 
 
 def timed(function: Callable[[], object], images: int) -> float:

@@ -28,14 +28,14 @@ from anomalign import PRESETS, AnomalignError, Bank, Framing, Settings, load_bac
 from anomalign.alignment import align, map_score, place_on_image, smooth_map
 from anomalign.backbones import Described, describe
 from anomalign.backbones.backbone import BUNDLED
-from anomalign.calibration import Calibration
+from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.thresholds import Calibration
+from anomalign.detection.decision import full_scores
+from anomalign.detection.gate_tradeoff import gate_outcomes
 from anomalign.evaluation import auroc
 from anomalign.evaluation.datasets import open_dataset
 from anomalign.evaluation.pixels import PixelMetrics
-from anomalign.gates import gate_outcomes
-from anomalign.rarity import PixelCounts
 from anomalign.retrieval import ImageSearch
-from anomalign.verdicts import full_scores
 
 DEFAULT, TARGET_FPR = PRESETS["default"], 0.05
 SIDE = Framing().size_px

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalign.retrieval.index_choice import compare_indices, recommend
 from anomalign.retrieval.indices import INDEX_KINDS
-from anomalign.retrieval.tuning import compare_indices, recommend
 
 DIMENSIONS, VARIANCE, SQUARED_MEAN = 2048, 200, 1000  # of the real ones; the variance is that of all dimensions
 BLOCK, MOST_FOR_KDTREE, MILLION = 8192, 100_000, 1_000_000

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 from anomalign import Bank, Detector
-from anomalign.imaging import find_images
+from anomalign.images.files import find_images
 
 BOUNDARY = "anomalign-benchmark"
 

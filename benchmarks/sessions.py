@@ -32,7 +32,7 @@ import onnxruntime as ort
 
 from anomalign import load_backbone
 from anomalign.backbones.sessions import session_options
-from anomalign.cores import available_cores
+from anomalign.numerics.threads import available_cores
 
 SETTLE_S = 0.02  # threads of the row before go on spinning for a while
 

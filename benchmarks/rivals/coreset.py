@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.cores import one_blas_thread, pool
+from anomalign.numerics.threads import one_blas_thread, pool
 
 from .nearest import norms
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.cores import one_blas_thread, pool
+from anomalign.numerics.threads import one_blas_thread, pool
 
 _QUERIES, _PLACES = 256, 2048  # of one matrix product: its result, 2 MB, stays in the cache of a core
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.alignment import smooth_map
-from anomalign.cores import available_cores, one_blas_thread, pool
+from anomalign.numerics.resample import as_float32
+from anomalign.numerics.threads import available_cores, one_blas_thread, pool
 from anomalign.pyramid import FeaturePyramid
-from anomalign.resample import as_float32
 
 SIGMA_PX = 4.0
 REGULARISATION = 0.01  # epsilon of the paper's equation 1

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.alignment import smooth_map
+from anomalign.numerics.resample import as_float32, resample
 from anomalign.pyramid import FeaturePyramid
-from anomalign.resample import as_float32, resample
 
 from .coreset import greedy_coreset
 from .nearest import nearest, norms

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.alignment import smooth_map
+from anomalign.numerics.resample import as_float32
 from anomalign.pyramid import FeaturePyramid
-from anomalign.resample import as_float32
 from anomalign.retrieval.exact import ExactIndex
 
 from .nearest import nearest

@@ -15,9 +15,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from anomalign.alignment import Alignment, FeaturePyramid, align
-    from anomalign.backbones import Backbone, Failure, load_backbone
+    from anomalign.backbones import Backbone, load_backbone
     from anomalign.bank import Bank
-    from anomalign.detector import Detector
+    from anomalign.detection.detector import Detector
+    from anomalign.detection.inspection import Inspection, Match
+    from anomalign.detection.settings import PRESETS, Settings
+    from anomalign.detection.summary import InspectionSummary, Neighbour
     from anomalign.errors import (
         AnomalignError,
         BackboneError,
@@ -29,15 +32,15 @@ if TYPE_CHECKING:
         InputError,
         UndefinedError,
     )
-    from anomalign.imaging import Framing, read_image
-    from anomalign.inspection import Inspection, Match, Neighbour
-    from anomalign.settings import PRESETS, Settings
+    from anomalign.images.decoding import read_image
+    from anomalign.images.framing import Framing
+    from anomalign.images.sources import Failure
 
 _HOME = {
     "anomalign.alignment": ["Alignment", "FeaturePyramid", "align"],
-    "anomalign.backbones": ["Backbone", "Failure", "load_backbone"],
+    "anomalign.backbones": ["Backbone", "load_backbone"],
     "anomalign.bank": ["Bank"],
-    "anomalign.detector": ["Detector"],
+    "anomalign.detection.detector": ["Detector"],
     "anomalign.errors": [
         "AnomalignError",
         "BackboneError",
@@ -49,9 +52,12 @@ _HOME = {
         "InputError",
         "UndefinedError",
     ],
-    "anomalign.imaging": ["Framing", "read_image"],
-    "anomalign.inspection": ["Inspection", "Match", "Neighbour"],
-    "anomalign.settings": ["PRESETS", "Settings"],
+    "anomalign.images.decoding": ["read_image"],
+    "anomalign.images.framing": ["Framing"],
+    "anomalign.images.sources": ["Failure"],
+    "anomalign.detection.inspection": ["Inspection", "Match"],
+    "anomalign.detection.summary": ["InspectionSummary", "Neighbour"],
+    "anomalign.detection.settings": ["PRESETS", "Settings"],
 }
 _HOME_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -73,6 +79,7 @@ __all__ = [
     "ImageError",
     "InputError",
     "Inspection",
+    "InspectionSummary",
     "Match",
     "Neighbour",
     "Settings",
@@ -92,3 +99,8 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that are not imported yet."""
+    return [*__all__, "__version__"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.errors import InputError
-from anomalign.resample import as_float32, squared_norms
+from anomalign.numerics.resample import as_float32, squared_norms
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,8 @@ class FeaturePyramid:
 
     levels: tuple[NDArray[Any], ...]
     pooled: NDArray[np.float32]
-    known_norms: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
-    known_moments: list[NDArray[np.float32]] = field(default_factory=list, repr=False)
+    known_norms: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
+    known_moments: list[NDArray[np.float32]] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(self.levels))

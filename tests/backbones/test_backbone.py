@@ -8,7 +8,7 @@ import skimage.data
 
 from anomalign import BackboneError, Bank, Framing, load_backbone
 from anomalign.backbones import Preprocessing
-from anomalign.imaging import from_array
+from anomalign.images.decoding import from_array
 from tests import tiny
 from tests.pictures import texture
 

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from anomalign import Framing
-from anomalign.backbones import Described, Failure, Known, describe
-from anomalign.imaging import from_array
+from anomalign.backbones import Described, Known, describe
+from anomalign.images.decoding import from_array
+from anomalign.images.sources import Failure
 from tests.pictures import save, texture
 
 

@@ -9,11 +9,12 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from anomalign import BackboneError, Bank, Detector, Framing, InputError, audit, load_backbone
+from anomalign import BackboneError, Bank, Detector, Framing, InputError, load_backbone
 from anomalign.backbones import backbone as backbone_module
 from anomalign.backbones import parity
 from anomalign.backbones.providers import PROVIDERS, KnownProvider, Provider, find_provider
 from anomalign.backbones.sessions import open_session
+from anomalign.monitoring.replay import Replayer, make_record
 from tests import tiny
 from tests.pictures import texture
 
@@ -259,9 +260,9 @@ def test_a_record_names_the_provider_and_a_replay_the_change(tmp_path, file, twi
     bank.add([texture(seed) for seed in range(12)])
     detector = Detector(Bank.open(bank.path, provider="twin"), target_fpr=0.2)
     Image.fromarray(texture(20)).save(tmp_path / "image.png")
-    record = audit.record(detector.inspect(tmp_path / "image.png"), detector)
+    record = make_record(detector.inspect(tmp_path / "image.png"), detector)
     assert record["software"]["provider"] == "twin"
-    replay = audit.Replayer(bank).replay(record)
+    replay = Replayer(bank).replay(record)
     assert replay.same
     assert [(d.what, d.recorded, d.now) for d in replay.differences] == [("software.provider", "twin", "cpu")]
 

@@ -13,10 +13,10 @@ from scipy import ndimage
 from anomalign import PRESETS, Bank, Detector, Framing, InputError, Settings
 from anomalign.backbones import Described
 from anomalign.bank import catalogue
-from anomalign.condensing import choose
+from anomalign.curation.subset_selection import choose
+from anomalign.curation.suspects import suspects
+from anomalign.images.orientation import Turn, turns_of
 from anomalign.retrieval import DESCRIPTORS
-from anomalign.suspects import suspects
-from anomalign.turning import Turn, turns_of
 from tests.bank.test_editing import EDITS, PICTURES, everything
 from tests.pictures import texture
 from tests.reference import descriptors, spade

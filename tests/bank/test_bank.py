@@ -19,7 +19,7 @@ from anomalign import (
     load_backbone,
 )
 from anomalign.bank import catalogue
-from anomalign.imaging import from_array
+from anomalign.images.decoding import from_array
 from tests import tiny
 from tests.pictures import save, texture
 

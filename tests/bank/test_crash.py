@@ -220,7 +220,7 @@ import os, sys, tempfile
 from pathlib import Path
 import numpy as np
 from anomalign import Bank, Framing, load_backbone
-from anomalign.imaging import find_images
+from anomalign.images.files import find_images
 backbone = load_backbone(sys.argv[2])
 if os.geteuid() == 0:  # permissions do not bind root
     with tempfile.TemporaryDirectory() as folder:  # the other user may not be able to import: do so first

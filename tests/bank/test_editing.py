@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anomalign import Bank, BankError, Detector, Framing, InputError, Settings
-from anomalign.calibration import Calibration
+from anomalign.calibration.thresholds import Calibration
 from tests.bank.test_crash import start, whole
 from tests.pictures import save, texture
 
@@ -56,7 +56,7 @@ def everything(bank):
         detector.threshold,
         (inspection.image_score, inspection.p_value, inspection.verdict, inspection.retrieval_p_value),
         [(place[n.id], n.distance) for n in inspection.neighbours],
-        inspection.anomaly_map.tobytes(),
+        detector.align(inspection).anomaly_map.tobytes(),
     ]
 
 

@@ -131,7 +131,7 @@ def test_quantize_keeps_nothing_where_it_cannot_tell_or_is_interrupted(run, tmp_
     assert "nothing was kept; --anyway keeps it" in done.stderr
     assert not (tmp_path / "cache").exists()
     program = (
-        "import sys, anomalign.side_by_side as s\nfrom anomalign.cli import main\n"
+        "import sys, anomalign.compression.comparison as s\nfrom anomalign.cli import main\n"
         "def stop(*_):\n    raise KeyboardInterrupt\n"
         "s._network_ms = stop\nsys.argv[0] = 'anomalign'\nmain()"
     )

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from anomalign.backbones import Failure
 from anomalign.bank import Bank
-from anomalign.detector import Detector
-from anomalign.imaging import read_image
-from anomalign.inspection import Inspection
+from anomalign.detection.detector import Detector
+from anomalign.detection.inspection import Inspection
+from anomalign.images.decoding import read_image
+from anomalign.images.sources import Failure
 from anomalign.reporting import Report
 
 HEIGHT, WIDTH = 120, 160

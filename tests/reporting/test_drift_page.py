@@ -5,9 +5,9 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from anomalign.drift import detect_drift
 from anomalign.errors import InputError
-from anomalign.observations import Observation
+from anomalign.monitoring.drift import detect_drift
+from anomalign.monitoring.observations import Observation
 from anomalign.reporting.drift import write_drift_page
 from tests.reporting.test_report import Page
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from anomalign.imaging import Framing
+from anomalign.images.framing import Framing
 from anomalign.reporting.places import most_anomalous, window, window_side
 
 

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from anomalign.bank import Bank
-from anomalign.detector import PRESETS, Detector
+from anomalign.detection.detector import PRESETS, Detector
 from anomalign.errors import InputError
-from anomalign.imaging import Framing, read_image
+from anomalign.images.decoding import read_image
+from anomalign.images.framing import Framing
 from anomalign.reporting import Report
 from anomalign.reporting.detail import detail
 from tests.reporting.conftest import HEIGHT, PATCH, WIDTH, Run

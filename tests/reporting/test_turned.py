@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from anomalign import Bank, Detector, Framing, Settings
+from anomalign.images.orientation import Turn
 from anomalign.reporting import Report, write_explanation
 from anomalign.reporting.detail import detail
-from anomalign.turning import Turn
 from tests.pictures import texture
 
 

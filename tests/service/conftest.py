@@ -1,11 +1,17 @@
+import contextlib
 import shutil
 
 import pytest
 
 from anomalign import Bank, Detector, Framing
+from anomalign.service.banks.served_bank import ServedBank
+from anomalign.service.inspections.queue import InspectionQueue
+from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.security import tokens
+from anomalign.service.store import Store
 from tests.pictures import texture
 from tests.service.api.serving import serving
+from tests.service.samples import SETTINGS
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +54,33 @@ def guarded(bank, tmp_path, token_file):
     given = {name: tokens.add(token_file, name, role) for name, role in roles.items()}
     with serving(bank, tmp_path / "data", given, token_file=token_file) as served:
         yield served
+
+
+@pytest.fixture
+def served_bank(bank):
+    return ServedBank(bank, settings=SETTINGS)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with contextlib.closing(Store.open(f"sqlite:///{tmp_path}/records.sqlite")) as store:
+        yield store
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return ImageFiles(tmp_path / "pictures", 10**9)
+
+
+@pytest.fixture
+def make_queue(served_bank, store, pictures):
+    """Pools that are closed at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**options):
+            given = {"served_banks": {served_bank.name: served_bank}, "store": store, "pictures": pictures, **options}
+            pool = InspectionQueue(given.pop("served_banks"), given.pop("store"), given.pop("pictures"), **given)
+            stack.callback(pool.close)
+            return pool
+
+        yield make

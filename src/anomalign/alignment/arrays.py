@@ -4,7 +4,7 @@ Pixels of the query that are searched together (whole rows of the grid, B of the
 every buffer, so that one instruction serves many of them. Few arrays with many uses each, in place of one a use: every
 array that is handed to compiled code costs time to compile.
 
-Compiled code gets them as plain tuples, see `anomalign.compiled`.
+Compiled code gets them as plain tuples, see `anomalign.numerics.jit`.
 """
 
 from typing import NamedTuple

@@ -10,10 +10,10 @@ from anomalign.alignment.arrays import Features, Products
 from anomalign.alignment.memory import Memory
 from anomalign.alignment.prepared import CANCELLED, PreparedQuery
 from anomalign.alignment.rounding import dither, multiply, round_rows
-from anomalign.cores import in_parallel
 from anomalign.errors import InputError
+from anomalign.numerics.resample import grid_matrix, resample_map
+from anomalign.numerics.threads import in_parallel
 from anomalign.pyramid import FeaturePyramid
-from anomalign.resample import grid_matrix, resample_map
 
 _LARGEST = np.float32(126)  # size of a code of the gallery, less 1 for the random number
 

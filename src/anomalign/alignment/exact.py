@@ -12,9 +12,9 @@ from anomalign.alignment.arrays import Best, Hits, Room
 from anomalign.alignment.block import Block
 from anomalign.alignment.memory import Memory, aligned, kept_memory
 from anomalign.alignment.prepared import SKETCH, PreparedQuery
-from anomalign.alignment.ranking import rank
-from anomalign.alignment.scanning import BOUND, MULTIPLY, SEED, scan
-from anomalign.cores import available_cores, in_parallel, one_blas_thread
+from anomalign.alignment.rank import rank
+from anomalign.alignment.scan import BOUND, MULTIPLY, SEED, scan
+from anomalign.numerics.threads import available_cores, in_parallel, one_blas_thread
 from anomalign.pyramid import FeaturePyramid
 
 _BLOCK_BYTES = 96_000_000  # for gallery images, as float32 and rounded, and their products with the query

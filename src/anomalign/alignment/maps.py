@@ -5,8 +5,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.imaging import Framing
-from anomalign.resample import bilinear_matrix, gaussian_matrix, grid_matrix
+from anomalign.images.framing import Framing
+from anomalign.numerics.resample import bilinear_matrix, gaussian_matrix, grid_matrix
 
 
 def anomaly_map(

@@ -10,8 +10,8 @@ import torch
 
 from anomalign.alignment.arrays import Best
 from anomalign.errors import InputError
+from anomalign.numerics.resample import grid_matrix
 from anomalign.pyramid import FeaturePyramid
-from anomalign.resample import grid_matrix
 
 _FEW = 4  # places of an image that are ranked again, at least
 _BLOCK_ELEMENTS = 64_000_000  # of costs, and of differences

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from anomalign.alignment.arrays import Layout, Query
 from anomalign.alignment.memory import Memory
 from anomalign.alignment.rounding import MARGIN, OFFSET, dither, largest_query_code, round_rows
-from anomalign.cores import in_parallel
 from anomalign.errors import InputError
+from anomalign.numerics.resample import as_float32, bilinear_cells, grid_matrix, resample, resample_map, squared_norms
+from anomalign.numerics.threads import in_parallel
 from anomalign.pyramid import FeaturePyramid
-from anomalign.resample import as_float32, bilinear_cells, grid_matrix, resample, resample_map, squared_norms
 
 SKETCH = 16  # directions of the fine channels that are looked at first
 _EVERY = 4  # pixel counts when they are chosen

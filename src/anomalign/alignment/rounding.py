@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.compiled import compiled
+from anomalign.numerics.jit import compiled
 
 MARGIN = 3.72  # t in units of the root of the denominator: exceeded by one product in 10^12
 OFFSET = 128  # of the gallery's codes, which are unsigned
@@ -107,5 +107,5 @@ def _session() -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # threads are ours: `anomalign.cores`
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # threads are ours: `anomalign.numerics.threads`
     return onnxruntime.InferenceSession(_PRODUCT, options, providers=["CPUExecutionProvider"])

@@ -1,26 +1,23 @@
 """Frozen networks: what each is, where its file comes from, running it."""
 
 from anomalign.backbones.backbone import Backbone, Preprocessing, load_backbone
-from anomalign.backbones.making import (
+from anomalign.backbones.library import (
     ListedBackbone,
     export_backbone,
     import_backbone,
     list_backbones,
     pull_backbone,
 )
-from anomalign.backbones.pipeline import Described, Encoded, Failure, Known, Source, describe, describe_together
+from anomalign.backbones.pipeline import Described, Known, describe, describe_together
 from anomalign.backbones.providers import CPU, find_provider
 
 __all__ = [
     "CPU",
     "Backbone",
     "Described",
-    "Encoded",
-    "Failure",
     "Known",
     "ListedBackbone",
     "Preprocessing",
-    "Source",
     "describe",
     "describe_together",
     "export_backbone",

@@ -117,7 +117,7 @@ class Backbone:
     parity : Parity or None
         How near its features are to those of the CPU; None where that runs it.
     quantized : dict, or None
-        Of a network in int8: what it was made of, and with which effect (`anomalign.side_by_side.Effect`).
+        Of a network in int8: what it was made of, and with which effect (`anomalign.compression.comparison.Effect`).
     """
 
     def __init__(self, path: Path, sha256: str | None = None, provider: str = CPU) -> None:

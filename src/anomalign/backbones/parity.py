@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import cache
-from anomalign.backbones.checking import sizes_to_try
 from anomalign.backbones.providers import CPU, Provider, find_provider
 from anomalign.backbones.sessions import Placement, open_session, placement, profiled_options
-from anomalign.cores import available_cores
+from anomalign.backbones.validation import sizes_to_try
 from anomalign.errors import BackboneError
+from anomalign.numerics.threads import available_cores
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -36,7 +36,7 @@ REVISION = 1
 
 
 @dataclass(frozen=True)
-class Difference:
+class FeatureDifference:
     """The largest difference of one output.
 
     Attributes
@@ -59,16 +59,16 @@ class Parity:
 
     Attributes
     ----------
-    differences : tuple of Difference
+    differences : tuple of FeatureDifference
         Of each level and the pooled vector.
     placement : Placement
     """
 
-    differences: tuple[Difference, ...]
+    differences: tuple[FeatureDifference, ...]
     placement: Placement
 
     @property
-    def worst(self) -> Difference:
+    def worst(self) -> FeatureDifference:
         """The largest difference."""
         return max(self.differences, key=lambda difference: difference.relative)
 
@@ -156,10 +156,10 @@ def pictures(side: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1).astype(np.uint8))
 
 
-def _difference(output: str, found: NDArray[Any], expected: NDArray[Any], side: int) -> Difference:
+def _difference(output: str, found: NDArray[Any], expected: NDArray[Any], side: int) -> FeatureDifference:
     """The worst of N pictures: maps (N, C, H, W), or other outputs, which are one place each."""
     if found.shape != expected.shape:
-        return Difference(output, np.inf, f"shape {found.shape}, not {expected.shape}")
+        return FeatureDifference(output, np.inf, f"shape {found.shape}, not {expected.shape}")
     height, width = expected.shape[2:] if expected.ndim == 4 else (1, 1)
     # (N, places, C)
     a, b = (x.reshape(len(x), -1, height * width).swapaxes(1, 2).astype(np.float64) for x in (found, expected))
@@ -173,7 +173,7 @@ def _difference(output: str, found: NDArray[Any], expected: NDArray[Any], side: 
     if expected.ndim == 4:
         row, column = divmod(int(lengths[picture].argmax()), width)
         where += f", most at row {row} and column {column} of {height} x {width}"
-    return Difference(output, float(relative[picture]), where)
+    return FeatureDifference(output, float(relative[picture]), where)
 
 
 def _hardware() -> str:
@@ -206,7 +206,7 @@ def _read(note: Path, key: dict[str, Any]) -> Parity | None:
         stored = json.loads(note.read_text(encoding="utf-8"))
         if stored["key"] != key:
             return None
-        differences = tuple(Difference(**entry) for entry in stored["parity"]["differences"])
+        differences = tuple(FeatureDifference(**entry) for entry in stored["parity"]["differences"])
         return Parity(differences, Placement(**stored["parity"]["placement"]))
     except (OSError, ValueError, KeyError, TypeError):  # it is compared again
         return None

@@ -2,24 +2,26 @@
 
 import hashlib
 import io
-import os
 from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.backbones.backbone import Backbone
-from anomalign.cores import available_cores
-from anomalign.errors import AnomalignError, ImageError
-from anomalign.imaging import MAX_PIXELS, Framing, decode, from_array, read_bytes
+from anomalign.errors import AnomalignError
+from anomalign.images.decoding import MAX_PIXELS, decode, from_array
+from anomalign.images.files import read_bytes
+from anomalign.images.framing import Framing
+from anomalign.images.orientation import UPRIGHT, Turn
+from anomalign.images.sources import Encoded, Failure, Source, check_name, name_of, printable
+from anomalign.numerics.threads import available_cores
 from anomalign.pyramid import FeaturePyramid
-from anomalign.turning import UPRIGHT, Turn
 
 BATCH = 4
 PREVIEW_PX = 320
@@ -28,23 +30,12 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """An image file in memory, and what to call it."""
-
-    name: str
-    content: bytes
-
-
-Source: TypeAlias = str | os.PathLike[str] | NDArray[np.uint8] | Encoded
-"""A file, on disk or in memory, or an (H, W, 3) RGB or (H, W) grey uint8 array."""
-
-
 @dataclass(frozen=True, eq=False)
 class Described:
     """One image and what the backbone saw in it.
 
-    `preview` is a JPEG of at most 320 px, empty where not asked for; `turned` the image in further orientations.
+    `preview` is a JPEG of at most 320 px, empty where not asked for. `turned` is the image in further orientations.
+    `image` is its pixels, (H, W, 3) uint8 RGB, where they were asked for.
     """
 
     name: str
@@ -54,6 +45,7 @@ class Described:
     pyramid: FeaturePyramid
     preview: bytes
     turned: tuple[FeaturePyramid, ...] = ()
+    image: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,14 +56,6 @@ class Known:
     sha256: str
 
 
-@dataclass(frozen=True)
-class Failure:
-    """An image that could not be used, and why."""
-
-    name: str
-    error: str
-
-
 @dataclass(frozen=True, eq=False)
 class _Loaded:
     name: str
@@ -80,6 +64,7 @@ class _Loaded:
     width: int
     framed: list[NDArray[np.uint8]]
     preview: bytes
+    image: NDArray[np.uint8] | None
 
 
 def describe(
@@ -92,6 +77,7 @@ def describe(
     previews: bool = False,
     known: Container[str] = frozenset(),
     threads: int = 1,
+    keep_images: bool = False,
 ) -> Generator[Described | Known | Failure, None, None]:
     """Describe images one after the other, in their order.
 
@@ -111,14 +97,18 @@ def describe(
         Content hashes (sha256) to pass over, before anything is decoded.
     threads : int
         Threads for each call of the network; more than 1 serves only a single image that is waited for.
+    keep_images : bool
+        Whether each `Described` carries its image. A thread then takes one image at a time, so that few are held.
     """
 
     def work(batch: list[tuple[str, Source]]) -> list[Described | Known | Failure]:
-        loaded = [_load(name, source, framing, max_pixels, turns, previews, known) for name, source in batch]
+        loaded = [
+            _load(name, source, framing, max_pixels, turns, previews, known, keep_images) for name, source in batch
+        ]
         return _run(loaded, backbone, threads)
 
-    named = ((_name(source, number), source) for number, source in enumerate(sources))
-    for results in _in_order(work, _batches(named, BATCH)):
+    named = ((name_of(source, number), source) for number, source in enumerate(sources))
+    for results in _in_order(work, _batches(named, 1 if keep_images else BATCH)):
         yield from results
 
 
@@ -127,7 +117,7 @@ def describe_together(
 ) -> list[Described | Failure]:
     """Describe a few images by one call of the network on the calling thread: for callers that have several."""
     loaded = [
-        _load(_name(source, number), source, framing, max_pixels, (UPRIGHT,), False, frozenset())
+        _load(name_of(source, number), source, framing, max_pixels, (UPRIGHT,), False, frozenset(), False)
         for number, source in enumerate(sources)
     ]
     results = _run(loaded, backbone, threads=1)
@@ -150,9 +140,10 @@ def _load(
     turns: Sequence[Turn],
     previews: bool,
     known: Container[str],
+    keep_image: bool,
 ) -> _Loaded | Known | Failure:
     try:
-        _check_name(name)
+        check_name(name)
         if isinstance(source, np.ndarray):
             image = from_array(source, name)
             data = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
@@ -164,17 +155,18 @@ def _load(
                 return Known(name, sha256)
             image = decode(data, name, max_pixels)
     except AnomalignError as error:
-        return Failure(_printable(name), _printable(str(error)))
+        return Failure(printable(name), printable(str(error)))
     if sha256 in known:
         return Known(name, sha256)
     preview = _preview(image) if previews else b""
     framed = [framing.frame(turn.apply(image)) for turn in turns]
-    return _Loaded(name, sha256, image.height, image.width, framed, preview)
+    pixels = np.asarray(image.convert("RGB")) if keep_image else None
+    return _Loaded(name, sha256, image.height, image.width, framed, preview, pixels)
 
 
 def _finish(item: _Loaded, pyramids: Iterator[FeaturePyramid]) -> Described:
     first, *turned = islice(pyramids, len(item.framed))
-    return Described(item.name, item.sha256, item.height, item.width, first, item.preview, tuple(turned))
+    return Described(item.name, item.sha256, item.height, item.width, first, item.preview, tuple(turned), item.image)
 
 
 def _preview(image: Image.Image) -> bytes:
@@ -185,21 +177,6 @@ def _preview(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=80)
     return stream.getvalue()
-
-
-def _name(source: Source, number: int) -> str:
-    if isinstance(source, Encoded):
-        return source.name
-    return f"array {number}" if isinstance(source, np.ndarray) else os.fspath(source)
-
-
-def _check_name(name: str) -> None:
-    if _printable(name) != name:  # such a name can be neither printed nor written to a bank or report
-        raise ImageError(f"{name}: the name of this file is not UTF-8; rename it")
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:

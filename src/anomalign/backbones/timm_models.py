@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from anomalign.backbones.backbone import Preprocessing
-from anomalign.backbones.checking import sizes_to_try
 from anomalign.backbones.description import scaled
 from anomalign.backbones.graph import store_half
 from anomalign.backbones.known import HUB
+from anomalign.backbones.validation import sizes_to_try
 from anomalign.errors import BackboneError, InputError
 
 OPSET = 18  # the first whose Resize is antialiased, as timm resizes the position embeddings of a ViT

@@ -15,27 +15,29 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.backbones import CPU, Backbone, Source, find_provider, load_backbone
+from anomalign.backbones import CPU, Backbone, find_provider, load_backbone
 from anomalign.bank import (
-    adding,
+    additions,
     catalogue,
-    compacting,
-    drafting,
+    compaction,
+    drafts,
     edits,
     lock,
-    restoring,
+    restoration,
     scores,
     segments,
-    selecting,
-    verifying,
+    selection,
+    verification,
 )
-from anomalign.bank.adding import SEGMENT_BYTES, AddReport, Progress
-from anomalign.bank.catalogue import Change, Identity, NormalImage
+from anomalign.bank.additions import SEGMENT_BYTES, AddReport, Progress
+from anomalign.bank.catalogue import BankVersion, Identity, NormalImage
 from anomalign.bank.scores import AlignedScore
 from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
-from anomalign.imaging import MAX_PIXELS, Framing
+from anomalign.images.decoding import MAX_PIXELS
+from anomalign.images.framing import Framing
+from anomalign.images.orientation import read_augment
+from anomalign.images.sources import Source
 from anomalign.pyramid import FeaturePyramid
-from anomalign.turning import read_augment
 
 
 class Bank:
@@ -93,7 +95,7 @@ class Bank:
             side that the backbone was tested with (`Preprocessing.crop_px`; 224 px for the bundled one).
         augment : str
             Other orientations in which each image is held, too: "flip", "rotate", "rotate:A", with commas between
-            (`anomalign.turning.turns_of`). Images that are added later are held likewise.
+            (`anomalign.images.orientation.turns_of`). Images that are added later are held likewise.
 
         Raises
         ------
@@ -163,6 +165,13 @@ class Bank:
             return cls(Path(path), backbone, version, provider or CPU)
         return cls(Path(path), load_backbone(backbone, provider or CPU), version)
 
+    def __repr__(self) -> str:
+        """Folder, number of images, version and network on one line."""
+        return (
+            f"<Bank {str(self.path)!r}: {len(self)} images, version {self.version}, {self.identity.backbone} at "
+            f"{self.identity.framing.size_px} px>"
+        )
+
     def __len__(self) -> int:
         """Number of normal images."""
         return len(self.images)
@@ -189,7 +198,7 @@ class Bank:
         self._content = self.images, content  # every record of an inspection asks for it
         return content
 
-    def history(self) -> list[Change]:
+    def history(self) -> list[BankVersion]:
         """Versions of the bank, when each came to be, and what came and went with it."""
         with catalogue.connect(self.path) as connection:
             return catalogue.read_history(connection)
@@ -272,11 +281,11 @@ class Bank:
             A path does not exist or holds no images.
         """
         self._refuse_if_frozen()
-        sources = adding.sources(images)
+        sources = additions.sources(images)
         network = self.backbone
         with self._changing():
             self._sweep()
-            return adding.add(
+            return additions.add(
                 self.path,
                 self.identity,
                 network,
@@ -298,8 +307,8 @@ class Bank:
             A selector that no image answers to.
         """
         found: set[int] = set()
-        for selector in selecting.several(selectors):
-            chosen = selecting.answering(self.images, selector)
+        for selector in selection.several(selectors):
+            chosen = selection.answering(self.images, selector)
             if not chosen:
                 raise InputError(f"{self.path}: no image {selector!r} in this bank; `anomalign bank list` names all")
             found.update(chosen)
@@ -341,7 +350,7 @@ class Bank:
         """
         wanted = sorted(set(ids))
         with self._changing():
-            restoring.restore(self.path, self.images, wanted)
+            restoration.restore(self.path, self.images, wanted)
         return tuple(image for image in self.images if image.id in wanted)
 
     def draft(self, folder: str | os.PathLike[str]) -> "Bank":
@@ -355,7 +364,7 @@ class Bank:
             The folder holds a bank, or cannot be written.
         """
         to = Path(folder)
-        drafting.draft(self.path, to)
+        drafts.draft(self.path, to)
         return Bank(to, self._given_backbone or self.backbone)
 
     def without(self, selectors: int | str | Iterable[int | str]) -> "Bank":
@@ -380,7 +389,7 @@ class Bank:
         """
         with self._changing():
             before = self._bytes_on_disk()
-            compacting.compact(self.path, self.images, len(self.identity.turns), self.views)
+            compaction.compact(self.path, self.images, len(self.identity.turns), self.views)
             self._load()
             self._sweep()
             return before - self._bytes_on_disk()
@@ -390,7 +399,7 @@ class Bank:
 
         SQLite keeps no checksum of values: an altered letter of a name, or byte of a preview, is not found.
         """
-        return verifying.problems(self.path, self.identity, self.images, self._segments)
+        return verification.problems(self.path, self.identity, self.images, self._segments)
 
     def load_calibration(self, settings: str) -> bytes | None:
         """Calibration stored for these settings, None where there is none for this version of the bank."""

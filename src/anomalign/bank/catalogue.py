@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from anomalign.errors import BankDamagedError, BankError
-from anomalign.imaging import Framing
+from anomalign.images.framing import Framing
+from anomalign.images.orientation import Turn, read_augment, turns_of
 from anomalign.pyramid import grids
-from anomalign.turning import Turn, read_augment, turns_of
 
 FORMAT, AUGMENTED = 3, 4  # a version that knew no augmentation must not add to a bank with it
 FILE = "catalogue.sqlite"
@@ -170,7 +170,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Change:
+class BankVersion:
     """A version of a bank: when it came to be, and how many images came and went with it.
 
     Images that `Bank.compact` has forgotten are no longer counted.
@@ -284,13 +284,13 @@ def read_images(connection: sqlite3.Connection, version: int) -> list[NormalImag
     ]
 
 
-def read_history(connection: sqlite3.Connection) -> list[Change]:
+def read_history(connection: sqlite3.Connection) -> list[BankVersion]:
     """Every change of the set of images, in order."""
     rows = connection.execute(
         "SELECT v.version, v.at, (SELECT count(*) FROM images WHERE added = v.version), "
         "(SELECT count(*) FROM images WHERE removed = v.version) FROM versions v ORDER BY v.version"
     )
-    changes = {int(version): Change(int(version), str(at), int(new), int(gone)) for version, at, new, gone in rows}
+    changes = {int(version): BankVersion(int(version), str(at), int(new), int(gone)) for version, at, new, gone in rows}
     for _, removed, restored in _absences(connection):
         changes[removed] = replace(changes[removed], removed=changes[removed].removed + 1)
         changes[restored] = replace(changes[restored], added=changes[restored].added + 1)

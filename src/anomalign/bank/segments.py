@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.bank.catalogue import Identity, Segment, sync_folder
-from anomalign.cores import one_blas_thread
 from anomalign.errors import BankDamagedError, BankError
+from anomalign.numerics.threads import one_blas_thread
 from anomalign.pyramid import FeaturePyramid, grids
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import warnings
 import typer
 
 from anomalign import __version__
-from anomalign.cli import tuning
+from anomalign.cli import bank_settings
 from anomalign.cli.backbones import backbones_app
 from anomalign.cli.bank import bank_app
 from anomalign.cli.demo import demo
@@ -41,9 +41,9 @@ app.command()(evaluate)
 app.command()(replay)
 app.command()(drift)
 app.command()(serve)
-bank_app.command()(tuning.calibrate)
-bank_app.command()(tuning.tune)
-bank_app.command()(tuning.condense)
+bank_app.command()(bank_settings.calibrate)
+bank_app.command()(bank_settings.tune)
+bank_app.command()(bank_settings.condense)
 app.add_typer(bank_app, name="bank")
 app.add_typer(backbones_app, name="backbones")
 app.add_typer(token_app, name="token")

@@ -10,7 +10,7 @@ from anomalign.cli import console
 
 if TYPE_CHECKING:
     from anomalign.backbones import ListedBackbone
-    from anomalign.quantizing import Outcome
+    from anomalign.compression.quantization import Outcome
 
 backbones_app = typer.Typer(help="Networks that describe images: list, fetch, take in.", no_args_is_help=True)
 
@@ -152,8 +152,8 @@ def quantize(
     from anomalign.backbones import load_backbone
     from anomalign.cli.fit import framing_of
     from anomalign.cli.inspect import settings_of
-    from anomalign.imaging import find_images
-    from anomalign.quantizing import quantize_backbone
+    from anomalign.compression.quantization import quantize_backbone
+    from anomalign.images.files import find_images
 
     settings = settings_of(preset)
     network = load_backbone(backbone)

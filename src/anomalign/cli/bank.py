@@ -10,7 +10,7 @@ from anomalign.cli import console
 
 if TYPE_CHECKING:
     from anomalign.bank import Bank
-    from anomalign.suspects import Suspect
+    from anomalign.curation.suspects import Suspect
 
 bank_app = typer.Typer(help="Look into a bank, edit it, check it, calibrate it.", no_args_is_help=True)
 
@@ -86,9 +86,9 @@ def list_(
 
 def _list_suspicious(opened: "Bank", as_json: bool, sheet: Path | None, preset: str) -> None:
     from anomalign.cli.inspect import calibrate, settings_of
-    from anomalign.detector import Detector
+    from anomalign.curation.suspects import suspects
+    from anomalign.detection.detector import Detector
     from anomalign.reporting import write_contact_sheet
-    from anomalign.suspects import suspects
 
     detector = Detector(opened, settings_of(preset))
     calibrate(detector)
@@ -133,7 +133,7 @@ def add(
 ) -> None:
     """Add normal images to a bank that is there; calibration is brought up to date."""
     from anomalign.cli.fit import add as add_images
-    from anomalign.imaging import find_images
+    from anomalign.images.files import find_images
 
     opened = console.open_bank(bank, backbone, provider)
     add_images(opened, find_images(normals), preset, calibrate, console.max_pixels(max_megapixels))

@@ -8,8 +8,8 @@ import typer
 
 if TYPE_CHECKING:
     from anomalign.backbones import Backbone as Network
-    from anomalign.backbones import Failure
     from anomalign.bank import Bank
+    from anomalign.images.sources import Failure
 
 BankPath = Annotated[str, typer.Argument(metavar="BANK", help="The bank's folder.", show_default=False)]
 Backbone = Annotated[

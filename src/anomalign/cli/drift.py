@@ -19,9 +19,9 @@ def drift(
     """Compare recent inspections with the bank's calibration. Exit code 1: they have drifted."""
     from anomalign.bank import Bank
     from anomalign.cli.inspect import calibrate, settings_of
-    from anomalign.detector import Detector
-    from anomalign.drift import detect_drift
-    from anomalign.observations import read_records
+    from anomalign.detection.detector import Detector
+    from anomalign.monitoring.drift import detect_drift
+    from anomalign.monitoring.observations import read_records
     from anomalign.reporting import write_drift_page
 
     observations, failures = read_records(records)

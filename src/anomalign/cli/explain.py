@@ -25,19 +25,18 @@ def explain(
 ) -> None:
     """Show a place of an image beside its closest match in the normal images, and where all others were found."""
     from anomalign.cli.inspect import calibrate, settings_of
-    from anomalign.detector import Detector
-    from anomalign.imaging import read_image
+    from anomalign.detection.detector import Detector
     from anomalign.reporting import write_explanation
     from anomalign.reporting.places import told
 
     place = None if at is None else _place(at)
     detector = Detector(console.open_bank(bank, backbone, provider), settings_of(preset), target_fpr)
     limit = console.max_pixels(max_megapixels)
-    pixels = read_image(image, limit)
     calibrate(detector, target_fpr)
-    inspection = detector.inspect(image, limit)
+    inspection = detector.align(detector.inspect(image, limit, keep_image=True))
+    assert inspection.image is not None  # it was asked for
     target = out or Path(f"{image.stem}_explained.png")
-    match = write_explanation(target, inspection, pixels, detector.bank, place)
+    match = write_explanation(target, inspection, inspection.image, detector.bank, place)
     typer.echo(f"{inspection.verdict}  matched with {match.name} at {told(match.y, match.x)}")
     console.say(f"picture: {target}")
 

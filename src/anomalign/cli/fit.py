@@ -9,7 +9,7 @@ from anomalign.cli import console
 
 if TYPE_CHECKING:
     from anomalign.bank import Bank
-    from anomalign.imaging import Framing
+    from anomalign.images.framing import Framing
 
 
 def fit(
@@ -26,7 +26,7 @@ def fit(
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Create a bank from normal images, or add to one. Repeat after an interruption: nothing is added twice."""
-    from anomalign.imaging import find_images
+    from anomalign.images.files import find_images
 
     images = find_images(normals)
     opened = _open_or_create(bank, backbone, provider, size, preset, augment)
@@ -37,7 +37,7 @@ def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_
     """Add images with a progress bar, say what became of them, and calibrate."""
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
-    from anomalign.detector import Detector
+    from anomalign.detection.detector import Detector
 
     before = len(opened)
     try:
@@ -68,7 +68,7 @@ def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_
 def framing_of(preset: str, size: int | None, usual: int) -> "Framing":
     """The whole image, or the paper's centre crop in the same proportion (256 to 224); without a size the usual one."""
     from anomalign.errors import InputError
-    from anomalign.imaging import Framing
+    from anomalign.images.framing import Framing
 
     if preset not in ("default", "paper"):
         raise InputError(f"--preset is {preset!r}; must be 'default' or 'paper'")
@@ -82,7 +82,7 @@ def _open_or_create(
     from anomalign.bank import Bank
     from anomalign.bank.catalogue import FILE
     from anomalign.errors import InputError
-    from anomalign.turning import read_augment
+    from anomalign.images.orientation import read_augment
 
     if not (Path(path) / FILE).exists():
         network = console.load_network(backbone, provider)

@@ -8,9 +8,9 @@ import typer
 from anomalign.cli import console
 
 if TYPE_CHECKING:
-    from anomalign.backbones import Failure
-    from anomalign.detector import Detector
-    from anomalign.settings import Settings
+    from anomalign.detection.detector import Detector
+    from anomalign.detection.settings import Settings
+    from anomalign.images.sources import Failure
 
 
 def inspect(
@@ -49,8 +49,8 @@ def inspect(
 ) -> None:
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
     from anomalign.cli.output import FOLDERS, Output
-    from anomalign.detector import Detector
-    from anomalign.records import RecordFile
+    from anomalign.detection.detector import Detector
+    from anomalign.monitoring.record_files import RecordFile
 
     settings = settings_of(
         preset,
@@ -72,7 +72,7 @@ def inspect(
         for failure in missing:
             output.fail(failure)
         with console.progress("inspect") as update:
-            results = detector.inspect_many(paths, console.max_pixels(max_megapixels))
+            results = detector.inspect_many(paths, console.max_pixels(max_megapixels), keep_images=out is not None)
             for done, result in enumerate(results, 1):
                 output.take(result)
                 update(done, len(paths))
@@ -88,8 +88,8 @@ def settings_of(preset: str, **others: Any) -> "Settings":
     """Settings of a preset, but for values that are given; None is as the preset has it."""
     from dataclasses import replace
 
+    from anomalign.detection.settings import PRESETS
     from anomalign.errors import InputError
-    from anomalign.settings import PRESETS
 
     if preset not in PRESETS:
         raise InputError(f"--preset is {preset!r}; must be one of {', '.join(PRESETS)}")
@@ -98,7 +98,7 @@ def settings_of(preset: str, **others: Any) -> "Settings":
 
 def calibrate(detector: "Detector", asked: float | None = None) -> None:
     """Score the normals with a progress bar, unless the bank has it stored; say so if they are few for 1 %."""
-    from anomalign.calibration import USUAL_FPR
+    from anomalign.calibration.thresholds import USUAL_FPR
 
     with console.progress("calibrate") as update:
         detector.calibrate(update)
@@ -112,9 +112,9 @@ def calibrate(detector: "Detector", asked: float | None = None) -> None:
 
 def _find(images: list[str]) -> "tuple[list[Path], list[Failure]]":
     """Image files, and arguments that name none: one of those does not end the run."""
-    from anomalign.backbones import Failure
     from anomalign.errors import InputError
-    from anomalign.imaging import find_images
+    from anomalign.images.files import find_images
+    from anomalign.images.sources import Failure
 
     paths: dict[Path, None] = {}
     missing = []

@@ -9,7 +9,7 @@ import typer
 from anomalign.cli import console
 
 if TYPE_CHECKING:
-    from anomalign.audit import Replay
+    from anomalign.monitoring.replay import Replay
 
 
 def replay(
@@ -23,10 +23,10 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
 ) -> None:
     """Derive verdicts again and say whether they are the same to the last digit. Exit code 1: one is not."""
-    from anomalign.audit import Replayer
-    from anomalign.backbones import Failure
     from anomalign.errors import AnomalignError, InputError
-    from anomalign.records import read
+    from anomalign.images.sources import Failure
+    from anomalign.monitoring.record_files import read
+    from anomalign.monitoring.replay import Replayer
 
     records = list(read(record))
     if not records:

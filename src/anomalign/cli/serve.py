@@ -116,20 +116,20 @@ def remove(
 def _run(configuration: "Configuration") -> None:
     import logging
 
-    from anomalign.service.opening import close_parts, open_parts
-    from anomalign.service.running import listen, server
+    from anomalign.service.bootstrap import close_container, open_container
+    from anomalign.service.server import listen, server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("alembic", "python_multipart"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     listening = listen(configuration.host, configuration.port)
-    parts = open_parts(configuration, console.say)
+    container = open_container(configuration, console.say)
     try:
         place, port = listening.getsockname()[:2]
         console.say(f"http://{f'[{place}]' if ':' in place else place}:{port}/  (REST: /docs; Ctrl-C ends it)")
-        server(parts).run(sockets=[listening])
+        server(container).run(sockets=[listening])
     finally:
-        close_parts(parts)
+        close_container(container)
         listening.close()
 
 

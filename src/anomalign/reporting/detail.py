@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.bank import Bank
-from anomalign.inspection import HEAT_BEGINS, Inspection, Match
+from anomalign.detection.inspection import HEAT_BEGINS, Inspection, Match
 from anomalign.reporting.heat import heat_layer
 from anomalign.reporting.places import fitted, most_anomalous, preview, small_map, window_in, window_side
 
@@ -80,7 +80,7 @@ class Detail:
 
 
 def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Detail:
-    """Draw together what the report shows of an inspected image (H, W, 3) uint8; runs stage 2 if it has not run."""
+    """Draw what the report shows of an image (H, W, 3) uint8 that went through stage 2."""
     photograph = Image.fromarray(np.ascontiguousarray(image))
     nearest = inspection.neighbours[0]
     boxes, nearest_boxes, pairs = [], [], []

@@ -9,9 +9,9 @@ from datetime import timezone
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.drift import Drift
 from anomalign.errors import InputError
-from anomalign.observations import Observation, instant, windows
+from anomalign.monitoring.drift import Drift
+from anomalign.monitoring.observations import Observation, instant, windows
 from anomalign.reporting.histogram import ticks
 from anomalign.reporting.page import write_page
 

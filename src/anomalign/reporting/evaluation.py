@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from anomalign.detection.inspection import Inspection
 from anomalign.evaluation.datasets import GroundTruth, TestImage
 from anomalign.evaluation.run import CategoryResult
 from anomalign.evaluation.table import FOOTNOTE, Row
-from anomalign.imaging import read_image
-from anomalign.inspection import Inspection
+from anomalign.images.decoding import read_image
 from anomalign.reporting.curves import CurveChart, curve_chart
 from anomalign.reporting.heat import overlay
 from anomalign.reporting.histogram import Chart, chart, histogram

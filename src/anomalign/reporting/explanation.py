@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from anomalign.bank import Bank
-from anomalign.inspection import Inspection, Match
-from anomalign.reporting.drawing import FINE, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
+from anomalign.detection.inspection import Inspection, Match
+from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
 from anomalign.reporting.files import written_aside
 from anomalign.reporting.heat import overlay
 from anomalign.reporting.places import fitted, preview, small_map, told, window_in
@@ -41,7 +41,7 @@ def write_explanation(
     ----------
     path : path
     inspection : Inspection
-        Stage 2 is run if it has not been.
+        It went through stage 2, by itself or by `Detector.align`.
     image : (H, W, 3) uint8 array
         The inspected image, RGB.
     bank : Bank
@@ -56,7 +56,7 @@ def write_explanation(
     Raises
     ------
     InputError
-        The place lies outside the part of the image that was seen; or the file cannot be written.
+        Stage 2 has not run; the place lies outside the part of the image that was seen; or the file cannot be written.
     """
     y, x = most_anomalous_place(inspection) if at is None else at
     match = inspection.match_at(y, x)

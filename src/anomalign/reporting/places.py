@@ -10,9 +10,9 @@ from PIL import Image
 
 from anomalign.alignment import place_on_image
 from anomalign.bank import Bank
-from anomalign.imaging import Framing
-from anomalign.inspection import Inspection
-from anomalign.turning import UPRIGHT, Turn
+from anomalign.detection.inspection import Inspection
+from anomalign.images.framing import Framing
+from anomalign.images.orientation import UPRIGHT, Turn
 
 _SHARE = 1 / 6  # side of a window, as a share of the image's
 

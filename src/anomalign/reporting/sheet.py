@@ -7,10 +7,10 @@ from pathlib import Path
 from PIL import Image
 
 from anomalign.bank import Bank
-from anomalign.reporting.drawing import FINE, INK, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
+from anomalign.curation.suspects import Suspect
+from anomalign.reporting.canvas import FINE, INK, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
 from anomalign.reporting.files import written_aside
 from anomalign.reporting.places import fitted, preview
-from anomalign.suspects import Suspect
 
 _ACROSS, _SIDE = 6, 210
 

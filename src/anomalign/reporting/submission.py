@@ -6,8 +6,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from anomalign.detection.inspection import Inspection
 from anomalign.evaluation.datasets import submission_paths
-from anomalign.inspection import Inspection
 from anomalign.reporting.files import written_aside
 
 

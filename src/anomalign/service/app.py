@@ -7,32 +7,23 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from anomalign import __version__
-from anomalign.service.api import (
-    banks,
-    documentation,
-    edits,
-    entering,
-    errors,
-    evidence,
-    inspecting,
-    inspections,
-    operations,
-)
-from anomalign.service.opening import close_parts
+from anomalign.service import errors
+from anomalign.service.api import auth, banks, documentation, edits, evidence, inspections, operations, uploads
+from anomalign.service.bootstrap import close_container
+from anomalign.service.container import Container
 from anomalign.service.pages.router import router as pages
-from anomalign.service.parts import Parts
 from anomalign.service.security.gate import Gate
 
 _TEXT = "Inspect images, see why, disagree, and be heard the same minute."
 
 
-def create_app(parts: Parts) -> FastAPI:
+def create_app(container: Container) -> FastAPI:
     """The application of a service whose parts are open; it closes them when it ends.
 
     Parameters
     ----------
-    parts : Parts
-        As `opening.open_parts` gives them.
+    parts : Container
+        As `bootstrap.open_container` gives them.
     """
     app = FastAPI(
         title="anomalign",
@@ -44,20 +35,17 @@ def create_app(parts: Parts) -> FastAPI:
         redirect_slashes=False,
         lifespan=_lifespan,
     )
-    state = app.state
-    state.parts, state.people, state.store, state.pool = parts, parts.people, parts.store, parts.pool
-    state.stations, state.pictures, state.proposals = parts.stations, parts.pictures, parts.proposals
-    state.events = parts.events
+    app.state.container = container
     errors.install(app)
-    for module in (inspecting, inspections, evidence, banks, edits, operations, entering, documentation):
+    for module in (uploads, inspections, evidence, banks, edits, operations, auth, documentation):
         app.include_router(module.router)
     app.include_router(pages)
     app.add_middleware(
         Gate,
-        names=frozenset(name.lower() for name in parts.configuration.host_names),
-        only_loopback=parts.configuration.only_loopback,
-        max_upload_bytes=parts.configuration.max_upload_bytes,
-        observe=parts.metrics.observe,
+        names=frozenset(name.lower() for name in container.configuration.host_names),
+        only_loopback=container.configuration.only_loopback,
+        max_upload_bytes=container.configuration.max_upload_bytes,
+        observe=container.metrics.observe,
     )
     return app
 
@@ -65,4 +53,4 @@ def create_app(parts: Parts) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
-    await anyio.to_thread.run_sync(close_parts, app.state.parts)
+    await anyio.to_thread.run_sync(close_container, app.state.container)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anomalign.backbones import CPU
 from anomalign.errors import InputError
-from anomalign.imaging import MAX_PIXELS
+from anomalign.images.decoding import MAX_PIXELS
 from anomalign.service.security.requests import is_loopback
 
 LEAST_UPLOAD_BYTES = 64 * 1024

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from anomalign.errors import AnomalignError
 
-Kind = Literal["inspection", "decision", "bank"]
+DecisionKind = Literal["inspection", "decision", "bank"]
 
 LISTENERS = 200
 WAITING = 256
@@ -31,7 +31,7 @@ class Events:
         self._listeners: set[_Listener] = set()
         self._closed = False
 
-    def publish(self, kind: Kind, data: dict[str, Any]) -> None:
+    def publish(self, kind: DecisionKind, data: dict[str, Any]) -> None:
         """Tell all listeners."""
         text = f"event: {kind}\ndata: {json.dumps(data)}\n\n"
         self._on_loop(lambda listener: listener.put(text))

@@ -10,16 +10,16 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
+from anomalign.service.bootstrap import close_container, open_container
 from anomalign.service.configuration import Configuration
-from anomalign.service.opening import close_parts, open_parts
-from anomalign.service.parts import Parts
-from anomalign.service.running import listen, server
+from anomalign.service.container import Container
+from anomalign.service.server import listen, server
 from tests.pictures import texture
 
 
 @dataclass
 class Served:
-    parts: Parts
+    container: Container
     port: int
     tokens: dict[str, str]  # by name
 
@@ -36,20 +36,20 @@ class Served:
 @contextlib.contextmanager
 def serving(bank, data, tokens=None, **options):
     """Serve a bank from a folder; `tokens` as they are in the token file that is given."""
-    parts = open_parts(Configuration(banks=(Path(bank),), data=Path(data), port=0, **options))
+    container = open_container(Configuration(banks=(Path(bank),), data=Path(data), port=0, **options))
     listening = listen("127.0.0.1", 0)
-    running = server(parts)
+    running = server(container)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
         while not running.started:
             time.sleep(0.01)
-        yield Served(parts, listening.getsockname()[1], tokens or {})
+        yield Served(container, listening.getsockname()[1], tokens or {})
     finally:
-        parts.events.close()
+        container.events.close()
         running.should_exit = True
         thread.join()
-        close_parts(parts)
+        close_container(container)
         listening.close()
 
 

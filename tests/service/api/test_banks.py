@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from anomalign import Bank, Detector
-from anomalign.drift import detect_drift
-from anomalign.observations import read_records
-from anomalign.suspects import suspects
+from anomalign.curation.suspects import suspects
+from anomalign.monitoring.drift import detect_drift
+from anomalign.monitoring.observations import read_records
 from tests.service.api.serving import defect, good, inspected, send
 
 

@@ -19,9 +19,9 @@ def parsed(arguments):
 
 def test_the_compose_file_mounts_the_folder_of_the_tokens_not_the_file():
     compose = pytest.importorskip("yaml").safe_load((DEPLOY / "compose.yaml").read_text())
-    station = compose["services"]["station"]
-    given = parsed(station["command"])
-    folders = {PurePosixPath(mount.split(":")[1]) for mount in station["volumes"]}
+    served_bank = compose["services"]["station"]
+    given = parsed(served_bank["command"])
+    folders = {PurePosixPath(mount.split(":")[1]) for mount in served_bank["volumes"]}
     assert PurePosixPath(given["token_file"]).parent in folders
     (network,) = compose["networks"]["default"]["ipam"]["config"]
     assert given["proxy"] == [network["gateway"]]

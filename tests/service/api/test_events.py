@@ -53,12 +53,12 @@ def test_a_listener_that_is_gone_is_forgotten(served):
     with httpx.stream("GET", f"{served.url}/api/events", timeout=20) as stream:
         lines = stream.iter_lines()
         next(lines)
-        assert len(served.parts.events) == 1
+        assert len(served.container.events) == 1
     deadline = time.monotonic() + 20
-    while len(served.parts.events) and time.monotonic() < deadline:
-        served.parts.events.publish("decision", {"record": 1, "decision": None})
+    while len(served.container.events) and time.monotonic() < deadline:
+        served.container.events.publish("decision", {"record": 1, "decision": None})
         time.sleep(0.05)
-    assert len(served.parts.events) == 0
+    assert len(served.container.events) == 0
 
 
 def test_whoever_is_signed_out_hears_nothing_more(guarded, token_file):

@@ -182,7 +182,7 @@ def test_metrics_count_what_is_kept_and_outlive_the_database(served, client, mon
     def away(_):
         raise StoreError("the database is away")
 
-    monkeypatch.setattr(served.parts.store, "count", away)
+    monkeypatch.setattr(served.container.store, "count", away)
     assert math.isnan(numbers()["anomalign_records"])
 
 

@@ -3,9 +3,11 @@
 import json
 from datetime import datetime
 
-from anomalign.audit import Replayer
+from anomalign import InspectionSummary
 from anomalign.bank import Bank
-from anomalign.observations import read_records
+from anomalign.monitoring.observations import read_records
+from anomalign.monitoring.replay import Replayer
+from anomalign.service.api import schemas
 from tests.service.api.serving import defect, good, inspected, send
 
 
@@ -102,13 +104,25 @@ def test_an_export_asks_for_many_records_at_once_and_passes_over_what_is_forgott
     send(client, *map(good, range(100, 106)))
     records = client.get("/api/inspections").json()["records"]
     ids = [record["id"] for record in records]
-    real, asked = served.parts.store.entries, []
+    real, asked = served.container.store.entries, []
 
     def entries(wanted):
         asked.append(sorted(wanted))
         return {id: entry for id, entry in real(wanted).items() if id != ids[2]}
 
-    monkeypatch.setattr(served.parts.store, "entries", entries)
+    monkeypatch.setattr(served.container.store, "entries", entries)
     exported = client.get("/api/records.jsonl").text.splitlines()
     assert [json.loads(line)["name"] for line in exported] == [r["name"] for r in records if r["id"] != ids[2]]
     assert asked == [sorted(ids)]
+
+
+def test_an_answer_has_the_fields_of_the_schema_and_the_whole_summary(client):
+    answer = inspected(client, defect(101))
+    assert set(answer) == set(schemas.Inspection.__annotations__)
+    assert set(answer["neighbours"][0]) == set(schemas.Neighbour.__annotations__)
+    assert set(InspectionSummary.from_dict(answer_without_gone(answer)).to_dict()) <= set(answer)
+
+
+def answer_without_gone(answer):
+    neighbours = [{key: value for key, value in n.items() if key != "gone"} for n in answer["neighbours"]]
+    return {**answer, "neighbours": neighbours}

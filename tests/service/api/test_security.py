@@ -72,7 +72,7 @@ def test_monitors_may_ask_for_the_head_alone(guarded):
             assert head.headers["content-length"] == str(len(whole.content)) != "0"
             assert head.headers["content-type"] == whole.headers["content-type"]
         assert nobody.head("/").status_code == 401
-        guarded.parts.closing = True
+        guarded.container.closing = True
         assert nobody.head("/readyz").status_code == 503
 
 
@@ -151,7 +151,7 @@ def test_only_a_proxy_that_was_named_is_believed(bank, tmp_path, token_file):
                 answer = browser.post("/login", data={"token": token})
                 assert answer.status_code == 303
                 assert ("Secure" in answer.headers["set-cookie"].split("; ")) == believed
-                (event,) = served.parts.store.audit(limit=1).events
+                (event,) = served.container.store.audit(limit=1).events
                 assert event.details == {"address": "192.0.2.9" if believed else source}
 
 
@@ -189,11 +189,11 @@ def test_what_another_sites_page_sends_is_refused(served, client, headers):
         ("POST", "/login", {"data": {"token": "x"}}),
         ("POST", "/logout", {}),
     ]
-    before = served.parts.store.audit().events
+    before = served.container.store.audit().events
     for method, path, content in writes:
         assert client.request(method, path, headers=headers, **content).status_code == 403, path
-    assert served.parts.store.audit().events == before
-    assert served.parts.store.get(id + 1) is None
+    assert served.container.store.audit().events == before
+    assert served.container.store.get(id + 1) is None
 
 
 def test_own_pages_and_scripts_may_write(served, client):
@@ -259,7 +259,7 @@ def test_no_stack_trace_leaves_the_house(served, client, caplog):
     def fail(*_):
         raise RuntimeError("secret: /var/lib/passwords")
 
-    served.parts.store.get = fail
+    served.container.store.get = fail
     answer = client.get("/api/inspections/1")
     assert answer.status_code == 500
     id = answer.headers["x-request-id"]

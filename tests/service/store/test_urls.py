@@ -6,8 +6,8 @@ import traceback
 import pytest
 
 from anomalign.errors import StoreError
+from anomalign.service.bootstrap import open_container
 from anomalign.service.configuration import Configuration
-from anomalign.service.opening import open_parts
 from anomalign.service.store import Store
 from tests.service.store.server import PASSWORD
 
@@ -45,7 +45,7 @@ def test_what_cannot_be_opened_is_refused_without_its_password(url):
 def test_a_service_makes_no_folder_for_a_database_that_is_none(tmp_path):
     configuration = Configuration(banks=(tmp_path / "a.bank",), data=tmp_path / "data", database="mysql://x")
     with pytest.raises(StoreError, match="mysql: not a kind of database"):
-        open_parts(configuration)
+        open_container(configuration)
     assert not (tmp_path / "data").exists()
 
 

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from anomalign.service.api import answers, shapes
-from anomalign.service.api.asked import ERRORS, MOST_ID, Id, OfBank
+from anomalign.service.api import schemas, serializers
+from anomalign.service.api.dependencies import ERRORS, MOST_ID, Id, ServedBankDep
 from anomalign.service.api.inspections import only_own
-from anomalign.service.parts import Asked
+from anomalign.service.container import ContainerDep
 from anomalign.service.security.people import Operator, Person
 from anomalign.service.store import EditKind
 
@@ -18,7 +18,7 @@ ProposalId = Annotated[str, Path(max_length=64)]
 ImageId = Annotated[int, Field(ge=1, le=MOST_ID)]
 
 
-class Wanted(BaseModel):
+class ProposalBody(BaseModel):
     """One edit: the image of an inspection to add, normal images to remove, or a rate of false alarms to aim at."""
 
     model_config = ConfigDict(extra="forbid")
@@ -51,41 +51,45 @@ class Confirmation(BaseModel):
 
 
 @router.post("/api/banks/{bank}/proposals", status_code=201)
-def propose(parts: Asked, person: Operator, station: OfBank, wanted: Wanted) -> shapes.Proposal:
+def propose(
+    container: ContainerDep, person: Operator, served_bank: ServedBankDep, body: ProposalBody
+) -> schemas.Proposal:
     """Try an edit on a copy of the bank: which of the latest verdicts would change? Nothing is edited yet."""
-    kind = wanted.kind()
+    kind = body.kind()
     _allow(person, kind)
-    proposed = parts.proposals.propose(
-        station,
-        add=wanted.add,
-        remove=wanted.remove or (),
-        target_fpr=wanted.target_fpr,
-        replayed=wanted.replayed,
+    proposed = container.proposals.propose(
+        served_bank,
+        add=body.add,
+        remove=body.remove or (),
+        target_fpr=body.target_fpr,
+        replayed=body.replayed,
     )
-    return answers.proposal(proposed)
+    return serializers.proposal(proposed)
 
 
 @router.post("/api/proposals/{id}/confirm", status_code=201)
-def confirm(parts: Asked, person: Operator, id: ProposalId, confirmation: Confirmation | None = None) -> shapes.Edit:
+def confirm(
+    container: ContainerDep, person: Operator, id: ProposalId, confirmation: Confirmation | None = None
+) -> schemas.Edit:
     """Make the proposed edit; refused if the bank has changed since it was tried."""
-    _allow(person, parts.proposals.get(id).kind)
-    return answers.edit(parts.proposals.confirm(id, person.name, confirmation.note if confirmation else ""))
+    _allow(person, container.proposals.get(id).kind)
+    return serializers.edit(container.proposals.confirm(id, person.name, confirmation.note if confirmation else ""))
 
 
 @router.delete("/api/proposals/{id}", status_code=204)
-def drop(parts: Asked, person: Operator, id: ProposalId) -> None:
+def drop(container: ContainerDep, person: Operator, id: ProposalId) -> None:
     """Forget a proposal; one that is gone already is no error."""
-    parts.proposals.drop(id)
+    container.proposals.drop(id)
 
 
 @router.post("/api/edits/{id}/undo")
-def undo(parts: Asked, person: Operator, id: Id) -> shapes.Edit:
+def undo(container: ContainerDep, person: Operator, id: Id) -> schemas.Edit:
     """Take an edit back: an admin any, an operator the images that they added."""
-    edit = parts.store.edit(id)
+    edit = container.store.edit(id)
     if edit is not None:
         only_own(person, edit.who, "edit")
         _allow(person, edit.kind)
-    return answers.edit(parts.proposals.undo(id, person.name))
+    return serializers.edit(container.proposals.undo(id, person.name))
 
 
 def _allow(person: Person, kind: EditKind) -> None:

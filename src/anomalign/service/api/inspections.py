@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from anomalign.service.api import answers, shapes
-from anomalign.service.api.asked import ERRORS, Id, Limit, OfRecord
+from anomalign.service.api import schemas, serializers
+from anomalign.service.api.dependencies import ERRORS, Id, Limit, RecordDep
 from anomalign.service.api.times import utc
-from anomalign.service.parts import Asked, Parts
+from anomalign.service.container import Container, ContainerDep
 from anomalign.service.security.people import Operator, Person
-from anomalign.service.store import Filters, Kind, Order
+from anomalign.service.store import DecisionKind, Filters, Order
 
 router = APIRouter(tags=["inspections"], responses=ERRORS)
 
@@ -26,17 +26,17 @@ class NewDecision(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Kind
+    kind: DecisionKind
     note: str = Field("", max_length=2000)
 
 
 def _filters(
     bank: Annotated[str | None, Query(max_length=255)] = None,
-    verdict: shapes.Verdict | None = None,
+    verdict: schemas.Verdict | None = None,
     since: Annotated[datetime | None, Query(description="from then on")] = None,
     until: Annotated[datetime | None, Query(description="before that")] = None,
     reviewed: bool | None = None,
-    kind: Kind | None = None,
+    kind: DecisionKind | None = None,
     name: Annotated[str | None, Query(max_length=255, description="part of the file's name")] = None,
 ) -> Filters:
     return Filters(
@@ -50,37 +50,39 @@ def _filters(
     )
 
 
-Wanted = Annotated[Filters, Depends(_filters)]
+FiltersDep = Annotated[Filters, Depends(_filters)]
 """Type of a handler's argument: which inspections a request asks for."""
 
 
 @router.get("/api/inspections")
 def list_inspections(
-    parts: Asked,
+    container: ContainerDep,
     person: Operator,
-    filters: Wanted,
+    filters: FiltersDep,
     order: Order = "newest",
     after: Cursor = None,
     limit: Limit = 50,
-) -> shapes.Inspections:
+) -> schemas.Inspections:
     """Inspections that satisfy all filters. Times without an offset are UTC."""
-    page = parts.store.page(filters, order, after, limit)
+    page = container.store.page(filters, order, after, limit)
     return {
-        "records": [answers.inspection(r, parts.stations.get(r.bank), parts.pictures) for r in page.records],
+        "records": [
+            serializers.inspection(r, container.served_banks.get(r.bank), container.pictures) for r in page.records
+        ],
         "next": page.next,
     }
 
 
 @router.get("/api/inspections/{id}")
-def get_inspection(parts: Asked, person: Operator, record: OfRecord) -> shapes.Inspection:
+def get_inspection(container: ContainerDep, person: Operator, record: RecordDep) -> schemas.Inspection:
     """One inspection."""
-    return answers.inspection(record, parts.stations.get(record.bank), parts.pictures)
+    return serializers.inspection(record, container.served_banks.get(record.bank), container.pictures)
 
 
 @router.get("/api/inspections/{id}/record.json", response_model=dict[str, Any])
-def get_record(parts: Asked, person: Operator, record: OfRecord) -> Any:
+def get_record(container: ContainerDep, person: Operator, record: RecordDep) -> Any:
     """The record that `anomalign replay RECORD --bank BANK --image FILE` derives the verdict from again."""
-    return parts.store.entry(record.id)
+    return container.store.entry(record.id)
 
 
 @router.get(
@@ -88,34 +90,34 @@ def get_record(parts: Asked, person: Operator, record: OfRecord) -> Any:
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
-def export(parts: Asked, person: Operator, filters: Wanted) -> StreamingResponse:
+def export(container: ContainerDep, person: Operator, filters: FiltersDep) -> StreamingResponse:
     """Records that satisfy all filters, newest first, one a line, as `anomalign replay` and `drift` read them.
 
     `image` is the kept picture's place on the machine of the service, `name` what it was called.
     """
-    return StreamingResponse(_lines(parts, filters), media_type="application/x-ndjson")
+    return StreamingResponse(_lines(container, filters), media_type="application/x-ndjson")
 
 
 @router.post("/api/inspections/{id}/decisions", status_code=201)
-def decide(parts: Asked, person: Operator, record: OfRecord, decision: NewDecision) -> shapes.Decision:
+def decide(container: ContainerDep, person: Operator, record: RecordDep, decision: NewDecision) -> schemas.Decision:
     """Say what an inspection was; what was said before is kept, but no longer counts."""
-    made = answers.decision(parts.store.decide(record.id, decision.kind, decision.note, person.name))
-    parts.metrics.decisions.labels(record.bank, decision.kind).inc()
-    parts.events.publish("decision", {"record": record.id, "decision": made})
+    made = serializers.decision(container.store.decide(record.id, decision.kind, decision.note, person.name))
+    container.metrics.decisions.labels(record.bank, decision.kind).inc()
+    container.events.publish("decision", {"record": record.id, "decision": made})
     return made
 
 
 @router.delete("/api/decisions/{id}", status_code=204)
-def undo_decision(parts: Asked, person: Operator, id: Id) -> None:
+def undo_decision(container: ContainerDep, person: Operator, id: Id) -> None:
     """Take a decision back: one's own, or as an admin anybody's. What was said before it counts again."""
-    made = parts.store.decision(id)
+    made = container.store.decision(id)
     if made is not None:
         only_own(person, made.who, "decision")
-    parts.store.undo_decision(id, person.name)
-    record = parts.store.get(made.record) if made else None
+    container.store.undo_decision(id, person.name)
+    record = container.store.get(made.record) if made else None
     if record is not None:
-        now = None if record.decision is None else answers.decision(record.decision)
-        parts.events.publish("decision", {"record": record.id, "decision": now})
+        now = None if record.decision is None else serializers.decision(record.decision)
+        container.events.publish("decision", {"record": record.id, "decision": now})
 
 
 def only_own(person: Person, who: str, what: str) -> None:
@@ -124,15 +126,15 @@ def only_own(person: Person, who: str, what: str) -> None:
         raise HTTPException(403, f"this {what} was made by {who}; only they or an admin can take it back")
 
 
-def _lines(parts: Parts, filters: Filters) -> Iterator[str]:
+def _lines(container: Container, filters: Filters) -> Iterator[str]:
     after: str | None = None
     while True:
-        page = parts.store.page(filters, "newest", after, 200)
-        entries = parts.store.entries([record.id for record in page.records])
+        page = container.store.page(filters, "newest", after, 200)
+        entries = container.store.entries([record.id for record in page.records])
         for record in page.records:
             if record.id not in entries:  # forgotten meanwhile
                 continue
-            kept = parts.pictures.path(record.sha256)
+            kept = container.pictures.path(record.sha256)
             entry = {**entries[record.id], "name": record.name, "image": str(kept.resolve()) if kept else record.name}
             yield json.dumps(entry) + "\n"
         after = page.next

@@ -8,10 +8,10 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from anomalign.errors import StoreError
-from anomalign.service.api import answers, shapes
-from anomalign.service.api.asked import ERRORS, Limit
+from anomalign.service.api import schemas, serializers
+from anomalign.service.api.dependencies import ERRORS, Limit
 from anomalign.service.api.inspections import Cursor
-from anomalign.service.parts import Asked
+from anomalign.service.container import ContainerDep
 from anomalign.service.security.people import Admin, Operator, SignInNeeded
 
 router = APIRouter(tags=["operations"], responses=ERRORS)
@@ -29,15 +29,15 @@ async def healthz() -> dict[str, str]:
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
-async def readyz(parts: Asked) -> dict[str, str]:
+async def readyz(container: ContainerDep) -> dict[str, str]:
     """Whether images can be inspected and recorded now; 503 also once the service shuts down. For everybody."""
-    if parts.closing:
+    if container.closing:
         raise HTTPException(503, "shutting down")
     try:
-        await asyncio.wait_for(asyncio.to_thread(parts.store.ping), _PING_S)
+        await asyncio.wait_for(asyncio.to_thread(container.store.ping), _PING_S)
     except (StoreError, asyncio.TimeoutError):
         raise HTTPException(503, "records cannot be read just now") from None
-    if shutil.disk_usage(parts.configuration.data).free < _ROOM_BYTES:
+    if shutil.disk_usage(container.configuration.data).free < _ROOM_BYTES:
         raise HTTPException(503, "no room on the disk for pictures and records")
     return {"status": "ready"}
 
@@ -45,22 +45,22 @@ async def readyz(parts: Asked) -> dict[str, str]:
 @router.get(
     "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 )
-def metrics(parts: Asked, person: Operator) -> Response:
+def metrics(container: ContainerDep, person: Operator) -> Response:
     """Counters for Prometheus, which sends a token as anybody does."""
-    return Response(parts.metrics.text(), media_type="text/plain; version=0.0.4")
+    return Response(container.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
 @router.get("/api/audit")
 def audit(
-    parts: Asked,
+    container: ContainerDep,
     person: Admin,
     action: Annotated[str | None, Query(max_length=64)] = None,
     after: Cursor = None,
     limit: Limit = 50,
-) -> shapes.AuditLog:
+) -> schemas.AuditLog:
     """Who did what, newest first."""
-    page = parts.store.audit(after, limit, action)
-    return {"entries": [answers.audit_entry(event) for event in page.events], "next": page.next}
+    page = container.store.audit(after, limit, action)
+    return {"entries": [serializers.audit_entry(event) for event in page.events], "next": page.next}
 
 
 @router.get(
@@ -68,17 +68,17 @@ def audit(
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
-async def events(request: Request, parts: Asked, person: Operator) -> StreamingResponse:
+async def events(request: Request, container: ContainerDep, person: Operator) -> StreamingResponse:
     """What happens, as server-sent events: `inspection` (the inspection), `decision` (`record`, `decision` or null),
     `bank` (`bank`, `version`, `edit`). A comment now and then shows that the connection lives.
     """
 
     def still() -> bool:
         try:
-            return parts.people.of(request) == person
+            return container.people.of(request) == person
         except (SignInNeeded, HTTPException):
             return False
 
     return StreamingResponse(
-        parts.events.listen(still), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+        container.events.listen(still), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
     )

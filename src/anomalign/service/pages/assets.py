@@ -25,7 +25,7 @@ def _read() -> dict[str, Asset]:
         suffix = file.name.rpartition(".")[2]
         if suffix in _MEDIA_TYPES:
             found[file.name] = Asset(file.read_bytes(), _MEDIA_TYPES[suffix])
-    # The reports' own style sheet, so that a report and the station cannot drift apart; it holds no template language.
+    # The reports' own style sheet, so that a report and the pages cannot drift apart; it holds no template language.
     report = files("anomalign.reporting").joinpath("style.css.j2").read_bytes()
     found["report.css"] = Asset(report, _MEDIA_TYPES["css"])
     return found

@@ -50,7 +50,7 @@ def audit(request: Request, person: Operator) -> HTMLResponse:
 @router.get("/login", response_model=None)
 def login(request: Request) -> Response:
     """Where one signs in; the form posts to the REST interface."""
-    people: People = request.app.state.people
+    people: People = request.app.state.container.people
     if people.tokens is None:
         return RedirectResponse("/", 303)
     return _page(request, None, "login.html")
@@ -75,7 +75,7 @@ def static(version: str, name: str) -> Response:
 
 def missing(request: Request, what: str) -> HTMLResponse:
     """In place of a page that there is not; who asks need not be signed in."""
-    people: People = request.app.state.people
+    people: People = request.app.state.container.people
     try:
         person = people.of(request)
     except (SignInNeeded, HTTPException):
@@ -84,18 +84,18 @@ def missing(request: Request, what: str) -> HTMLResponse:
 
 
 def _of_bank(request: Request, person: Person, template: str, here: str, name: str) -> HTMLResponse:
-    if name not in request.app.state.stations:
+    if name not in request.app.state.container.served_banks:
         return _page(request, person, "missing.html", 404, title="Not found", what=f"No bank {name!r} is served here.")
     return _page(request, person, template, here=here, name=name)
 
 
 def _page(request: Request, person: Person | None, template: str, status: int = 200, **content: Any) -> HTMLResponse:
-    people: People = request.app.state.people
+    people: People = request.app.state.container.people
     common = {
         "static": f"/static/{VERSION}",
         "person": person,
         "can_leave": people.tokens is not None,
-        "banks": list(request.app.state.stations) if person else [],
+        "banks": list(request.app.state.container.served_banks) if person else [],
         "here": "",
         "name": "",
     }

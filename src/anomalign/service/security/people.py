@@ -97,7 +97,7 @@ def address(request: HTTPConnection) -> str:
 
 async def signed_in(request: Request) -> Person:
     """Who made the request; whoever is not known is asked to sign in."""
-    people: People = request.app.state.people
+    people: People = request.app.state.container.people
     person = people.of(request)
     request.state.who = person.name  # for the log
     return person

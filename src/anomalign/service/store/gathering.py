@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from anomalign.errors import StoreError
-from anomalign.service.store.recording import Prepared
+from anomalign.service.store.inspection_rows import Prepared
 from anomalign.service.store.records import Record
 
 _MOST = 256  # records in one transaction, so that none waits long

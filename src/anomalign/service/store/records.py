@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from anomalign.inspection import Stage, Verdict
+from anomalign.detection.summary import InspectionSummary, Verdict
 
-Kind: TypeAlias = Literal["defect", "false_alarm", "unsure"]
+DecisionKind: TypeAlias = Literal["defect", "false_alarm", "unsure"]
 EditKind: TypeAlias = Literal["add", "remove", "rate"]
 Origin: TypeAlias = Literal["upload", "watch"]
 Order: TypeAlias = Literal["newest", "worst"]
@@ -18,7 +18,7 @@ class Decision:
 
     id: int
     record: int
-    kind: Kind
+    kind: DecisionKind
     note: str
     who: str
     time: datetime
@@ -34,53 +34,44 @@ class Watched:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inspected:
-    """What `NewRecord` and `Record` share: an `Inspection` in plain values."""
-
-    time: datetime
-    bank: str
-    bank_version: int
-    name: str
-    sha256: str
-    source: Origin
-    height: int
-    width: int
-    verdict: Verdict
-    image_score: float
-    p_value: float
-    threshold: float
-    stage: Stage
-    course: str
-    suspected: bool
-    retrieval_score: float
-    retrieval_p_value: float
-    neighbours: list[dict[str, Any]]  # id, name, sha256, distance; nearest first
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewRecord(_Inspected):
+class NewRecord(InspectionSummary):
     """An inspection to be recorded.
 
     Attributes
     ----------
+    time : datetime
+        When it was made.
+    bank : str
+        Name of the bank.
+    bank_version : int
+        Version of the bank that the image was compared with.
+    source : {"upload", "watch"}
     entry : dict
-        As `audit.record` gives it, so that the verdict can be derived again.
+        As `replay.make_record` gives it, so that the verdict can be derived again.
     details : bytes
         The alignment.
     watched : Watched, optional
         The file it came from, remembered in the same transaction.
     """
 
+    time: datetime
+    bank: str
+    bank_version: int
+    source: Origin
     entry: dict[str, Any]
     details: bytes
     watched: Watched | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record(_Inspected):
-    """A recorded inspection, with the decision that counts."""
+class Record(InspectionSummary):
+    """A recorded inspection, with the decision that counts; further fields as in `NewRecord`."""
 
     id: int
+    time: datetime
+    bank: str
+    bank_version: int
+    source: Origin
     decision: Decision | None = None
 
 
@@ -93,7 +84,7 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     reviewed: bool | None = None
-    kind: Kind | None = None
+    kind: DecisionKind | None = None
     name: str | None = None
 
 
@@ -168,7 +159,7 @@ class EventPage:
 
 
 @dataclass(frozen=True)
-class Point:
+class ScorePoint:
     """An inspection on the axis of time."""
 
     time: datetime

@@ -9,23 +9,23 @@ from typing import Any
 from sqlalchemy import delete, func, select
 
 from anomalign.errors import InputError, NotFoundError
-from anomalign.service.store import deciding, editing, logbook, queries, recording
+from anomalign.service.store import decision_rows, edit_rows, event_rows, inspection_rows, queries
 from anomalign.service.store.columns import clean, known_id
 from anomalign.service.store.database import Database
 from anomalign.service.store.gathering import Gathering
 from anomalign.service.store.records import (
     Decision,
+    DecisionKind,
     Edit,
     EditKind,
     Event,
     EventPage,
     Filters,
-    Kind,
     NewRecord,
     Order,
     Page,
-    Point,
     Record,
+    ScorePoint,
     Watched,
 )
 from anomalign.service.store.tables import edits, events, inspections, reasons, watched
@@ -84,7 +84,7 @@ class Store:
 
         A watched file that was recorded before, by another process perhaps, gives the record that it has.
         """
-        return self._gathering.keep([recording.prepare(new) for new in records]) if records else []
+        return self._gathering.keep([inspection_rows.prepare(new) for new in records]) if records else []
 
     def get(self, id: int) -> Record | None:
         """The record of that id."""
@@ -92,7 +92,7 @@ class Store:
             return queries.get(connection, id)
 
     def entry(self, id: int) -> dict[str, Any]:
-        """What `audit.Replayer` derives the verdict again from.
+        """What `replay.Replayer` derives the verdict again from.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class Store:
 
     def scores_over_time(
         self, bank: str, since: datetime | None = None, until: datetime | None = None, limit: int = _MOST
-    ) -> list[Point]:
+    ) -> list[ScorePoint]:
         """The newest `limit` inspections of a bank in a span of time, in order of time."""
         table = inspections.c
         query = queries.with_decisions.where(*queries.conditions(Filters(bank=bank, since=since, until=until)))
@@ -156,7 +156,7 @@ class Store:
         )
         with self._database.reading() as connection:
             rows = connection.execute(queries.ordered(query, "newest", None).limit(limit)).all()
-        return [Point(*row) for row in reversed(rows)]
+        return [ScorePoint(*row) for row in reversed(rows)]
 
     def usage(self, bank: str) -> dict[int, int]:
         """How often each normal image was among the neighbours, in the latest 10,000 inspections of a bank."""
@@ -177,27 +177,27 @@ class Store:
             gone = connection.execute(delete(inspections).where(inspections.c.id.in_(some.scalar_subquery()))).rowcount
             if gone:
                 told = {"records": gone, "from before": before.isoformat(timespec="seconds")}
-                logbook.write(connection, "service", "forget", None, None, told)
+                event_rows.write(connection, "service", "forget", None, None, told)
         return gone
 
     # --- watched files
 
     def is_watched(self, path: str, size: int, mtime_ns: int) -> bool:
         """Whether that file was recorded or passed over, as it stands now."""
-        query = select(watched.c.size).where(*recording.of_file(Watched(path, size, mtime_ns)))
+        query = select(watched.c.size).where(*inspection_rows.of_file(Watched(path, size, mtime_ns)))
         with self._database.reading() as connection:
             return connection.execute(query).first() is not None
 
     def pass_over(self, file: Watched, bank: str, error: str) -> None:
         """Remember a watched file that is no image, and say so in the audit log, once."""
         with self._database.writing() as connection:
-            if recording.remember(connection, file):
+            if inspection_rows.remember(connection, file):
                 details = {"path": clean(file.path), "error": clean(error)}
-                logbook.write(connection, "watch", "passed over", bank, None, details)
+                event_rows.write(connection, "watch", "passed over", bank, None, details)
 
     # --- decisions
 
-    def decide(self, record: int, kind: Kind, note: str, who: str) -> Decision:
+    def decide(self, record: int, kind: DecisionKind, note: str, who: str) -> Decision:
         """Say what an inspection was; what was said before stays in the history.
 
         Raises
@@ -206,7 +206,7 @@ class Store:
             No such record.
         """
         with self._database.writing() as connection:
-            return deciding.decide(connection, record, kind, note, who)
+            return decision_rows.decide(connection, record, kind, note, who)
 
     def decision(self, id: int) -> Decision | None:
         """The decision of that id, also one that is undone."""
@@ -223,7 +223,7 @@ class Store:
             It is undone already.
         """
         with self._database.writing() as connection:
-            deciding.undo(connection, id, who)
+            decision_rows.undo(connection, id, who)
 
     # --- edits of banks
 
@@ -249,7 +249,7 @@ class Store:
             "after": after or {},
         }
         with self._database.writing() as connection:
-            return editing.add(connection, bank, version, kind, who=who, **told)
+            return edit_rows.add(connection, bank, version, kind, who=who, **told)
 
     def edit(self, id: int) -> Edit | None:
         """The edit of that id."""
@@ -273,19 +273,19 @@ class Store:
             It is undone already.
         """
         with self._database.writing() as connection:
-            return editing.undo(connection, id, who, version)
+            return edit_rows.undo(connection, id, who, version)
 
     # --- the rate that was chosen for a bank
 
     def target_fpr(self, bank: str) -> float | None:
         """The target rate that was chosen for a bank, None where none was."""
         with self._database.reading() as connection:
-            return editing.rate(connection, bank)
+            return edit_rows.rate(connection, bank)
 
     def set_target_fpr(self, bank: str, value: float | None, who: str) -> None:
         """Choose the target rate of a bank, or with None no longer choose one."""
         with self._database.writing() as connection:
-            editing.choose_rate(connection, bank, value, who)
+            edit_rows.choose_rate(connection, bank, value, who)
 
     # --- the audit log
 
@@ -299,7 +299,7 @@ class Store:
     ) -> Event:
         """Add a row to the audit log."""
         with self._database.writing() as connection:
-            return logbook.write(connection, who, action, bank, record, details or {})
+            return event_rows.write(connection, who, action, bank, record, details or {})
 
     def audit(self, after: str | None = None, limit: int = 50, action: str | None = None) -> EventPage:
         """The audit log, newest first, from after a place on.
@@ -323,9 +323,9 @@ class Store:
 
     # --- parts
 
-    def _keep(self, new: Sequence[recording.Prepared]) -> list[Record]:
+    def _keep(self, new: Sequence[inspection_rows.Prepared]) -> list[Record]:
         with self._database.writing() as connection:
-            return recording.keep(connection, new)
+            return inspection_rows.keep(connection, new)
 
     def _reason(self, id: int, column: str) -> Any:
         query = select(reasons.c[column]).where(reasons.c.record == known_id(id))

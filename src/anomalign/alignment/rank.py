@@ -1,0 +1,148 @@
+"""Exact distances of the few places that bounds leave, and the best of them; compiled. All literals are float32."""
+
+import numpy as np
+
+from anomalign.numerics.jit import compiled, inlined
+
+
+@compiled
+def rank(i, count, known, strip, tolerance, query, features, layout, best, distinct, hits, per_level):
+    """Compare the first hits of a scan of image i exactly, and take in those that are among the best.
+
+    Limits are set anew for all lanes of the strip, also where there are no hits.
+
+    Parameters
+    ----------
+    i, count : int
+        Image of the block; number of hits.
+    known : int
+        Whether their costs, and the limits, are of all channels (1) or of the coarse ones alone (0).
+    tolerance : float32
+        What rounding of floats may add to a cost.
+    query, features, layout, best, hits : tuples
+        See `arrays`.
+    per_level : (L,) float32 array
+        A buffer.
+    """
+    fine_query, _, sketch, squared = query
+    images, fine, gallery_sketch, _ = features
+    limit, at, cost = hits
+    p0 = strip[0] * layout[0]
+    for b in range((strip[1] - strip[0]) * layout[0]):
+        limit[b] = _limit(p0 + b, known, squared, tolerance, best[0])
+    for k in range(count):
+        lane, place = np.int64(at[k, 0]), np.int64(at[k, 1])
+        p, rest = p0 + lane, limit[lane] - cost[k]
+        if rest < 0:
+            continue
+        if known == 0 and not (
+            _within(p, i, place, rest, sketch, gallery_sketch) and _within(p, i, place, rest, fine_query, fine)
+        ):
+            continue
+        found = _distance(p, i, place, query, features, layout, per_level)
+        _offer(p, found, images[i], place, best, distinct, per_level)
+        limit[lane] = _limit(p, known, squared, tolerance, best[0])
+
+
+@inlined
+def _within(p, i, place, rest, query, fine):
+    """Whether the squared distance of fine channels, or of their sketch, fits into what is left of the limit."""
+    total = np.float32(0)
+    for c in range(fine.shape[2]):
+        difference = query[p, c] - fine[i, place, c]
+        total += difference * difference
+    return total <= rest
+
+
+@inlined
+def _distance(p, i, place, query, features, layout, per_level):
+    """Squared distance from pixel p to a place of image i, summed over differences; its split goes to `per_level`."""
+    fine_query, coarse_query, _, _ = query
+    _, fine, _, coarse_levels = features
+    width, fine_channels, coarse, cells, weights = layout
+    total = np.float32(0)
+    L = len(fine_channels)
+    start = 0
+    for level in range(L):
+        q, g = fine_query[p, start:], fine[i, place, start:]
+        part = np.float32(0)
+        for c in range(fine_channels[level]):
+            difference = q[c] - g[c]
+            part += difference * difference
+        per_level[level] = part
+        total += part
+        start += fine_channels[level]
+    start = 0
+    Y = place // width
+    X = place - Y * width
+    one = np.float32(1)
+    for j in range(len(coarse)):
+        columns, channels, at = coarse[j, 1], coarse[j, 2], coarse[j, 3]
+        v, u = weights[0, j, Y], weights[1, j, X]
+        w00, w01, w10, w11 = (one - v) * (one - u), (one - v) * u, v * (one - u), v * u
+        low_row, high_row = (
+            at + cells[0, 0, j, Y] * columns * channels,
+            at + cells[0, 1, j, Y] * columns * channels,
+        )
+        low, high = cells[1, 0, j, X] * channels, cells[1, 1, j, X] * channels
+        g00, g01 = coarse_levels[i, low_row + low :], coarse_levels[i, low_row + high :]
+        g10, g11 = coarse_levels[i, high_row + low :], coarse_levels[i, high_row + high :]
+        q = coarse_query[p, start:]
+        part = np.float32(0)
+        for c in range(channels):
+            difference = q[c] - (w00 * g00[c] + w01 * g01[c] + w10 * g10[c] + w11 * g11[c])
+            part += difference * difference
+        per_level[L + j] = part
+        total += part
+        start += channels
+    return total
+
+
+@inlined
+def _offer(p, found, image, place, best, distinct, per_level):
+    """Take a match into the slots if it is better than one there; nearest first, then lower image, then lower place.
+
+    `distinct`: at most one match an image.
+    """
+    distances, images, places, parts = best
+    place = np.int32(place)  # of the type of those it is compared with: another is compiled again
+    slot = 0  # the worst, or that of the same image
+    for k in range(distances.shape[1]):
+        if images[p, k] == image:
+            if places[p, k] == place:
+                return
+            if distinct:
+                slot = k
+                break
+        if _before(
+            distances[p, slot], images[p, slot], places[p, slot],
+            distances[p, k], images[p, k], places[p, k],
+        ):  # fmt: skip
+            slot = k
+    if _before(found, image, place, distances[p, slot], images[p, slot], places[p, slot]):
+        distances[p, slot] = found
+        images[p, slot] = image
+        places[p, slot] = place
+        for level in range(len(per_level)):
+            parts[p, slot, level] = per_level[level]
+
+
+@inlined
+def _before(distance_a, image_a, place_a, distance_b, image_b, place_b):
+    if distance_a != distance_b:
+        return distance_a < distance_b
+    if image_a != image_b:
+        return image_a < image_b
+    return place_a < place_b
+
+
+@inlined
+def _limit(p, known, squared, tolerance, distance):
+    """The cost above which a place cannot be among the best of pixel p.
+
+    A cost is a squared distance, at the least, less the part of ``squared[known]`` that belongs to the query.
+    """
+    worst = distance[p, 0]
+    for k in range(1, distance.shape[1]):
+        worst = distance[p, k] if distance[p, k] > worst else worst
+    return worst - squared[known, p] + tolerance

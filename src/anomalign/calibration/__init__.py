@@ -1,0 +1,1 @@
+"""From the scores of normal images to p-values and thresholds."""

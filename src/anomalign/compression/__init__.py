@@ -1,0 +1,1 @@
+"""Smaller networks: int8, and what it changes."""

@@ -1,0 +1,1 @@
+"""Which normal images to keep: suspects, and a smaller bank."""

@@ -1,0 +1,164 @@
+"""Choose fewer normal images that detect nearly as much: which images a large bank can do without."""
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalign.backbones import Described
+from anomalign.bank import Bank, Progress
+from anomalign.detection.detector import Detector
+from anomalign.errors import InputError
+from anomalign.retrieval import ExactIndex
+
+_LISTED = 32  # nearest others that are listed for each image; when all have gone, they are searched again
+
+
+def least_missed(vectors: NDArray[np.float32], keep: int) -> NDArray[np.int64]:
+    """Rows to keep so that what has gone is least missed.
+
+    Greedy: again and again the image goes that raises least the sum, over all images that have gone, of the squared
+    distance to the nearest that stays (docs/bank.md has what else was tried). So copies go first, and what is like
+    nothing else stays.
+
+    Parameters
+    ----------
+    vectors : (N, E) float32 array
+        Descriptors.
+    keep : int
+
+    Returns
+    -------
+    (keep,) int64 array
+        In order.
+
+    Raises
+    ------
+    InputError
+        `keep` is not between 2 and N.
+    """
+    N = len(vectors)
+    if not 2 <= keep <= N:
+        raise InputError(f"keep is {keep}; must be between 2 and the {N} images that there are")
+    greedy = _Greedy(vectors)
+    for _ in range(N - keep):
+        greedy.drop_one()
+    return np.flatnonzero(greedy.kept)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a smaller bank loses, by the scores of its normal images.
+
+    Attributes
+    ----------
+    threshold_before, threshold_after : float
+    median_rise, highest_rise : float
+        Of stage 2's scores, relative, over `scored` images.
+    scored : int
+        Images that stage 2 scored in calibrating the larger bank.
+    gone, alarms : int
+        Those of them that have gone, and that would be called anomalous.
+    """
+
+    threshold_before: float
+    threshold_after: float
+    median_rise: float
+    highest_rise: float
+    scored: int
+    gone: int
+    alarms: int
+
+
+def choose(bank: Bank, keep: int) -> set[int]:
+    """Ids of the images of a bank to keep, by `least_missed` of their moments, each scaled to the same spread."""
+    moments = bank.vectors("moments")
+    spread = moments.std(axis=0)
+    scaled = (moments - moments.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return {bank.images[row].id for row in least_missed(scaled, keep).tolist()}
+
+
+def outcome(before: Detector, after: Detector, progress: Progress | None = None) -> Loss:
+    """Compare two banks, the second with some of the images of the first: every image scored as if it were new."""
+    scores, fewer = before.calibrate(), after.calibrate()
+    then = dict(zip(scores.ids[scores.aligned].tolist(), scores.alignment.tolist(), strict=True))
+    now = dict(zip(fewer.ids[fewer.aligned].tolist(), fewer.alignment.tolist(), strict=True))
+    kept = {image.id for image in after.bank.images}
+    places = {image.id: row for row, image in enumerate(before.bank.images)}
+    gone = [id for id in then if id not in kept]
+    alarms = 0
+    for done, id in enumerate(gone, 1):
+        image = before.bank.images[places[id]]
+        (pyramid,) = before.bank.gallery([places[id]])
+        judged = after.judge(Described(image.name, image.sha256, image.height, image.width, pyramid, b""))
+        now[id] = after.align(judged).aligned.score
+        alarms += judged.verdict == "anomalous"
+        if progress:
+            progress(done, len(gone))
+    least = np.finfo(float).tiny  # an image that equals another in all that is compared scores 0
+    rise = np.array([max(now[id], least) / max(then[id], least) - 1 for id in then if id in now])
+    rises = float(np.median(rise)), float(rise.max())
+    return Loss(before.threshold.value, after.threshold.value, *rises, len(then), len(gone), alarms)
+
+
+class _Greedy:
+    """State of the choice: who is kept, who is nearest to whom, and what each one's going would cost."""
+
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
+        N = len(vectors)
+        self.vectors = vectors
+        self.kept = np.ones(N, np.bool_)
+        found = ExactIndex(vectors).search(vectors, min(_LISTED, N - 1), exclude=np.arange(N))
+        self.index, self.distance = found.index, found.distance.astype(np.float64)
+        self.next = [self._nearest(i) for i in range(N)]
+        self.near: list[set[int]] = [set() for _ in range(N)]  # images that have j among their next
+        self.cost = np.zeros(N)
+        for i in range(N):
+            self._count(i, 1)
+        self.heap = [(float(cost), j) for j, cost in enumerate(self.cost)]
+        heapq.heapify(self.heap)
+
+    def drop_one(self) -> None:
+        """Drop the image whose going costs least."""
+        while True:
+            cost, gone = heapq.heappop(self.heap)
+            if self.kept[gone] and cost == self.cost[gone]:  # else the entry is of an earlier state
+                break
+        affected = sorted(self.near[gone] | {gone})
+        changed: set[int] = set()
+        for i in affected:
+            changed |= self._count(i, -1)
+        self.kept[gone] = False
+        for i in affected:
+            self.next[i] = self._nearest(i)
+            changed |= self._count(i, 1)
+        for j in changed:
+            if self.kept[j]:
+                heapq.heappush(self.heap, (float(self.cost[j]), j))
+
+    def _nearest(self, i: int) -> list[tuple[int, float]]:
+        """Nearest others that are kept: one, of an image that is kept, itself; of one that has gone, two."""
+        wanted = 1 if self.kept[i] else 2
+        places = zip(self.index[i].tolist(), self.distance[i].tolist(), strict=True)
+        chosen = [(j, d) for j, d in places if self.kept[j]][:wanted]
+        if len(chosen) == wanted or len(self.index[i]) == len(self.kept) - 1:
+            return chosen
+        difference = self.vectors - self.vectors[i]
+        distance = np.einsum("ne,ne->n", difference, difference).astype(np.float64)
+        distance[~self.kept | (np.arange(len(distance)) == i)] = np.inf
+        order = np.argsort(distance, kind="stable")[:wanted]
+        return [(int(j), float(distance[j])) for j in order if np.isfinite(distance[j])]
+
+    def _count(self, i: int, sign: int) -> set[int]:
+        """Add, or take back, what image i makes the going of others, or its own, cost; whose cost that changed."""
+        for j, _ in self.next[i]:
+            (self.near[j].add if sign > 0 else self.near[j].discard)(i)
+        if self.kept[i]:
+            self.cost[i] += sign * self.next[i][0][1] if self.next[i] else 0
+            return {i}
+        if len(self.next[i]) == 2:
+            (first, d1), (_, d2) = self.next[i]
+            self.cost[first] += sign * (d2 - d1)
+            return {first}
+        return set()

@@ -1,0 +1,1 @@
+"""The two stages together: settings, decision, inspection, detector."""

@@ -1,0 +1,116 @@
+"""Scores of the normal images of a bank, each as if it and its copies were not in the bank."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalign.alignment import map_score
+from anomalign.bank import AlignedScore, Bank, NormalImage, Progress
+from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.thresholds import Calibration
+from anomalign.detection.settings import Settings
+from anomalign.errors import CalibrationError
+from anomalign.numerics.checksums import with_checksum, without_checksum
+from anomalign.retrieval import ImageSearch, Neighbours
+
+Align: TypeAlias = Callable[[int, Sequence[int]], NDArray[np.float32]]
+"""Called as ``align(row, gallery)``: the smoothed map of one of the bank's images against others, by `Bank.views`."""
+
+_SAMPLE = 20  # images that go through stage 2 where stage 1 alone decides: their maps only scale the heat
+_STORED_TOGETHER = 50
+
+
+def sampled(images: Sequence[NormalImage], size: int) -> NDArray[np.int64]:
+    """Rows of at most `size` images, in order: those with the least SHA-256."""
+    order = sorted(range(len(images)), key=lambda row: images[row].sha256)[:size]
+    return np.array(sorted(order), np.int64)
+
+
+def calibrate(
+    bank: Bank,
+    search: ImageSearch,
+    settings: Settings,
+    rows: NDArray[np.int64],
+    align: Align,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Score the images in these rows by both stages, and store that in the bank.
+
+    Stage 2 of an image depends on the gallery alone, so what is stored holds as long as its gallery stays the same.
+
+    Raises
+    ------
+    CalibrationError
+        All images of the bank are the same picture.
+    """
+    neighbours = search.leave_one_out(rows, min(settings.neighbours, len(bank) - 1))
+    if (neighbours.index[:, 0] < 0).any():
+        raise CalibrationError(f"{bank.path}: all images are the same picture, which cannot tell what is normal")
+    ids, turns = np.array([image.id for image in bank.images], np.int64), len(bank.identity.turns)
+    by_retrieval = settings.decided_by == "retrieval"
+    aligned = sampled([bank.images[row] for row in rows], _SAMPLE if by_retrieval else len(rows))
+    galleries = neighbours.index[aligned, : settings.gallery_size]
+    scores = _alignment(bank, settings, ids, rows[aligned], galleries, align, progress)
+    result = Calibration(
+        ids=ids[rows],
+        retrieval=_retrieval(neighbours, settings.image_neighbours),
+        nearest=ids[neighbours.index[:, 0] // turns],
+        aligned=aligned,
+        alignment=np.array([score.score for score in scores]),
+        pixels=PixelCounts.total(PixelCounts.from_bytes(_pixels(score) or b"") for score in scores),
+    )
+    bank.save_calibration(settings.calibration_key(), result.to_bytes())
+    return result
+
+
+def _retrieval(neighbours: Neighbours, count: int) -> NDArray[np.float64]:
+    """(Q,) mean distance to the nearest `count` images, or to all where there are fewer."""
+    nearest = neighbours.distance[:, :count].astype(np.float64)
+    is_there = np.isfinite(nearest)
+    return np.asarray(np.where(is_there, nearest, 0).sum(axis=1) / is_there.sum(axis=1))
+
+
+def _alignment(
+    bank: Bank,
+    settings: Settings,
+    ids: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    galleries: NDArray[np.int64],
+    align: Align,
+    progress: Progress | None,
+) -> list[AlignedScore]:
+    """Stage 2 of the images in these rows, from the bank's store where it holds; stored a few at a time."""
+    key, turns = settings.alignment_key(), len(bank.identity.turns)
+    stored = {(score.image, score.gallery): score for score in bank.load_aligned(key) if _is_sound(score)}
+    results: list[AlignedScore] = []
+    unsaved: list[AlignedScore] = []
+    for row, padded in zip(rows.tolist(), galleries, strict=True):
+        gallery = np.sort(padded[padded >= 0])  # in the order of the bank, so that who is nearest does not matter
+        named = (ids[gallery // turns] * turns + gallery % turns).astype("<i8").tobytes()
+        score = stored.get((int(ids[row]), named))
+        if score is None:
+            square = align(row, gallery.tolist())
+            score = _sealed(int(ids[row]), named, map_score(square, settings.top_share), PixelCounts.of(square))
+            unsaved.append(score)
+        results.append(score)
+        if len(unsaved) == _STORED_TOGETHER:  # an interrupted calibration is taken up again
+            bank.save_aligned(key, unsaved)
+            unsaved = []
+        if progress:
+            progress(len(results), len(rows))
+    bank.save_aligned(key, unsaved)
+    return results
+
+
+def _sealed(image: int, gallery: bytes, score: float, pixels: PixelCounts) -> AlignedScore:
+    return AlignedScore(image, gallery, score, with_checksum(pixels.to_bytes(), gallery, f"{image} {score!r}".encode()))
+
+
+def _pixels(score: AlignedScore) -> bytes | None:
+    return without_checksum(score.pixels, score.gallery, f"{score.image} {score.score!r}".encode())
+
+
+def _is_sound(score: AlignedScore) -> bool:
+    return _pixels(score) is not None

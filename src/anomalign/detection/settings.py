@@ -1,0 +1,110 @@
+"""Settings of a comparison with a bank: all in one value, defaults written once."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from anomalign.detection.summary import Stage
+from anomalign.errors import InputError
+from anomalign.retrieval import DESCRIPTORS, INDEX_KINDS, Descriptor, IndexKind
+
+# Raise these when scores come out otherwise than before, so that stored ones are made again.
+_CALIBRATION_SCORES, _ALIGNMENT_SCORES = 2, 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How images are compared with a bank. Every value means the same for every product; none is tuned to one.
+
+    Attributes
+    ----------
+    descriptor : {"level_moments", "level_means", "pooled"}
+        What stage 1 compares: `anomalign.retrieval.Descriptor`. The paper's is "pooled".
+    index : {"exact", "kdtree", "hnsw", "ivfpq"}
+        Finds the nearest normals of an inspected image. Scores of normals are always made with "exact".
+    image_neighbours : int
+        Nearest normals averaged into the stage 1 score.
+    gallery_size : int
+        Nearest normals that stage 2 searches, the paper's K.
+    kappa : int
+        Nearest places averaged into a pixel's distance.
+    grid_level : int
+        Level on whose grid pixels are compared; 1 is the finest, as in the paper.
+    level_weights : tuple of float, or None
+        Weight s_l of each level, or one for all; None: those that the backbone's file recommends. The paper's are 1.
+    sigma_px : float
+        Gaussian smoothing of the map, in pixels of the square that the backbone sees.
+    top_share : float
+        Stage 2's score of an image is the mean of this share of its map, the highest values; 0: the maximum alone.
+    decided_by : {"both", "alignment", "retrieval"}
+        Stage whose score is the image score; in the paper it is stage 1. "both": take the logarithm of each stage's
+        score, subtract the mean of the normals' logarithms and divide by their standard deviation; then add half of
+        stage 1's value to stage 2's.
+    gate : float
+        Share of normal images that stage 1 lets through to stage 2 (never less than the target false-positive rate).
+    calibration_size : int
+        Largest number of normal images that are scored to set thresholds. Of a larger bank, those whose file hashes are
+        the least are scored: this choice is effectively random, and stable when other images come and go.
+    """
+
+    descriptor: Descriptor = "level_moments"
+    index: IndexKind = "exact"
+    image_neighbours: int = 3
+    gallery_size: int = 10
+    kappa: int = 1
+    grid_level: int = 2
+    level_weights: tuple[float, ...] | None = None
+    sigma_px: float = 4.0
+    top_share: float = 0.005
+    decided_by: Stage = "both"
+    gate: float = 0.9
+    calibration_size: int = 5000
+
+    def __post_init__(self) -> None:
+        for name in ("image_neighbours", "gallery_size", "kappa", "grid_level", "calibration_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{name} is {value}; must be a whole number, at least 1")
+        for name, highest in (("gate", 1), ("top_share", 1), ("sigma_px", 1000)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value <= highest:
+                raise InputError(f"{name} is {value}; must lie between 0 and {highest}")
+        if self.decided_by not in ("both", "alignment", "retrieval"):
+            raise InputError(f"decided_by is {self.decided_by!r}; must be 'both', 'alignment' or 'retrieval'")
+        if self.descriptor not in DESCRIPTORS:
+            raise InputError(f"descriptor is {self.descriptor!r}; must be one of {', '.join(DESCRIPTORS)}")
+        if self.index not in INDEX_KINDS:
+            raise InputError(f"index is {self.index!r}; must be one of {', '.join(INDEX_KINDS)}")
+
+    @property
+    def neighbours(self) -> int:
+        """How many nearest normals stage 1 finds: enough for its score and for the gallery."""
+        return max(self.gallery_size, self.image_neighbours)
+
+    def calibration_key(self) -> str:
+        """What leave-one-out scores depend on, as JSON: not the gate, nor the index, which only use them."""
+        entries = asdict(self)
+        del entries["gate"], entries["index"], entries["decided_by"]
+        by_retrieval = self.decided_by == "retrieval"  # then only a sample goes through stage 2
+        return json.dumps({**entries, "by_retrieval": by_retrieval, "scores": _CALIBRATION_SCORES}, sort_keys=True)
+
+    def alignment_key(self) -> str:
+        """What stage 2 of a normal image against a given gallery depends on, as JSON."""
+        parts = self.kappa, self.grid_level, self.level_weights, self.sigma_px, self.top_share, self.gallery_size
+        return json.dumps([*parts, _ALIGNMENT_SCORES])
+
+
+PRESETS = {
+    "default": Settings(),
+    # Cohen and Hoshen 2020, section 4.1, for MVTec AD. The bank should be fitted with the paper's centre crop.
+    "paper": Settings(
+        descriptor="pooled",
+        image_neighbours=50,
+        gallery_size=50,
+        kappa=1,
+        grid_level=1,
+        level_weights=(1.0,),
+        top_share=0.0,
+        decided_by="retrieval",
+        gate=0.0,
+    ),
+}

@@ -1,0 +1,1 @@
+"""Pixels in: find files, decode, orient and frame them."""

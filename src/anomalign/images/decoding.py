@@ -1,0 +1,107 @@
+"""From the bytes of an image file to 8-bit pixels, oriented as a person would see them."""
+
+import io
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from anomalign.errors import ImageError, InputError
+from anomalign.images.files import read_bytes
+
+# Formats by name: Pillow also knows some that start other programs (EPS) or fetch other files.
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
+
+MAX_PIXELS = 89_000_000
+"""Default limit on width x height, just under the one at which Pillow itself warns."""
+
+
+def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read an image file as a person would see it.
+
+    EXIF orientation is applied, grey and palette images become RGB, 16-bit images keep their upper 8 bits, transparent
+    pixels are laid on white.
+
+    Parameters
+    ----------
+    path : path
+        PNG, JPEG, BMP, TIFF or WebP; the first page where there are several.
+    max_pixels : int
+        Limit on width x height, checked before anything is decoded.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        RGB.
+
+    Raises
+    ------
+    ImageError
+        The file is missing, unreadable, no image, torn, or larger than `max_pixels`.
+    """
+    return np.asarray(decode(read_bytes(path), str(path), max_pixels).convert("RGB"))
+
+
+def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode the bytes of an image file to a Pillow image of mode ``L`` or ``RGB``; see `read_image`."""
+    if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):
+        Image.MAX_IMAGE_PIXELS = max_pixels  # the caller asked for it; without that Pillow's own guard stays
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_size(image.size, name, max_pixels)
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_8_bit(image, name)
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{name}: {_too_large(max_pixels)} ({error})") from error
+    except Exception as error:  # decoders of foreign bytes raise anything, from struct.error to TypeError
+        cause = "empty file" if not data else f"{len(data)} bytes, {_reason(error)}"
+        raise ImageError(f"{name}: not an image that can be decoded ({cause})") from error
+
+
+def from_array(array: NDArray[np.uint8], name: str) -> Image.Image:
+    """Take an (H, W, 3) RGB or (H, W) grey uint8 array as an image; InputError if it is neither."""
+    array = np.asarray(array)
+    if array.dtype != np.uint8 or array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise InputError(f"{name}: needs (H, W, 3) RGB or (H, W) grey uint8, got {array.shape} {array.dtype}")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(f"{name}: {width}x{height} pixels, {_too_large(max_pixels)}")
+
+
+def _too_large(max_pixels: int) -> str:
+    return f"more than the limit of {max_pixels / 1e6:g} megapixels; raise it with --max-megapixels (max_pixels)"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "no PNG, JPEG, BMP, TIFF or WebP"
+    return str(error) or type(error).__name__
+
+
+def _to_8_bit(image: Image.Image, name: str) -> Image.Image:
+    if image.mode in ("L", "RGB") and not image.has_transparency_data:
+        return image
+    if image.mode == "1" and not image.has_transparency_data:
+        return image.convert("L")
+    if image.mode.startswith("I"):  # 16 bits, or 16 bits held in 32
+        array = np.asarray(image)
+        if array.min() < 0 or array.max() > 65535:
+            raise ImageError(f"{name}: 32-bit integer pixels outside 0..65535; save it with 8 or 16 bits")
+        grey = (array >> 8).astype(np.uint8)
+        if "transparency" in image.info:  # a PNG may name one grey value as its transparent one
+            grey[array == image.info["transparency"]] = 255
+        return Image.fromarray(grey)
+    if image.mode == "F":
+        raise ImageError(f"{name}: floating-point pixels have no fixed range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,1 @@
+"""What happened: files of records, replay of verdicts, drift."""

@@ -1,0 +1,273 @@
+"""Do images still look like those the bank was calibrated with? Told from stage 1 of recent inspections."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalign.errors import CalibrationError, InputError
+from anomalign.monitoring.observations import Observation
+
+# An inspected image may be a defect, farther than all normals: so many of them are no drift.
+DEFECTS = 0.05
+# Leave-one-out scores share neighbours, so N of them tell as much as N / 2 independent ones, or a little more.
+_DEPENDENCE = 2.0
+# Defects come near to a few normals only, so the use test leaves out what is farther than this share of normals.
+_BULK = 0.95
+_LEAST_LEVEL = 0.001  # less would need more draws of the use test than are made
+_DRAWS = 1999
+_MOST_DRAWS = 50_000
+_BLOCK = 4_000_000
+_WEAK = 0.8  # a shift that is noticed only from here on is a large one
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Whether the latest inspections differ from the normal images, and how.
+
+    Attributes
+    ----------
+    window : int
+        Latest inspections that were tested.
+    normals : int
+        Normal images that they were compared with.
+    first, last : str
+        Times of the oldest and the newest of the window.
+    farther : float
+        Probability that a recent image is farther from the normals than a normal one is; 0.5: no shift, 0: all nearer.
+    detectable : float
+        `farther` from which the distance test speaks (and 1 - `detectable`, below); above 1 it never can, as there are
+        too few images.
+    median_ratio : float or None
+        Median score of the window over that of the normals; None where that of the normals is 0.
+    distance_p : float
+        p-value of the distance test.
+    use_p : float or None
+        p-value of the use test; None where the window holds no image at a normal's distance.
+    used : int
+        Different normal images that are the nearest of an image of the window.
+    level : float
+        Probability of a false alarm that was asked for.
+    drifted : bool
+        A p-value is at most half of `level`, as there are two tests.
+    summary : str
+        A plain sentence.
+    """
+
+    window: int
+    normals: int
+    first: str
+    last: str
+    farther: float
+    detectable: float
+    median_ratio: float | None
+    distance_p: float
+    use_p: float | None
+    used: int
+    level: float
+    drifted: bool
+    summary: str
+
+
+def detect_drift(
+    observations: Sequence[Observation],
+    normal_scores: NDArray[np.float64],
+    normal_nearest: NDArray[np.int64],
+    window: int = 100,
+    level: float = 0.01,
+) -> Drift:
+    """Test whether the latest inspections still look like the normal images; of defects, a few are no drift.
+
+    The distance test is that of Mann and Whitney, on whether a recent image is farther than a normal one as often as
+    nearer, with two changes that simulation showed to be needed (`docs/drift.md`):
+
+    - Leave-one-out scores share neighbours; the variance of their mean rank is up to twice that of independent ones
+      (more only in banks of a few dozen). Where the window is as large as the bank or larger, the plain test gives
+      more false alarms than asked for. Here the normals count half.
+    - It tests whether the probability leaves 0.5 by more than ``DEFECTS / 2 + 1 / N``: the first is what a share
+      `DEFECTS` of gross outliers can do, the second what it does that a new image has N candidates, a normal N - 1.
+
+    The use test compares how often each normal is the nearest one (Pearson's statistic). A chi-squared table is no
+    judge of that: a normal is the nearest of one image or of none, most often, and how often it would be is known only
+    from the other normals. So the window's counts are compared with draws from Polya's urn, whose proportions vary
+    about those expected from the normals by as much as they did in all banks that were simulated. Both sides leave
+    out what is farther than 95 % of normals.
+
+    Both take images of the window to be independent given the bank.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+        Oldest first, all made with the bank as it is now.
+    normal_scores : (N,) float64 array
+        Leave-one-out stage 1 scores of the normals.
+    normal_nearest : (N,) int64 array
+        Id of the nearest other normal of each.
+    window : int
+        Latest observations to test; all, where there are fewer.
+    level : float
+        Probability of a false alarm of both tests together.
+
+    Raises
+    ------
+    InputError
+        No observations, some made with another bank, or an argument that cannot be used.
+    CalibrationError
+        Fewer than two normals.
+    """
+    _check(observations, normal_scores, normal_nearest, window, level)
+    latest = observations[-window:]
+    scores = np.array([o.retrieval_score for o in latest])
+    nearest = np.array([o.nearest for o in latest], np.int64)
+    farther = _share_farther(scores, normal_scores)
+    distance_p, detectable = _distance_test(farther, len(latest), len(normal_scores), level)
+    limit = np.quantile(normal_scores, _BULK, method="higher")
+    use_p = _use_test(nearest[scores <= limit], normal_nearest[normal_scores <= limit], len(normal_scores), level)
+    normal_median = float(np.median(normal_scores))
+    ratio = float(np.median(scores)) / normal_median if normal_median > 0 else None
+    used = len(np.unique(nearest))
+    shifted, other_use = distance_p <= level / 2, use_p is not None and use_p <= level / 2
+    return Drift(
+        window=len(latest),
+        normals=len(normal_scores),
+        first=latest[0].time,
+        last=latest[-1].time,
+        farther=farther,
+        detectable=detectable,
+        median_ratio=ratio,
+        distance_p=distance_p,
+        use_p=use_p,
+        used=used,
+        level=level,
+        drifted=shifted or other_use,
+        summary=_summary(len(latest), farther, detectable, shifted, other_use, used),
+    )
+
+
+def _check(
+    observations: Sequence[Observation],
+    normal_scores: NDArray[np.float64],
+    normal_nearest: NDArray[np.int64],
+    window: int,
+    level: float,
+) -> None:
+    if window < 1:
+        raise InputError(f"window is {window}; must be at least 1")
+    if not _LEAST_LEVEL <= level < 1:
+        raise InputError(f"level is {level}; must lie between {_LEAST_LEVEL} and 1, as 0.01 for 1 %")
+    if normal_scores.ndim != 1 or normal_scores.shape != normal_nearest.shape:
+        raise InputError(
+            f"normal_scores and normal_nearest need one shape (N,), got {normal_scores.shape}, {normal_nearest.shape}"
+        )
+    if len(normal_scores) < 2:
+        raise CalibrationError("drift is told from scores of two normal images or more; add normal images to the bank")
+    if not observations:
+        raise InputError("no inspections to tell drift from; give the records of some")
+    contents = {observation.bank_content for observation in observations}
+    if len(contents) > 1:
+        raise InputError(
+            f"the inspections were made with {len(contents)} different sets of normal images, whose distances cannot "
+            "be compared; give only records made with the bank as it is now"
+        )
+
+
+def _share_farther(scores: NDArray[np.float64], normal_scores: NDArray[np.float64]) -> float:
+    ordered = np.sort(normal_scores)
+    below = np.searchsorted(ordered, scores, side="left") + np.searchsorted(ordered, scores, side="right")
+    return float(below.mean()) / (2 * len(ordered))
+
+
+def _distance_test(farther: float, recent: int, normals: int, level: float) -> tuple[float, float]:
+    from scipy.stats import norm
+
+    spread = math.sqrt((1 / recent + _DEPENDENCE / normals) / 12)
+    allowed = DEFECTS / 2 + 1 / normals
+    p = 2 * float(norm.sf(max(0.0, abs(farther - 0.5) - allowed) / spread))
+    return p, 0.5 + allowed + spread * float(norm.isf(level / 4))
+
+
+def _use_test(
+    nearest: NDArray[np.int64], normal_nearest: NDArray[np.int64], normals: int, level: float
+) -> float | None:
+    """p-value of how often each normal is the nearest of the window's (m,), against that of the normals' (n,)."""
+    if len(nearest) == 0:
+        return None
+    ids, places = np.unique(np.concatenate([normal_nearest, nearest]), return_inverse=True)
+    kinds = max(normals, len(ids))  # normals that are nobody's nearest have no id here, but count
+    counts = np.bincount(places[len(normal_nearest) :], minlength=kinds)
+    expected = _expected_use(np.bincount(places[: len(normal_nearest)], minlength=kinds))
+    observed = float((counts**2 / expected).sum())
+    draws = min(max(_DRAWS, math.ceil(20 / level)), _MOST_DRAWS)
+    block = max(1, _BLOCK // len(nearest))
+    rng = np.random.default_rng(0)  # the same records, the same answer
+    as_extreme = 0
+    for start in range(0, draws, block):
+        urn = _urn(expected, len(nearest), min(block, draws - start), rng)
+        as_extreme += int(np.count_nonzero(_pearson(urn, expected) >= observed * (1 - 1e-12)))
+    return (1 + as_extreme) / (1 + draws)
+
+
+def _expected_use(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(K,) counts among the normals -> (K,) expected uses, 1 on average.
+
+    A count says something about later ones only as far as counts vary by more than chance: none in few dimensions,
+    where a normal can be nearest to few others, and much in many, where some are near to all.
+    """
+    relative = counts / counts.mean()
+    variance = float(relative.var() * counts.mean())  # 1 by chance alone
+    kept = max(0.0, variance - 1) / variance if variance > 0 else 0.0
+    return np.asarray(1 + kept * (relative - 1), np.float64)
+
+
+def _urn(expected: NDArray[np.float64], size: int, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(draws, size) indices: each is one of the K, or with probability i / (K + i) one of the i before it again.
+
+    So proportions have a Dirichlet distribution with weights `expected`: their variance is 1 where 1 is expected.
+    """
+    K = len(expected)
+    edges = np.cumsum(expected)
+    drawn = np.minimum(np.searchsorted(edges, rng.random((draws, size)) * edges[-1], side="right"), K - 1)
+    rows = np.arange(draws)
+    for i in range(1, size):
+        place = np.floor(rng.random(draws) * (K + i)).astype(np.int64)
+        drawn[:, i] = np.where(place < i, drawn[rows, np.minimum(place, i - 1)], drawn[:, i])
+    return np.asarray(drawn, np.int64)
+
+
+def _pearson(drawn: NDArray[np.int64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(draws, m) indices -> (draws,) sums of count^2 / expected, which order as Pearson's statistic does."""
+    ordered = np.sort(drawn, axis=1)
+    starts = np.ones(ordered.shape, np.bool_)  # of runs of one index
+    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = np.flatnonzero(starts)
+    counts = np.diff(first, append=starts.size)
+    weights = counts**2 / expected[ordered.ravel()[first]]
+    return np.asarray(np.bincount(first // ordered.shape[1], weights, len(drawn)), np.float64)
+
+
+def _summary(window: int, farther: float, detectable: float, shifted: bool, other_use: bool, used: int) -> str:
+    recent = f"the latest {window:,} inspected images" if window > 1 else "the latest inspected image"
+    reasons = []
+    if shifted and farther > 0.5:
+        reasons.append(
+            "farther from the normal images than normal images are from each other, "
+            f"{farther:.0%} of the time where 50% is expected"
+        )
+    elif shifted:
+        reasons.append(
+            "nearer to the normal images than normal images are to each other, "
+            f"{1 - farther:.0%} of the time where 50% is expected"
+        )
+    if other_use and used == 1:
+        reasons.append("all most like one and the same normal image")
+    elif other_use:
+        reasons.append(f"most like {used:,} of the normal images, some of them far too often")
+    if reasons:
+        return f"Drift: {recent} {'are' if window > 1 else 'is'} " + ", and ".join(reasons) + "."
+    if detectable > 1:
+        return f"Too few images to tell: {recent} could differ from the normal images by chance."
+    if detectable > _WEAK:
+        return f"No drift seen in {recent}; with so few images only a large one would be."
+    return f"No drift: {recent} look like the normal images."

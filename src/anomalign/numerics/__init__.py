@@ -1,0 +1,1 @@
+"""Numerical work under everything else: threads, compiled loops, resampling, checksums."""

@@ -1,0 +1,182 @@
+"""Images come in: one or several by multipart, through the bounded pool, answered when they are recorded."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from anomalign.errors import AnomalignError
+from anomalign.service import errors
+from anomalign.service.api import schemas, serializers
+from anomalign.service.api.dependencies import ERRORS, BankName, served_bank_of
+from anomalign.service.container import Container, ContainerDep
+from anomalign.service.inspections.queue import Busy, Closed
+from anomalign.service.security.people import Operator
+from anomalign.service.store import Record
+
+router = APIRouter(tags=["inspecting"], responses=ERRORS)
+
+FILES = 256
+"""Most files of one request."""
+
+_PATIENCE_S = 60.0  # that a batch waits for room beside others before the rest of it is given up
+_LOOK_S = 0.1
+_LONGEST_NAME = 255
+_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_log = logging.getLogger("anomalign.service")
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": FILES,
+                            "items": {"type": "string", "format": "binary"},
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+class _InMemory(MultiPartParser):
+    spool_max_size = 2**62  # nothing of a request is written to the disk: its size is limited
+
+
+@router.post(
+    "/api/banks/{bank}/inspections",
+    response_model=schemas.Results,
+    responses={415: {"model": schemas.Error, "description": "no multipart, or no file of it is an image"}},
+    openapi_extra=_BODY,
+)
+async def inspect(bank: BankName, request: Request, container: ContainerDep, person: Operator) -> Any:
+    """Inspect image files: PNG, JPEG, BMP, TIFF or WebP, whatever they call themselves.
+
+    Each is answered with its inspection, which is recorded then, or with the reason why it could not be inspected.
+    The status is that of the first failure where there is no inspection at all.
+    """
+    served_bank_of(container, bank)
+    if container.closing:
+        raise Closed
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise HTTPException(415, "send the images as multipart/form-data, in fields named `files`")
+    size = int(request.headers.get("content-length", container.configuration.max_upload_bytes))
+    if not container.budget.take(size):
+        container.metrics.refused.inc()
+        raise HTTPException(429, "too much is being uploaded already; try again in 2 s", {"Retry-After": "2"})
+    try:
+        files = await _files(request)
+        outcomes = await _outcomes(container, bank, files)
+    finally:
+        container.budget.give(size)
+    return _answer(container, request, [name for name, _ in files], outcomes)
+
+
+async def _files(request: Request) -> list[tuple[str, bytes]]:
+    try:
+        form = await _InMemory(request.headers, request.stream(), max_files=FILES, max_fields=16).parse()
+    except MultiPartException as error:
+        raise HTTPException(400, f"this is no multipart body: {error.message}") from error
+    except (ValueError, KeyError, UnicodeError) as error:  # of a boundary or charset that is none
+        raise HTTPException(400, "this is no multipart body") from error
+    try:
+        uploads = [value for key, value in form.multi_items() if key == "files" and isinstance(value, UploadFile)]
+        if not uploads:
+            raise HTTPException(422, "no image: send one or more files in fields named `files`")
+        return [(_name(upload.filename), await upload.read()) for upload in uploads]
+    finally:
+        await form.close()
+
+
+def _name(given: str | None) -> str:
+    """The file's own name, to be shown: no folders, nothing that cannot be printed."""
+    last = PurePosixPath(PureWindowsPath(given or "").name).name
+    shown = "".join(letter if letter.isprintable() else "�" for letter in last)[-_LONGEST_NAME:]
+    return shown.strip() or "image"
+
+
+def _looks_like_an_image(content: bytes) -> bool:
+    return content.startswith(_HEADS) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
+
+
+async def _outcomes(
+    container: Container, bank: str, files: Sequence[tuple[str, bytes]]
+) -> list[Record | BaseException]:
+    """Of each file its record, or why there is none. Raises `Busy` where there was no room for a single one."""
+    accepted: list[Future[Record]] = []
+    outcomes: list[Future[Record] | Exception] = []
+    until = time.monotonic() + _PATIENCE_S
+    for name, content in files:
+        if not _looks_like_an_image(content):
+            outcomes.append(HTTPException(415, f"{name}: no PNG, JPEG, BMP, TIFF or WebP file"))
+            continue
+        while True:
+            try:
+                accepted.append(container.pool.submit(bank, name, content))
+                outcomes.append(accepted[-1])
+            except Busy as busy:
+                if not accepted:
+                    container.metrics.refused.inc()
+                    raise
+                if time.monotonic() < until:  # a batch may be larger than the queue: it goes on as its first are done
+                    await asyncio.sleep(_LOOK_S)
+                    continue
+                outcomes.append(busy)
+            except AnomalignError as error:
+                outcomes.append(error)
+            break
+    waiting = [asyncio.wrap_future(future) for future in accepted]
+    done = iter(await asyncio.gather(*waiting, return_exceptions=True))
+    return [outcome if isinstance(outcome, Exception) else next(done) for outcome in outcomes]
+
+
+def _answer(
+    container: Container, request: Request, names: Sequence[str], outcomes: Sequence[Record | BaseException]
+) -> schemas.Results | JSONResponse:
+    results: list[schemas.Inspection | schemas.Failure] = []
+    statuses: list[tuple[int, dict[str, str]]] = []
+    for name, outcome in zip(names, outcomes, strict=True):
+        if isinstance(outcome, Record):
+            results.append(
+                serializers.inspection(outcome, container.served_banks.get(outcome.bank), container.pictures)
+            )
+            continue
+        status, text, headers = _failure(request, name, outcome)
+        container.metrics.failed.inc()
+        statuses.append((status, headers))
+        results.append({"name": name, "error": text})
+    if len(statuses) < len(results):
+        return {"results": results}
+    status, headers = statuses[0]
+    first = results[0]
+    return JSONResponse({"error": first.get("error"), "results": results}, status, headers)
+
+
+def _failure(request: Request, name: str, error: BaseException) -> tuple[int, str, dict[str, str]]:
+    if isinstance(error, HTTPException):
+        return error.status_code, error.detail, {}
+    if isinstance(error, AnomalignError):
+        status, headers = errors.status_of(error)
+        if status >= 500:
+            _log.error("%s: %s: %s", request.state.request_id, name, error)
+        return status, errors.text_of(error), headers
+    _log.error("%s: %s failed", request.state.request_id, name, exc_info=error)
+    return 500, f"{name}: internal error; request {request.state.request_id} in the service's log tells more", {}

@@ -1,0 +1,1 @@
+"""Banks as they are served: detectors, statistics, edits tried and made."""

@@ -1,0 +1,104 @@
+"""From an error to a response: a status, and one sentence that may leave the house."""
+
+import logging
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from anomalign.errors import (
+    AnomalignError,
+    BankLockedError,
+    CalibrationError,
+    ConflictError,
+    ImageError,
+    InputError,
+    NotFoundError,
+    StoreError,
+)
+from anomalign.service.banks.dry_run import ProposalError
+from anomalign.service.events import TooManyListenersError
+from anomalign.service.inspections.queue import Busy, Closed
+from anomalign.service.pages import router as pages
+from anomalign.service.security.people import SignInNeeded
+
+_log = logging.getLogger("anomalign.service")
+
+_RETRY_S = 5  # for a database that is away, or a bank that another process writes to
+
+
+def install(app: FastAPI) -> None:
+    """Have an app answer errors this way."""
+    app.add_exception_handler(AnomalignError, _ours)
+    app.add_exception_handler(SignInNeeded, _sign_in)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+
+
+def status_of(error: AnomalignError) -> tuple[int, dict[str, str]]:
+    """Status and headers."""
+    match error:
+        case NotFoundError():
+            return 404, {}
+        case ConflictError() | ProposalError():
+            return 409, {}
+        case Busy():
+            return 429, {"Retry-After": str(error.retry_after_s)}
+        case Closed() | TooManyListenersError() | StoreError() | BankLockedError():
+            return 503, {"Retry-After": str(_RETRY_S)}
+        case InputError() | ImageError() | CalibrationError():
+            return 422, {}
+        case _:
+            return 500, {}
+
+
+def text_of(error: AnomalignError) -> str:
+    """What may be said: the state of the database and of the disk is for the log."""
+    if isinstance(error, StoreError) and not isinstance(error, NotFoundError | ConflictError):
+        return "records cannot be read or written just now; the service's log tells more"
+    return str(error)
+
+
+def answer(status: int, error: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """An error as it is sent."""
+    return JSONResponse({"error": error}, status, dict(headers or {}))
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AnomalignError)
+    status, headers = status_of(error)
+    if status >= 500:
+        _log.error("%s: %s", request.state.request_id, error)
+    return answer(status, text_of(error), headers)
+
+
+async def _sign_in(request: Request, error: Exception) -> Response:
+    """People are sent to the page where one signs in."""
+    assert isinstance(error, SignInNeeded)
+    if _wants_page(request):
+        return RedirectResponse("/login", 303)
+    return answer(401, error.text, {"WWW-Authenticate": "Bearer"})
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404 and _wants_page(request):
+        return pages.missing(request, "There is no such page.")
+    return answer(error.status_code, str(error.detail), error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Names what is wrong, but does not send it back."""
+    assert isinstance(error, RequestValidationError)
+    if _wants_page(request):  # /inspections/x
+        return pages.missing(request, "There is no such page.")
+    parts = [f"{'.'.join(str(place) for place in found['loc'])}: {found['msg']}" for found in error.errors()[:5]]
+    return answer(422, "; ".join(parts)[:1000])
+
+
+def _wants_page(request: Request) -> bool:
+    """Whether a browser shows the answer to a person, not a script."""
+    api = request.url.path.startswith("/api/")
+    return request.method == "GET" and not api and "text/html" in request.headers.get("accept", "")

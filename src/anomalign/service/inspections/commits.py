@@ -1,0 +1,56 @@
+"""What is kept of an inspection, picture and record: made, and committed, several in one transaction."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from anomalign.detection.detector import Detector
+from anomalign.detection.inspection import Inspection
+from anomalign.errors import AnomalignError, StoreError
+from anomalign.images.sources import Encoded
+from anomalign.monitoring.replay import make_record
+from anomalign.service.kept.image_files import ImageFileError, ImageFiles
+from anomalign.service.kept.match_data import MatchData
+from anomalign.service.store import NewRecord, Origin, Record, Store, Watched
+
+_log = logging.getLogger(__name__)
+
+
+def new_record(
+    inspection: Inspection, detector: Detector, bank: str, source: Origin, watched: Watched | None
+) -> NewRecord:
+    """What is kept of an inspection; all of it from one detector, so from one version of the bank."""
+    return NewRecord.from_dict(
+        inspection.to_dict(),
+        time=datetime.now(timezone.utc),
+        bank=bank,
+        bank_version=detector.bank.version,
+        source=source,
+        entry=make_record(inspection, detector),
+        details=MatchData.of(inspection).to_bytes() if inspection.has_aligned else b"",
+        watched=watched,
+    )
+
+
+def keep_picture(pictures: ImageFiles, image: Encoded, sha256: str) -> bool:
+    """Whether it is kept; one that cannot be costs only what is shown later: the verdict is worth more than that."""
+    try:
+        pictures.keep(image.content, sha256)
+    except Exception as error:
+        _log.error("%s: inspected, but %s", image.name, error, exc_info=not isinstance(error, ImageFileError))
+        return False
+    return True
+
+
+def commit(store: Store, new: Sequence[NewRecord]) -> list[Record | Exception]:
+    """The records in the store, in their order; in place of one that cannot be kept, why."""
+    try:
+        return list(store.add(new))
+    except StoreError as error:  # it would be the same for each of them
+        return [error] * len(new)
+    except Exception as error:
+        if len(new) > 1:  # one that cannot be kept does not take the others along
+            return [outcome for record in new for outcome in commit(store, [record])]
+        if not isinstance(error, AnomalignError):
+            _log.exception("%s: recording", new[0].name)
+        return [error]

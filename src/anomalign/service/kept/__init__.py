@@ -1,0 +1,1 @@
+"""What is kept of an inspection besides its record: match data, image files, and how both are drawn."""

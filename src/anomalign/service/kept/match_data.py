@@ -1,0 +1,215 @@
+"""What stage 2 found in one inspected image, small enough to be kept with its record."""
+
+import json
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from anomalign.alignment import anomaly_map, place_on_image
+from anomalign.bank import NormalImage
+from anomalign.calibration.pixels import RARITY_STEPS, PixelCounts
+from anomalign.detection.inspection import HEAT_BEGINS, HEAT_FULL, Aligned, Inspection, Match, cell_at, centre_of
+from anomalign.errors import InputError
+from anomalign.images.framing import Framing
+from anomalign.images.orientation import UPRIGHT
+from anomalign.numerics.resample import grid_matrix
+
+_LARGEST_BYTES = 256_000_000  # unpacked: a grid of 1,000 x 1,000 is far under it
+_DTYPES = {
+    "sizes": np.int64,
+    "names": np.uint8,
+    "image": np.uint16,
+    "y": np.uint16,
+    "x": np.uint16,
+    "distance": np.float32,
+    "per_level": np.float32,
+    "rarity": np.uint8,
+}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A normal image that an inspected one was compared with."""
+
+    id: int
+    name: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, eq=False)
+class MatchData:
+    """The matches of every place of an image, on the grid (h, w), and how rare its scores are.
+
+    Attributes
+    ----------
+    gallery : tuple of K Compared
+        The normal images that it was compared with.
+    image : (h, w) uint16 array
+        Whose place in the gallery.
+    y, x : (h, w) uint16 arrays
+        The matched place, on the grid of that image as it is, whichever way it was turned to be compared.
+    distance : (h, w) float32 array
+    per_level : (h, w, L) float32 array
+    rarity : (S, S) uint8 array
+        Of the smoothed map on the square that the backbone saw: `PixelCounts.rarity` of each pixel.
+    """
+
+    gallery: tuple[Compared, ...]
+    image: NDArray[np.uint16]
+    y: NDArray[np.uint16]
+    x: NDArray[np.uint16]
+    distance: NDArray[np.float32]
+    per_level: NDArray[np.float32]
+    rarity: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, inspection: Inspection) -> "MatchData":
+        """Of an inspection that went through stage 2."""
+        return cls.of_alignment(inspection.aligned, inspection.pixels, inspection.framing)
+
+    @classmethod
+    def of_alignment(cls, aligned: Aligned, pixels: PixelCounts, framing: Framing) -> "MatchData":
+        """Of an outcome of stage 2; `pixels` are the scores of normal images' pixels."""
+        found = aligned.alignment
+        y, x = _as_it_is(aligned, framing)
+        return cls(
+            gallery=tuple(map(_compared, aligned.gallery)),
+            image=found.image.astype(np.uint16),
+            y=y,
+            x=x,
+            distance=found.distance,
+            per_level=found.per_level,
+            rarity=pixels.rarity(aligned.square),
+        )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w)."""
+        h, w = self.distance.shape
+        return h, w
+
+    def p_values(self) -> NDArray[np.float32]:
+        """(h, w) p-value of each place: the geometric mean of its pixels'."""
+        h, w = self.grid
+        S = len(self.rarity)
+        decades = grid_matrix(S, h) @ self.rarity.astype(np.float32) @ grid_matrix(S, w).T / RARITY_STEPS
+        return np.asarray(10.0**-decades, np.float32)
+
+    def heat(self, framing: Framing, height: int, width: int) -> NDArray[np.float32]:
+        """(height, width) heat of the image or of a picture of it in another size: 0 none, 1 full, NaN not seen.
+
+        What `Inspection.heat` gives with ``even_if_normal``, to 1/32 of a decade.
+        """
+        decades = place_on_image(np.asarray(self.rarity / RARITY_STEPS, np.float32), framing, height, width)
+        begins, full = -math.log10(HEAT_BEGINS), -math.log10(HEAT_FULL)
+        return np.asarray(np.clip((decades - begins) / (full - begins), 0, 1), np.float32)
+
+    def anomaly_map(self, framing: Framing, height: int, width: int, sigma_px: float) -> NDArray[np.float32]:
+        """(height, width) float32: `Inspection.anomaly_map`, bit by bit where it was made with this `sigma_px`."""
+        return anomaly_map(self.distance, framing, height, width, sigma_px)
+
+    def match_at(self, y: float, x: float, framing: Framing, height: int, width: int) -> Match:
+        """`Inspection.match_at` of an image of this size.
+
+        Raises
+        ------
+        InputError
+            Outside the image, or outside the centre crop.
+        """
+        cell = cell_at(y, x, framing, height, width, self.grid)
+        if cell is None:
+            raise InputError(f"({y}, {x}) lies outside the part of the {height} x {width} image that was seen")
+        normal = self.gallery[self.image[cell]]
+        place = centre_of(int(self.y[cell]), int(self.x[cell]), framing, normal.height, normal.width, self.grid)
+        levels = tuple(float(part) for part in self.per_level[cell])
+        return Match(normal.id, normal.name, *place, float(self.distance[cell]), levels, UPRIGHT, *place)
+
+    def to_bytes(self) -> bytes:
+        """For the store: a few tens of kilobytes."""
+        names = json.dumps([normal.name for normal in self.gallery]).encode()
+        arrays: dict[str, NDArray[Any]] = {
+            "sizes": np.array([(n.id, n.height, n.width) for n in self.gallery], np.int64),
+            "names": np.frombuffer(names, np.uint8),
+            **{key: np.ascontiguousarray(getattr(self, key)) for key in _DTYPES if key not in ("sizes", "names")},
+            "rarity": np.frombuffer(zlib.compress(self.rarity.tobytes(), 1), np.uint8),
+        }
+        return zlib.compress(save(arrays), 0)  # for its checksum: but for rarity these are floats, which do not shrink
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> "MatchData":
+        """Read what `to_bytes` wrote.
+
+        Raises
+        ------
+        InputError
+            It is not that.
+        """
+        try:
+            arrays = load(_unpacked(stored))
+            rarity = np.frombuffer(_unpacked(arrays["rarity"].tobytes()), np.uint8)
+            arrays["rarity"] = rarity.reshape(math.isqrt(len(rarity)), -1)
+            names = json.loads(arrays["names"].tobytes())
+            _check(arrays, names)
+        except (zlib.error, SafetensorError, KeyError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"details of a record that cannot be understood ({error}); restore the database from a copy"
+            ) from error
+        gallery = [Compared(id, name, h, w) for (id, h, w), name in zip(arrays["sizes"].tolist(), names, strict=True)]
+        return cls(tuple(gallery), **{key: arrays[key] for key in _DTYPES if key not in ("sizes", "names")})
+
+
+def _unpacked(packed: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(packed, _LARGEST_BYTES)
+    if not unpacker.eof:
+        raise ValueError("cut short, or too large")
+    return content
+
+
+def _compared(normal: NormalImage) -> Compared:
+    return Compared(normal.id, normal.name, normal.height, normal.width)
+
+
+def _check(arrays: dict[str, NDArray[Any]], names: Sequence[object]) -> None:
+    """Refuse what would fail, or mislead, when it is used."""
+    for key, dtype in _DTYPES.items():
+        if arrays[key].dtype != dtype:
+            raise ValueError(f"{key} is {arrays[key].dtype}")
+    grid = arrays["distance"].shape
+    K = len(arrays["sizes"])
+    shapes = {key: arrays[key].shape for key in ("image", "y", "x")}
+    if len(grid) != 2 or 0 in grid or set(shapes.values()) != {grid} or arrays["per_level"].shape[:-1] != grid:
+        raise ValueError("its arrays do not belong together")
+    if arrays["rarity"].ndim != 2 or 0 in arrays["rarity"].shape or len(set(arrays["rarity"].shape)) != 1:
+        raise ValueError("rarity is no square")
+    if arrays["sizes"].shape != (K, 3) or not isinstance(names, list) or len(names) != K:
+        raise ValueError("its gallery is not whole")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name that is none")
+    if arrays["image"].max() >= K or arrays["y"].max() >= grid[0] or arrays["x"].max() >= grid[1]:
+        raise ValueError("a match outside the gallery")
+
+
+def _as_it_is(aligned: Aligned, framing: Framing) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """(h, w) y and x of the matched cells, turned back where a normal image was compared flipped or turned."""
+    found = aligned.alignment
+    y, x = found.y.astype(np.uint16), found.x.astype(np.uint16)
+    h, w = grid = found.distance.shape[0], found.distance.shape[1]
+    for number, (normal, turn) in enumerate(zip(aligned.gallery, aligned.turns, strict=True)):
+        if turn == UPRIGHT:
+            continue
+        top, left, bottom, right = framing.box(normal.height, normal.width)
+        for cell in zip(*np.nonzero(found.image == number), strict=True):
+            turned = centre_of(int(y[cell]), int(x[cell]), framing, normal.height, normal.width, grid)
+            place = turn.origin(*turned, normal.height, normal.width)
+            y[cell] = min(max(math.floor((place[0] + 0.5 - top) * h / (bottom - top)), 0), h - 1)
+            x[cell] = min(max(math.floor((place[1] + 0.5 - left) * w / (right - left)), 0), w - 1)
+    return y, x

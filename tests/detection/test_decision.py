@@ -1,0 +1,99 @@
+"""What both stages, a gate and a rate make of scores: the rate that is promised, and verdicts that agree with it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.thresholds import Calibration, p_value
+from anomalign.detection.decision import DecisionRule, full_scores
+from anomalign.detection.gate_tradeoff import gate_outcomes
+from anomalign.detection.settings import Settings
+
+NOTHING = PixelCounts.of(np.ones(4, np.float32))
+
+
+def calibration(retrieval, alignment):
+    rows = np.arange(len(retrieval))
+    return Calibration(rows, retrieval, rows, rows, alignment, NOTHING)
+
+
+def draw(rng, count, related):
+    """Scores of two stages that have a part in common."""
+    common = rng.normal(size=count)
+    return tuple(np.exp(related * common + rng.normal(size=count)) for _ in range(2))
+
+
+def called(limits, retrieval, alignment):
+    image = full_scores(limits.calibration, retrieval, alignment, limits.decided_by)
+    return (retrieval > limits.gate) & (image > limits.threshold.value)
+
+
+@pytest.mark.parametrize("related", [0.0, 2.0])
+@pytest.mark.parametrize("decided_by", ["both", "alignment"])
+@pytest.mark.parametrize("gate", [0.05, 0.1, 0.5, 1.0])
+def test_the_rate_of_alarms_is_the_one_that_is_promised_whatever_the_gate(gate, decided_by, related):
+    rng = np.random.default_rng(7)
+    settings = Settings(gate=gate, decided_by=decided_by)
+    rates = []
+    for _ in range(150):
+        limits = DecisionRule.of(calibration(*draw(rng, 199, related)), settings, 0.05)
+        rates.append(called(limits, *draw(rng, 400, related)).mean())
+    spread = 4 * np.std(rates) / np.sqrt(len(rates))
+    assert np.mean(rates) <= 0.05 + spread
+    assert np.mean(rates) >= 0.035 - spread
+
+
+@pytest.mark.parametrize("gate", [0.1, 0.5, 0.9, 1.0])
+def test_no_normal_that_is_cleared_scores_above_the_threshold_and_p_values_agree(gate):
+    rng = np.random.default_rng(3)
+    scores = calibration(*draw(rng, 120, 0.5))
+    limits = DecisionRule.of(scores, Settings(gate=gate), 0.05)
+    alarms = called(limits, scores.retrieval, scores.alignment)
+    np.testing.assert_array_equal(alarms, limits.normal_scores > limits.threshold.value)
+    near = limits.threshold.value + np.array([-0.5, -1e-9, 0, 1e-9, 0.5])
+    for score in near:
+        assert (score > limits.threshold.value) == (p_value(score, limits.normal_scores) <= 0.05)
+
+
+def test_both_stages_count_by_how_unusual_they_are():
+    """In standard deviations of logarithms, stage 1 half; units of the scores do not matter."""
+    rng = np.random.default_rng(1)
+    retrieval, alignment = draw(rng, 50, 0.3)
+    found = full_scores(calibration(retrieval, alignment), retrieval, alignment, "both")
+    logs = [np.log(stage) for stage in (retrieval, alignment)]
+    expected = sum(w * (x - x.mean()) / x.std() for w, x in zip((0.5, 1.0), logs, strict=True))
+    np.testing.assert_allclose(found, expected)
+    scaled = full_scores(calibration(9 * retrieval, alignment / 7), 9 * retrieval, alignment / 7, "both")
+    np.testing.assert_allclose(scaled, expected, atol=1e-12)
+
+
+def test_an_image_of_the_bank_itself_has_a_score_too():
+    scores = calibration(*draw(np.random.default_rng(2), 50, 0.3))
+    assert np.isfinite(full_scores(scores, np.zeros(1), np.zeros(1), "both")).all()
+
+
+def test_gate_outcomes_count_what_happens():
+    """Against deciding image by image."""
+    rng = np.random.default_rng(5)
+    scores = calibration(*draw(rng, 150, 0.5))
+    retrieval, alignment = draw(rng, 200, 0.5)
+    defect = rng.random(200) < 0.5
+    alignment[defect] *= 20
+    everything = called(DecisionRule.of(scores, Settings(gate=1.0), 0.05), retrieval, alignment)
+    for outcome in gate_outcomes(scores, retrieval, alignment, defect, Settings(), 0.05):
+        limits = DecisionRule.of(scores, replace(Settings(), gate=outcome.gate), 0.05)
+        now = called(limits, retrieval, alignment)
+        assert outcome.found == (now & defect).sum()
+        assert outcome.false_alarms == (now & ~defect).sum()
+        assert outcome.saved == ((retrieval <= limits.gate) & ~defect).sum()
+        assert outcome.lost == (everything & ~now & defect).sum()
+        assert (outcome.good, outcome.defects) == ((~defect).sum(), defect.sum())
+
+
+def test_a_copy_of_one_of_two_normals_is_not_unusual():
+    """Each of two is as far from the other, but for rounding: that is no spread to measure by."""
+    normals = calibration(np.array([1.0, 1.0 + 2e-16]), np.array([2.0, 2.0 - 4e-16]))
+    scores = full_scores(normals, np.array([0.0, 1.0]), np.array([0.0, 2.0]), "both")
+    assert scores[0] < scores[1] == pytest.approx(0, abs=1e-9)

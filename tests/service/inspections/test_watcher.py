@@ -1,0 +1,199 @@
+"""A watched folder: every image once, whole, also after a restart."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import threading
+import time
+
+import pytest
+
+from anomalign.errors import StoreError
+from anomalign.service.inspections import watcher as module
+from anomalign.service.inspections.queue import InspectionQueue
+from anomalign.service.inspections.watcher import Watcher
+from anomalign.service.store import Filters, Store
+from tests.service.samples import png, until
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def watch(served_bank, store, pictures, folder):
+    """A service that watches; to be started, ended and started again."""
+
+    @contextlib.contextmanager
+    def watch(folder=folder, max_bytes=64_000_000, **options):
+        pool = InspectionQueue({served_bank.name: served_bank}, store, pictures, **options)
+        watcher = Watcher(folder, "parts", pool, store, max_bytes)
+        try:
+            yield pool
+        finally:
+            watcher.close()
+            pool.close()
+
+    return watch
+
+
+def names(store):
+    return sorted(os.path.basename(record.name) for record in store.latest("parts", 1000))  # noqa: PTH119
+
+
+def passed_over(store):
+    return [event.details["path"] for event in store.audit(action="passed over").events]
+
+
+def looks(count=4):
+    """Long enough for some looks."""
+    time.sleep(count * module._EVERY_S * 1.5)
+
+
+def test_each_image_is_inspected_once_also_after_a_restart(watch, store, folder):
+    for n in range(5):
+        (folder / f"before {n}.png").write_bytes(png(n))
+    with watch():
+        until(lambda: len(names(store)) == 5)
+        (folder / "later" / "deeper").mkdir(parents=True)
+        (folder / "later" / "deeper" / "x.PNG").write_bytes(png(7))
+        until(lambda: len(names(store)) == 6)
+        looks()
+    (folder / "meanwhile.png").write_bytes(png(8))
+    with watch():
+        until(lambda: len(names(store)) == 7)
+        looks()
+    assert names(store) == [*(f"before {n}.png" for n in range(5)), "meanwhile.png", "x.PNG"]
+    (record,) = store.page(Filters(name="x.PNG"), "newest", None, 10).records
+    assert (record.source, record.name) == ("watch", str(folder.resolve() / "later" / "deeper" / "x.PNG"))
+    assert record.sha256 == hashlib.sha256(png(7)).hexdigest()
+
+
+def test_a_file_is_taken_when_it_is_whole(watch, store, folder):
+    content = png(1)
+    with watch():
+        for end in range(0, len(content), len(content) // 6):
+            (folder / "growing.png").write_bytes(content[:end])
+            time.sleep(module._EVERY_S * 0.9)
+        (folder / "growing.png").write_bytes(content)
+        until(lambda: names(store))
+        looks()
+    (record,) = store.latest("parts", 10)
+    assert record.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_a_changed_file_is_another_image(watch, store, folder):
+    with watch():
+        (folder / "a.png").write_bytes(png(1))
+        until(lambda: len(names(store)) == 1)
+        (folder / "a.png").write_bytes(png(2))
+        until(lambda: len(names(store)) == 2)
+        (folder / "a.png").unlink()
+        looks(2)
+        (folder / "a.png").write_bytes(png(3))
+        until(lambda: len(names(store)) == 3)
+    assert len({record.sha256 for record in store.latest("parts", 10)}) == 3
+
+
+def test_what_is_no_image_is_said_once_and_remembered(watch, store, folder):
+    (folder / "torn.png").write_bytes(png(1)[:-30])
+    (folder / "large.png").write_bytes(png(2) + bytes(100_000))
+    (folder / "good.png").write_bytes(png(3))
+    for _ in range(2):
+        with watch(max_bytes=100_000):
+            until(lambda: len(passed_over(store)) == 2 and names(store) == ["good.png"])
+            looks()
+    assert sorted(os.path.basename(path) for path in passed_over(store)) == ["large.png", "torn.png"]  # noqa: PTH119
+    assert names(store) == ["good.png"]
+    with watch(max_bytes=100_000):
+        (folder / "torn.png").write_bytes(png(1))  # repaired
+        until(lambda: names(store) == ["good.png", "torn.png"])
+
+
+def test_what_is_not_meant_is_left_alone(watch, store, folder, tmp_path):
+    for name in (".hidden.png", "notes.txt", "image.png.part", "no ending"):
+        (folder / name).write_bytes(png(1))
+    (folder / ".trash").mkdir()
+    (folder / ".trash" / "a.png").write_bytes(png(1))
+    (folder / "empty.png").touch()
+    (folder / "a folder.png").mkdir()
+    os.mkfifo(folder / "pipe.png")  # opening it would wait for ever
+    (folder / "broken link.png").symlink_to(tmp_path / "nowhere")
+    with watch():
+        (folder / "image.png").write_bytes(png(2))
+        until(lambda: names(store))
+        looks()
+    assert names(store) == ["image.png"]
+    assert passed_over(store) == []
+
+
+def test_a_full_queue_means_later_and_uploads_find_room(watch, store, folder):
+    for n in range(30):
+        (folder / f"{n:02}.png").write_bytes(png(n))
+    with watch(waiting=2):
+        until(lambda: len(names(store)) == 30, 60)
+    assert names(store) == [f"{n:02}.png" for n in range(30)]
+    for n in range(60):
+        (folder / f"more {n:02}.png").write_bytes(png(100 + n))
+    most = 0
+    with watch(waiting=64) as pool:
+        while len(names(store)) < 90:
+            most = max(most, pool.depth)
+            time.sleep(0.005)
+    assert most <= module._AT_ONCE
+
+
+def test_a_database_that_was_away_is_tried_again(watch, store, folder, monkeypatch):
+    monkeypatch.setattr(module, "_RETRY_S", 0.3)
+    away = threading.Event()
+    away.set()
+
+    def unless_away(name):
+        method = getattr(Store, name)
+
+        def maybe(*arguments):
+            if away.is_set():
+                raise StoreError("away")
+            return method(*arguments)
+
+        monkeypatch.setattr(Store, name, maybe)
+
+    for name in ("add", "is_watched", "pass_over"):
+        unless_away(name)
+    (folder / "good.png").write_bytes(png(1))
+    (folder / "torn.png").write_bytes(png(1)[:-30])
+    with watch():
+        looks()
+        assert names(store) == []
+        away.clear()
+        until(lambda: names(store) and passed_over(store))
+        looks()
+    assert names(store) == ["good.png"]
+    assert len(passed_over(store)) == 1
+
+
+def test_a_folder_that_goes_and_comes_back(watch, store, folder, tmp_path):
+    """As a network drive does: what was inspected is not inspected again."""
+    (folder / "a.png").write_bytes(png(1))
+    with watch():
+        until(lambda: names(store))
+        shutil.move(folder, tmp_path / "away")
+        looks()
+        (tmp_path / "away" / "b.png").write_bytes(png(2))
+        shutil.move(tmp_path / "away", folder)
+        until(lambda: len(names(store)) == 2)
+        looks()
+    assert names(store) == ["a.png", "b.png"]
+
+
+def test_two_services_on_one_folder_and_database_record_each_image_once(watch, store, folder):
+    with watch(), watch():
+        for n in range(10):
+            (folder / f"{n}.png").write_bytes(png(n))
+        until(lambda: len(names(store)) == 10)
+        looks()
+    assert names(store) == [f"{n}.png" for n in range(10)]

@@ -1,0 +1,265 @@
+import numpy as np
+import pytest
+
+from anomalign.service.pages.assets import VERSION
+from tests.pictures import texture
+from tests.service.api.serving import good, inspected, png
+
+READY = "() => document.querySelectorAll('#strip button').length && document.querySelector('#rarity').textContent"
+
+
+@pytest.fixture
+def wide(client):
+    """A defect, not square: rows 16 to 32, columns 72 to 96 of 48 x 96."""
+    image = texture(90, 48, 96).copy()
+    image[16:32, 72:96] = 255
+    return inspected(client, png(image))
+
+
+def open_inspection(page, record):
+    page.goto(f"/inspections/{record['id']}")
+    page.wait_for_function(READY)
+    page.wait_for_function("() => [...document.querySelectorAll('.layers img')].every(image => image.naturalWidth > 0)")
+
+
+def at(page, fy, fx):
+    """A place of the picture -> a point of the screen."""
+    box = page.locator("#here").bounding_box()
+    return box["x"] + fx * box["width"], box["y"] + fy * box["height"]
+
+
+def mark(page, stage):
+    """Where a cross-hair stands, as fractions of height and width."""
+    hair = page.locator(f"#{stage} .hair > svg")
+    return tuple(float(hair.get_attribute(name).rstrip("%")) / 100 for name in ("y", "x"))
+
+
+def expected(client, record, fy, fx, against=None):
+    """(image id, y, x as fractions, distance) by the service's own arithmetic."""
+    place = {"y": fy * record["height"] - 0.5, "x": fx * record["width"] - 0.5}
+    if against:
+        place["against"] = against
+    match = client.get(f"/api/inspections/{record['id']}/match", params=place).json()
+    return match["image_id"], (match["y"] + 0.5) / 64, (match["x"] + 0.5) / 64, match["distance"]
+
+
+def test_every_place_is_matched_as_the_service_says(page, client, wide):
+    open_inspection(page, wide)
+    matches = client.get(f"/api/inspections/{wide['id']}/matches").json()
+    rng = np.random.default_rng(0)
+    for fy, fx in rng.uniform(0.01, 0.99, (40, 2)).tolist():
+        found = page.evaluate(
+            """async ([version, matches, picture, fy, fx]) => {
+                 const {cellAt, matchOf} = await import(`/static/${version}/matches.js`);
+                 return matchOf(matches, cellAt(matches, picture, fy, fx));
+               }""",
+            [VERSION, matches, wide, fy, fx],
+        )
+        image, y, x, distance = expected(client, wide, fy, fx)
+        assert found["normal"]["id"] == image
+        assert (found["fy"], found["fx"], found["distance"]) == pytest.approx((y, x, distance), rel=1e-5)
+
+
+def test_a_picture_of_which_a_part_is_seen(page):
+    """Cells lie in the seen part alone; outside of it there is none; a cell's own place is its centre."""
+    page.goto("/")
+    cells = page.evaluate(
+        """async (version) => {
+             const {cellAt, placeOf} = await import(`/static/${version}/matches.js`);
+             const matches = {h: 4, w: 4}, picture = {height: 100, width: 200, seen: [10, 60, 90, 140]};
+             const around = {row: 3, column: 0};
+             const {fy, fx} = placeOf(matches, picture, around);
+             return [cellAt(matches, picture, 0.05, 0.5), cellAt(matches, picture, 0.5, 0.29),
+                     cellAt(matches, picture, 0.11, 0.31), cellAt(matches, picture, fy, fx), fy, fx];
+           }""",
+        VERSION,
+    )
+    assert cells == [None, None, {"row": 0, "column": 0}, {"row": 3, "column": 0}, 0.8, 0.35]
+
+
+def test_moving_shows_the_matched_place_at_once(page, client, wide):
+    open_inspection(page, wide)
+    for fy, fx in [(0.2, 0.2), (0.55, 0.85), (0.9, 0.4)]:
+        page.mouse.move(*at(page, fy, fx))
+        image, y, x, distance = expected(client, wide, fy, fx)
+        page.wait_for_timeout(100)
+        assert mark(page, "there") == pytest.approx((y, x), abs=1e-6)
+        assert mark(page, "here") == pytest.approx((fy, fx), abs=0.5 / 16 + 0.01)  # the centre of its cell
+        visible = page.locator("#there .layers img:not(.away)")
+        assert visible.count() == 1
+        assert visible.get_attribute("src").endswith(f"/images/{image}/preview.jpg")
+        assert page.locator("#distance").inner_text().replace(",", "") == f"{float(f'{distance:.4g}'):g}"
+
+
+def test_nothing_moves_but_the_cross_hairs(page, wide):
+    """Though this image is wide, and the normal ones are square."""
+    open_inspection(page, wide)
+    boxes = [page.locator(name).bounding_box() for name in ("#here", ".frame >> nth=1", ".controls", "#strip")]
+    for step in range(8):
+        page.mouse.move(*at(page, 0.1 + 0.1 * step, 0.9 - 0.1 * step))
+        page.wait_for_timeout(50)
+        now = [page.locator(name).bounding_box() for name in ("#here", ".frame >> nth=1", ".controls", "#strip")]
+        assert now == boxes
+    assert boxes[0]["width"] / boxes[0]["height"] == pytest.approx(2, rel=0.02)
+
+
+def test_nothing_is_asked_of_the_service_while_moving(page, wide):
+    open_inspection(page, wide)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    for step in range(20):
+        page.mouse.move(*at(page, 0.1 + 0.04 * step, 0.5))
+    page.wait_for_timeout(200)
+    assert asked == []
+
+
+def test_crops_are_of_the_places(page, wide):
+    """The white patch: its middle is white in this image, and in no normal one."""
+    open_inspection(page, wide)
+    page.mouse.move(*at(page, 0.5, 0.875))
+    page.wait_for_timeout(150)
+    here, there = (
+        page.locator(f"#{name}").evaluate(
+            "c => [...c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data]"
+        )
+        for name in ("crop-here", "crop-there")
+    )
+    assert min(here) >= 250
+    assert min(there[:3]) < 220
+
+
+def test_at_rest_the_most_unusual_place_is_shown(page, client, wide):
+    open_inspection(page, wide)
+    matches = client.get(f"/api/inspections/{wide['id']}/matches").json()
+    order = sorted(range(len(matches["p"])), key=lambda cell: (matches["p"][cell], -matches["distance"][cell]))
+    row, column = divmod(order[0], matches["w"])
+    assert mark(page, "here") == pytest.approx(((row + 0.5) / matches["h"], (column + 0.5) / matches["w"]))
+
+
+def test_a_click_pins_and_escape_lets_go(page, wide):
+    open_inspection(page, wide)
+    rest = mark(page, "here")
+    page.mouse.click(*at(page, 0.2, 0.2))
+    pinned = mark(page, "here"), mark(page, "there")
+    page.mouse.move(*at(page, 0.8, 0.5))
+    page.wait_for_timeout(150)
+    assert (mark(page, "here"), mark(page, "there")) == pinned
+    assert page.locator("#here .hair.pinned").count() == 1
+    page.keyboard.press("Escape")
+    assert mark(page, "here") == rest
+
+
+def test_arrow_keys_move_by_a_cell(page, client, wide):
+    open_inspection(page, wide)
+    matches = client.get(f"/api/inspections/{wide['id']}/matches").json()
+    page.mouse.click(*at(page, 0.5, 0.5))
+    y, x = mark(page, "here")
+    for key, rows, columns in [("ArrowDown", 1, 0), ("ArrowLeft", 0, -1), ("ArrowUp", -1, 0), ("ArrowRight", 0, 1)]:
+        page.keyboard.press(key)
+        y, x = y + rows / matches["h"], x + columns / matches["w"]
+        assert mark(page, "here") == pytest.approx((y, x))
+    for _ in range(100):
+        page.keyboard.press("ArrowLeft")
+    assert mark(page, "here")[1] == pytest.approx(0.5 / matches["w"])  # at the edge
+    page.wait_for_function("() => document.querySelector('#said').textContent.startsWith('Row ')")
+
+
+def test_a_finger_is_a_pointer(browse, served, client, wide):
+    with browse(served.url, viewport={"width": 768, "height": 1024}, has_touch=True) as page:
+        open_inspection(page, wide)
+        touch = page.context.new_cdp_session(page)
+
+        def finger(kind, *place):
+            points = [dict(zip("xy", at(page, *place), strict=True))] if place else []
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        finger("touchStart", 0.2, 0.2)
+        finger("touchMove", 0.5, 0.5)
+        page.wait_for_timeout(200)
+        _, y, x, _ = expected(client, wide, 0.5, 0.5)
+        assert mark(page, "there") == pytest.approx((y, x))
+        finger("touchMove", 0.8, 0.7)
+        finger("touchEnd")
+        page.wait_for_timeout(200)
+        _, y, x, _ = expected(client, wide, 0.8, 0.7)
+        assert mark(page, "there") == pytest.approx((y, x))
+        assert page.locator("#here .hair.pinned").count() == 1
+        assert page.evaluate("scrollY") == 0
+
+
+def test_one_neighbour_alone(page, client, wide):
+    open_inspection(page, wide)
+    third = page.locator("#strip button").nth(2)
+    image = int(third.get_attribute("data-id"))
+    third.click()
+    page.get_by_text("Compared alone with").wait_for()
+    for fy, fx in [(0.2, 0.2), (0.7, 0.8)]:
+        page.mouse.move(*at(page, fy, fx))
+        page.wait_for_timeout(150)
+        found, y, x, _ = expected(client, wide, fy, fx, against=image)
+        assert found == image
+        assert mark(page, "there") == pytest.approx((y, x))
+    page.keyboard.press("0")
+    page.get_by_text("Matched with").wait_for()
+    page.keyboard.press("3")
+    page.get_by_text("Compared alone with").wait_for()
+
+
+def test_heat_fades(page, wide):
+    open_inspection(page, wide)
+    page.locator("#opacity").fill("40")
+    assert page.locator(".heat").evaluate("image => getComputedStyle(image).opacity") == "0.4"
+    page.keyboard.press("Tab")
+    page.keyboard.press("h")
+    assert page.locator(".heat").evaluate("image => getComputedStyle(image).opacity") == "0"
+
+
+def test_heat_stays_as_it_was_set_and_h_goes_back_to_it(page, client, wide):
+    def heat():
+        return page.locator(".heat").evaluate("image => image.style.opacity"), page.locator("#opacity").input_value()
+
+    other = inspected(client, good(50))
+    open_inspection(page, wide)
+    page.locator("#opacity").fill("40")
+    open_inspection(page, other)
+    assert heat() == ("0.4", "40")
+    page.keyboard.press("h")
+    assert heat() == ("0", "0")
+    open_inspection(page, wide)
+    assert heat() == ("0", "0")
+    page.keyboard.press("h")
+    assert heat() == ("0.4", "40")
+
+
+def test_keys_live_on_after_the_slider_and_arrows_are_its_own(page, client, wide):
+    open_inspection(page, wide)
+    page.locator("#opacity").fill("40")
+    page.locator("#opacity").focus()
+    before = mark(page, "here")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#opacity").input_value() == "41"
+    assert mark(page, "here") == before
+    page.keyboard.press("d")
+    page.locator("#decided").get_by_text("Defect").wait_for()
+
+
+def test_a_normal_image_has_heat_only_when_asked_for(page, client):
+    open_inspection(page, inspected(client, good(91)))
+    assert page.locator("#verdict").inner_text() == "Normal"
+    assert page.locator(".heat").get_attribute("src").endswith("heat.png")
+    with page.expect_response("**/heat.png?always=1"):
+        page.get_by_label("show it though normal").check()
+
+
+def test_no_such_inspection(browse, served):
+    with browse(served.url, expected=["404"]) as page:
+        page.goto("/inspections/12345")
+        page.get_by_text("no inspection 12345").wait_for()
+
+
+def test_a_picture_that_is_no_longer_kept(browse, served, wide):
+    next((served.container.configuration.data / "pictures").rglob(f"{wide['sha256']}*")).unlink()
+    with browse(served.url, expected=["404"]) as page:
+        page.goto(f"/inspections/{wide['id']}")
+        page.get_by_text("The picture is no longer kept.").wait_for()
+        page.wait_for_function(READY)  # what it was matched with is still known
