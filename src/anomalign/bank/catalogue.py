@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from anomalign.atomic import sync_folder
 from anomalign.errors import BankDamagedError, BankError
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import Turn, read_augment, turns_of
@@ -328,16 +329,6 @@ def read_preview(connection: sqlite3.Connection, folder: Path, image_id: int) ->
     if row is None:
         raise BankError(f"{folder}: no image with id {image_id} in this bank")
     return bytes(row[0])
-
-
-def sync_folder(folder: Path) -> None:
-    """Put a folder's entries on the disk, where the system can (Windows cannot, and need not)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _translate(path: Path, error: sqlite3.OperationalError) -> BankError:

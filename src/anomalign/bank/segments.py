@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import struct
 import threading
 import uuid
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.bank.catalogue import Identity, Segment, sync_folder
+from anomalign.atomic import PARTIAL_SUFFIX, atomic_write
+from anomalign.bank.catalogue import Identity, Segment
 from anomalign.errors import BankDamagedError, BankError
 from anomalign.numerics.threads import one_blas_thread
 from anomalign.pyramid import FeaturePyramid, grids
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from safetensors import safe_open
 
 FOLDER = "segments"
+_LEFTOVERS = (".safetensors", ".safetensors.new", PARTIAL_SUFFIX)  # the second is what earlier versions left
 
 
 def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
@@ -44,24 +45,18 @@ def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
     for grid in pyramids[0].grids:
         arrays[_norms(grid)] = [pyramid.norms(grid) for pyramid in pyramids]
     name = f"{uuid.uuid4().hex}.safetensors"
-    folder = bank / FOLDER
-    aside = folder / (name + ".new")
+    path = bank / FOLDER / name
     digest = hashlib.sha256()
     try:
-        with aside.open("xb") as stream:
+        with atomic_write(path, durable=True) as stream:
             # Written array by array: the library's writer would first copy all of them, twice.
             for piece in _pieces(arrays):
                 stream.write(piece)
                 digest.update(piece)
             size = stream.tell()
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(folder / name)
-        sync_folder(folder)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise BankError(
-            f"{aside}: cannot be written ({error.strerror or error}); make room or get the right to write, "
+            f"{path}: cannot be written ({error.strerror or error}); make room or get the right to write, "
             "and run the command again"
         ) from error
     return Segment(name, size, digest.hexdigest())
@@ -96,7 +91,7 @@ def sweep(bank: Path, named: set[str]) -> None:
     try:
         folder.mkdir(exist_ok=True)  # many ways to copy a bank leave out an empty folder
         for path in folder.iterdir():
-            if path.name not in named and path.name.endswith((".safetensors", ".safetensors.new")):
+            if path.name not in named and path.name.endswith(_LEFTOVERS):
                 path.unlink()
     except OSError as error:
         raise BankError(
