@@ -48,7 +48,7 @@ def build(path: Path, images: int) -> Bank:
                 rows = [
                     NewImage(f"image{i}.png", f"{i:064x}", 1000, 1000, PREVIEW) for i in range(first, first + count)
                 ]
-                edits.insert(connection, sparse_segment(path, identity, vectors, count), rows, views=1)
+                edits.insert(connection, sparse_segment(path, identity, vectors, count), rows, rows_per_image=1)
     return Bank.open(path)
 
 

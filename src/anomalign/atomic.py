@@ -56,9 +56,8 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
     With `durable` the folder's entry is on the disk when the block has ended; the content is the writer's to sync.
     """
-    aside = path.with_name(
-        f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}"
-    )  # short, as `path` may have the longest name allowed
+    # A short name of its own, as `path` may have the longest that is allowed.
+    aside = path.with_name(f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
     try:
         yield aside
         aside.replace(path)

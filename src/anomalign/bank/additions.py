@@ -125,11 +125,11 @@ class Batch:
         self._committer.shutdown(wait=True)
 
 
-def _commit(path: Path, images: list[Described], views: int) -> int:
+def _commit(path: Path, images: list[Described], rows_per_image: int) -> int:
     segment = segments.write_segment(path, [view for image in images for view in (image.pyramid, *image.turned)])
     rows = [NewImage(i.name, i.sha256, i.height, i.width, i.preview) for i in images]
     with catalogue.connect(path) as connection:
-        edits.insert(connection, segment, rows, views)
+        edits.insert(connection, segment, rows, rows_per_image)
     return len(images)
 
 

@@ -222,17 +222,16 @@ class Bank:
 
         Levels float16, pooled float32. Stays valid when the bank changes.
         """
-        return self.views([index * len(self.identity.turns) for index in indices])
+        return self.views([self.identity.views.number(index, 0) for index in indices])
 
     def views(self, views: Sequence[int]) -> Sequence[FeaturePyramid]:
         """As `gallery`, of images in any of their orientations.
 
-        View t + T i is the image at `i` of `images` in orientation t of the T in `Identity.turns`.
+        View t + T i is the image at `i` of `images` in orientation t of the T in `Identity.turns`: see `Views`.
         """
-        places = [divmod(view, len(self.identity.turns)) for view in views]
-        return segments.Gallery(
-            self._reader, [(self.images[index].segment, self.images[index].row + turn) for index, turn in places]
-        )
+        numbers = self.identity.views
+        pairs = [(self.images[numbers.image(view)], numbers.turn(view)) for view in views]
+        return segments.Gallery(self._reader, [(image.segment, image.row + turn) for image, turn in pairs])
 
     def preview(self, image_id: int) -> bytes:
         """JPEG of a normal image, longer side at most 320 px."""
@@ -382,7 +381,7 @@ class Bank:
         """
         with self._changing():
             before = self._bytes_on_disk()
-            compaction.compact(self.path, self.images, len(self.identity.turns), self.views)
+            compaction.compact(self.path, self.images, self.identity.views, self.views)
             self._load()
             self._sweep()
             return before - self._bytes_on_disk()

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from anomalign.atomic import sync_folder
+from anomalign.bank.views import Views
 from anomalign.errors import BankDamagedError, BankError
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import Turn, read_augment, turns_of
@@ -104,6 +105,11 @@ class Identity:
     def turns(self) -> tuple[Turn, ...]:
         """Orientations in which each image is held, first as it is."""
         return turns_of(self.augment)
+
+    @property
+    def views(self) -> Views:
+        """Numbers of the bank's views, which `Bank.views` takes."""
+        return Views(len(self.turns))
 
     @property
     def bytes_per_image(self) -> int:

@@ -8,15 +8,15 @@ from anomalign.bank import catalogue
 from anomalign.bank.catalogue import NewImage, Segment, read_version
 
 
-def insert(connection: sqlite3.Connection, segment: Segment, images: Sequence[NewImage], views: int) -> None:
-    """Name a segment that is safely on disk, and its images, `views` rows each, as one version."""
+def insert(connection: sqlite3.Connection, segment: Segment, images: Sequence[NewImage], rows_per_image: int) -> None:
+    """Name a segment that is safely on disk, and its images, `rows_per_image` rows each, as one version."""
     number = _insert_segment(connection, segment)
     version = _next_version(connection)
     connection.executemany(
         "INSERT INTO images (name, sha256, height, width, segment, row, added, preview) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (i.name, i.sha256, i.height, i.width, number, place * views, version, i.preview)
+            (i.name, i.sha256, i.height, i.width, number, place * rows_per_image, version, i.preview)
             for place, i in enumerate(images)
         ],
     )
@@ -63,12 +63,12 @@ def forget_removed(connection: sqlite3.Connection, file: str) -> None:
     )
 
 
-def move(connection: sqlite3.Connection, segment: Segment, ids: Sequence[int], views: int) -> None:
-    """Images lie in a new segment now, that is safely on disk, in this order, `views` rows each."""
+def move(connection: sqlite3.Connection, segment: Segment, ids: Sequence[int], rows_per_image: int) -> None:
+    """Images lie in a new segment now, that is safely on disk, in this order, `rows_per_image` rows each."""
     number = _insert_segment(connection, segment)
     connection.executemany(
         "UPDATE images SET segment = ?, row = ? WHERE id = ?",
-        [(number, place * views, id) for place, id in enumerate(ids)],
+        [(number, place * rows_per_image, id) for place, id in enumerate(ids)],
     )
 
 

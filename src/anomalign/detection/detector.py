@@ -156,9 +156,9 @@ class Detector:
         (item,) = describe_together([image], self.bank.backbone, self.bank.identity.framing, max_pixels)
         if isinstance(item, Failure):
             raise ImageError(item.error)
-        turns = len(self.bank.identity.turns)  # each image in all orientations that the bank holds
-        views = [row_of[id] * turns + turn for id in image_ids for turn in range(turns)]
-        return self._aligned(item.pyramid, views, tuple(self._images[view // turns] for view in views))
+        numbers = self.bank.identity.views
+        views = [view for id in image_ids for view in numbers.all_of(row_of[id])]  # in all orientations of the bank
+        return self._aligned(item.pyramid, views, tuple(self._images[numbers.image(view)] for view in views))
 
     def judge(self, image: Described) -> Inspection:
         """Inspect an image that the backbone has described already."""
@@ -194,8 +194,7 @@ class Detector:
         distances = gallery.distance[0]
         retrieval_score = float(distances[: self.settings.image_neighbours].mean())
         views = [int(i) for i in gallery.index[0]]
-        turns = self.bank.identity.turns
-        normals = tuple(self._images[view // len(turns)] for view in views)
+        normals = tuple(self._images[self.bank.identity.views.image(view)] for view in views)
         inspection = Inspection(
             name=image.name,
             sha256=image.sha256,
@@ -220,8 +219,8 @@ class Detector:
 
     def _aligned(self, pyramid: FeaturePyramid, views: list[int], normals: tuple[NormalImage, ...]) -> Aligned:
         alignment, square = self._align(pyramid, views)
-        turns = self.bank.identity.turns
-        turned = tuple(turns[view % len(turns)] for view in views)
+        turns, numbers = self.bank.identity.turns, self.bank.identity.views
+        turned = tuple(turns[numbers.turn(view)] for view in views)
         return Aligned(alignment, square, map_score(square, self.settings.top_share), normals, turned)
 
     def _align(self, pyramid: FeaturePyramid, views: list[int]) -> tuple[Alignment, NDArray[np.float32]]:

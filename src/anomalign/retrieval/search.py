@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.bank import Bank
+from anomalign.bank.views import Views
 from anomalign.errors import InputError
 from anomalign.pyramid import FeaturePyramid
 from anomalign.retrieval.exact import ExactIndex, Neighbours
@@ -89,7 +90,7 @@ class ImageSearch:
     def nearest_others(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(Q,) row and (Q,) squared distance of the nearest other image of each, copies included, at distance 0."""
         found = self.leave_one_out(rows, 1)
-        index, distance = found.index[:, 0] // len(self._given), found.distance[:, 0]
+        index, distance = Views(len(self._given)).image(found.index[:, 0]), found.distance[:, 0]
         group, count = self._copies()
         for place in np.flatnonzero(count[group[rows]] > 1).tolist():
             copies = np.flatnonzero(group == group[rows[place]])
@@ -158,12 +159,13 @@ def _merged(by_turn: Sequence[Neighbours], k: int) -> Neighbours:
     """The k nearest images over all orientations, each in its nearest one, by the numbers of views."""
     if len(by_turn) == 1:
         return by_turn[0]
-    T = len(by_turn)
-    views = np.concatenate([np.where(one.index < 0, -1, one.index * T + t) for t, one in enumerate(by_turn)], axis=1)
+    numbers = Views(len(by_turn))
+    by_number = [np.where(one.index < 0, -1, numbers.number(one.index, turn)) for turn, one in enumerate(by_turn)]
+    views = np.concatenate(by_number, axis=1)
     far = np.concatenate([one.distance for one in by_turn], axis=1)
     order = np.lexsort((views, far), axis=1)
     views, far = np.take_along_axis(views, order, axis=1), np.take_along_axis(far, order, axis=1)
-    for row, images in enumerate(views // T):
+    for row, images in enumerate(numbers.image(views)):
         again = np.ones(len(images), np.bool_)
         again[np.unique(images, return_index=True)[1]] = False
         far[row, again] = np.inf
