@@ -91,6 +91,7 @@ class Batch:
         self.added = 0
         self.known: list[Known] = []
         self.failures: list[Failure] = []
+        self._first_version: int | None = None
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._committing: Future[int] | None = None
 
@@ -109,7 +110,7 @@ class Batch:
         self.wait()  # at most one commit is under way, so at most two segments are held
         pending, self.pending = self.pending, []
         if pending:
-            self._committing = self._committer.submit(_commit, self.path, pending, len(self.turns))
+            self._committing = self._committer.submit(self._commit, pending)
 
     def wait(self) -> None:
         """Wait for the commit under way; its error, if any, is raised here."""
@@ -124,13 +125,15 @@ class Batch:
     def close(self) -> None:
         self._committer.shutdown(wait=True)
 
-
-def _commit(path: Path, images: list[Described], rows_per_image: int) -> int:
-    segment = segments.write_segment(path, [view for image in images for view in (image.pyramid, *image.turned)])
-    rows = [NewImage(i.name, i.sha256, i.height, i.width, i.preview) for i in images]
-    with catalogue.connect(path) as connection:
-        edits.insert(connection, segment, rows, rows_per_image)
-    return len(images)
+    def _commit(self, images: list[Described]) -> int:
+        pyramids = [pyramid for image in images for pyramid in (image.pyramid, *image.turned)]
+        segment = segments.write_segment(self.path, pyramids)
+        rows = [NewImage(i.name, i.sha256, i.height, i.width, i.preview) for i in images]
+        with catalogue.connect(self.path) as connection:
+            version = edits.insert(connection, segment, rows, len(self.turns), self._first_version)
+        if self._first_version is None:
+            self._first_version = version
+        return len(images)
 
 
 def sources(images: Source | Iterable[Source]) -> Sequence[Source]:

@@ -192,7 +192,7 @@ class Bank:
         return content
 
     def history(self) -> list[BankVersion]:
-        """Versions of the bank, when each came to be, and what came and went with it."""
+        """Edits of the bank, oldest first: when each was made and how many images it added and removed."""
         with catalogue.connect(self.path) as connection:
             return catalogue.read_history(connection)
 

@@ -62,6 +62,15 @@ CREATE TABLE aligned (
 ) WITHOUT ROWID;
 """
 
+# Versions that go on with the edit of an earlier version: an edit of several transactions makes one version with each.
+# Made with the first such version, so that the format stays the same and earlier versions of the package read it.
+CONTINUATIONS = """
+CREATE TABLE IF NOT EXISTS continuations (
+    version INTEGER PRIMARY KEY REFERENCES versions (version),
+    first INTEGER NOT NULL REFERENCES versions (version)
+)
+"""
+
 # When images were away that came back. Made with the first such image, so that it is no other format than before.
 ABSENCES = """
 CREATE TABLE IF NOT EXISTS absences (
@@ -178,15 +187,28 @@ class Segment:
 
 @dataclass(frozen=True)
 class BankVersion:
-    """A version of a bank: when it came to be, and how many images came and went with it.
+    """One edit of a bank: the version that it led to, and how many images it added and removed.
 
-    Images that `Bank.compact` has forgotten are no longer counted.
+    A long `Bank.add` commits images several times, and each commit makes a version of its own, as others may read the
+    bank and record verdicts in between. They are one edit and one entry of the history.
+
+    Attributes
+    ----------
+    version : int
+        The last version that the edit made: the bank with all of the edit.
+    at : str
+        Time of that version, UTC, ISO 8601.
+    added, removed : int
+        Images. Those that `Bank.compact` has forgotten are no longer counted.
+    first : int
+        The first version that the edit made. Versions from here to `version` show the edit in part.
     """
 
     version: int
     at: str
     added: int
     removed: int
+    first: int
 
 
 @contextlib.contextmanager
@@ -292,23 +314,46 @@ def read_images(connection: sqlite3.Connection, version: int) -> list[NormalImag
 
 
 def read_history(connection: sqlite3.Connection) -> list[BankVersion]:
-    """Every change of the set of images, in order."""
+    """Every edit of the set of images, in order."""
     rows = connection.execute(
         "SELECT v.version, v.at, (SELECT count(*) FROM images WHERE added = v.version), "
         "(SELECT count(*) FROM images WHERE removed = v.version) FROM versions v ORDER BY v.version"
     )
-    changes = {int(version): BankVersion(int(version), str(at), int(new), int(gone)) for version, at, new, gone in rows}
+    changes = {
+        int(version): BankVersion(int(version), str(at), int(added), int(removed), int(version))
+        for version, at, added, removed in rows
+    }
     for _, removed, restored in _absences(connection):
         changes[removed] = replace(changes[removed], removed=changes[removed].removed + 1)
         changes[restored] = replace(changes[restored], added=changes[restored].added + 1)
-    return list(changes.values())
+    first_of = _continuations(connection)
+    edits: dict[int, BankVersion] = {}
+    for change in changes.values():
+        first = first_of.get(change.version, change.version)
+        earlier = edits.get(first)
+        if earlier is not None:
+            added, removed = earlier.added + change.added, earlier.removed + change.removed
+            change = replace(change, added=added, removed=removed, first=first)
+        edits[first] = change
+    return list(edits.values())
+
+
+def _continuations(connection: sqlite3.Connection) -> dict[int, int]:
+    """For each version that goes on with an edit, the first version of that edit."""
+    if not _has_table(connection, "continuations"):
+        return {}
+    return {int(version): int(first) for version, first in connection.execute("SELECT * FROM continuations")}
 
 
 def _absences(connection: sqlite3.Connection) -> list[tuple[int, int, int]]:
     """(image, version that removed it, version that restored it) of all that ever came back."""
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'absences'").fetchone() is None:
+    if not _has_table(connection, "absences"):
         return []
     return connection.execute("SELECT image, removed, restored FROM absences").fetchall()
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
 def read_whole_since(connection: sqlite3.Connection) -> int:

@@ -8,10 +8,22 @@ from anomalign.bank import catalogue
 from anomalign.bank.catalogue import NewImage, Segment, read_version
 
 
-def insert(connection: sqlite3.Connection, segment: Segment, images: Sequence[NewImage], rows_per_image: int) -> None:
-    """Name a segment that is safely on disk, and its images, `rows_per_image` rows each, as one version."""
+def insert(
+    connection: sqlite3.Connection,
+    segment: Segment,
+    images: Sequence[NewImage],
+    rows_per_image: int,
+    first_version: int | None = None,
+) -> int:
+    """Name a segment that is safely on disk, and its images, `rows_per_image` rows each, as one version.
+
+    `first_version` is the first version of the edit that this goes on with. Returns the new version.
+    """
     number = _insert_segment(connection, segment)
     version = _next_version(connection)
+    if first_version is not None:
+        connection.execute(catalogue.CONTINUATIONS)
+        connection.execute("INSERT INTO continuations VALUES (?, ?)", (version, first_version))
     connection.executemany(
         "INSERT INTO images (name, sha256, height, width, segment, row, added, preview) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -20,6 +32,7 @@ def insert(connection: sqlite3.Connection, segment: Segment, images: Sequence[Ne
             for place, i in enumerate(images)
         ],
     )
+    return version
 
 
 def remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
