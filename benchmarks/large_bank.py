@@ -22,6 +22,7 @@ from PIL import Image, ImageFilter
 from anomalign import Bank, Detector, Settings
 from anomalign.bank import catalogue, edits, segments
 from anomalign.bank.catalogue import NewImage, Segment
+from anomalign.bank.identity import Identity
 from anomalign.detection.leave_one_out import sampled
 from anomalign.retrieval import ImageSearch
 
@@ -52,7 +53,7 @@ def build(path: Path, images: int) -> Bank:
     return Bank.open(path)
 
 
-def sparse_segment(path: Path, identity: catalogue.Identity, vectors: dict, count: int) -> Segment:
+def sparse_segment(path: Path, identity: Identity, vectors: dict, count: int) -> Segment:
     """A segment whose levels and norms are holes."""
     L = len(identity.shapes)
     shapes = {f"level{i}": ("F16", 2, shape) for i, shape in enumerate(identity.shapes, 1)}

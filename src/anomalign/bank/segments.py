@@ -1,4 +1,4 @@
-"""``segments/*.safetensors``: features of up to a few hundred images a file, written once and never changed."""
+"""``segments/*.safetensors``: files with the features of up to a few hundred images, written once and never changed."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.atomic import PARTIAL_SUFFIX, atomic_write
-from anomalign.bank.catalogue import Identity, Segment
+from anomalign.bank.catalogue import Segment
+from anomalign.bank.identity import Identity
 from anomalign.errors import BankDamagedError, BankError
 from anomalign.numerics.threads import one_blas_thread
 from anomalign.pyramid import FeaturePyramid, grids
@@ -27,7 +28,7 @@ _LEFTOVERS = (".safetensors", ".safetensors.new", PARTIAL_SUFFIX)  # the second 
 
 
 def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
-    """Write features aside, fsync, and rename; when this returns they are on the disk under their name.
+    """Write the features of images to a new segment; when this returns they are on the disk.
 
     The file holds ``level1`` ... ``levelL`` as (N, H_l, W_l, C_l) float16, ``pooled`` as (N, D) float32, ``moments`` as
     (N, 2 C) float32, and for the grid of each level ``norms_HxW`` as (N, L, H, W) float32, what
@@ -85,13 +86,13 @@ def _header(arrays: dict[str, list[NDArray[Any]]]) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def sweep(bank: Path, named: set[str]) -> None:
-    """Delete files that no transaction names: what a kill or a full disk left behind. Only the writer may call it."""
+def sweep(bank: Path, valid_names: set[str]) -> None:
+    """Delete files that no transaction names, as a kill or a full disk leaves them. Only the writer may call it."""
     folder = bank / FOLDER
     try:
-        folder.mkdir(exist_ok=True)  # many ways to copy a bank leave out an empty folder
+        folder.mkdir(exist_ok=True)  # many tools that copy a bank leave out an empty folder
         for path in folder.iterdir():
-            if path.name not in named and path.name.endswith(_LEFTOVERS):
+            if path.name not in valid_names and path.name.endswith(_LEFTOVERS):
                 path.unlink()
     except OSError as error:
         raise BankError(
@@ -118,7 +119,7 @@ def _unreadable(path: Path, error: OSError) -> BankError:
 
 
 def check_content(bank: Path, segment: Segment, identity: Identity, rows: Sequence[int]) -> str | None:
-    """Say what is wrong with a segment, having read every byte of it; None where it is sound."""
+    """Read every byte of a segment; returns a sentence on its first fault, None if it is sound."""
     path = bank / FOLDER / segment.file
     try:
         with path.open("rb") as stream:
@@ -156,7 +157,7 @@ class SegmentReader:
         self._lock = threading.Lock()
 
     def pyramid(self, file: str, row: int) -> FeaturePyramid:
-        """Features of one image."""
+        """Features of one view."""
         handle = self._handle(file)
         with _sound(self._folder / file):
             levels = tuple(handle.get_slice(name)[row] for name in self._shapes)
@@ -164,11 +165,20 @@ class SegmentReader:
             pooled, moments = (handle.get_slice(name)[row] for name in self._lengths)
             return FeaturePyramid(levels, pooled, norms, [moments])
 
-    def vectors(self, name: str, file: str, rows: Sequence[int]) -> NDArray[np.float32]:
-        """(len(rows), D) ``pooled`` or ``moments`` of these rows of a segment."""
+    def vectors(self, name: str, places: Sequence[tuple[str, int]]) -> NDArray[np.float32]:
+        """(len(places), D) ``pooled`` or ``moments`` at these places (file, row), in their order."""
+        vectors = np.empty((len(places), self._lengths[name]), np.float32)
+        by_file: dict[str, list[int]] = {}
+        for index, (file, _) in enumerate(places):
+            by_file.setdefault(file, []).append(index)
+        for file, indices in by_file.items():
+            vectors[indices] = self._vectors_of_file(name, file, [places[index][1] for index in indices])
+        return vectors
+
+    def _vectors_of_file(self, name: str, file: str, rows: list[int]) -> NDArray[np.float32]:
         handle = self._handle(file)
         with _sound(self._folder / file):
-            vectors: NDArray[np.float32] = handle.get_tensor(name)[list(rows)]
+            vectors: NDArray[np.float32] = handle.get_tensor(name)[rows]
         return vectors
 
     def _handle(self, file: str) -> "safe_open":
@@ -178,7 +188,7 @@ class SegmentReader:
             if file not in self._open:
                 path = self._folder / file
                 try:
-                    path.open("rb").close()  # the library calls a file that may not be read a missing one
+                    path.open("rb").close()  # safetensors reports a file that may not be read as missing
                 except FileNotFoundError as error:
                     raise BankDamagedError(
                         f"{path}: this segment has gone since the bank was opened; if it was compacted meanwhile, open "
@@ -191,15 +201,15 @@ class SegmentReader:
                     norms = [(_norms(grid), (len(self._shapes), *grid)) for grid in self._grids]
                     vectors = [(name, (length,)) for name, length in self._lengths.items()]
                     for name, shape in [*self._shapes.items(), *vectors, *norms]:
-                        found = handle.get_slice(name).get_shape()[1:]
-                        if found != list(shape):
-                            raise ValueError(f"{name} is {found} an image instead of {list(shape)}")
+                        actual = handle.get_slice(name).get_shape()[1:]
+                        if actual != list(shape):
+                            raise ValueError(f"{name} is {actual} an image instead of {list(shape)}")
                 self._open[file] = handle
             return self._open[file]
 
 
 class Gallery(Sequence[FeaturePyramid]):
-    """Features at places (file, row) of segments, each read when it is taken."""
+    """Features at places (file, row) of segments, each read on access."""
 
     def __init__(self, reader: SegmentReader, places: list[tuple[str, int]]) -> None:
         self._reader = reader
@@ -222,7 +232,7 @@ class Gallery(Sequence[FeaturePyramid]):
 
 @contextlib.contextmanager
 def _sound(path: Path) -> Iterator[None]:
-    """Take an error of reading a segment as damage of its file."""
+    """Turn an error of reading a segment into a `BankDamagedError` that names the file."""
     from safetensors import SafetensorError
 
     try:
