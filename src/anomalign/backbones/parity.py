@@ -6,7 +6,6 @@ A network that runs elsewhere, in lower precision or with other kernels, gives o
 import hashlib
 import json
 import platform
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalign.atomic import atomic_write
 from anomalign.backbones import cache
 from anomalign.backbones.providers import CPU, Provider, find_provider
 from anomalign.backbones.sessions import Placement, open_session, placement, profiled_options
@@ -213,10 +213,9 @@ def _read(note: Path, key: dict[str, Any]) -> Parity | None:
 
 
 def _write(note: Path, key: dict[str, Any], found: Parity) -> None:
-    aside = note.with_name(f".{secrets.token_hex(8)}.part")
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps({"key": key, "parity": asdict(found)}, indent=1), encoding="utf-8")
-        aside.replace(note)
+        with atomic_write(note) as file:
+            file.write(json.dumps({"key": key, "parity": asdict(found)}, indent=1).encode())
     except OSError:  # a folder that cannot be written costs only comparing again
         return

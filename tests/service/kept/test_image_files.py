@@ -86,7 +86,8 @@ def test_a_damaged_picture_is_as_good_as_gone_and_can_be_kept_anew(tmp_path):
 
 def test_what_a_kill_left_half_written_is_swept(tmp_path):
     ImageFiles(tmp_path, 1000).keep(b"one")
-    (tmp_path / "00" / "half.new").write_bytes(b"torn")
+    (tmp_path / "00" / ".half.part").write_bytes(b"torn")
+    (tmp_path / "00" / "half.new").write_bytes(b"torn")  # as earlier versions named it
     (tmp_path / "00" / "README").write_bytes(b"somebody's")
     pictures = ImageFiles(tmp_path, 1000)
     assert files(tmp_path) == {name(b"one"), "README"}

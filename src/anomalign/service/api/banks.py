@@ -88,7 +88,7 @@ async def preview(
 
 @router.get("/{bank}/versions")
 def versions(person: Operator, served_bank: ServedBankDep) -> schemas.Versions:
-    """All versions of a bank, oldest first."""
+    """History of a bank, oldest first: for each edit the version that it led to."""
     return {"versions": [serializers.version(change) for change in served_bank.bank.history()]}
 
 

@@ -161,7 +161,7 @@ class NormalImages(TypedDict):
 
 
 class Version(TypedDict):
-    """A version of a bank: when it came to be, and how many images came and went with it."""
+    """An edit of a bank: the version that it led to, when, and how many images it added and removed."""
 
     version: int
     time: str
@@ -170,7 +170,7 @@ class Version(TypedDict):
 
 
 class Versions(TypedDict):
-    """All versions of a bank, oldest first."""
+    """History of a bank, oldest first: for each edit the version that it led to."""
 
     versions: list[Version]
 

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 import numpy as np
 
-from anomalign.bank.catalogue import BankVersion, NormalImage
+from anomalign.bank import BankVersion, NormalImage
 from anomalign.calibration.thresholds import best_rate
 from anomalign.curation.suspects import Suspect
 from anomalign.detection.detector import Detector

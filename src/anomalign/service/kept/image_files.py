@@ -1,20 +1,18 @@
 """Inspected pictures, kept under their content hash until there are too many."""
 
-import contextlib
 import hashlib
 import os
 import re
 import threading
 import time
-import uuid
 from collections import OrderedDict
 from pathlib import Path
 
-from anomalign.bank.catalogue import sync_folder
+from anomalign.atomic import PARTIAL_SUFFIX, atomic_write, sync_folder
 from anomalign.errors import AnomalignError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ASIDE = ".new"
+_LEFTOVERS = (PARTIAL_SUFFIX, ".new")  # the second is what earlier versions left
 
 
 class ImageFileError(AnomalignError):
@@ -137,7 +135,7 @@ class ImageFiles:
         for number in range(256):
             with os.scandir(self.folder / f"{number:02x}") as entries:
                 for entry in entries:
-                    if entry.name.endswith(_ASIDE):
+                    if entry.name.endswith(_LEFTOVERS):
                         Path(entry.path).unlink(missing_ok=True)
                     elif _SHA256.fullmatch(entry.name):
                         state = entry.stat()
@@ -153,22 +151,13 @@ class ImageFiles:
 
 
 def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}{_ASIDE}")
-    try:
-        with aside.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        _touch(aside)
-        aside.replace(path)
-        sync_folder(path.parent)
-    except OSError:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
+    with atomic_write(path, durable=True) as file:
+        file.write(content)
+        file.flush()  # a later write would date it anew
+        _touch(file.name)
 
 
-def _touch(path: Path) -> None:
+def _touch(path: str | Path) -> None:
     """Date a file by the clock: the system's own dates are those of its last tick, and pictures come faster."""
     now = time.time_ns()
     os.utime(path, ns=(now, now))

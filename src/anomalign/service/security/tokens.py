@@ -7,10 +7,8 @@ plain hash does what slow salted ones do for passwords.
 import contextlib
 import hashlib
 import hmac
-import os
 import re
 import secrets
-import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Literal, get_args
 
 from filelock import FileLock
 
+from anomalign.atomic import atomic_write
 from anomalign.errors import InputError
 
 Role = Literal["operator", "admin"]
@@ -172,33 +171,15 @@ def _writer(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, entries: list[Entry]) -> None:
-    """Replace the file by a new one, which may be read by whom the old one could be: a service runs as another user."""
+    """Replace the file by one that the same users can read: the service often runs as another user than the writer."""
     text = _HEADER + "".join(f"{entry.name} {entry.role} {entry.digest}\n" for entry in entries)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            if path.exists():
-                _own_like(file.fileno(), path.stat())
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        with atomic_write(path, durable=True, mode=0o600, keep_owner=True) as file:
+            file.write(text.encode())
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
     remedy = "do it as its owner, or as root" if isinstance(error, PermissionError) else "look at its folder and disk"
     return InputError(f"{path}: token file cannot be written ({error.strerror or error}); {remedy}")
-
-
-def _own_like(descriptor: int, before: os.stat_result) -> None:
-    """Owner, group and mode as they were; an error where that is not allowed, or the service could read it no more."""
-    if not hasattr(os, "fchown"):  # Windows: a file's rights come from its folder
-        return
-    now = os.fstat(descriptor)
-    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
-        os.fchown(descriptor, before.st_uid, before.st_gid)
-    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
