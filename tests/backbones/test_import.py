@@ -197,7 +197,9 @@ def test_names_and_numbers_are_checked_first(cache_folder, tmp_path):
 
 @pytest.mark.parametrize(("resize", "crop"), [(256, 0), (256, -1), (224, 256)])
 def test_a_crop_lies_within_the_side_that_it_is_cut_from(resize, crop):
-    with pytest.raises(InputError, match=f"crop is {crop} px of a shorter side of {resize} px; it has to lie within"):
+    with pytest.raises(
+        InputError, match=f"crop is {crop} px of a shorter side of {resize} px; it must be at least 1 px"
+    ):
         Preprocessing("rgb", (0, 0, 0), (1, 1, 1), resize, crop)
     assert Preprocessing("rgb", (0, 0, 0), (1, 1, 1), 224, 224).crop_px == 224
 
@@ -216,7 +218,7 @@ def test_a_crop_that_the_network_cannot_take_is_refused_with_one_that_it_can(cac
         ("rgb", (0, 0), (1, 1, 1), "mean is 0, 0; needs three finite numbers"),
         ("rgb", (0, float("nan"), 0), (1, 1, 1), "mean is 0, nan, 0; needs three finite numbers"),
         ("rgb", (0, 0, 0), (1, float("inf"), 1), "std is 1, inf, 1; needs three finite numbers"),
-        ("rgb", (0, 0, 0), (1, 0, 1), "std is 1, 0, 1; every number has to be greater than 0"),
+        ("rgb", (0, 0, 0), (1, 0, 1), "std is 1, 0, 1; every number must be greater than 0"),
     ],
 )
 def test_colours_means_and_deviations_are_checked_each_by_its_name(color, mean, std, message):

@@ -1,6 +1,6 @@
 """Frozen networks: what each is, where its file comes from, running it."""
 
-from anomalign.backbones.backbone import Backbone, Preprocessing, load_backbone
+from anomalign.backbones.backbone import Backbone, load_backbone
 from anomalign.backbones.library import (
     ListedBackbone,
     export_backbone,
@@ -9,6 +9,7 @@ from anomalign.backbones.library import (
     pull_backbone,
 )
 from anomalign.backbones.pipeline import Described, Known, describe, describe_together
+from anomalign.backbones.preprocessing import Preprocessing
 from anomalign.backbones.providers import CPU, find_provider
 
 __all__ = [

@@ -96,7 +96,7 @@ class Graph:
 
 def describe_model(model: onnx.ModelProto, description: Description) -> None:
     """Write into a model how it is to be used."""
-    helper.set_model_props(model, description.entries())
+    helper.set_model_props(model, description.to_entries())
 
 
 def count_parameters(model: onnx.ModelProto) -> int:

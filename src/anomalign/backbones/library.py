@@ -12,14 +12,13 @@ from anomalign.backbones import cache
 from anomalign.backbones.backbone import (
     BUNDLED,
     Backbone,
-    Preprocessing,
     bundled_path,
     check_sides,
-    check_weights,
     load_backbone,
 )
-from anomalign.backbones.description import Description, scaled
+from anomalign.backbones.description import Description, check_weights
 from anomalign.backbones.known import KNOWN, KnownBackbone
+from anomalign.backbones.preprocessing import Preprocessing, to_byte_range
 from anomalign.errors import BackboneError, InputError
 
 if TYPE_CHECKING:
@@ -113,7 +112,9 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
         return _keep_exported(made, name, known.licence, f"{source}; {made.source}, {stored}")
     from anomalign.backbones import resnet
 
-    preprocessing = Preprocessing("rgb", scaled((0.485, 0.456, 0.406)), scaled((0.229, 0.224, 0.225)), 256, 224)
+    preprocessing = Preprocessing(
+        "rgb", to_byte_range((0.485, 0.456, 0.406)), to_byte_range((0.229, 0.224, 0.225)), 256, 224
+    )
     model = resnet.build_resnet(hub.read_tensors(weights), half=half)
     source += f"; batch normalisation folded, {stored}"
     description = Description(
@@ -168,7 +169,7 @@ def import_backbone(
     require("onnx")
     from anomalign.backbones.foreign import adapt, output_name
     from anomalign.backbones.graph import store_half
-    from anomalign.backbones.validation import sizes_to_try
+    from anomalign.backbones.probe_images import probe_sizes
 
     check_free(name, replace)
     if not levels or len(set(levels)) != len(levels):
@@ -177,7 +178,7 @@ def import_backbone(
         raise InputError(f"tokens {tokens}, patch {patch} or multiple {multiple} is out of range")
     weights = None if level_weights is None else check_weights(level_weights, len(levels))
     side = multiple or patch or 1
-    model = adapt(file, levels, pooled, tokens, patch, sizes_to_try(side)[0])
+    model = adapt(file, levels, pooled, tokens, patch, probe_sizes(side)[0])
     check_sides(file, side, preprocessing.crop_px, preprocessing.crop_px)
     if half:
         store_half(model)
