@@ -116,16 +116,16 @@ def test_wrong_names_are_refused(cache_folder, tmp_path, arguments, options, mes
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"is a sequence of tokens: say how many lead .*--tokens 1 .*--patch 14"),
+        ({}, r"is a sequence of tokens; say how many lead .*tokens=1 .*patch=14"),
         ({"tokens": 1}, "the side of a patch"),
         (
             {"tokens": 1, "patch": 8},
-            r"has 3137 tokens for 224 px; --tokens 1 --patch 8 needs 785; 1 \+ 56\^2 fits --tokens 1 --patch 4",
+            r"has 3137 tokens for 224 px; tokens=1, patch=8 needs 785; 1 \+ 56\^2 fits tokens=1, patch=4",
         ),
-        ({"tokens": 0, "patch": 4}, r"--tokens 0 --patch 4 needs 3136; 1 \+ 56\^2 fits --tokens 1 --patch 4"),
-        ({"tokens": 0, "patch": 16}, r"--tokens 0 --patch 16 needs 196; 1 \+ 56\^2 fits --tokens 1 --patch 4"),
+        ({"tokens": 0, "patch": 4}, r"tokens=0, patch=4 needs 3136; 1 \+ 56\^2 fits tokens=1, patch=4"),
+        ({"tokens": 0, "patch": 16}, r"tokens=0, patch=16 needs 196; 1 \+ 56\^2 fits tokens=1, patch=4"),
         # The network cuts the last pixel away; no patch of 15 is of 225 px what it makes of them.
-        ({"tokens": 1, "patch": 15}, r"for 225 px; --tokens 1 --patch 15 needs 226; .* --tokens 1 --patch 4"),
+        ({"tokens": 1, "patch": 15}, r"for 225 px; tokens=1, patch=15 needs 226; .* tokens=1, patch=4"),
     ],
 )
 def test_wrong_tokens_are_refused_with_those_that_fit(cache_folder, tmp_path, options, message):
@@ -136,13 +136,13 @@ def test_wrong_tokens_are_refused_with_those_that_fit(cache_folder, tmp_path, op
 
 def test_registers_that_were_not_counted_are_counted(cache_folder, tmp_path):
     file = write_vit(tmp_path / "vit.onnx", leading=5)
-    with pytest.raises(BackboneError, match=r"--tokens 1 --patch 4 needs 3137; 5 \+ 56\^2 fits --tokens 5 --patch 4"):
+    with pytest.raises(BackboneError, match=r"tokens=1, patch=4 needs 3137; 5 \+ 56\^2 fits tokens=5, patch=4"):
         import_backbone(file, "vit", ["tokens"], "tokens", PLAIN, tokens=1, patch=PATCH)
 
 
 def test_tokens_of_a_mean_are_counted_where_levels_are_maps(cache_folder, tmp_path):
     file = with_output(write_vit(tmp_path / "vit.onnx"), "patches")
-    with pytest.raises(BackboneError, match=r"tokens has 3137 tokens .*fits --tokens 1 --patch 4"):
+    with pytest.raises(BackboneError, match=r"tokens has 3137 tokens .*fits tokens=1, patch=4"):
         import_backbone(file, "vit", ["patches"], "tokens", PLAIN, tokens=0, patch=PATCH)
     import_backbone(file, "vit", ["patches"], "tokens", PLAIN, tokens=1)
     assert load_backbone("vit").layout(32) == (((8, 8, CHANNELS),), CHANNELS)

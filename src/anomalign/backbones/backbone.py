@@ -238,7 +238,7 @@ def _checked_sha256(path: Path, expected: str | None) -> str:
     if expected not in (None, sha256):
         raise BackboneError(
             f"{path}: damaged or altered (its sha256 is {sha256[:12]}, not {expected[:12]} as when it was "
-            "written); pull, import or export it again with --replace"
+            "written); pull, import or export it again with replace=True"
         )
     return sha256
 

@@ -12,7 +12,7 @@ import warnings
 import typer
 
 from anomalign import __version__
-from anomalign.cli import bank_settings
+from anomalign.cli import bank_settings, console
 from anomalign.cli.backbones import backbones_app
 from anomalign.cli.bank import bank_app
 from anomalign.cli.demo import demo
@@ -69,7 +69,7 @@ def main() -> None:
     try:
         app()
     except AnomalignError as error:
-        typer.echo(f"error: {error}", err=True)
+        console.say_error(error)
         sys.exit(2)
     except OSError as error:  # of standard output: files of ours have errors of ours
         typer.echo(f"error: the output cannot be written ({error.strerror or error})", err=True)

@@ -28,7 +28,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
         typer.echo(json.dumps(_entry(backbone)) if as_json else _text(backbone))
     damaged = [backbone for backbone in listed if backbone.problem]
     for backbone in damaged:
-        console.say(f"error: {backbone.problem}")
+        console.say_error(backbone.problem)
     if damaged:
         raise typer.Exit(2)
 
