@@ -111,7 +111,9 @@ def checkpoint_of(number: int) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Make a backbone of EfficientNet-Lite0, 1 or 2: one ONNX file with float16 weights."
+    )
     parser.add_argument("number", type=int, choices=MEMBERS)
     parser.add_argument("--checkpoint", type=Path, help="the .pth file (default: from the installed package)")
     parser.add_argument("--out", type=Path, help="a file, in place of the package's or the cache folder's")
