@@ -25,7 +25,7 @@ from anomalign.backbones import Preprocessing
 from anomalign.backbones.description import Description
 from anomalign.backbones.graph import Graph, describe_model
 from anomalign.backbones.known import LITE_LICENCE
-from anomalign.backbones.library import keep
+from anomalign.backbones.storage import keep
 
 BUNDLED = Path(__file__).parents[1] / "src/anomalign/backbones/models/efficientnet_lite0.onnx"
 LEVELS = ("level1", "level2", "level3")

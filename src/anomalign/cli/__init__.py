@@ -21,6 +21,7 @@ from anomalign.cli.evaluate import evaluate
 from anomalign.cli.explain import explain
 from anomalign.cli.fit import fit
 from anomalign.cli.inspect import inspect
+from anomalign.cli.quantize import quantize
 from anomalign.cli.replay import replay
 from anomalign.cli.serve import serve, token_app
 from anomalign.errors import AnomalignError
@@ -44,6 +45,7 @@ app.command()(serve)
 bank_app.command()(bank_settings.calibrate)
 bank_app.command()(bank_settings.tune)
 bank_app.command()(bank_settings.condense)
+backbones_app.command()(quantize)
 app.add_typer(bank_app, name="bank")
 app.add_typer(backbones_app, name="backbones")
 app.add_typer(token_app, name="token")
