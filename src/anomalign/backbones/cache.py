@@ -67,7 +67,7 @@ def recorded_sha256(name: str) -> str:
 def refuse_taken(name: str, replace: bool) -> None:
     """Raise a BackboneError if the name is taken and must not be replaced."""
     if not replace and is_here(name):
-        raise BackboneError(f"{path_of(name)}: there already; choose another name, or overwrite it with --replace")
+        raise BackboneError(f"{path_of(name)}: there already; choose another name, or overwrite it with replace=True")
 
 
 @contextlib.contextmanager

@@ -178,7 +178,7 @@ def verify(bank: console.BankPath) -> None:
     opened = Bank.open(bank)
     problems = opened.verify()
     for problem in problems:
-        console.say(f"error: {problem}")
+        console.say_error(problem)
     if problems:
         raise typer.Exit(2)
     typer.echo(f"{bank}: {len(opened)} images, sound")

@@ -43,7 +43,7 @@ def open_container(configuration: Configuration, say: Callable[[str], None] = la
     people = People(None if configuration.token_file is None else TokenFile(configuration.token_file))
     for watch in configuration.watches:
         if not watch.folder.is_dir():
-            raise InputError(f"--watch {watch.folder}: no such folder")
+            raise InputError(f"watches: {watch.folder} is not a folder")
     database.parse(configuration.database_url)  # before a folder is made
     _make(configuration.data)
     alone = _alone(configuration.data)
@@ -156,7 +156,7 @@ class _Told:
 
 def _settings(preset: str) -> Settings:
     if preset not in PRESETS:
-        raise InputError(f"--preset is {preset!r}; must be one of {', '.join(PRESETS)}")
+        raise InputError(f"preset is {preset!r}; must be one of {', '.join(PRESETS)}")
     return PRESETS[preset]
 
 
@@ -194,9 +194,9 @@ def _alone(folder: Path) -> FileLock:
     try:
         lock.acquire()
     except Timeout as error:
-        raise InputError(f"--data {folder}: another service uses it; give each a folder of its own") from error
+        raise InputError(f"{folder}: another service uses this data folder; give each one its own") from error
     except OSError as error:
-        raise InputError(f"--data {folder}: cannot be written ({error.strerror or error})") from error
+        raise InputError(f"{folder}: the data folder cannot be written ({error.strerror or error})") from error
     return lock
 
 
@@ -204,4 +204,4 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--data {folder}: cannot be made ({error.strerror or error})") from error
+        raise InputError(f"{folder}: the data folder cannot be made ({error.strerror or error})") from error

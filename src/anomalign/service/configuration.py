@@ -101,10 +101,10 @@ class Configuration:
             try:
                 ipaddress.ip_network(proxy)
             except ValueError as error:
-                raise InputError(f"--proxy {proxy}: no address and no network ({error})") from error
+                raise InputError(f"proxies: {proxy!r} is not an IP address or network ({error})") from error
         for watch in self.watches:
             if watch.bank not in names:
-                raise InputError(f"--watch {watch.folder}={watch.bank}: no such bank; there are {', '.join(names)}")
+                raise InputError(f"watches: {watch.folder}: no bank {watch.bank!r}; served are {', '.join(names)}")
         if self.max_upload_bytes < LEAST_UPLOAD_BYTES:
             raise InputError(f"max_upload_bytes is {self.max_upload_bytes}; needs {LEAST_UPLOAD_BYTES} at least")
         if self.keep_days is not None and not 1 <= self.keep_days <= MOST_DAYS:
@@ -132,11 +132,11 @@ class Configuration:
             return
         if not self.only_loopback:
             raise InputError(
-                f"--host {self.host} can be reached by other machines: give --token-file FILE, which "
-                "`anomalign token add FILE NAME --role admin` makes"
+                f"host {self.host} can be reached from other machines; this needs a token_file: "
+                "`anomalign token add FILE NAME --role admin` makes one"
             )
         if self.host_names:
             raise InputError(
-                "--host-name says that others reach this service: give --token-file FILE, which "
-                "`anomalign token add FILE NAME --role admin` makes"
+                "host_names lets other machines reach this service; this needs a token_file: "
+                "`anomalign token add FILE NAME --role admin` makes one"
             )

@@ -31,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening.bind(place)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot listen at {host} port {port} ({reason}); choose another --host or --port") from error
+        raise InputError(f"cannot listen at {host} port {port} ({reason}); choose another host or port") from error
     return listening
 
 

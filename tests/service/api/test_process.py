@@ -122,8 +122,8 @@ def test_what_cannot_be_served_is_one_line_and_exit_code_2(bank, tmp_path):
         for arguments, word in (
             ((tmp_path / "nix.bank",), "nix.bank"),
             ((bank, "--port", taken.getsockname()[1]), "cannot listen"),
-            ((bank, "--watch", tmp_path / "nix"), "no such folder"),
-            ((bank, "--preset", "best"), "--preset"),
+            ((bank, "--watch", tmp_path / "nix"), "is not a folder"),
+            ((bank, "--preset", "best"), "preset is 'best'"),
             ((bank, "--database", "mysql://x"), "mysql"),
             ((bank, "--data", tmp_path / "file"), "file"),
             ((bank, "--target-fpr", "0.0001"), "false-positive rate"),
@@ -138,7 +138,7 @@ def test_what_cannot_be_served_is_one_line_and_exit_code_2(bank, tmp_path):
 def test_a_folder_serves_one_service_at_a_time(bank, tmp_path):
     process, url, _ = start(bank, tmp_path / "data")
     second = anomalign("serve", bank, "--data", tmp_path / "data", "--port", 0)
-    assert (second.returncode, "another service uses it" in second.stderr) == (2, True)
+    assert (second.returncode, "another service uses this data folder" in second.stderr) == (2, True)
     process.kill()
     process.wait()
     process, url, _ = start(bank, tmp_path / "data")

@@ -144,7 +144,7 @@ def test_pictures_that_are_gone_are_counted(proposals, served_bank, records, pic
     pictures.read(records[0].sha256)
     proposal = proposals.propose(served_bank, remove=[1])
     assert (proposal.skipped, len(proposal.changes) + proposal.unchanged) == (1, 11)
-    with pytest.raises(InputError, match="not kept any more"):
+    with pytest.raises(InputError, match="no longer kept"):
         proposals.propose(served_bank, add=records[0].id)
 
 

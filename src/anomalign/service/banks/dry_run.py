@@ -116,7 +116,7 @@ def kept(record: Record, pictures: ImageFiles) -> Encoded:
     """The picture of a record; `InputError` where it is not kept any more."""
     content = pictures.read(record.sha256)
     if content is None:
-        raise InputError(f"the picture of inspection {record.id} is not kept any more (--keep-gb keeps more)")
+        raise InputError(f"the picture of inspection {record.id} is no longer kept; a larger keep_bytes keeps more")
     return Encoded(record.name, content)
 
 

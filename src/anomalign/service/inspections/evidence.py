@@ -86,4 +86,4 @@ class Evidence:
 
 
 def _picture_gone(record: Record) -> NotFoundError:
-    return NotFoundError(f"the picture of inspection {record.id} is not kept any more; --keep-gb keeps more of them")
+    return NotFoundError(f"the picture of inspection {record.id} is no longer kept; a larger keep_bytes keeps more")

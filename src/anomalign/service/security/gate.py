@@ -87,7 +87,7 @@ class Gate:
     def _refused(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         if len(headers.getlist("host")) != 1 or not host_allowed(headers["host"], self._names, self._only_loopback):
-            return 421, "this service does not go by that host name; --host-name NAME lets it"
+            return 421, "this service does not answer to that host name; its setting host_names adds names"
         if forged(scope["method"], headers):
             return 403, "refused: sent by the page of another site"
         length = headers.get("content-length", "0")

@@ -78,7 +78,7 @@ def add(path: Path, name: str, role: str) -> str:
     if not _NAME.fullmatch(name):
         raise InputError(f"{name!r} cannot be a name: letters, digits and . _ @ - only, 64 at most")
     if role not in get_args(Role):
-        raise InputError(f"--role is {role!r}; must be one of {', '.join(get_args(Role))}")
+        raise InputError(f"role is {role!r}; must be one of {', '.join(get_args(Role))}")
     with _writer(path):
         entries = read(path) if path.exists() else []
         if any(entry.name == name for entry in entries):
