@@ -167,6 +167,34 @@ def test_a_database_that_is_away_fails_what_waits_and_is_found_again(make_queue,
     assert pool.submit("parts", "a.png", png(9)).result().id == 1
 
 
+def test_records_that_finish_during_a_commit_go_together_into_the_next(make_queue, monkeypatch):
+    """A commit that fails does not spoil the next one."""
+    commits, disk_ready, disk_full = [], threading.Event(), False
+    add = Store.add
+
+    def add_slowly(self, records):
+        commits.append(sorted(record.name for record in records))
+        assert disk_ready.wait(30)
+        if disk_full:
+            raise StoreError("the disk is full; make room")
+        return add(self, records)
+
+    monkeypatch.setattr(Store, "add", add_slowly)
+    pool = make_queue(workers=1)
+    first = pool.submit("parts", "first", png(0))
+    until(lambda: commits == [["first"]])
+    answers = [pool.submit("parts", f"{n}", png(n)) for n in range(1, 6)]
+    until(lambda: len(pool._finished) == 5)
+    disk_ready.set()
+    assert first.result().name == "first"
+    assert [answer.result().name for answer in answers] == ["1", "2", "3", "4", "5"]
+    assert commits == [["first"], ["1", "2", "3", "4", "5"]]
+    disk_full = True
+    assert str(pool.submit("parts", "full", png(6)).exception()) == "the disk is full; make room"
+    disk_full = False
+    assert pool.submit("parts", "later", png(6)).result().name == "later"
+
+
 def test_a_record_that_cannot_be_kept_does_not_take_others_along(make_queue, store, monkeypatch):
     add = Store.add
 

@@ -91,6 +91,26 @@ def test_what_cannot_be_read_again_is_refused_and_its_companions_with_it(store, 
     assert store.count(Filters()) == 0
 
 
+def test_a_record_that_cannot_be_written_fails_only_its_own_call(store):
+    outcomes, ready = [None] * 8, threading.Barrier(8)
+
+    def add(number):
+        score = float("nan") if number % 2 else 0.5
+        ready.wait()
+        try:
+            outcomes[number] = len(store.add([new(image_score=score)]))
+        except InputError:
+            outcomes[number] = "refused"
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == [1, "refused"] * 4
+    assert store.count(Filters()) == 4
+
+
 def worst(record):
     return record.verdict == "normal", record.p_value, -record.image_score, -record.id
 

@@ -12,7 +12,6 @@ from anomalign.errors import InputError, NotFoundError
 from anomalign.service.store import decision_rows, edit_rows, event_rows, inspection_rows, queries
 from anomalign.service.store.columns import clean, known_id
 from anomalign.service.store.database import Database
-from anomalign.service.store.gathering import Gathering
 from anomalign.service.store.records import (
     Decision,
     DecisionKind,
@@ -44,7 +43,6 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._gathering = Gathering(self._keep)
 
     @classmethod
     def open(cls, url: str) -> "Store":
@@ -84,7 +82,11 @@ class Store:
 
         A watched file that was recorded before, by another process perhaps, gives the record that it has.
         """
-        return self._gathering.keep([inspection_rows.prepare(new) for new in records]) if records else []
+        if not records:
+            return []
+        prepared = [inspection_rows.prepare(new) for new in records]
+        with self._database.writing() as connection:
+            return inspection_rows.keep(connection, prepared)
 
     def get(self, id: int) -> Record | None:
         """The record of that id."""
@@ -322,10 +324,6 @@ class Store:
         return EventPage(found, queries.sealed(["audit", found[-1].id]) if len(rows) > limit else None)
 
     # --- parts
-
-    def _keep(self, new: Sequence[inspection_rows.Prepared]) -> list[Record]:
-        with self._database.writing() as connection:
-            return inspection_rows.keep(connection, new)
 
     def _reason(self, id: int, column: str) -> Any:
         query = select(reasons.c[column]).where(reasons.c.record == known_id(id))
