@@ -169,7 +169,7 @@ def _served_bank(
     say: Callable[[str], None],
 ) -> ServedBank:
     say(f"{path}: opening, and calibrating if need be")
-    chosen = store.target_fpr(name)
+    chosen = store.rates.get(name)
     rate = configuration.target_fpr if chosen is None else chosen
     served_bank = partial(
         ServedBank,

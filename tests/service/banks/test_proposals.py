@@ -110,15 +110,15 @@ def test_a_rate_does_what_was_proposed_and_undone_it_is_as_before(
     proposal = proposals.propose(served_bank, target_fpr=0.6)
     edit = proposals.confirm(proposal.id, "eve")
     assert check(proposal, before, verdicts(bank, records, pictures, 0.6))
-    assert store.target_fpr("parts") == served_bank.target_fpr == 0.6
+    assert store.rates.get("parts") == served_bank.target_fpr == 0.6
     assert (edit.before["target_fpr"], edit.after["target_fpr"]) == (None, 0.6)
     second = proposals.confirm(proposals.propose(served_bank, target_fpr=0.2).id, "eve")
     with pytest.raises(ProposalError, match="changed since"):
         proposals.undo(edit.id, "eve")
     proposals.undo(second.id, "eve")
-    assert store.target_fpr("parts") == served_bank.target_fpr == 0.6
+    assert store.rates.get("parts") == served_bank.target_fpr == 0.6
     proposals.undo(edit.id, "eve")
-    assert store.target_fpr("parts") is served_bank.target_fpr is None
+    assert store.rates.get("parts") is served_bank.target_fpr is None
     assert served_bank.detector.threshold == before[1].threshold
 
 
@@ -244,7 +244,7 @@ def test_undo_refuses_what_cannot_be_undone(proposals, served_bank, store, recor
     Bank.open(bank).compact()
     with pytest.raises(ProposalError, match="compacting forgets"):
         proposals.undo(gone.id, "eve")
-    other = store.add_edit("elsewhere", 3, "remove", images=[1], who="eve")
+    other = store.edits.add("elsewhere", 3, "remove", images=[1], who="eve")
     with pytest.raises(NotFoundError, match="not served"):
         proposals.undo(other.id, "eve")
 
@@ -263,14 +263,14 @@ def test_where_the_edit_cannot_be_recorded_the_bank_is_as_it_was(proposals, serv
         raise StoreError("the database is away")
 
     now = served_bank.bank.content
-    monkeypatch.setattr(store, "add_edit", away)
-    monkeypatch.setattr(store, "undo_edit", away)
+    monkeypatch.setattr(store.edits, "add", away)
+    monkeypatch.setattr(store.edits, "undo", away)
     for n, proposal in enumerate(pending):
         if n:  # the bank's version has moved on by the edit and its undoing
             proposal = proposals.propose(served_bank, **[{}, {"remove": [1]}, {"target_fpr": 0.3}][n])
         with pytest.raises(StoreError):
             proposals.confirm(proposal.id, "ann")
-        assert (served_bank.bank.content, served_bank.target_fpr, store.target_fpr("parts")) == (now, None, None)
+        assert (served_bank.bank.content, served_bank.target_fpr, store.rates.get("parts")) == (now, None, None)
     with pytest.raises(StoreError):
         proposals.undo(edit.id, "eve")
     assert served_bank.bank.content == now
@@ -284,7 +284,7 @@ def test_a_bank_that_another_process_writes_to_is_left_alone(proposals, served_b
     with lock.writer(bank), pytest.raises(BankLockedError):
         proposals.confirm(proposal.id, "eve")
     assert len(served_bank.bank) == 30
-    assert store.edits("parts") == []
+    assert store.edits.latest("parts") == []
 
 
 def test_drafts_that_a_kill_has_left_are_swept(served_bank, store, pictures, tmp_path):

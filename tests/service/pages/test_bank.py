@@ -81,7 +81,7 @@ def test_removing_images_and_undoing_it(page, client, records):
 
 def test_the_page_shows_more_than_fifty_edits(page, client, served):
     for number in range(60):
-        served.container.store.add_edit("parts", 100 + number, "remove", images=[number], who="eve")
+        served.container.store.edits.add("parts", 100 + number, "remove", images=[number], who="eve")
     open_bank(page)
     assert page.locator("#changes").get_by_text("removed image").count() == 60
 

@@ -29,7 +29,7 @@ store = Store.open(sys.argv[1])
 print("begun", flush=True)
 while True:
     records = store.add([new(details=b"d" * 20_000) for _ in range(3)])
-    store.decide(records[0].id, "defect", "", "ada")
+    store.decisions.add(records[0].id, "defect", "", "ada")
     print(*(record.id for record in records), flush=True)
 """
 
@@ -279,8 +279,8 @@ def test_a_lock_in_postgresql_is_waited_for_and_then_named(server, monkeypatch):
 def add_and_decide(url, first, number, queue):
     store = Store.open(url)
     ids = [store.add([new(name=f"{number}/{turn}")])[0].id for turn in range(15)]
-    decided = [store.decide(first, "unsure", f"{turn}", f"{number}").id for turn in range(5)]
-    store.set_target_fpr("screws", 0.01 + number / 100, f"{number}")
+    decided = [store.decisions.add(first, "unsure", f"{turn}", f"{number}").id for turn in range(5)]
+    store.rates.set("screws", 0.01 + number / 100, f"{number}")
     queue.put((ids, decided))
     store.close()
 
@@ -303,5 +303,5 @@ def test_several_processes_write_at_once(url):
     assert all(store.get(id) is not None for id in ids)
     assert store.get(first.id).decision.id == max(decided)
     assert len(store.audit(None, 1000, "decide").events) == 15
-    assert store.target_fpr("screws") == store.audit(None, 1, "rate").events[0].details["after"]
+    assert store.rates.get("screws") == store.audit(None, 1, "rate").events[0].details["after"]
     store.close()

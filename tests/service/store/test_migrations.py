@@ -77,10 +77,10 @@ def test_records_of_the_first_schema_are_kept(url, engine):
         command.upgrade(config, "0001")
     old = Store(Database(url))  # not brought up to date
     (record,) = old.add([new(watched=Watched("/camera/1.png", 3, 4))])
-    decision = old.decide(record.id, "defect", "seen", "ann")
-    undone = old.add_edit("screws", 2, "add", images=[7], who="ann", record=record.id, note="dust", after={"a": 0.1})
-    standing = old.add_edit("screws", 4, "remove", images=[1, 2], who="eve")
-    old.set_target_fpr("screws", 0.02, "eve")
+    decision = old.decisions.add(record.id, "defect", "seen", "ann")
+    undone = old.edits.add("screws", 2, "add", images=[7], who="ann", record=record.id, note="dust", after={"a": 0.1})
+    standing = old.edits.add("screws", 4, "remove", images=[1, 2], who="eve")
+    old.rates.set("screws", 0.02, "eve")
     old.close()
     with engine.begin() as connection:
         connection.execute(
@@ -95,10 +95,10 @@ def test_records_of_the_first_schema_are_kept(url, engine):
     assert rows(engine, columns) == before
     assert store.get(record.id).decision == decision
     assert store.is_watched("/camera/1.png", 3, 4)
-    first, second = store.edit(undone.id), store.edit(standing.id)
+    first, second = store.edits.get(undone.id), store.edits.get(standing.id)
     assert (first.undone_by, first.undone_version, second) == ("eve", None, standing)
-    assert store.undo_edit(standing.id, "bob", 5).undone_version == 5
-    assert store.add_edit("screws", 6, "remove", images=[3], who="eve").id > standing.id
+    assert store.edits.undo(standing.id, "bob", 5).undone_version == 5
+    assert store.edits.add("screws", 6, "remove", images=[3], who="eve").id > standing.id
     store.close()
 
 

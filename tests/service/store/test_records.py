@@ -58,14 +58,14 @@ def test_records_are_there_after_opening_again(url):
 def test_an_id_of_nothing(store, id):
     store.add([new()])
     assert store.get(id) is None
-    assert store.decision(id) is None
-    assert store.edit(id) is None
+    assert store.decisions.get(id) is None
+    assert store.edits.get(id) is None
     calls = [
         lambda: store.entry(id),
         lambda: store.details(id),
-        lambda: store.decide(id, "defect", "", "ada"),
-        lambda: store.undo_decision(id, "ada"),
-        lambda: store.undo_edit(id, "ada", 3),
+        lambda: store.decisions.add(id, "defect", "", "ada"),
+        lambda: store.decisions.undo(id, "ada"),
+        lambda: store.edits.undo(id, "ada", 3),
     ]
     for call in calls:
         with pytest.raises(NotFoundError, match=f"{id}$"):
@@ -145,7 +145,7 @@ def walk(store, filters, order, limit):
 def test_every_filter_in_every_order_is_what_a_list_would_give(store):
     added = store.add(various(60))
     for record in added[::3]:
-        store.decide(record.id, ["defect", "false_alarm", "unsure"][record.id % 3], "", "ada")
+        store.decisions.add(record.id, ["defect", "false_alarm", "unsure"][record.id % 3], "", "ada")
     records = [store.get(record.id) for record in added]
     middle = BEGINNING + timedelta(hours=10)
     choices = {
@@ -223,7 +223,7 @@ def test_a_limit_that_is_none_is_refused(store, limit):
     calls = [
         lambda: store.page(Filters(), "newest", None, limit),
         lambda: store.latest("screws", limit),
-        lambda: store.edits("screws", limit),
+        lambda: store.edits.latest("screws", limit),
         lambda: store.audit(None, limit),
     ]
     for call in calls:
@@ -298,13 +298,13 @@ def test_pruned_records_are_gone_with_what_hangs_on_them_and_no_id_is_used_again
     added = store.add(various(40))
     limit = BEGINNING + timedelta(hours=6)
     old = [record for record in added if record.time < limit]
-    decision = store.decide(old[0].id, "defect", "", "ada")
+    decision = store.decisions.add(old[0].id, "defect", "", "ada")
     log = store.audit()
     assert store.prune(limit) == len(old) > 0
     assert store.count(Filters()) == len(added) - len(old)
     assert store.count(Filters(until=limit)) == 0
     assert store.get(old[0].id) is None
-    assert store.decision(decision.id) is None
+    assert store.decisions.get(decision.id) is None
     with pytest.raises(NotFoundError):
         store.details(old[0].id)
     assert store.prune(limit) == 0
@@ -331,7 +331,7 @@ def test_a_store_is_used_from_many_threads_at_once(store):
             for turn in range(6):
                 records = store.add([new(name=f"{number}/{turn}/{part}") for part in range(1 + turn % 3)])
                 kept.extend(records)
-                store.decide(records[0].id, "unsure", "", f"{number}")
+                store.decisions.add(records[0].id, "unsure", "", f"{number}")
                 assert store.get(records[-1].id) == records[-1] or len(records) == 1
                 store.page(Filters(), "worst", None, 20)
         except BaseException as failure:

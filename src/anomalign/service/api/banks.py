@@ -95,7 +95,7 @@ def versions(person: Operator, served_bank: ServedBankDep) -> schemas.Versions:
 @router.get("/{bank}/edits")
 def edits(container: ContainerDep, person: Operator, served_bank: ServedBankDep, limit: Limit = 50) -> schemas.Edits:
     """The latest changes that people made, newest first."""
-    return {"edits": [serializers.edit(made) for made in container.store.edits(served_bank.name, limit)]}
+    return {"edits": [serializers.edit(made) for made in container.store.edits.latest(served_bank.name, limit)]}
 
 
 @router.get("/{bank}/scores")

@@ -85,7 +85,7 @@ def drop(container: ContainerDep, person: Operator, id: ProposalId) -> None:
 @router.post("/api/edits/{id}/undo")
 def undo(container: ContainerDep, person: Operator, id: Id) -> schemas.Edit:
     """Take an edit back: an admin any, an operator the images that they added."""
-    edit = container.store.edit(id)
+    edit = container.store.edits.get(id)
     if edit is not None:
         only_own(person, edit.who, "edit")
         _allow(person, edit.kind)

@@ -101,7 +101,7 @@ def export(container: ContainerDep, person: Operator, filters: FiltersDep) -> St
 @router.post("/api/inspections/{id}/decisions", status_code=201)
 def decide(container: ContainerDep, person: Operator, record: RecordDep, decision: NewDecision) -> schemas.Decision:
     """Say what an inspection was; what was said before is kept, but no longer counts."""
-    made = serializers.decision(container.store.decide(record.id, decision.kind, decision.note, person.name))
+    made = serializers.decision(container.store.decisions.add(record.id, decision.kind, decision.note, person.name))
     container.metrics.decisions.labels(record.bank, decision.kind).inc()
     container.events.publish("decision", {"record": record.id, "decision": made})
     return made
@@ -110,10 +110,10 @@ def decide(container: ContainerDep, person: Operator, record: RecordDep, decisio
 @router.delete("/api/decisions/{id}", status_code=204)
 def undo_decision(container: ContainerDep, person: Operator, id: Id) -> None:
     """Take a decision back: one's own, or as an admin anybody's. What was said before it counts again."""
-    made = container.store.decision(id)
+    made = container.store.decisions.get(id)
     if made is not None:
         only_own(person, made.who, "decision")
-    container.store.undo_decision(id, person.name)
+    container.store.decisions.undo(id, person.name)
     record = container.store.get(made.record) if made else None
     if record is not None:
         now = None if record.decision is None else serializers.decision(record.decision)

@@ -155,7 +155,7 @@ class Proposals:
             before = self._state(served_bank)
             images = self._make(served_bank, request, pending.tried, who)
             with self._or_back(served_bank, request.kind, images, pending.target_fpr, who):
-                edit = self._store.add_edit(
+                edit = self._store.edits.add(
                     served_bank.name,
                     served_bank.bank.version,
                     request.kind,
@@ -183,14 +183,14 @@ class Proposals:
         CalibrationError, BankLockedError, BankError, StoreError
             It could not be undone.
         """
-        edit = self._store.edit(edit_id)
+        edit = self._store.edits.get(edit_id)
         if edit is None:
             raise NotFoundError(f"no edit {edit_id}")
         served_bank = self._served_banks.get(edit.bank)
         if served_bank is None:
             raise NotFoundError(f"bank {edit.bank} is not served now; name it when the service is started")
         with served_bank.editing:
-            if (now := self._store.edit(edit_id)) and now.undone:  # by another thread, meanwhile
+            if (now := self._store.edits.get(edit_id)) and now.undone:  # by another thread, meanwhile
                 raise ConflictError(f"edit {edit_id} is undone already")
             rate = served_bank.target_fpr
             if edit.kind == "rate" and rate != edit.after["target_fpr"]:
@@ -201,7 +201,7 @@ class Proposals:
             except InputError as error:
                 raise ProposalError(str(error)) from error
             with self._or_back(served_bank, _OPPOSITE[edit.kind], edit.images, rate, who):
-                edit = self._store.undo_edit(edit_id, who, served_bank.bank.version)
+                edit = self._store.edits.undo(edit_id, who, served_bank.bank.version)
         self._tell(edit)
         return edit
 
@@ -240,7 +240,7 @@ class Proposals:
         before = served_bank.target_fpr
         served_bank.set_rate(target_fpr)
         try:
-            self._store.set_target_fpr(served_bank.name, target_fpr, who)
+            self._store.rates.set(served_bank.name, target_fpr, who)
         except StoreError:
             served_bank.set_rate(before)
             raise

@@ -11,8 +11,11 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, literal, no
 
 from anomalign.errors import InputError
 from anomalign.service.store.columns import LARGEST_ID, Moment, clean, known_id, utc
-from anomalign.service.store.records import Decision, Edit, Event, Filters, Order, Record
-from anomalign.service.store.tables import decisions, edits, inspections, worst_first
+from anomalign.service.store.records import Decision, Filters, Order, Record
+from anomalign.service.store.tables import decisions, inspections, worst_first
+
+MAX_ROWS = 1000
+"""Rows that one call reads or deletes, at most."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -27,8 +30,6 @@ with_decisions = select(*(inspections.c[name] for name in _FIELDS), *_DECISION).
     inspections.outerjoin(decisions, _counting)
 )
 
-_EDIT = tuple(field.name for field in fields(Edit))
-
 
 def as_record(row: Row[Any]) -> Record:
     """Of a row of `with_decisions`."""
@@ -39,32 +40,16 @@ def as_record(row: Row[Any]) -> Record:
     return Record(**{name: mapping[name] for name in _FIELDS}, decision=made)
 
 
-def as_edit(row: Row[Any]) -> Edit:
-    """Of a row of the table."""
-    return Edit(**{name: row._mapping[name] for name in _EDIT})
-
-
-def as_event(row: Row[Any]) -> Event:
-    """Of a row of the table."""
-    return Event(**row._mapping)
-
-
 def get(connection: Connection, id: int) -> Record | None:
     """The record of an id."""
     row = connection.execute(with_decisions.where(inspections.c.id == known_id(id))).one_or_none()
     return None if row is None else as_record(row)
 
 
-def decision(connection: Connection, id: int) -> Decision | None:
-    """The decision of an id, also one that is undone."""
-    row = connection.execute(select(decisions).where(decisions.c.id == known_id(id))).one_or_none()
-    return None if row is None else Decision(row.id, row.record, row.kind, row.note, row.who, row.time)
-
-
-def edit(connection: Connection, id: int) -> Edit | None:
-    """The edit of an id."""
-    row = connection.execute(select(edits).where(edits.c.id == known_id(id))).one_or_none()
-    return None if row is None else as_edit(row)
+def check_limit(limit: int) -> None:
+    """Raise `InputError` where a call may not read so many rows."""
+    if not 1 <= limit <= MAX_ROWS:
+        raise InputError(f"a limit of {limit}; it lies between 1 and {MAX_ROWS}")
 
 
 def folded(name: str) -> str:

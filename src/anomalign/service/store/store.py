@@ -8,15 +8,14 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from anomalign.errors import InputError, NotFoundError
-from anomalign.service.store import decision_rows, edit_rows, event_rows, inspection_rows, queries
+from anomalign.errors import NotFoundError
+from anomalign.service.store import event_rows, inspection_rows, queries
 from anomalign.service.store.columns import clean, known_id
 from anomalign.service.store.database import Database
+from anomalign.service.store.decision_rows import DecisionRows
+from anomalign.service.store.edit_rows import EditRows
+from anomalign.service.store.rate_rows import RateRows
 from anomalign.service.store.records import (
-    Decision,
-    DecisionKind,
-    Edit,
-    EditKind,
     Event,
     EventPage,
     Filters,
@@ -27,9 +26,8 @@ from anomalign.service.store.records import (
     ScorePoint,
     Watched,
 )
-from anomalign.service.store.tables import edits, events, inspections, reasons, watched
+from anomalign.service.store.tables import events, inspections, reasons, watched
 
-_MOST = 1000  # rows that one call gives or removes in one transaction
 _USAGE_OVER = 10_000
 
 
@@ -43,6 +41,9 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.decisions = DecisionRows(database)
+        self.edits = EditRows(database)
+        self.rates = RateRows(database)
 
     @classmethod
     def open(cls, url: str) -> "Store":
@@ -130,7 +131,7 @@ class Store:
         InputError
             `after` is no place in this order.
         """
-        _check_limit(limit)
+        queries.check_limit(limit)
         query = queries.with_decisions.where(*queries.conditions(filters))
         with self._database.reading() as connection:
             rows = connection.execute(queries.ordered(query, order, after).limit(limit + 1)).all()
@@ -148,7 +149,7 @@ class Store:
         return list(self.page(Filters(bank=bank), "newest", None, limit).records)
 
     def scores_over_time(
-        self, bank: str, since: datetime | None = None, until: datetime | None = None, limit: int = _MOST
+        self, bank: str, since: datetime | None = None, until: datetime | None = None, limit: int = queries.MAX_ROWS
     ) -> list[ScorePoint]:
         """The newest `limit` inspections of a bank in a span of time, in order of time."""
         table = inspections.c
@@ -170,17 +171,23 @@ class Store:
         return dict(counts)
 
     def prune(self, before: datetime) -> int:
-        """Forget the oldest inspections from before a time, 1000 at most, and the decisions on them; how many.
+        """Delete the oldest inspections made before a time, 1000 at most, and the decisions on them.
 
-        Edits, the audit log, which gets a row, and which watched files were seen stay.
+        Edits, the audit log and the list of watched files stay. The audit log gets a row.
+
+        Returns
+        -------
+        int
+            Number of inspections that were deleted.
         """
-        some = select(inspections.c.id).where(inspections.c.time < before).order_by(inspections.c.time).limit(_MOST)
+        table = inspections.c
+        oldest = select(table.id).where(table.time < before).order_by(table.time).limit(queries.MAX_ROWS)
         with self._database.writing() as connection:
-            gone = connection.execute(delete(inspections).where(inspections.c.id.in_(some.scalar_subquery()))).rowcount
-            if gone:
-                told = {"records": gone, "from before": before.isoformat(timespec="seconds")}
-                event_rows.write(connection, "service", "forget", None, None, told)
-        return gone
+            count = connection.execute(delete(inspections).where(table.id.in_(oldest.scalar_subquery()))).rowcount
+            if count:
+                details = {"records": count, "from before": before.isoformat(timespec="seconds")}
+                event_rows.write(connection, "service", "forget", None, None, details)
+        return count
 
     # --- watched files
 
@@ -196,98 +203,6 @@ class Store:
             if inspection_rows.remember(connection, file):
                 details = {"path": clean(file.path), "error": clean(error)}
                 event_rows.write(connection, "watch", "passed over", bank, None, details)
-
-    # --- decisions
-
-    def decide(self, record: int, kind: DecisionKind, note: str, who: str) -> Decision:
-        """Say what an inspection was; what was said before stays in the history.
-
-        Raises
-        ------
-        NotFoundError
-            No such record.
-        """
-        with self._database.writing() as connection:
-            return decision_rows.decide(connection, record, kind, note, who)
-
-    def decision(self, id: int) -> Decision | None:
-        """The decision of that id, also one that is undone."""
-        with self._database.reading() as connection:
-            return queries.decision(connection, id)
-
-    def undo_decision(self, id: int, who: str) -> None:
-        """Take a decision back; the one before it counts again.
-
-        Raises
-        ------
-        NotFoundError
-        ConflictError
-            It is undone already.
-        """
-        with self._database.writing() as connection:
-            decision_rows.undo(connection, id, who)
-
-    # --- edits of banks
-
-    def add_edit(
-        self,
-        bank: str,
-        version: int,
-        kind: EditKind,
-        *,
-        images: Sequence[int],
-        who: str,
-        record: int | None = None,
-        note: str = "",
-        before: dict[str, Any] | None = None,
-        after: dict[str, Any] | None = None,
-    ) -> Edit:
-        """Write down a change of a bank that has been made."""
-        told: dict[str, Any] = {
-            "images": images,
-            "record": record,
-            "note": note,
-            "before": before or {},
-            "after": after or {},
-        }
-        with self._database.writing() as connection:
-            return edit_rows.add(connection, bank, version, kind, who=who, **told)
-
-    def edit(self, id: int) -> Edit | None:
-        """The edit of that id."""
-        with self._database.reading() as connection:
-            return queries.edit(connection, id)
-
-    def edits(self, bank: str, limit: int = 50) -> list[Edit]:
-        """The newest edits of a bank, newest first."""
-        _check_limit(limit)
-        query = select(edits).where(edits.c.bank == bank).order_by(edits.c.id.desc()).limit(limit)
-        with self._database.reading() as connection:
-            return [queries.as_edit(row) for row in connection.execute(query)]
-
-    def undo_edit(self, id: int, who: str, version: int) -> Edit:
-        """Write down that an edit has been undone, which made a version of its bank.
-
-        Raises
-        ------
-        NotFoundError
-        ConflictError
-            It is undone already.
-        """
-        with self._database.writing() as connection:
-            return edit_rows.undo(connection, id, who, version)
-
-    # --- the rate that was chosen for a bank
-
-    def target_fpr(self, bank: str) -> float | None:
-        """The target rate that was chosen for a bank, None where none was."""
-        with self._database.reading() as connection:
-            return edit_rows.rate(connection, bank)
-
-    def set_target_fpr(self, bank: str, value: float | None, who: str) -> None:
-        """Choose the target rate of a bank, or with None no longer choose one."""
-        with self._database.writing() as connection:
-            edit_rows.choose_rate(connection, bank, value, who)
 
     # --- the audit log
 
@@ -311,7 +226,7 @@ class Store:
         InputError
             `after` is no place in it.
         """
-        _check_limit(limit)
+        queries.check_limit(limit)
         query = select(events).order_by(events.c.id.desc()).limit(limit + 1)
         if action is not None:
             query = query.where(events.c.action == action)
@@ -320,7 +235,7 @@ class Store:
             query = query.where(events.c.id < place)
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        found = tuple(queries.as_event(row) for row in rows[:limit])
+        found = tuple(Event(**row._mapping) for row in rows[:limit])
         return EventPage(found, queries.sealed(["audit", found[-1].id]) if len(rows) > limit else None)
 
     # --- parts
@@ -332,8 +247,3 @@ class Store:
         if row is None:
             raise NotFoundError(f"no record {id}")
         return row[0]
-
-
-def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= _MOST:
-        raise InputError(f"a limit of {limit}; it lies between 1 and {_MOST}")
