@@ -68,19 +68,19 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def image_files(tmp_path):
     return ImageFiles(tmp_path / "pictures", 10**9)
 
 
 @pytest.fixture
-def make_queue(served_bank, store, pictures):
-    """Pools that are closed at the end."""
+def make_queue(served_bank, store, image_files):
+    """Queues that are closed at the end of the test."""
     with contextlib.ExitStack() as stack:
 
         def make(**options):
-            given = {"served_banks": {served_bank.name: served_bank}, "store": store, "pictures": pictures, **options}
-            pool = InspectionQueue(given.pop("served_banks"), given.pop("store"), given.pop("pictures"), **given)
-            stack.callback(pool.close)
-            return pool
+            served_banks = options.pop("served_banks", {served_bank.name: served_bank})
+            queue = InspectionQueue(served_banks, store, image_files, **options)
+            stack.callback(queue.close)
+            return queue
 
         yield make

@@ -13,6 +13,7 @@ from anomalign.errors import CalibrationError, InputError, StoreError
 from anomalign.numerics.threads import available_cores
 from anomalign.service.api import serializers
 from anomalign.service.banks.proposals import Proposals
+from anomalign.service.banks.refresher import BankRefresher
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.banks.statistics import Suspicions
 from anomalign.service.configuration import Configuration
@@ -63,34 +64,35 @@ def _opened(
             name: _served_bank(configuration, store, settings, name, path, say)
             for name, path in configuration.names.items()
         }
-        pictures = ImageFiles(configuration.data / "pictures", configuration.keep_bytes)
+        image_files = ImageFiles(configuration.data / "pictures", configuration.keep_bytes)
         events, metrics = Events(), Metrics()
-        told = _Told(served_banks, pictures, events, metrics)
-        proposals = Proposals(served_banks, store, pictures, configuration.data / "drafts", told.edit)
+        told = _Told(served_banks, image_files, events, metrics)
+        proposals = Proposals(served_banks, store, image_files, configuration.data / "drafts", told.edit)
         held = max(_HELD_BYTES, 8 * configuration.max_upload_bytes)
-        pool = InspectionQueue(
-            served_banks, store, pictures, waiting=configuration.waiting, waiting_bytes=held, listener=told.record
+        queue = InspectionQueue(
+            served_banks, store, image_files, waiting=configuration.waiting, waiting_bytes=held, listener=told.record
         )
     except BaseException:
         store.close()
         raise
-    _measure(metrics, store, pool, events, pictures)
+    _measure(metrics, store, queue, events, image_files)
     return Container(
         configuration=configuration,
         store=store,
         served_banks=served_banks,
-        pictures=pictures,
-        pool=pool,
+        image_files=image_files,
+        queue=queue,
+        refresher=BankRefresher(served_banks),
         proposals=proposals,
         watchers=[
-            Watcher(watch.folder, watch.bank, pool, store, configuration.max_upload_bytes)
+            Watcher(watch.folder, watch.bank, queue, store, configuration.max_upload_bytes)
             for watch in configuration.watches
         ],
         forgetter=None if configuration.keep_days is None else Forgetter(store, configuration.keep_days),
         events=events,
         metrics=metrics,
         people=people,
-        evidence=Evidence(store, pictures, served_banks),
+        evidence=Evidence(store, image_files, served_banks),
         suspicions=Suspicions(),
         drawing=ThreadPoolExecutor(available_cores(), thread_name_prefix="drawing"),
         budget=Budget(held),
@@ -98,21 +100,30 @@ def _opened(
     )
 
 
-def _measure(metrics: Metrics, store: Store, pool: InspectionQueue, events: Events, pictures: ImageFiles) -> None:
+def _add_gauges(
+    metrics: Metrics, store: Store, queue: InspectionQueue, events: Events, image_files: ImageFiles
+) -> None:
     def records() -> float:
         try:
             return store.count(Filters())
-        except StoreError:  # the other numbers are worth having just then
+        except StoreError:  # the other metrics are still worth having
             return math.nan
 
-    metrics.gauge("anomalign_records", "Records kept; NaN while they cannot be read.", records)
-    metrics.gauge("anomalign_waiting", "Images accepted and not yet answered.", lambda: pool.depth)
-    metrics.gauge("anomalign_waiting_bytes", "Their size.", lambda: pool.stats().waiting_bytes)
-    metrics.gauge("anomalign_inspecting_seconds", "Spent by all threads.", lambda: pool.stats().inspecting_s)
-    metrics.gauge("anomalign_committing_seconds", "Spent on pictures and records.", lambda: pool.stats().committing_s)
-    metrics.gauge("anomalign_pictures_bytes", "Room that kept pictures take.", lambda: pictures.bytes_on_disk)
-    metrics.gauge("anomalign_pictures_not_kept", "Because they could not be.", lambda: pool.stats().not_kept)
-    metrics.gauge("anomalign_listeners", "Pages that listen to events.", lambda: len(events))
+    gauges: dict[str, tuple[str, Callable[[], float]]] = {
+        "anomalign_records": ("Records in the database; NaN while they cannot be read.", records),
+        "anomalign_waiting": ("Images accepted and not answered yet.", lambda: queue.depth),
+        "anomalign_waiting_bytes": ("Size of the images not answered yet.", lambda: queue.stats().waiting_bytes),
+        "anomalign_inspecting_seconds": ("Thread time spent on inspections.", lambda: queue.stats().inspecting_s),
+        "anomalign_committing_seconds": (
+            "Thread time spent on writing image files and records.",
+            lambda: queue.stats().committing_s,
+        ),
+        "anomalign_pictures_bytes": ("Size of the image files that are kept.", lambda: image_files.bytes_on_disk),
+        "anomalign_pictures_not_kept": ("Image files that could not be written.", lambda: queue.stats().not_kept),
+        "anomalign_listeners": ("Pages that listen to events.", lambda: len(events)),
+    }
+    for name, (text, value) in gauges.items():
+        metrics.gauge(name, text, value)
 
 
 def finish(container: Container) -> None:
@@ -122,7 +133,8 @@ def finish(container: Container) -> None:
         watcher.close()
     if container.forgetter is not None:
         container.forgetter.close()
-    container.pool.close()
+    container.refresher.close()
+    container.queue.close()
     container.events.close()
 
 
@@ -138,9 +150,9 @@ class _Told:
     """Passes on what has been recorded: to the pages, and to the counters."""
 
     def __init__(
-        self, served_banks: dict[str, ServedBank], pictures: ImageFiles, events: Events, metrics: Metrics
+        self, served_banks: dict[str, ServedBank], image_files: ImageFiles, events: Events, metrics: Metrics
     ) -> None:
-        self._served_banks, self._pictures, self._events, self._metrics = served_banks, pictures, events, metrics
+        self._served_banks, self._pictures, self._events, self._metrics = served_banks, image_files, events, metrics
 
     def record(self, record: Record) -> None:
         self._metrics.inspections.labels(record.bank, record.verdict, record.source).inc()

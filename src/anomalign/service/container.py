@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from filelock import FileLock
 
 from anomalign.service.banks.proposals import Proposals
+from anomalign.service.banks.refresher import BankRefresher
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.banks.statistics import Suspicions
 from anomalign.service.configuration import Configuration
@@ -52,8 +53,9 @@ class Container:
     configuration: Configuration
     store: Store
     served_banks: Mapping[str, ServedBank]
-    pictures: ImageFiles
-    pool: InspectionQueue
+    image_files: ImageFiles
+    queue: InspectionQueue
+    refresher: BankRefresher
     proposals: Proposals
     watchers: Sequence[Watcher]
     forgetter: Forgetter | None

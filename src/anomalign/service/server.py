@@ -71,7 +71,7 @@ class _Server(uvicorn.Server):
         threading.Thread(target=self._finish, name="finishing", args=(sig,)).start()
 
     def _finish(self, sig: int) -> None:
-        _log.info("%s: finishing %d images", signal.Signals(sig).name, self._container.pool.depth)
+        _log.info("%s: finishing %d images", signal.Signals(sig).name, self._container.queue.depth)
         try:
             finish(self._container)
         finally:

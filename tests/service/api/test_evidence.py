@@ -101,7 +101,7 @@ def test_an_unchanged_picture_is_not_sent_twice(client):
 
 def test_without_its_picture_a_record_still_tells_what_it_kept(served, client):
     result = inspected(client, defect(1))
-    served.container.pictures.path(result["sha256"]).unlink()
+    served.container.image_files.path(result["sha256"]).unlink()
     base = f"/api/inspections/{result['id']}"
     assert client.get(f"{base}/picture").status_code == 404
     assert client.get(f"{base}/thumbnail.jpg").status_code == 404

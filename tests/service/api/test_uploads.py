@@ -167,7 +167,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(bank, tmp_path):
         threads = [threading.Thread(target=post, args=(seed,)) for seed in (1, 2)]
         for thread in threads:
             thread.start()
-        while served.container.pool.depth < 2:
+        while served.container.queue.depth < 2:
             threading.Event().wait(0.01)
         refused = send(client, good(3))
         assert refused.status_code == 429

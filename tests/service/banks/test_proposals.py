@@ -22,24 +22,24 @@ def told():
 
 
 @pytest.fixture
-def proposals(served_bank, store, pictures, tmp_path, told):
-    return Proposals({served_bank.name: served_bank}, store, pictures, tmp_path / "drafts", told.append)
+def proposals(served_bank, store, image_files, tmp_path, told):
+    return Proposals({served_bank.name: served_bank}, store, image_files, tmp_path / "drafts", told.append)
 
 
 @pytest.fixture
 def records(make_queue):
     """Twelve inspections: nine normal ones and three with the same kind of defect."""
-    pool = make_queue(waiting=1000)
+    queue = make_queue(waiting=1000)
     contents = [png(200 + n, defect=n % 4 == 3) for n in range(12)]
-    return [pool.submit("parts", f"{n}.png", content).result() for n, content in enumerate(contents)]
+    return [queue.submit("parts", f"{n}.png", content).result() for n, content in enumerate(contents)]
 
 
-def verdicts(bank, records, pictures, target_fpr=None):
+def verdicts(bank, records, image_files, target_fpr=None):
     """By a detector made from scratch."""
     detector = Detector(Bank.open(bank), SETTINGS, target_fpr)
     found = {}
     for record in records:
-        inspection = detector.inspect(pictures.path(record.sha256))
+        inspection = detector.inspect(image_files.path(record.sha256))
         found[record.id] = inspection.verdict, inspection.image_score, inspection.p_value
     return found, detector
 
@@ -61,18 +61,18 @@ def check(proposal, before, after):
 
 
 def test_adding_a_false_alarm_does_what_was_proposed_and_undone_it_is_as_before(
-    proposals, served_bank, store, records, pictures, bank, told, tmp_path
+    proposals, served_bank, store, records, image_files, bank, told, tmp_path
 ):
     alarm = records[3]
     assert alarm.verdict == "anomalous"
     content, version = served_bank.bank.content, served_bank.bank.version
-    before = verdicts(bank, records, pictures)
+    before = verdicts(bank, records, image_files)
     proposal = proposals.propose(served_bank, add=alarm.id)
     assert (proposal.kind, proposal.bank, proposal.version, proposal.skipped) == ("add", "parts", version, 0)
     assert served_bank.bank.content == Bank.open(bank).content == content  # nothing has happened yet
     assert list((tmp_path / "drafts").iterdir()) == []
     edit = proposals.confirm(proposal.id, "ann", "a mark, no defect")
-    after = verdicts(bank, records, pictures)
+    after = verdicts(bank, records, image_files)
     assert alarm.id in check(proposal, before, after)
     assert (edit.kind, edit.record, edit.who, edit.note) == ("add", alarm.id, "ann", "a mark, no defect")
     assert edit.images == [served_bank.bank.images[-1].id]
@@ -84,32 +84,32 @@ def test_adding_a_false_alarm_does_what_was_proposed_and_undone_it_is_as_before(
     assert undone.undone
     assert (undone.undone_by, undone.undone_version) == ("bob", served_bank.bank.version)
     assert served_bank.bank.content == Bank.open(bank).content == content
-    assert verdicts(bank, records, pictures)[0] == before[0]
+    assert verdicts(bank, records, image_files)[0] == before[0]
     assert told == [edit, undone]
     said = [(event.who, event.action) for event in store.audit().events]
     assert said == [("bob", "undo edit"), ("bob", "begin undo"), ("ann", "edit"), ("ann", "begin edit")]
 
 
-def test_removing_does_what_was_proposed_and_undone_it_is_as_before(proposals, served_bank, records, pictures, bank):
+def test_removing_does_what_was_proposed_and_undone_it_is_as_before(proposals, served_bank, records, image_files, bank):
     content = served_bank.bank.content
-    before = verdicts(bank, records, pictures)
+    before = verdicts(bank, records, image_files)
     proposal = proposals.propose(served_bank, remove=[9, 2, 2])
     edit = proposals.confirm(proposal.id, "eve")
-    check(proposal, before, verdicts(bank, records, pictures))
+    check(proposal, before, verdicts(bank, records, image_files))
     assert edit.images == [2, 9]
     assert edit.record is None
     proposals.undo(edit.id, "eve")
     assert served_bank.bank.content == content
-    assert verdicts(bank, records, pictures)[0] == before[0]
+    assert verdicts(bank, records, image_files)[0] == before[0]
 
 
 def test_a_rate_does_what_was_proposed_and_undone_it_is_as_before(
-    proposals, served_bank, store, records, pictures, bank
+    proposals, served_bank, store, records, image_files, bank
 ):
-    before = verdicts(bank, records, pictures)
+    before = verdicts(bank, records, image_files)
     proposal = proposals.propose(served_bank, target_fpr=0.6)
     edit = proposals.confirm(proposal.id, "eve")
-    assert check(proposal, before, verdicts(bank, records, pictures, 0.6))
+    assert check(proposal, before, verdicts(bank, records, image_files, 0.6))
     assert store.rates.get("parts") == served_bank.target_fpr == 0.6
     assert (edit.before["target_fpr"], edit.after["target_fpr"]) == (None, 0.6)
     second = proposals.confirm(proposals.propose(served_bank, target_fpr=0.2).id, "eve")
@@ -139,9 +139,9 @@ def test_the_record_itself_is_tried_also_when_it_is_not_among_the_latest(proposa
     assert len(proposal.changes) + proposal.unchanged + proposal.skipped == 3
 
 
-def test_pictures_that_are_gone_are_counted(proposals, served_bank, records, pictures):
-    pictures.path(records[0].sha256).unlink()
-    pictures.read(records[0].sha256)
+def test_pictures_that_are_gone_are_counted(proposals, served_bank, records, image_files):
+    image_files.path(records[0].sha256).unlink()
+    image_files.read(records[0].sha256)
     proposal = proposals.propose(served_bank, remove=[1])
     assert (proposal.skipped, len(proposal.changes) + proposal.unchanged) == (1, 11)
     with pytest.raises(InputError, match="not kept any more"):
@@ -209,7 +209,7 @@ def test_a_proposal_is_confirmed_once_and_not_for_ever(proposals, served_bank, r
         proposals.get(first.id)
 
 
-def test_what_cannot_be_proposed(proposals, served_bank, records, pictures, tmp_path):
+def test_what_cannot_be_proposed(proposals, served_bank, records, image_files, tmp_path):
     for wrong in ({}, {"add": 1, "remove": [1]}, {"remove": []}, {"target_fpr": 0.1, "remove": [1]}):
         with pytest.raises(InputError, match="exactly one"):
             proposals.propose(served_bank, **wrong)
@@ -287,12 +287,12 @@ def test_a_bank_that_another_process_writes_to_is_left_alone(proposals, served_b
     assert store.edits.latest("parts") == []
 
 
-def test_drafts_that_a_kill_has_left_are_swept(served_bank, store, pictures, tmp_path):
+def test_drafts_that_a_kill_has_left_are_swept(served_bank, store, image_files, tmp_path):
     left = tmp_path / "drafts" / f"draft-{'0' * 32}"
     left.mkdir(parents=True)
     (left / "catalogue.sqlite").write_bytes(b"")
     (tmp_path / "drafts" / "somebody's").mkdir()
-    Proposals({}, store, pictures, tmp_path / "drafts")
+    Proposals({}, store, image_files, tmp_path / "drafts")
     assert [path.name for path in (tmp_path / "drafts").iterdir()] == ["somebody's"]
 
 

@@ -21,7 +21,7 @@ bank, data, sent = map(Path, sys.argv[1:])
 contents = [path.read_bytes() for path in sorted(sent.iterdir())]
 served_bank = ServedBank(bank)
 store = Store.open(f"sqlite:///{data}/records.sqlite")
-pool = InspectionQueue({"parts": served_bank}, store, ImageFiles(data / "pictures", 10**9))
+queue = InspectionQueue({"parts": served_bank}, store, ImageFiles(data / "pictures", 10**9))
 
 def answered(answer):
     record = answer.result()
@@ -33,7 +33,7 @@ number = 0
 while True:
     content = contents[number % len(contents)] + number.to_bytes(4, "big")  # each a picture of its own
     try:
-        pool.submit("parts", f"{number}.png", content).add_done_callback(answered)
+        queue.submit("parts", f"{number}.png", content).add_done_callback(answered)
         number += 1
     except Busy:
         pass
@@ -61,19 +61,19 @@ def test_kills_under_load_lose_no_acknowledged_record_and_no_picture_of_one(bank
                 id, sha256, name = line.split()
                 assert int(id) not in acknowledged
                 acknowledged[int(id)] = sha256, name
-    store, pictures = Store.open(f"sqlite:///{data}/records.sqlite"), ImageFiles(data / "pictures", 10**9)
+    store, image_files = Store.open(f"sqlite:///{data}/records.sqlite"), ImageFiles(data / "pictures", 10**9)
     assert len(acknowledged) >= 15
     for id, (sha256, name) in acknowledged.items():
         record = store.get(id)
         assert (record.sha256, record.name) == (sha256, name)
-        assert pictures.read(sha256) is not None
+        assert image_files.read(sha256) is not None
     # What was not acknowledged is whole, or not there.
     assert store.count(Filters()) >= len(acknowledged)
     after = None
     while True:
         page = store.page(Filters(), "newest", after, 100)
         for record in page.records:
-            assert pictures.read(record.sha256) is not None
+            assert image_files.read(record.sha256) is not None
             assert store.entry(record.id)["sha256"] == record.sha256
             if stored := store.details(record.id):
                 MatchData.from_bytes(stored)

@@ -25,18 +25,18 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def watch(served_bank, store, pictures, folder):
+def watch(served_bank, store, image_files, folder):
     """A service that watches; to be started, ended and started again."""
 
     @contextlib.contextmanager
     def watch(folder=folder, max_bytes=64_000_000, **options):
-        pool = InspectionQueue({served_bank.name: served_bank}, store, pictures, **options)
-        watcher = Watcher(folder, "parts", pool, store, max_bytes)
+        queue = InspectionQueue({served_bank.name: served_bank}, store, image_files, **options)
+        watcher = Watcher(folder, "parts", queue, store, max_bytes)
         try:
-            yield pool
+            yield queue
         finally:
             watcher.close()
-            pool.close()
+            queue.close()
 
     return watch
 
@@ -140,9 +140,9 @@ def test_a_full_queue_means_later_and_uploads_find_room(watch, store, folder):
     for n in range(60):
         (folder / f"more {n:02}.png").write_bytes(png(100 + n))
     most = 0
-    with watch(waiting=64) as pool:
+    with watch(waiting=64) as queue:
         while len(names(store)) < 90:
-            most = max(most, pool.depth)
+            most = max(most, queue.depth)
             time.sleep(0.005)
     assert most <= module._AT_ONCE
 

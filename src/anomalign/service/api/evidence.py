@@ -56,7 +56,7 @@ async def picture(request: Request, container: ContainerDep, person: Operator, r
     """The image as a JPEG, longer side at most 2048 px."""
 
     def make() -> bytes:
-        content, limit = container.evidence.picture(record), container.configuration.max_pixels
+        content, limit = container.evidence.image_file(record), container.configuration.max_pixels
         return rendering.jpeg(rendering.scaled(content, record.name, limit, rendering.PICTURE_PX))
 
     return await cached(request, container, (record.sha256, "picture"), "image/jpeg", make)
@@ -67,7 +67,7 @@ async def thumbnail(request: Request, container: ContainerDep, person: Operator,
     """The image with its heat, longer side at most 320 px."""
 
     def make() -> bytes:
-        content, limit = container.evidence.picture(record), container.configuration.max_pixels
+        content, limit = container.evidence.image_file(record), container.configuration.max_pixels
         small = rendering.scaled(content, record.name, limit, rendering.THUMBNAIL_PX)
         return rendering.jpeg(
             rendering.with_heat(small, container.evidence.heat(record, small.height, small.width)), 85
@@ -98,7 +98,7 @@ async def overlay(request: Request, container: ContainerDep, person: Operator, r
     """The image with its heat, longer side at most 2048 px."""
 
     def make() -> bytes:
-        content, limit = container.evidence.picture(record), container.configuration.max_pixels
+        content, limit = container.evidence.image_file(record), container.configuration.max_pixels
         image = rendering.scaled(content, record.name, limit, rendering.PICTURE_PX)
         return rendering.png(rendering.with_heat(image, container.evidence.heat(record, image.height, image.width)))
 

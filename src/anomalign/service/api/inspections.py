@@ -67,7 +67,7 @@ def list_inspections(
     page = container.store.page(filters, order, after, limit)
     return {
         "records": [
-            serializers.inspection(r, container.served_banks.get(r.bank), container.pictures) for r in page.records
+            serializers.inspection(r, container.served_banks.get(r.bank), container.image_files) for r in page.records
         ],
         "next": page.next,
     }
@@ -76,7 +76,7 @@ def list_inspections(
 @router.get("/api/inspections/{id}")
 def get_inspection(container: ContainerDep, person: Operator, record: RecordDep) -> schemas.Inspection:
     """One inspection."""
-    return serializers.inspection(record, container.served_banks.get(record.bank), container.pictures)
+    return serializers.inspection(record, container.served_banks.get(record.bank), container.image_files)
 
 
 @router.get("/api/inspections/{id}/record.json", response_model=dict[str, Any])
@@ -134,7 +134,7 @@ def _lines(container: Container, filters: Filters) -> Iterator[str]:
         for record in page.records:
             if record.id not in entries:  # forgotten meanwhile
                 continue
-            kept = container.pictures.path(record.sha256)
+            kept = container.image_files.path(record.sha256)
             entry = {**entries[record.id], "name": record.name, "image": str(kept.resolve()) if kept else record.name}
             yield json.dumps(entry) + "\n"
         after = page.next

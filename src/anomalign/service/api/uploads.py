@@ -130,7 +130,7 @@ async def _outcomes(
             continue
         while True:
             try:
-                accepted.append(container.pool.submit(bank, name, content))
+                accepted.append(container.queue.submit(bank, name, content))
                 outcomes.append(accepted[-1])
             except Busy as busy:
                 if not accepted:
@@ -156,7 +156,7 @@ def _answer(
     for name, outcome in zip(names, outcomes, strict=True):
         if isinstance(outcome, Record):
             results.append(
-                serializers.inspection(outcome, container.served_banks.get(outcome.bank), container.pictures)
+                serializers.inspection(outcome, container.served_banks.get(outcome.bank), container.image_files)
             )
             continue
         status, text, headers = _failure(request, name, outcome)

@@ -92,13 +92,13 @@ class EditRequest:
 
 
 def try_edit(
-    served_bank: ServedBank, request: EditRequest, records: Sequence[Record], pictures: ImageFiles, folder: Path
+    served_bank: ServedBank, request: EditRequest, records: Sequence[Record], image_files: ImageFiles, folder: Path
 ) -> tuple[Proposal, DraftScores | None]:
     """What an edit would change in the verdicts of these records, and what a draft in `folder` has found out."""
     before = served_bank.detector
-    with _edited(served_bank, before, request, pictures, folder) as (after, tried):
+    with _edited(served_bank, before, request, image_files, folder) as (after, tried):
         changes, unchanged, skipped = _replay(
-            records, before, after, request.kind == "rate", pictures, served_bank.max_pixels
+            records, before, after, request.kind == "rate", image_files, served_bank.max_pixels
         )
         proposal = Proposal(
             id=uuid.uuid4().hex,
@@ -121,9 +121,9 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def kept(record: Record, pictures: ImageFiles) -> Encoded:
+def kept(record: Record, image_files: ImageFiles) -> Encoded:
     """The picture of a record; `InputError` where it is not kept any more."""
-    content = pictures.read(record.sha256)
+    content = image_files.read(record.sha256)
     if content is None:
         raise InputError(f"the picture of inspection {record.id} is not kept any more (--keep-gb keeps more)")
     return Encoded(record.name, content)
@@ -131,7 +131,7 @@ def kept(record: Record, pictures: ImageFiles) -> Encoded:
 
 @contextlib.contextmanager
 def _edited(
-    served_bank: ServedBank, before: Detector, request: EditRequest, pictures: ImageFiles, folder: Path
+    served_bank: ServedBank, before: Detector, request: EditRequest, image_files: ImageFiles, folder: Path
 ) -> Iterator[tuple[Detector, DraftScores | None]]:
     """A detector of the bank as it would be, and what making it has found out."""
     if request.kind == "rate":
@@ -147,7 +147,7 @@ def _edited(
             raise ProposalError(f"bank {served_bank.name} has just been edited by another process; try again")
         known = set(draft.load_aligned(served_bank.settings.alignment_key()))
         if request.add:
-            image = kept(request.add, pictures)
+            image = kept(request.add, image_files)
             report = draft.add(image, max_pixels=served_bank.max_pixels)
             if report.failures:
                 raise ImageError(report.failures[0].error)

@@ -38,7 +38,7 @@ class Proposals:
     ----------
     served_banks : mapping of name to ServedBank
     store : Store
-    pictures : Pictures
+    image_files : ImageFiles
     folder : path
         For drafts; best on the disk of the banks, so that nothing is copied.
     listener : callable, optional
@@ -49,11 +49,11 @@ class Proposals:
         self,
         served_banks: Mapping[str, ServedBank],
         store: Store,
-        pictures: ImageFiles,
+        image_files: ImageFiles,
         folder: Path,
         listener: Callable[[Edit], None] | None = None,
     ) -> None:
-        self._served_banks, self._store, self._pictures = dict(served_banks), store, pictures
+        self._served_banks, self._store, self._image_files = dict(served_banks), store, image_files
         self._folder, self._listener = folder, listener
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
         self._lock = threading.Lock()
@@ -107,7 +107,7 @@ class Proposals:
             records = self._store.latest(served_bank.name, replayed)
             if record and record.id not in {other.id for other in records}:
                 records.append(record)
-            proposal, tried = try_edit(served_bank, request, records, self._pictures, self._folder)
+            proposal, tried = try_edit(served_bank, request, records, self._image_files, self._folder)
         finally:
             self._trying.release()
         with self._lock:
@@ -218,7 +218,7 @@ class Proposals:
     def _make(self, served_bank: ServedBank, request: EditRequest, tried: DraftScores | None, who: str) -> list[int]:
         """Make an edit; the ids of the images that came or went."""
         if request.add:
-            image = kept(request.add, self._pictures)
+            image = kept(request.add, self._image_files)
             return [served_bank.add(image.content, image.name, tried)]
         if request.remove:
             served_bank.remove(request.remove, tried)

@@ -2,8 +2,7 @@
 
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +11,9 @@ from anomalign.bank import AlignedScore, Bank
 from anomalign.calibration import thresholds
 from anomalign.detection.detector import Detector
 from anomalign.detection.settings import PRESETS, Settings
-from anomalign.errors import BankError, CalibrationError, ImageError, InputError
+from anomalign.errors import CalibrationError, ImageError, InputError
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.sources import Encoded
-from anomalign.service.kept.match_data import MatchData
-from anomalign.service.store import Record
-
-_REMEMBERED = 32  # details found on demand: a few megabytes
-_OLDER = 2  # detectors of older versions: descriptors of all their images
 
 
 @dataclass(frozen=True)
@@ -88,9 +82,6 @@ class ServedBank:
         self.max_pixels = max_pixels
         self.editing = threading.RLock()
         self._target_fpr = target_fpr
-        self._found: OrderedDict[tuple[int, tuple[int, ...]], MatchData] = OrderedDict()
-        self._older: OrderedDict[int, Detector] = OrderedDict()
-        self._finding = threading.Lock()
         self._detector = self._made(Bank.open(self.path, provider=provider), target_fpr)
 
     @property
@@ -183,71 +174,6 @@ class ServedBank:
         with self.editing:
             self._detector = self._made(self.open_bank(), target_fpr)
             self._target_fpr = target_fpr
-
-    def details(self, record: Record, stored: bytes, picture: Callable[[], bytes | None]) -> MatchData | None:
-        """What stage 2 found in a recorded image.
-
-        Where stage 1 had cleared it, stage 2 runs now, against the neighbours that are recorded; how rare its scores
-        are is then told by the normals of today.
-
-        Parameters
-        ----------
-        record : Record
-        stored : bytes
-            Its details in the store; may be empty.
-        picture : callable
-            Gives the picture, if it is kept.
-
-        Returns
-        -------
-        MatchData or None
-            None where they are to be found now and the picture is not kept.
-        """
-        if stored:
-            return MatchData.from_bytes(stored)
-        return self.compare(record, tuple(int(normal["id"]) for normal in record.neighbours), picture)
-
-    def compare(self, record: Record, ids: tuple[int, ...], picture: Callable[[], bytes | None]) -> MatchData | None:
-        """Stage 2 of a recorded image against these normals, also if they were removed since; remembered for a while.
-
-        Returns None where the picture is not kept.
-
-        Raises
-        ------
-        InputError
-            An image that is not in the bank and was not when the record was made, or that compacting has forgotten.
-        """
-        key = record.id, ids
-        with self._finding:  # one at a time: a page asks for the same several times at once
-            if key in self._found:
-                self._found.move_to_end(key)
-                return self._found[key]
-            content = picture()
-            if content is None:
-                return None
-            detector = self._knowing(ids, record.bank_version)
-            aligned = detector.against(Encoded(record.name, content), *ids, max_pixels=self.max_pixels)
-            details = MatchData.of_alignment(
-                aligned, self.detector.limits.calibration.pixels, self.bank.identity.framing
-            )
-            self._found[key] = details
-            if len(self._found) > _REMEMBERED:
-                self._found.popitem(last=False)
-            return details
-
-    def _knowing(self, ids: Sequence[int], version: int) -> Detector:
-        """A detector whose bank has these images: the current one, else that of an older version."""
-        current = self.detector
-        if {image.id for image in current.bank.images}.issuperset(ids):
-            return current
-        if version not in self._older:
-            try:
-                self._older[version] = Detector(Bank.open(self.path, current.bank.backbone, version), self.settings)
-            except BankError as error:
-                raise InputError(f"a normal image of version {version} of the bank is gone: {error}") from error
-            if len(self._older) > _OLDER:
-                self._older.popitem(last=False)
-        return self._older[version]
 
     def _serve(self, bank: Bank, tried: DraftScores | None = None) -> None:
         if tried and tried.version == bank.version:

@@ -46,7 +46,7 @@ class Watcher:
     folder : path
     bank : str
         The station's name.
-    pool : InspectionQueue
+    queue : InspectionQueue
     store : Store
     max_bytes : int
         Larger files are passed over, with a word in the audit log.
@@ -56,13 +56,13 @@ class Watcher:
         self,
         folder: str | os.PathLike[str],
         bank: str,
-        pool: InspectionQueue,
+        queue: InspectionQueue,
         store: Store,
         max_bytes: int = 64_000_000,
     ) -> None:
         self.folder = Path(folder).resolve()
         self.bank = bank
-        self._pool, self._store, self._max_bytes = pool, store, max_bytes
+        self._queue, self._store, self._max_bytes = queue, store, max_bytes
         self._files: dict[str, _File] = {}
         self._lock = threading.Lock()  # guards the files' states against the pool's threads
         self._under_way = 0
@@ -162,7 +162,7 @@ class Watcher:
             file.under_way = True
             self._under_way += 1
         try:
-            answer = self._pool.submit(self.bank, path, content, "watch", watched)
+            answer = self._queue.submit(self.bank, path, content, "watch", watched)
         except AnomalignError as error:
             with self._lock:
                 file.under_way = False
