@@ -43,4 +43,4 @@ def test_a_full_disk_is_not_ready(client, monkeypatch):
     assert client.get("/readyz").status_code == 200
     monkeypatch.setattr(operations, "_ROOM_BYTES", 2**80)
     answer = client.get("/readyz")
-    assert (answer.status_code, "no room on the disk" in answer.text) == (503, True)
+    assert (answer.status_code, "the disk is full" in answer.text) == (503, True)

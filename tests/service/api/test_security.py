@@ -263,7 +263,7 @@ def test_no_stack_trace_leaves_the_house(served, client, caplog):
     answer = client.get("/api/inspections/1")
     assert answer.status_code == 500
     id = answer.headers["x-request-id"]
-    assert answer.json() == {"error": f"internal error; request {id} in the service's log tells more"}
+    assert answer.json() == {"error": f"internal error; see request {id} in the service's log"}
     logged = next(record for record in caplog.records if record.exc_info and id in record.getMessage())
     assert "passwords" in str(logged.exc_info[1])
 

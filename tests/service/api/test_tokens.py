@@ -114,19 +114,19 @@ def test_an_address_that_fails_too_often_waits_and_others_do_not():
     attempts = Attempts(clock)
     for _ in range(ALLOWED):
         assert attempts.wait_s("10.0.0.1") == 0
-        attempts.failed("10.0.0.1")
+        attempts.count_failure("10.0.0.1")
     assert attempts.wait_s("10.0.0.1") == PERIOD_S
     assert attempts.wait_s("10.0.0.2") == 0
     clock.now += PERIOD_S
     assert attempts.wait_s("10.0.0.1") == 0
-    attempts.failed("10.0.0.1")
+    attempts.count_failure("10.0.0.1")
     assert attempts.wait_s("10.0.0.1") == 0
 
 
 def test_an_ipv6_host_cannot_evade_by_another_of_its_addresses():
     attempts = Attempts(Clock())
     for number in range(ALLOWED):
-        attempts.failed(f"2001:db8:0:1::{number:x}")
+        attempts.count_failure(f"2001:db8:0:1::{number:x}")
     assert attempts.wait_s("2001:db8:0:1:ffff::1")
     assert not attempts.wait_s("2001:db8:0:2::1")
 
@@ -134,7 +134,7 @@ def test_an_ipv6_host_cannot_evade_by_another_of_its_addresses():
 def test_addresses_are_forgotten_before_they_fill_the_memory():
     attempts = Attempts(Clock())
     for number in range(20_000):
-        attempts.failed(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+        attempts.count_failure(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     assert len(attempts._failures) <= 10_000
 
 

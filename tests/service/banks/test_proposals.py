@@ -198,7 +198,7 @@ def test_a_proposal_is_confirmed_once_and_not_for_ever(proposals, served_bank, r
         proposals.get(dropped.id)
     old = proposals.propose(served_bank, remove=[2])
     now = time.monotonic()
-    monkeypatch.setattr(module.time, "monotonic", lambda: now + module.LASTING_S + 1)
+    monkeypatch.setattr(module.time, "monotonic", lambda: now + module.LIFETIME_S + 1)
     with pytest.raises(NotFoundError, match="ten minutes"):
         proposals.confirm(old.id, "eve")
     monkeypatch.undo()
@@ -217,14 +217,14 @@ def test_what_cannot_be_proposed(proposals, served_bank, records, image_files, t
         proposals.propose(served_bank, add=999)
     with pytest.raises(InputError, match="no image 999"):
         proposals.propose(served_bank, remove=[1, 999])
-    with pytest.raises(CalibrationError, match="would be left"):
+    with pytest.raises(CalibrationError, match="would remain"):
         proposals.propose(served_bank, remove=range(1, 30))
     with pytest.raises(CalibrationError, match="support"):
         proposals.propose(served_bank, target_fpr=1e-9)
     with pytest.raises(InputError, match="between 0 and 1"):
         proposals.propose(served_bank, target_fpr=2.0)
     proposals.confirm(proposals.propose(served_bank, add=records[3].id).id, "ann")
-    with pytest.raises(InputError, match="holds this picture already"):
+    with pytest.raises(InputError, match="holds this image already"):
         proposals.propose(served_bank, add=records[3].id)
     assert list((tmp_path / "drafts").iterdir()) == []
 

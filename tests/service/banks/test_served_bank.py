@@ -33,7 +33,7 @@ def test_edits_are_those_of_the_bank_and_the_detector_is_always_calibrated(serve
 def test_what_cannot_be_done_changes_nothing(served_bank):
     served_bank.add(png(3), "here.png")
     before = served_bank.detector
-    with pytest.raises(InputError, match="holds this picture already"):
+    with pytest.raises(InputError, match="holds this image already"):
         served_bank.add(png(3), "again.png")
     with pytest.raises(ImageError, match=r"torn\.png"):
         served_bank.add(png(4)[:-30], "torn.png")
@@ -59,7 +59,7 @@ def test_a_rate_is_kept_over_edits_and_guards_against_too_few_images(served_bank
     assert served_bank.detector is detector
     served_bank.set_rate(None)
     assert served_bank.detector.threshold.target_fpr == 1 / 32
-    with pytest.raises(CalibrationError, match="1 normal images would be left"):
+    with pytest.raises(CalibrationError, match="1 normal images would remain"):
         served_bank.remove([image.id for image in served_bank.bank.images[1:]])
 
 

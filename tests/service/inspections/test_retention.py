@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from anomalign.errors import StoreError
-from anomalign.service.inspections.retention import Forgetter
+from anomalign.service.inspections.retention import Retention
 from anomalign.service.store import Filters
 from tests.service.api.serving import serving
 from tests.service.samples import until
@@ -28,9 +28,9 @@ def forget(store):
     with contextlib.ExitStack() as stack:
 
         def start(days, **options):
-            forgetter = Forgetter(store, days, **options)
-            stack.callback(forgetter.close)
-            return forgetter
+            retention = Retention(store, days, **options)
+            stack.callback(retention.close)
+            return retention
 
         yield start
 
@@ -69,10 +69,10 @@ def test_it_ends_in_the_middle_of_many(store, forget, monkeypatch):
         return 1000
 
     monkeypatch.setattr(store, "prune", endless)
-    forgetter = forget(30)
+    retention = forget(30)
     assert begun.wait(30)
-    forgetter.close()
-    assert not forgetter._thread.is_alive()
+    retention.close()
+    assert not retention._thread.is_alive()
 
 
 def test_a_service_forgets_only_if_it_is_told_to(bank, tmp_path):
@@ -80,6 +80,6 @@ def test_a_service_forgets_only_if_it_is_told_to(bank, tmp_path):
         old, young = aged(served.container.store, 31, 1)
     with serving(bank, tmp_path / "data") as served:
         assert kept(served.container.store) == {old, young}
-        assert served.container.forgetter is None
+        assert served.container.retention is None
     with serving(bank, tmp_path / "data", keep_days=30) as served:
         until(lambda: kept(served.container.store) == {young})

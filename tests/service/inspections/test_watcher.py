@@ -144,7 +144,7 @@ def test_a_full_queue_means_later_and_uploads_find_room(watch, store, folder):
         while len(names(store)) < 90:
             most = max(most, queue.depth)
             time.sleep(0.005)
-    assert most <= module._AT_ONCE
+    assert most <= module._MAX_PENDING
 
 
 def test_a_database_that_was_away_is_tried_again(watch, store, folder, monkeypatch):

@@ -101,7 +101,7 @@ def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing_half(tmp_path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ImageFileError, match="No space left.*make room"):
+    with pytest.raises(ImageFileError, match="No space left.*free space"):
         image_files.keep(b"two")
     monkeypatch.undo()
     assert files(tmp_path) == {name(b"one")}
@@ -112,7 +112,7 @@ def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing_half(tmp_path, mon
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ImageFileError, match="file: pictures cannot be kept"):
+    with pytest.raises(ImageFileError, match="file: image files cannot be written"):
         ImageFiles(tmp_path / "file", 1000)
 
 

@@ -110,7 +110,7 @@ def test_a_server_that_goes_away_and_comes_back(server, how):
     server.stop(how)
     try:
         for call in (store.ping, lambda: store.add([new()]), lambda: store.get(record.id), lambda: store.log("a", "b")):
-            with pytest.raises(StoreError, match="127.0.0.1.*; see that the database is running") as caught:
+            with pytest.raises(StoreError, match="127.0.0.1.*; check that the database is running") as caught:
                 call()
             assert PASSWORD not in str(caught.value)
     finally:
@@ -190,7 +190,7 @@ def fill(store):
 
 
 def check_full(store, error, kept, make_room):
-    assert error.endswith("; make room on its disk")
+    assert error.endswith("; free space on its disk")
     assert store.count(Filters()) == len(kept)  # no half of a pair
     assert store.get(kept[-1].id) == kept[-1]
     assert not store.is_watched(f"/line/{len(kept) // 2}.png", 1, 1)  # so the file is taken again
@@ -252,7 +252,7 @@ def test_a_writer_that_holds_the_file_is_waited_for_and_then_named(path, monkeyp
     (record,) = store.add([new()])
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="locked; another program holds it"):
+        with pytest.raises(StoreError, match="locked; another program holds the lock"):
             store.add([new()])
         assert store.get(record.id) == record  # who reads does not wait
         other.execute("ROLLBACK")
@@ -268,7 +268,7 @@ def test_a_lock_in_postgresql_is_waited_for_and_then_named(server, monkeypatch):
     store.add([new()])
     with psycopg.connect(url) as other:
         other.execute("LOCK TABLE inspections IN EXCLUSIVE MODE")
-        with pytest.raises(StoreError, match="lock timeout; another program holds it"):
+        with pytest.raises(StoreError, match="lock timeout; another program holds the lock"):
             store.add([new()])
         assert store.count(Filters()) == 1
     store.add([new()])

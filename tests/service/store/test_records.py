@@ -205,16 +205,16 @@ def walk_from(store, order, after):
 )  # fmt: skip
 def test_a_cursor_that_is_none_is_refused(store, after):
     for order in ("newest", "worst"):
-        with pytest.raises(InputError, match="not a place in this list"):
+        with pytest.raises(InputError, match="not a valid cursor"):
             store.page(Filters(), order, after, 10)
-    with pytest.raises(InputError, match="not a place in this list"):
+    with pytest.raises(InputError, match="not a valid cursor"):
         store.audit(after)
 
 
 def test_a_cursor_of_another_order_is_refused(store):
     store.add(various(10))
     after = store.page(Filters(), "worst", None, 5).next
-    with pytest.raises(InputError, match="not a place in this list"):
+    with pytest.raises(InputError, match="not a valid cursor"):
         store.page(Filters(), "newest", after, 5)
 
 

@@ -44,7 +44,7 @@ def test_what_cannot_be_opened_is_refused_without_its_password(url):
 
 def test_a_service_makes_no_folder_for_a_database_that_is_none(tmp_path):
     configuration = Configuration(banks=(tmp_path / "a.bank",), data=tmp_path / "data", database="mysql://x")
-    with pytest.raises(StoreError, match="mysql: not a kind of database"):
+    with pytest.raises(StoreError, match="mysql: this kind of database is not supported"):
         open_container(configuration)
     assert not (tmp_path / "data").exists()
 
@@ -53,13 +53,13 @@ def test_a_wrong_password_is_not_told(server):
     url = server.new().replace("p%40ss", SECRET)
     assert SECRET in url
     with pytest.raises(
-        StoreError, match=r"records:\*\*\*@127.0.0.1.*password authentication failed.*; see that its URL"
+        StoreError, match=r"records:\*\*\*@127.0.0.1.*password authentication failed.*; check the user and the database in its URL"
     ):
         Store.open(url)
 
 
 def test_a_database_that_is_not_there_is_named(server):
-    with pytest.raises(StoreError, match='database "nowhere" does not exist; see that its URL') as caught:
+    with pytest.raises(StoreError, match='database "nowhere" does not exist; check the user and the database in its URL') as caught:
         Store.open(server.url("nowhere"))
     assert PASSWORD not in str(caught.value)
 

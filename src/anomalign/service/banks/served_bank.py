@@ -1,4 +1,4 @@
-"""A bank as it is served: always one calibrated detector, also while the bank is edited."""
+"""A served bank: there is always one calibrated detector, also while the bank is edited."""
 
 import os
 import threading
@@ -18,16 +18,16 @@ from anomalign.images.sources import Encoded
 
 @dataclass(frozen=True)
 class DraftScores:
-    """What trying an edit on a draft has found out, so that the edit itself need not.
+    """Scores that testing an edit on a draft has computed, so that the edit itself need not compute them again.
 
     Attributes
     ----------
     version : int
-        Of the draft after the edit.
+        Version of the draft after the edit.
     calibration : bytes or None
-        As `Bank.load_calibration` gives it.
+        As from `Bank.load_calibration`.
     aligned : tuple of AlignedScore
-        Those that the bank itself has not.
+        The scores that the bank itself does not have.
     """
 
     version: int
@@ -36,21 +36,21 @@ class DraftScores:
 
 
 class ServedBank:
-    """One bank that images are inspected against. Safe to use from several threads.
+    """One bank against which images are inspected. Safe to use from several threads.
 
     Attributes
     ----------
     name : str
-        What the service calls it.
+        Name of the bank in the service.
     path : Path
     settings : Settings
     max_pixels : int
-        Of an image.
+        Maximum number of pixels of an image.
 
     Parameters
     ----------
     path : path
-        Of the bank.
+        Folder of the bank.
     name : str, optional
         Default: the folder's name without ``.bank``.
     settings : Settings
@@ -58,7 +58,7 @@ class ServedBank:
         As for `Detector`.
     max_pixels : int
     provider : str
-        What runs the network, as for `load_backbone`.
+        Execution provider of the network, as for `load_backbone`.
 
     Raises
     ------
@@ -82,49 +82,49 @@ class ServedBank:
         self.max_pixels = max_pixels
         self.editing = threading.RLock()
         self._target_fpr = target_fpr
-        self._detector = self._made(Bank.open(self.path, provider=provider), target_fpr)
+        self._detector = self._calibrated_detector(Bank.open(self.path, provider=provider), target_fpr)
 
     @property
     def detector(self) -> Detector:
-        """The current one, calibrated. Take it once for all that has to belong together."""
+        """The current detector, calibrated. Read it once for results that must belong to one version of the bank."""
         return self._detector
 
     @property
     def bank(self) -> Bank:
-        """The bank as `detector` knows it: to be read."""
+        """The bank of `detector`, for reading."""
         return self._detector.bank
 
     @property
     def target_fpr(self) -> float | None:
-        """The rate that was asked for; None where it is the usual one."""
+        """The target false-positive rate; None for the default."""
         return self._target_fpr
 
     def rebuild(self) -> None:
-        """Take the bank as it is on the disk now. The old detector serves until the new one is calibrated."""
+        """Read the bank from the disk again. The old detector stays in use until the new one is calibrated."""
         with self.editing:
-            self._detector = self._made(self.open_bank(), self._target_fpr)
+            self._detector = self._calibrated_detector(self.open_bank(), self._target_fpr)
 
     def refresh(self) -> bool:
-        """`rebuild` if another process has edited or replaced the bank since; whether it has. Costs a millisecond."""
+        """Call `rebuild` if another process has edited or replaced the bank; return whether it has. Takes 1 ms."""
         if self.bank.is_current():
             return False
         with self.editing:
-            if self.bank.is_current():  # that was our own edit, and is done
+            if self.bank.is_current():  # an edit of this process, which is finished
                 return False
             self.rebuild()
         return True
 
     def open_bank(self) -> Bank:
-        """The bank as it is on the disk now, to be edited."""
+        """Open the bank as it is on the disk, for editing."""
         return Bank.open(self.path, self.bank.backbone)
 
-    def add(self, content: bytes, name: str, tried: DraftScores | None = None) -> int:
-        """Add an image file to the normals; returns its id.
+    def add(self, content: bytes, name: str, draft_scores: DraftScores | None = None) -> int:
+        """Add an image file to the normal images; return its id.
 
         Raises
         ------
         InputError
-            The bank holds that picture already.
+            The bank holds that image already.
         ImageError, BankLockedError, BankError
             As `Bank.add`.
         """
@@ -134,19 +134,19 @@ class ServedBank:
             if report.failures:
                 raise ImageError(report.failures[0].error)
             if report.known:
-                raise InputError(f"{name}: the bank holds this picture already")
-            self._serve(bank, tried)
+                raise InputError(f"{name}: the bank holds this image already")
+            self._serve(bank, draft_scores)
             return bank.images[-1].id
 
-    def remove(self, ids: Sequence[int], tried: DraftScores | None = None) -> None:
-        """Take images out of the normals, all or none.
+    def remove(self, ids: Sequence[int], draft_scores: DraftScores | None = None) -> None:
+        """Remove normal images, all or none.
 
         Raises
         ------
         InputError
-            One is not in the bank.
+            An image is not in the bank.
         CalibrationError
-            Those that would be left are too few for the target rate.
+            The remaining images are too few for the target rate.
         BankLockedError, BankError
             As `Bank.remove`.
         """
@@ -154,17 +154,17 @@ class ServedBank:
             bank = self.open_bank()
             self.check_enough(len(bank) - len(bank.select(ids)))
             bank.remove(ids)
-            self._serve(bank, tried)
+            self._serve(bank, draft_scores)
 
     def restore(self, ids: Sequence[int]) -> None:
-        """Bring removed images back; as `Bank.restore`."""
+        """Restore removed images, as `Bank.restore`."""
         with self.editing:
             bank = self.open_bank()
             bank.restore(ids)
             self._serve(bank)
 
     def set_rate(self, target_fpr: float | None) -> None:
-        """Set the target rate of false positives; None: the usual one.
+        """Set the target false-positive rate; None for the default.
 
         Raises
         ------
@@ -172,24 +172,24 @@ class ServedBank:
             As `thresholds.check_rate`.
         """
         with self.editing:
-            self._detector = self._made(self.open_bank(), target_fpr)
+            self._detector = self._calibrated_detector(self.open_bank(), target_fpr)
             self._target_fpr = target_fpr
 
-    def _serve(self, bank: Bank, tried: DraftScores | None = None) -> None:
-        if tried and tried.version == bank.version:
-            bank.save_aligned(self.settings.alignment_key(), tried.aligned)
-            if tried.calibration is not None:
-                bank.save_calibration(self.settings.calibration_key(), tried.calibration)
-        self._detector = self._made(bank, self._target_fpr)
+    def _serve(self, bank: Bank, draft_scores: DraftScores | None = None) -> None:
+        if draft_scores and draft_scores.version == bank.version:
+            bank.save_aligned(self.settings.alignment_key(), draft_scores.aligned)
+            if draft_scores.calibration is not None:
+                bank.save_calibration(self.settings.calibration_key(), draft_scores.calibration)
+        self._detector = self._calibrated_detector(bank, self._target_fpr)
 
-    def _made(self, bank: Bank, target_fpr: float | None) -> Detector:
+    def _calibrated_detector(self, bank: Bank, target_fpr: float | None) -> Detector:
         detector = Detector(bank, self.settings, target_fpr)
         detector.calibrate()
         return detector
 
     def check_enough(self, images: int) -> None:
-        """Raise `CalibrationError` where so many normal images are too few for the target rate."""
+        """Raise `CalibrationError` if this number of normal images is too small for the target rate."""
         if images < 2:
-            raise CalibrationError(f"{self.path}: {images} normal images would be left; at least two are needed")
+            raise CalibrationError(f"{self.path}: {images} normal images would remain; at least two are needed")
         if self._target_fpr is not None:
             thresholds.check_rate(self._target_fpr, min(images, self.settings.calibration_size))

@@ -5,7 +5,7 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from anomalign.errors import ConflictError, InputError, NotFoundError
-from anomalign.service.store.columns import clean, known_id, now
+from anomalign.service.store.columns import clean, now, possible_id
 from anomalign.service.store.database import Database, new_id
 from anomalign.service.store.event_rows import write
 from anomalign.service.store.records import Decision, DecisionKind
@@ -74,12 +74,12 @@ class DecisionRows:
 
 
 def _row(connection: Connection, id: int) -> Row[Any] | None:
-    return connection.execute(select(decisions).where(decisions.c.id == known_id(id))).one_or_none()
+    return connection.execute(select(decisions).where(decisions.c.id == possible_id(id))).one_or_none()
 
 
 def _lock(connection: Connection, record: int) -> str:
     """Let nobody else decide on a record until this transaction ends; return its bank."""
-    query = select(inspections.c.bank).where(inspections.c.id == known_id(record)).with_for_update()
+    query = select(inspections.c.bank).where(inspections.c.id == possible_id(record)).with_for_update()
     bank: str | None = connection.execute(query).scalar_one_or_none()
     if bank is None:
         raise NotFoundError(f"no record {record}")

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from sqlalchemy import Connection, insert, select, update
 
 from anomalign.errors import ConflictError, InputError, NotFoundError
-from anomalign.service.store.columns import clean, known_id, now
+from anomalign.service.store.columns import clean, now, possible_id
 from anomalign.service.store.database import Database, new_id
 from anomalign.service.store.event_rows import write
 from anomalign.service.store.queries import check_limit
@@ -77,7 +77,7 @@ class EditRows:
         """
         time = now()
         values = {"undone_by": who, "undone_at": time, "undone_version": int(version)}
-        mark = update(edits).where(edits.c.id == known_id(id), edits.c.undone_at.is_(None)).values(values)
+        mark = update(edits).where(edits.c.id == possible_id(id), edits.c.undone_at.is_(None)).values(values)
         with self._database.writing() as connection:
             count = connection.execute(mark).rowcount
             edit = _get(connection, id)
@@ -91,5 +91,5 @@ class EditRows:
 
 
 def _get(connection: Connection, id: int) -> Edit | None:
-    row = connection.execute(_EDIT.where(edits.c.id == known_id(id))).one_or_none()
+    row = connection.execute(_EDIT.where(edits.c.id == possible_id(id))).one_or_none()
     return None if row is None else Edit(*row)
