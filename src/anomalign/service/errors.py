@@ -85,7 +85,7 @@ async def _answer_sign_in(request: Request, error: Exception) -> Response:
 async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404 and _wants_page(request):
-        return pages.missing(request, "There is no such page.")
+        return pages.show_missing(request, "There is no such page.")
     return answer(error.status_code, str(error.detail), error.headers)
 
 
@@ -93,7 +93,7 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
     """Name the wrong fields, without their values."""
     assert isinstance(error, RequestValidationError)
     if _wants_page(request):  # /inspections/x
-        return pages.missing(request, "There is no such page.")
+        return pages.show_missing(request, "There is no such page.")
     parts = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()[:5]]
     return answer(422, "; ".join(parts)[:1000])
 

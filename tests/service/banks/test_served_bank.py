@@ -27,7 +27,7 @@ def test_edits_are_those_of_the_bank_and_the_detector_is_always_calibrated(serve
     assert served_bank.bank.content == first.bank.content
     assert served_bank.detector.threshold == first.threshold
     assert np.array_equal(served_bank.detector.normal_scores, first.normal_scores)
-    assert len(first.bank) == 30  # an old detector goes on with what it knows
+    assert len(first.bank) == 30  # an old detector keeps its images
 
 
 def test_what_cannot_be_done_changes_nothing(served_bank):
@@ -73,11 +73,11 @@ def test_an_edit_by_another_process_is_noticed(served_bank, bank):
     assert [i.id for i in served_bank.bank.images] == [i.id for i in other.images]
     assert not served_bank.refresh()
     served_bank.add(png(50), "good.png")
-    assert not served_bank.refresh()  # that was our own
+    assert not served_bank.refresh()  # an edit of this process
 
 
 def test_the_old_detector_serves_until_the_new_one_is_calibrated(served_bank, monkeypatch):
-    """While an edit calibrates, `detector` gives at once the one that was there."""
+    """During the calibration of an edit `detector` returns the old detector at once."""
     calibrating, go_on = threading.Event(), threading.Event()
     calibrate = Detector.calibrate
 

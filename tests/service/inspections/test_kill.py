@@ -1,4 +1,4 @@
-"""A real process killed under load: what it had acknowledged is there, record and picture."""
+"""A process is killed under load: every acknowledged record is complete, with its image file."""
 
 import random
 import subprocess
@@ -17,13 +17,13 @@ from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.inspections.queue import Busy, InspectionQueue
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.store import Store
-bank, data, sent = map(Path, sys.argv[1:])
-contents = [path.read_bytes() for path in sorted(sent.iterdir())]
+bank, data, sources = map(Path, sys.argv[1:])
+contents = [path.read_bytes() for path in sorted(sources.iterdir())]
 served_bank = ServedBank(bank)
 store = Store.open(f"sqlite:///{data}/records.sqlite")
 queue = InspectionQueue({"parts": served_bank}, store, ImageFiles(data / "pictures", 10**9))
 
-def answered(answer):
+def report(answer):
     record = answer.result()
     sys.stdout.write(f"{record.id} {record.sha256} {record.name}\\n")  # one write, so that no line is torn by another
     sys.stdout.flush()
@@ -31,25 +31,25 @@ def answered(answer):
 print("ready", flush=True)
 number = 0
 while True:
-    content = contents[number % len(contents)] + number.to_bytes(4, "big")  # each a picture of its own
+    content = contents[number % len(contents)] + number.to_bytes(4, "big")  # each file is different
     try:
-        queue.submit("parts", f"{number}.png", content).add_done_callback(answered)
+        queue.submit("parts", f"{number}.png", content).add_done_callback(report)
         number += 1
     except Busy:
         pass
 """
 
 
-def test_kills_under_load_lose_no_acknowledged_record_and_no_picture_of_one(bank, tmp_path):
+def test_kills_under_load_lose_no_acknowledged_record_and_no_image_file_of_one(bank, tmp_path):
     chance = random.Random(0)
-    sent, data = tmp_path / "sent", tmp_path / "data"
-    sent.mkdir()
+    sources, data = tmp_path / "sources", tmp_path / "data"
+    sources.mkdir()
     data.mkdir()
     for n in range(8):
-        (sent / f"{n}.png").write_bytes(png(100 + n, defect=n % 2 == 0))
+        (sources / f"{n}.png").write_bytes(png(100 + n, defect=n % 2 == 0))
     acknowledged = {}
     for _ in range(5):
-        command = [sys.executable, "-c", SERVE, str(bank), str(data), str(sent)]
+        command = [sys.executable, "-c", SERVE, str(bank), str(data), str(sources)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "ready\n"
             lines = [process.stdout.readline() for _ in range(3)]  # it is under load now
@@ -67,7 +67,7 @@ def test_kills_under_load_lose_no_acknowledged_record_and_no_picture_of_one(bank
         record = store.get(id)
         assert (record.sha256, record.name) == (sha256, name)
         assert image_files.read(sha256) is not None
-    # What was not acknowledged is whole, or not there.
+    # Records that were not acknowledged are complete or absent.
     assert store.count(Filters()) >= len(acknowledged)
     after = None
     while True:

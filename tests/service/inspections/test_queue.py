@@ -1,4 +1,4 @@
-"""Inspections on their way: what is accepted is answered, by one version of the bank, after it is on the disk."""
+"""The inspection queue: accepted images are answered after the commit, each by one version of the bank."""
 
 import contextlib
 import sys
@@ -21,18 +21,18 @@ from tests.service.samples import SETTINGS, png, until
 
 
 class Gate:
-    """Holds `Detector.inspect_batch` back until it is opened, and notes the batches."""
+    """Blocks `Detector.inspect_batch` until `opened` is set, and records the batches."""
 
     def __init__(self, monkeypatch):
         self.batches, self.opened = [], threading.Event()
         inspect_batch = Detector.inspect_batch
 
-        def held(detector, images, max_pixels):
+        def inspect_later(detector, images, max_pixels):
             self.batches.append([image.name for image in images])
             assert self.opened.wait(60)
             return inspect_batch(detector, images, max_pixels)
 
-        monkeypatch.setattr(Detector, "inspect_batch", held)
+        monkeypatch.setattr(Detector, "inspect_batch", inspect_later)
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_an_error_that_nobody_foresaw_does_not_take_others_along(make_queue, mon
     ]
 
 
-def test_a_picture_that_cannot_be_kept_costs_no_verdict(make_queue, monkeypatch):
+def test_an_image_file_that_cannot_be_kept_does_not_cost_the_verdict(make_queue, monkeypatch):
     def full(*_):
         raise ImageFileError("no room")
 
@@ -238,20 +238,20 @@ def test_a_picture_that_cannot_be_kept_costs_no_verdict(make_queue, monkeypatch)
 
 
 def test_listeners_are_told_after_the_commit_and_may_fail(make_queue, store):
-    told = []
+    notifications = []
 
     def listen(record):
-        told.append(store.get(record.id))
-        raise ValueError("a listener's own trouble")
+        notifications.append(store.get(record.id))
+        raise ValueError("an error of the listener")
 
     queue = make_queue(listener=listen)
     records = [queue.submit("parts", "a.png", png(n)).result() for n in range(3)]
     queue.close()
-    assert told == records
+    assert notifications == records
 
 
 def test_edits_while_inspecting_never_mix_two_banks_in_one_record(make_queue, served_bank, store, image_files, bank):
-    """Each record names one version; its neighbours are of that version, and replayed by it, it is the same."""
+    """Each record names one version of the bank; its neighbours are in it, and a replay gives the same verdict."""
     queue = make_queue(waiting=1000)
     done = threading.Event()
 
@@ -296,7 +296,7 @@ def test_what_another_process_does_to_the_bank_is_noticed(make_queue, served_ban
 
 
 def test_a_bank_compacted_by_another_process_goes_on(make_queue, bank):
-    """Segments that a detector has not opened yet are gone under it: it is made anew."""
+    """Compacting deletes segments that the detector has not opened yet, so the bank is read again."""
     other = Bank.open(bank)
     other.remove([1])
     served_bank = ServedBank(bank, settings=SETTINGS)

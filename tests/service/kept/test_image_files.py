@@ -1,4 +1,4 @@
-"""Kept image_files: whole or not there, the oldest go first, and no name becomes a path."""
+"""Image files: complete or absent, the oldest are deleted first, and no name becomes a path."""
 
 import hashlib
 import os
@@ -49,7 +49,7 @@ def test_those_kept_longest_ago_go_first(tmp_path):
     assert files(tmp_path) == {name(large)}
 
 
-def test_a_smaller_limit_holds_from_the_next_picture_on(tmp_path):
+def test_a_smaller_size_applies_from_the_next_file_on(tmp_path):
     image_files = ImageFiles(tmp_path, 1000)
     for n in range(20):
         image_files.keep(bytes([n]) * 10)
@@ -60,17 +60,17 @@ def test_a_smaller_limit_holds_from_the_next_picture_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "text",
     ["", "..", "../../etc/passwd", "/etc/passwd", "a" * 63, "A" * 64, "a" * 64 + "\n", "ab/" + "a" * 61, "é" * 64],
 )
-def test_a_name_that_is_no_hash_is_never_a_path(tmp_path, asked):
+def test_a_name_that_is_no_hash_is_never_a_path(tmp_path, text):
     image_files = ImageFiles(tmp_path / "pictures", 1000)
-    assert image_files.read(asked) is None
-    assert image_files.path(asked) is None
-    assert not image_files.has(asked)
+    assert image_files.read(text) is None
+    assert image_files.path(text) is None
+    assert not image_files.has(text)
 
 
-def test_a_damaged_picture_is_as_good_as_gone_and_can_be_kept_anew(tmp_path):
+def test_a_damaged_file_counts_as_missing_and_can_be_written_again(tmp_path):
     image_files = ImageFiles(tmp_path, 1000)
     sha256 = image_files.keep(b"whole")
     image_files.path(sha256).write_bytes(b"w0ole")

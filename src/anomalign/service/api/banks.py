@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from anomalign.errors import BankDamagedError, BankError, NotFoundError
 from anomalign.service.api import schemas, serializers
 from anomalign.service.api.dependencies import ERRORS, MAX_ID, Limit, ServedBankDep
-from anomalign.service.api.evidence import cached, on_drawing
+from anomalign.service.api.evidence import answer_cached, on_drawing
 from anomalign.service.api.times import utc
 from anomalign.service.banks import statistics
 from anomalign.service.container import ContainerDep
@@ -83,7 +83,7 @@ async def preview(
             raise NotFoundError(f"bank {served_bank.name} has no image {id}") from error
 
     content = await on_drawing(container, read)
-    return await cached(request, container, (content,), "image/jpeg", lambda: content)
+    return await answer_cached(request, container, (content,), "image/jpeg", lambda: content)
 
 
 @router.get("/{bank}/versions")

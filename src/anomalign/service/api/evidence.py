@@ -48,32 +48,32 @@ async def match(
     return await on_drawing(container, compute)
 
 
-def _file(media_type: str) -> dict[int | str, dict[str, Any]]:
+def _file_response(media_type: str) -> dict[int | str, dict[str, Any]]:
     content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
     return {200: {"content": content}, 304: {"description": "unchanged"}}
 
 
-@router.get("/picture", response_class=Response, responses=_file("image/jpeg"))
+@router.get("/picture", response_class=Response, responses=_file_response("image/jpeg"))
 async def picture(request: Request, container: ContainerDep, person: Operator, record: RecordDep) -> Response:
     """Return the inspected image as a JPEG, longer side at most 2048 px."""
 
     def make() -> bytes:
-        return rendering.jpeg(_scaled_image(container, record, rendering.DISPLAY_PX))
+        return rendering.encode_jpeg(_scaled_image(container, record, rendering.DISPLAY_PX))
 
-    return await cached(request, container, (record.sha256, "picture"), "image/jpeg", make)
+    return await answer_cached(request, container, (record.sha256, "picture"), "image/jpeg", make)
 
 
-@router.get("/thumbnail.jpg", response_class=Response, responses=_file("image/jpeg"))
+@router.get("/thumbnail.jpg", response_class=Response, responses=_file_response("image/jpeg"))
 async def thumbnail(request: Request, container: ContainerDep, person: Operator, record: RecordDep) -> Response:
     """Return the inspected image with its heat as a JPEG, longer side at most 320 px."""
 
     def make() -> bytes:
-        return rendering.jpeg(_image_with_heat(container, record, rendering.THUMBNAIL_PX), quality=85)
+        return rendering.encode_jpeg(_image_with_heat(container, record, rendering.THUMBNAIL_PX), quality=85)
 
-    return await cached(request, container, (record.sha256, record.id, "thumbnail"), "image/jpeg", make)
+    return await answer_cached(request, container, (record.sha256, record.id, "thumbnail"), "image/jpeg", make)
 
 
-@router.get("/heat.png", response_class=Response, responses=_file("image/png"))
+@router.get("/heat.png", response_class=Response, responses=_file_response("image/png"))
 async def heat(
     request: Request,
     container: ContainerDep,
@@ -84,30 +84,30 @@ async def heat(
     """Return the heat as a PNG, transparent where there is none, in the size of `picture`."""
 
     def make() -> bytes:
-        height, width = rendering.size_within(record.height, record.width, rendering.DISPLAY_PX)
-        return rendering.layer(container.evidence.heat(record, height, width, even_if_normal=always))
+        height, width = rendering.fit_size(record.height, record.width, rendering.DISPLAY_PX)
+        return rendering.encode_heat(container.evidence.heat(record, height, width, even_if_normal=always))
 
-    return await cached(request, container, (record.sha256, record.id, "heat", always), "image/png", make)
+    return await answer_cached(request, container, (record.sha256, record.id, "heat", always), "image/png", make)
 
 
-@router.get("/overlay.png", response_class=Response, responses=_file("image/png"))
+@router.get("/overlay.png", response_class=Response, responses=_file_response("image/png"))
 async def overlay(request: Request, container: ContainerDep, person: Operator, record: RecordDep) -> Response:
     """Return the inspected image with its heat as a PNG, longer side at most 2048 px."""
 
     def make() -> bytes:
-        return rendering.png(_image_with_heat(container, record, rendering.DISPLAY_PX))
+        return rendering.encode_png(_image_with_heat(container, record, rendering.DISPLAY_PX))
 
-    return await cached(request, container, (record.sha256, record.id, "overlay"), "image/png", make)
+    return await answer_cached(request, container, (record.sha256, record.id, "overlay"), "image/png", make)
 
 
-@router.get("/map.tiff", response_class=Response, responses=_file("image/tiff"))
+@router.get("/map.tiff", response_class=Response, responses=_file_response("image/tiff"))
 async def anomaly_map(request: Request, container: ContainerDep, person: Operator, record: RecordDep) -> Response:
     """Return the anomaly map as a float32 TIFF, in the image's own pixels; NaN outside of a centre crop."""
 
     def make() -> bytes:
-        return rendering.tiff(container.evidence.anomaly_map(record))
+        return rendering.encode_tiff(container.evidence.anomaly_map(record))
 
-    return await cached(request, container, (record.sha256, record.id, "map"), "image/tiff", make)
+    return await answer_cached(request, container, (record.sha256, record.id, "map"), "image/tiff", make)
 
 
 def _scaled_image(container: Container, record: Record, px: int) -> Image.Image:
@@ -117,7 +117,7 @@ def _scaled_image(container: Container, record: Record, px: int) -> Image.Image:
 
 def _image_with_heat(container: Container, record: Record, px: int) -> Image.Image:
     image = _scaled_image(container, record, px)
-    return rendering.with_heat(image, container.evidence.heat(record, image.height, image.width))
+    return rendering.overlay_heat(image, container.evidence.heat(record, image.height, image.width))
 
 
 async def on_drawing(container: Container, compute: Callable[[], _T]) -> _T:
@@ -125,7 +125,7 @@ async def on_drawing(container: Container, compute: Callable[[], _T]) -> _T:
     return await asyncio.get_running_loop().run_in_executor(container.drawing, compute)
 
 
-async def cached(
+async def answer_cached(
     request: Request, container: Container, key: tuple[object, ...], media_type: str, make: Callable[[], bytes]
 ) -> Response:
     """Answer with a file that browsers cache but check each time, since a new database uses the same ids again."""

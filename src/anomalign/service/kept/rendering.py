@@ -13,7 +13,7 @@ DISPLAY_PX, THUMBNAIL_PX = 2048, 320
 """Maximum length of the longer side."""
 
 
-def size_within(height: int, width: int, px: int) -> tuple[int, int]:
+def fit_size(height: int, width: int, px: int) -> tuple[int, int]:
     """Return (height, width) of an image scaled down, if it is larger, to a longer side of `px`."""
     factor = min(1.0, px / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
@@ -28,37 +28,37 @@ def scale(content: bytes, name: str, max_pixels: int, px: int) -> Image.Image:
         The image cannot be used.
     """
     image = decode(content, name, max_pixels)
-    height, width = size_within(image.height, image.width, px)
+    height, width = fit_size(image.height, image.width, px)
     if (height, width) == (image.height, image.width):
         return image
     return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2)
 
 
-def jpeg(image: Image.Image, quality: int = 92) -> bytes:
+def encode_jpeg(image: Image.Image, quality: int = 92) -> bytes:
     """Encode as JPEG, without chroma subsampling, so that small defects stay visible."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, subsampling=0)
     return file.getvalue()
 
 
-def png(image: Image.Image) -> bytes:
+def encode_png(image: Image.Image) -> bytes:
     """Encode as PNG with little compression, which is fast."""
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
-def with_heat(image: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
+def overlay_heat(image: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
     """Return the image with heat over it; `heat` is (H, W) of the same size."""
     return Image.fromarray(overlay(np.asarray(image.convert("RGB")), heat))
 
 
-def layer(heat: NDArray[np.float32]) -> bytes:
+def encode_heat(heat: NDArray[np.float32]) -> bytes:
     """Encode heat alone as PNG, transparent where there is none."""
     return heat_layer(heat)
 
 
-def tiff(anomaly_map: NDArray[np.float32]) -> bytes:
+def encode_tiff(anomaly_map: NDArray[np.float32]) -> bytes:
     """Encode an anomaly map as a float32 TIFF, without loss."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(anomaly_map)).save(file, "TIFF")

@@ -73,7 +73,7 @@ def static(version: str, name: str) -> Response:
     )
 
 
-def missing(request: Request, what: str) -> HTMLResponse:
+def show_missing(request: Request, what: str) -> HTMLResponse:
     """Show a "not found" page, also to people who are not signed in."""
     people: People = request.app.state.container.people
     try:

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anomalign.service.security.requests import forged, host_allowed
+from anomalign.service.security.requests import is_forged, is_host_allowed
 
 MAX_BODY_BYTES = 64 * 1024
 """Maximum size of the body of a request that is not an upload."""
@@ -86,9 +86,9 @@ class Gate:
 
     def _check(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
-        if len(headers.getlist("host")) != 1 or not host_allowed(headers["host"], self._names, self._only_loopback):
+        if len(headers.getlist("host")) != 1 or not is_host_allowed(headers["host"], self._names, self._only_loopback):
             return 421, "this service does not have that host name; --host-name NAME adds it"
-        if forged(scope["method"], headers):
+        if is_forged(scope["method"], headers):
             return 403, "refused: a page of another site sent this request"
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or len(length) > 20:

@@ -17,7 +17,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def host_allowed(header: str, names: Collection[str], only_loopback: bool) -> bool:
+def is_host_allowed(header: str, names: Collection[str], only_loopback: bool) -> bool:
     """Return whether the Host header names this service.
 
     Another site can let its own name point to this machine's address (DNS rebinding). A browser then treats the scripts
@@ -31,7 +31,7 @@ def host_allowed(header: str, names: Collection[str], only_loopback: bool) -> bo
     return not only_loopback and _is_address(name)
 
 
-def forged(method: str, headers: Mapping[str, str]) -> bool:
+def is_forged(method: str, headers: Mapping[str, str]) -> bool:
     """Return whether a page of another site made the browser send this request.
 
     Browsers say so in headers that scripts cannot set. A request with a token in its header is not forged: a page can
