@@ -34,7 +34,7 @@ def measure(root: Path, bank: Bank, descriptor: str, rates: list[float]) -> dict
     inspected = time.perf_counter()
     defect = np.array([Path(r.name).parent.name != "good" for r in results])
     retrieval = np.array([r.retrieval_score for r in results])
-    alignment = np.array([r.aligned.score for r in results])
+    alignment = np.array([detector.align(r).aligned.score for r in results])
     image = np.array([r.image_score for r in results])
     supported = [rate for rate in rates if rate >= best_rate(len(scores.ids))]
     return {

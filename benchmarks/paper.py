@@ -23,7 +23,7 @@ from anomalign.bank import Bank
 from anomalign.detection.detector import PRESETS
 from anomalign.evaluation import metrics
 from anomalign.evaluation.datasets import Category, open_dataset
-from anomalign.evaluation.measuring import seen_part
+from anomalign.evaluation.measurement import visible_part
 from anomalign.evaluation.pixels import PixelMetrics
 from anomalign.evaluation.published import MEANS, SPADE_PIXEL_AUROC
 from anomalign.evaluation.run import Protocol, evaluate_category
@@ -89,7 +89,7 @@ def measure(category: Category, backbone: Backbone) -> list[dict[str, Any]]:
                 way.scores.append(float(square.max()))
                 if truth is not None:
                     scores_map = place_on_image(square, FRAMING, described.height, described.width)
-                    way.pixels.add(*seen_part(scores_map, truth), normal=not image.anomalous)
+                    way.pixels.add(*visible_part(scores_map, truth), normal=not image.anomalous)
     rows: list[dict[str, Any]] = [
         {"way": f"stage 1, mean of the {K} nearest", "image_auroc": image_auroc(scores, labels)}
         for K, scores in retrieval.items()

@@ -50,3 +50,11 @@ def test_running_a_network_leaves_nothing_in_the_home_folder(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**given, "HOME": str(tmp_path)})
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_dir_and_help_list_the_public_classes():
+    assert set(anomalign.__all__) <= set(dir(anomalign))
+    command = [sys.executable, "-c", "import anomalign; help(anomalign)"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for name in ("Bank", "Detector", "Inspection", "FeaturePyramid", "Settings"):
+        assert f"class {name}(" in text

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from anomalign.backbones import Backbone, load_backbone
     from anomalign.bank import Bank
     from anomalign.detection.detector import Detector
-    from anomalign.detection.inspection import Inspection, Match, Neighbour
+    from anomalign.detection.inspection import Inspection, Match
     from anomalign.detection.settings import PRESETS, Settings
+    from anomalign.detection.summary import InspectionSummary, Neighbour
     from anomalign.errors import (
         AnomalignError,
         BackboneError,
@@ -54,7 +55,8 @@ _HOME = {
     "anomalign.images.decoding": ["read_image"],
     "anomalign.images.framing": ["Framing"],
     "anomalign.images.sources": ["Failure"],
-    "anomalign.detection.inspection": ["Inspection", "Match", "Neighbour"],
+    "anomalign.detection.inspection": ["Inspection", "Match"],
+    "anomalign.detection.summary": ["InspectionSummary", "Neighbour"],
     "anomalign.detection.settings": ["PRESETS", "Settings"],
 }
 _HOME_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -77,6 +79,7 @@ __all__ = [
     "ImageError",
     "InputError",
     "Inspection",
+    "InspectionSummary",
     "Match",
     "Neighbour",
     "Settings",
@@ -96,3 +99,8 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that are not imported yet."""
+    return [*__all__, "__version__"]

@@ -30,8 +30,8 @@ class FeaturePyramid:
 
     levels: tuple[NDArray[Any], ...]
     pooled: NDArray[np.float32]
-    known_norms: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
-    known_moments: list[NDArray[np.float32]] = field(default_factory=list, repr=False)
+    known_norms: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
+    known_moments: list[NDArray[np.float32]] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(self.levels))

@@ -56,7 +56,7 @@ def everything(bank):
         detector.threshold,
         (inspection.image_score, inspection.p_value, inspection.verdict, inspection.retrieval_p_value),
         [(place[n.id], n.distance) for n in inspection.neighbours],
-        inspection.anomaly_map.tobytes(),
+        detector.align(inspection).anomaly_map.tobytes(),
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from anomalign.calibration.pixels import PixelCounts
 from anomalign.calibration.thresholds import Calibration, p_value
-from anomalign.detection.decision import Limits, full_scores
+from anomalign.detection.decision import DecisionRule, full_scores
 from anomalign.detection.gate_tradeoff import gate_outcomes
 from anomalign.detection.settings import Settings
 
@@ -38,7 +38,7 @@ def test_the_rate_of_alarms_is_the_one_that_is_promised_whatever_the_gate(gate, 
     settings = Settings(gate=gate, decided_by=decided_by)
     rates = []
     for _ in range(150):
-        limits = Limits.of(calibration(*draw(rng, 199, related)), settings, 0.05)
+        limits = DecisionRule.of(calibration(*draw(rng, 199, related)), settings, 0.05)
         rates.append(called(limits, *draw(rng, 400, related)).mean())
     spread = 4 * np.std(rates) / np.sqrt(len(rates))
     assert np.mean(rates) <= 0.05 + spread
@@ -49,7 +49,7 @@ def test_the_rate_of_alarms_is_the_one_that_is_promised_whatever_the_gate(gate, 
 def test_no_normal_that_is_cleared_scores_above_the_threshold_and_p_values_agree(gate):
     rng = np.random.default_rng(3)
     scores = calibration(*draw(rng, 120, 0.5))
-    limits = Limits.of(scores, Settings(gate=gate), 0.05)
+    limits = DecisionRule.of(scores, Settings(gate=gate), 0.05)
     alarms = called(limits, scores.retrieval, scores.alignment)
     np.testing.assert_array_equal(alarms, limits.normal_scores > limits.threshold.value)
     near = limits.threshold.value + np.array([-0.5, -1e-9, 0, 1e-9, 0.5])
@@ -81,9 +81,9 @@ def test_gate_outcomes_count_what_happens():
     retrieval, alignment = draw(rng, 200, 0.5)
     defect = rng.random(200) < 0.5
     alignment[defect] *= 20
-    everything = called(Limits.of(scores, Settings(gate=1.0), 0.05), retrieval, alignment)
+    everything = called(DecisionRule.of(scores, Settings(gate=1.0), 0.05), retrieval, alignment)
     for outcome in gate_outcomes(scores, retrieval, alignment, defect, Settings(), 0.05):
-        limits = Limits.of(scores, replace(Settings(), gate=outcome.gate), 0.05)
+        limits = DecisionRule.of(scores, replace(Settings(), gate=outcome.gate), 0.05)
         now = called(limits, retrieval, alignment)
         assert outcome.found == (now & defect).sum()
         assert outcome.false_alarms == (now & ~defect).sum()

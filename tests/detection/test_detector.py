@@ -123,7 +123,7 @@ def test_verdict_score_and_p_value_agree(bank):
         assert 1 / (NORMALS + 1) <= result.p_value <= 1
 
 
-def test_an_image_cleared_by_stage_1_runs_no_stage_2_until_its_map_is_asked_for(bank, monkeypatch):
+def test_an_image_cleared_by_stage_1_runs_no_stage_2_until_somebody_looks(bank, monkeypatch):
     calls = []
     inner = Detector._align
     monkeypatch.setattr(Detector, "_align", lambda *args: calls.append(1) or inner(*args))
@@ -132,10 +132,15 @@ def test_an_image_cleared_by_stage_1_runs_no_stage_2_until_its_map_is_asked_for(
     calls.clear()
     inspection = detector.inspect(texture(3))  # one of the normals: its nearest distance is 0
     assert (inspection.stage, inspection.verdict, len(calls)) == ("retrieval", "normal", 0)
+    with pytest.raises(InputError, match=r"detector\.align\(inspection\)"):
+        inspection.anomaly_map  # noqa: B018
     everything_aligned = Detector(bank, everything(), 0.1).inspect(texture(3))
     calls.clear()
-    np.testing.assert_array_equal(inspection.anomaly_map, everything_aligned.anomaly_map)
-    assert inspection.match_at(5, 5) == everything_aligned.match_at(5, 5)
+    aligned = detector.align(inspection)
+    np.testing.assert_array_equal(aligned.anomaly_map, everything_aligned.anomaly_map)
+    assert aligned.match_at(5, 5) == everything_aligned.match_at(5, 5)
+    assert aligned.summary() == inspection.summary()
+    assert detector.align(aligned) is aligned
     assert len(calls) == 1
 
 
@@ -171,7 +176,7 @@ def test_how_a_verdict_came_about_is_said(bank):
     assert found[0].course == "cleared by stage 1"
     assert found[1].course == "anomalous by both stages together"
     for inspection in found:
-        suspected = inspection.retrieval_score > detector.limits.suspicion
+        suspected = inspection.retrieval_score > detector.rule.suspicion
         assert inspection.suspected == suspected
         if inspection.verdict == "normal" and inspection.stage == "both":
             doubt = "suspected by stage 1, " if suspected else ""
@@ -304,10 +309,11 @@ def test_several_threads_get_the_answers_of_one(bank):
     assert list(found.values()) == [expected] * 4
 
 
-def test_an_inspection_outlives_a_change_of_the_bank(tmp_path):
+def test_stage_2_of_a_cleared_image_can_be_had_after_a_change_of_the_bank(tmp_path):
     bank = Bank.create(tmp_path / "bank", framing=Framing(64))
     bank.add([texture(seed) for seed in range(4)])
-    inspection = Detector(bank, everything(gate=0.3), 0.3).inspect(texture(1))
+    detector = Detector(bank, everything(gate=0.3), 0.3)
+    inspection = detector.inspect(texture(1))
     assert isinstance(inspection, Inspection)
     bank.add([texture(seed) for seed in range(10, 14)])
-    assert inspection.match_at(5, 5).image_id == bank.images[1].id
+    assert detector.align(inspection).match_at(5, 5).image_id == bank.images[1].id

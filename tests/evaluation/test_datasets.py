@@ -1,6 +1,7 @@
-"""Each layout read from a small tree; what is missing or wrong is named."""
+"""Every layout is read from a small tree, and every file that is missing or wrong is reported."""
 
 import io
+import itertools
 import os
 import re
 import shutil
@@ -14,21 +15,23 @@ import pytest
 from PIL import Image
 
 from anomalign import InputError, read_image
-from anomalign.evaluation.datasets import Saturation, open_dataset, submission_paths
+from anomalign.evaluation.datasets import LAYOUTS, Saturation, open_dataset, submission_paths
 from tests.evaluation import trees
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
-LAYOUTS = {  # layout: tree, category, fitted, normal and anomalous test images, kinds
-    "mvtec_ad": (trees.mvtec_ad, "nut", 4, 2, 4, {"good", "bent", "cut"}),
-    "mvtec_ad_2": (trees.mvtec_ad_2, "can", 4, 2, 2, {"good", "bad"}),
-    "mvtec_loco": (trees.mvtec_loco, "box", 3, 2, 2, {"good", "logical_anomalies", "structural_anomalies"}),
-    "mvtec_3d_ad": (trees.mvtec_3d, "bagel", 3, 1, 2, {"good", "hole"}),
-    "visa": (trees.visa, "pcb", 3, 1, 2, {"good", "anomaly"}),
-    "btad": (trees.btad, "01", 3, 2, 2, {"good", "ko"}),
-    "shanghaitech": (trees.shanghaitech, "shanghaitech", 3, 3, 2, {"01_01", "02_01"}),
-    "folder": (trees.folder, "data", 9, 2, 2, {"good", "dent"}),
+EXPECTED = {  # layout: category, training images, normal and anomalous test images, kinds
+    "csv": ("parts", 3, 1, 1, {"good", "dent"}),
+    "visa": ("pcb", 3, 1, 2, {"good", "anomaly"}),
+    "shanghaitech": ("shanghaitech", 3, 3, 2, {"01_01", "02_01"}),
+    "mvtec_3d_ad": ("bagel", 3, 1, 2, {"good", "hole"}),
+    "mvtec_loco": ("box", 3, 2, 2, {"good", "logical_anomalies", "structural_anomalies"}),
+    "mvtec_ad_2": ("can", 4, 2, 2, {"good", "bad"}),
+    "mvtec_ad": ("nut", 4, 2, 4, {"good", "bent", "cut"}),
+    "btad": ("01", 3, 2, 2, {"good", "ko"}),
+    "folder": ("data", 9, 2, 2, {"good", "dent"}),
 }
+NAMES = [layout.name for layout in LAYOUTS]
 
 
 @pytest.fixture
@@ -37,10 +40,25 @@ def root(tmp_path):
     return tmp_path / "data"
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=NAMES)
+def test_each_layout_is_the_first_to_detect_its_own_tree(layout, root):
+    path = trees.TREES[layout.name](root)
+    assert next(other for other in LAYOUTS if other.detect(path)) is layout
+    assert open_dataset(path).layout == layout.name
+
+
+def test_the_documentation_lists_every_layout_as_it_is_registered():
+    lines = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("| layout |")) + 2
+    rows = [line.split(" | ") for line in itertools.takewhile(lambda line: line.startswith("|"), lines[start:])]
+    table = [(row[0].strip("| `"), row[2].replace("`", "")) for row in rows]
+    assert table == [(layout.name, layout.description) for layout in LAYOUTS]
+
+
+@pytest.mark.parametrize("layout", NAMES)
 def test_a_tree_in_its_layout_is_read(layout, root):
-    tree, name, fitted, normal, anomalous, kinds = LAYOUTS[layout]
-    dataset = open_dataset(tree(root))
+    name, fitted, normal, anomalous, kinds = EXPECTED[layout]
+    dataset = open_dataset(trees.TREES[layout](root))
     (category,) = dataset.categories
     assert (dataset.layout, category.name, dataset.problems) == (layout, name, ())
     assert len(category.train) == fitted == len(set(category.train))
@@ -58,9 +76,8 @@ def test_a_tree_in_its_layout_is_read(layout, root):
 
 @pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_ad_2", "mvtec_loco", "mvtec_3d_ad", "btad"])
 def test_the_folder_of_one_category_is_enough(layout, root):
-    tree, name, *_ = LAYOUTS[layout]
-    whole = open_dataset(tree(root))
-    alone = open_dataset(root / name)
+    whole = open_dataset(trees.TREES[layout](root))
+    alone = open_dataset(root / EXPECTED[layout][0])
     assert (alone.layout, alone.categories) == (layout, whole.categories)
 
 
@@ -105,7 +122,7 @@ def test_a_mask_of_loco_is_one_region(root, values, count):
     path = root / "box" / "ground_truth" / "structural_anomalies" / "000" / "000.png"
     Image.fromarray(pixels).save(path)
     (image,) = (i for i in open_dataset(root).categories[0].test if i.kind == "structural_anomalies")
-    with pytest.raises(InputError, match=rf"000\.png: has {count} values of pixels besides 0"):
+    with pytest.raises(InputError, match=rf"000\.png: has {count} pixel values besides 0"):
         image.ground_truth(*trees.SIZE)
 
 
@@ -175,7 +192,7 @@ def test_a_missing_mask_a_spare_one_and_one_of_another_size_are_named(root):
     assert len(dataset.problems) == 4
     for words in ("bent/000.png: has no mask", "007_mask.png: a mask without", "001_mask.png: mask of (41, 48)"):
         assert words.replace("/", os.sep) in text
-    assert "000_mask.png: not an image" in text
+    assert "000_mask.png: not a readable image" in text
     without = [image for image in dataset.categories[0].test if image.anomalous and not image.masks]
     assert len(without) == 3
     assert all(image.ground_truth(*trees.SIZE) is None for image in without)
@@ -251,19 +268,19 @@ def test_an_orientation_behind_the_pixels_of_a_png_counts_too(root):
     assert open_dataset(root).problems == ()
 
 
-@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "folder"])
+@pytest.mark.parametrize("layout", [name for name in NAMES if name != "folder"])
 def test_opening_decodes_no_pixels(layout, root, monkeypatch):
-    LAYOUTS[layout][0](root)
+    path = trees.TREES[layout](root)
 
     def refuse(*_):
         raise AssertionError("decoded")
 
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", refuse)
-    assert open_dataset(root).problems == ()
+    assert open_dataset(path).problems == ()
 
 
 def test_a_mask_that_would_start_another_program_is_refused(root, monkeypatch):
-    """Pillow hands PostScript to Ghostscript, whatever the file is called."""
+    """Pillow hands PostScript to Ghostscript, whatever the name of the file."""
     trees.mvtec_ad(root)
     path = root / "nut" / "ground_truth" / "bent" / "000_mask.png"
 
@@ -273,8 +290,8 @@ def test_a_mask_that_would_start_another_program_is_refused(root, monkeypatch):
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", refuse)
     (image,) = (i for i in open_dataset(root).categories[0].test if (i.kind, i.path.stem) == ("bent", "000"))
     Image.new("L", trees.SIZE[::-1]).save(path, "EPS")
-    assert "000_mask.png: not an image" in open_dataset(root).problems[0]
-    with pytest.raises(InputError, match=r"000_mask\.png: not a mask that can be read \(cannot identify"):
+    assert "000_mask.png: not a readable image" in open_dataset(root).problems[0]
+    with pytest.raises(InputError, match=r"000_mask\.png: not a readable mask \(cannot identify"):
         image.ground_truth(*trees.SIZE)
 
 
@@ -296,19 +313,19 @@ def test_masks_of_any_kind_mean_what_is_not_black(root, mode):
         image.save(path)
     else:
         image.convert(mode).save(path)
-    found = next(i for i in open_dataset(root).categories[0].test if (i.kind, i.path.stem) == ("bent", "000"))
-    np.testing.assert_array_equal(found.ground_truth(*trees.SIZE).anomalous, drawn)
+    image = next(i for i in open_dataset(root).categories[0].test if (i.kind, i.path.stem) == ("bent", "000"))
+    np.testing.assert_array_equal(image.ground_truth(*trees.SIZE).anomalous, drawn)
 
 
-@pytest.mark.parametrize("wanted", ["test/good", "test/bent"])
-def test_a_test_set_of_one_class_is_named(root, wanted):
+@pytest.mark.parametrize("missing", ["normal", "anomalous"])
+def test_a_test_set_of_one_class_is_reported(root, missing):
     trees.mvtec_ad(root)
     for path in (root / "nut" / "test").glob("*/*.png"):
-        if path.parent.name == "good" if wanted == "test/good" else path.parent.name != "good":
+        if (path.parent.name == "good") == (missing == "normal"):
             path.unlink()
             (root / "nut" / "ground_truth" / path.parent.name / f"{path.stem}_mask.png").unlink(missing_ok=True)
     (problem,) = open_dataset(root).problems
-    assert ("no normal test" if wanted == "test/good" else "no anomalous test") in problem
+    assert f"no {missing} test images" in problem
 
 
 def test_nothing_to_fit_on_is_an_error(root):
@@ -319,15 +336,15 @@ def test_nothing_to_fit_on_is_an_error(root):
         open_dataset(root)
 
 
-def test_an_unknown_layout_says_what_was_looked_for(root):
+def test_an_unknown_layout_is_answered_with_those_that_are_known(root):
     trees.numbered(root / "pictures", 2)
-    with pytest.raises(InputError) as caught:
-        open_dataset(root)
-    for words in (*LAYOUTS, "csv", "train/good", "train/ok", "split_csv/1cls.csv", "testing/frames", "path, label"):
-        assert words in str(caught.value)
-    for path in (root / "absent", root / "pictures" / "000.png"):
-        with pytest.raises(InputError, match="no such file|nor a .csv"):
+    for path, kind in ((root, "folder"), (root / "pictures" / "000.png", "file")):
+        with pytest.raises(InputError, match=f"this {kind} is not a dataset in a known layout") as caught:
             open_dataset(path)
+        lines = str(caught.value).splitlines()[1:]
+        assert [line.split(maxsplit=1) for line in lines] == [[layout.name, layout.description] for layout in LAYOUTS]
+    with pytest.raises(InputError, match="no such file"):
+        open_dataset(root / "absent")
 
 
 @pytest.mark.parametrize("folder", ["", "train/good", "good"])
@@ -362,7 +379,7 @@ def test_categories_in_another_layout_are_named(root):
     dataset = open_dataset(root)
     assert [category.name for category in dataset.categories] == ["box"]
     (problem,) = dataset.problems
-    assert re.search(r"nut: left out, as it is in the layout mvtec_ad and not mvtec_loco", problem)
+    assert re.search(r"nut: left out, because its layout is mvtec_ad and not mvtec_loco", problem)
 
 
 def test_of_a_plain_folder_the_fifth_and_tenth_are_tested(root):
@@ -412,7 +429,7 @@ def test_arrays_that_would_have_to_be_unpickled_are_refused(root):
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x93NUMPY\x01\x00v\x00{'descr': '<f8'", "archive"])
 @pytest.mark.parametrize("part", ["frame", "pixel"])
-def test_arrays_that_are_none_are_named(root, part, content):
+def test_a_file_that_is_not_an_array_is_named(root, part, content):
     trees.shanghaitech(root)
     file = root / "testing" / f"test_{part}_mask" / "01_01.npy"
     if content == "archive":
@@ -481,8 +498,8 @@ def test_rows_and_masks_of_visa_that_cannot_be_used_are_named(root):
     split.write_text(split.read_text() + "\n".join(rows) + "\n")
     trees.mask(root / "pcb" / "Data" / "Masks" / "Anomaly" / "007.png")
     dataset = open_dataset(root)
-    expected = ("line 8: split is 'val'", "line 9: .* is to be fitted", "line 10: .* does not exist",
-                "line 11: the mask .none given", "007.png: a mask without an image")  # fmt: skip
+    expected = ("line 8: split is 'val'", "line 9: .* is in the training set", "line 10: .* does not exist",
+                "line 11: .* names no mask", "007.png: a mask without an image")  # fmt: skip
     assert len(dataset.problems) == len(expected)
     for words, problem in zip(expected, dataset.problems, strict=True):
         assert re.search(words, problem)
@@ -546,7 +563,7 @@ def test_csv_paths_may_lead_anywhere(root):
 
 
 @pytest.mark.parametrize("content", ["path,label\na,b\n", "", "\x00\x01"])
-def test_a_csv_that_is_none_is_an_error(root, content):
+def test_a_file_that_is_not_a_csv_table_is_an_error(root, content):
     (root / "x.csv").write_text(content)
     with pytest.raises(InputError, match=r"x\.csv"):
         open_dataset(root / "x.csv")
@@ -579,11 +596,11 @@ def test_real_datasets(name, train, good, anomalous, kinds):
     assert all(image.masks for image in category.test if image.anomalous)
 
 
-def test_a_mask_that_marks_nothing_is_named(root):
+def test_a_mask_that_marks_no_pixel_is_named(root):
     trees.mvtec_ad(root)
     trees.mask(root / "nut" / "ground_truth" / "bent" / "000_mask.png", value=0)
     image = next(i for i in open_dataset(root).categories[0].test if (i.kind, i.path.stem) == ("bent", "000"))
-    with pytest.raises(InputError, match=r"000_mask\.png: marks nothing"):
+    with pytest.raises(InputError, match=r"000_mask\.png: marks no pixel"):
         image.ground_truth(*trees.SIZE)
 
 
@@ -623,7 +640,7 @@ def test_private_images_of_one_stem_are_named(root):
     trees.picture(root / "can" / "test_private" / "000.bmp")
     dataset = open_dataset(root)
     assert len(dataset.categories[0].private[0][1]) == 3
-    assert "its result would be named as that of 000.bmp" in dataset.problems[0]
+    assert "its result would have the same name as that of 000.bmp" in dataset.problems[0]
 
 
 @pytest.mark.parametrize("value", ["Infinity", "1e999"])

@@ -1,4 +1,4 @@
-"""Metrics of images against scikit-learn and their definitions."""
+"""Image metrics against scikit-learn and their definitions."""
 
 import numpy as np
 import pytest
@@ -33,8 +33,8 @@ def test_equal_to_scikit_learn_with_any_ties(normal, anomalous):
 
 
 def test_f1_at_one_threshold_equals_scikit_learn():
-    labels, called = [1, 1, 1, 0, 0, 0, 0], [1, 1, 0, 1, 1, 0, 0]
-    assert f1(2, 2, 1) == pytest.approx(f1_score(labels, called))
+    labels, predictions = [1, 1, 1, 0, 0, 0, 0], [1, 1, 0, 1, 1, 0, 0]
+    assert f1(2, 2, 1) == pytest.approx(f1_score(labels, predictions))
     assert f1(0, 0, 3) == 0
     with pytest.raises(UndefinedError, match="nothing anomalous"):
         f1(0, 4, 0)
@@ -42,13 +42,13 @@ def test_f1_at_one_threshold_equals_scikit_learn():
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize(("normal", "anomalous"), [([], [1.0]), ([1.0], []), ([], [])])
-def test_of_one_class_is_not_defined(function, normal, anomalous):
+def test_metrics_of_one_class_are_not_defined(function, normal, anomalous):
     with pytest.raises(UndefinedError, match="not defined: nothing (anomalous|normal) was scored"):
         function(normal, anomalous)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_scores_that_are_no_numbers_are_refused(function):
+def test_scores_that_are_not_finite_are_refused(function):
     with pytest.raises(InputError, match="finite"):
         function([0.0, float("nan")], [1.0])
 
@@ -66,7 +66,7 @@ def test_area_is_interpolated_at_exactly_the_limit():
             area_up_to(limit, x, y)
 
 
-def test_values_keep_the_reason_of_what_is_not_defined():
+def test_values_keep_the_reason_why_a_metric_is_not_defined():
     values = Values.of({"a": lambda: 0.5, "b": lambda: auroc([], [1.0])})
     assert values.metrics == {"a": 0.5, "b": None}
     assert values.not_defined == {"b": "AUROC is not defined: nothing normal was scored"}

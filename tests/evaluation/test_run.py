@@ -11,7 +11,7 @@ from PIL import Image
 from anomalign import Bank, Detector, Framing, InputError, Settings
 from anomalign.evaluation import auroc
 from anomalign.evaluation.datasets import GroundTruth, open_dataset
-from anomalign.evaluation.measuring import seen_part
+from anomalign.evaluation.measurement import visible_part
 from anomalign.evaluation.pixels import PixelMetrics
 from anomalign.evaluation.run import Protocol, evaluate_category
 from anomalign.evaluation.table import mean, rows
@@ -53,24 +53,24 @@ def category_of(folder):
 
 
 def test_metrics_are_those_of_the_maps_and_scores(nut, protocol):
-    seen = []
-    result = evaluate_category(category_of(nut), protocol, observe=lambda *what: seen.append(what))
+    inspections = []
+    result = evaluate_category(category_of(nut), protocol, observe=lambda *arguments: inspections.append(arguments))
     assert (result.normals, result.good, result.anomalous, result.failures) == (12, 3, 3, ())
-    assert [image.anomalous for image, _, _ in seen] == [False] * 3 + [True] * 3  # normal ones first
+    assert [image.anomalous for image, _, _ in inspections] == [False] * 3 + [True] * 3  # normal ones first
     expected = PixelMetrics()
-    for image, inspection, truth in seen:
+    for image, inspection, truth in inspections:
         assert inspection.anomaly_map.shape == trees.SIZE == truth.anomalous.shape
         expected.add(inspection.anomaly_map, truth)
         assert truth.anomalous.any() == image.anomalous
-    found = result.values.metrics
+    values = result.values.metrics
     for name, value in expected.values().metrics.items():
         if name != "seg_f1":
-            assert found[name] == value
-    scores = [[i.image_score for t, i, _ in seen if t.anomalous == wanted] for wanted in (False, True)]
-    assert found["image_auroc"] == auroc(*scores)
-    called = [(t.anomalous, i.verdict == "anomalous") for t, i, _ in seen]
-    found_f1 = 2 * sum(a and c for a, c in called) / (sum(a for a, _ in called) + sum(c for _, c in called))
-    assert found["class_f1"] == pytest.approx(found_f1)
+            assert values[name] == value
+    scores = [[i.image_score for t, i, _ in inspections if t.anomalous == label] for label in (False, True)]
+    assert values["image_auroc"] == auroc(*scores)
+    pairs = [(t.anomalous, i.verdict == "anomalous") for t, i, _ in inspections]  # label and prediction
+    f1 = 2 * sum(a and b for a, b in pairs) / (sum(a for a, _ in pairs) + sum(b for _, b in pairs))
+    assert values["class_f1"] == pytest.approx(f1)
     assert result.whole_image is None
     assert set(result.curves) == {"image_roc", "pixel_roc", "pro"}
     assert min(result.times.values()) > 0
@@ -82,10 +82,10 @@ def test_gates_are_counted_over_the_test_images(nut, protocol):
     assert [outcome.gate for outcome in result.gates] == [1.0, 0.9, 0.8, 0.7, 0.5, 0.3, 0.1]
     for outcome in result.gates:
         assert (outcome.good, outcome.defects, outcome.target_fpr) == (result.good, result.anomalous, 0.2)
-    called = [image for image in result.images if image.verdict == "anomalous"]
+    positives = [image for image in result.images if image.verdict == "anomalous"]
     default = next(outcome for outcome in result.gates if outcome.gate == protocol.settings.gate)
-    assert default.found == sum(image.anomalous for image in called)
-    assert default.false_alarms == sum(not image.anomalous for image in called)
+    assert default.found == sum(image.anomalous for image in positives)
+    assert default.false_alarms == sum(not image.anomalous for image in positives)
     assert result.to_json()["gates"][0]["gate"] == 1.0
 
 
@@ -103,25 +103,25 @@ def test_the_threshold_of_pixels_comes_from_normal_images_alone(nut, protocol):
 
 def test_seg_f1_is_counted_at_the_threshold_of_the_normal_maps(nut, protocol, tmp_path):
     """The highest score in a normal image's own leave-one-out map, of the rank that the rate asks for."""
-    category, seen, protocol = category_of(nut), [], replace(protocol, target_fpr=0.9)
-    result = evaluate_category(category, protocol, observe=lambda *what: seen.append(what))
+    category, inspections, protocol = category_of(nut), [], replace(protocol, target_fpr=0.9)
+    result = evaluate_category(category, protocol, observe=lambda *arguments: inspections.append(arguments))
     bank = Bank.create(tmp_path / "b", protocol.backbone, protocol.framing)
     bank.add(category.train)
     highest = sorted(Detector(bank, protocol.settings, protocol.target_fpr).calibrate().alignment)
     limit = highest[math.ceil((len(highest) + 1) * (1 - protocol.target_fpr)) - 1]
-    called = np.concatenate([(i.anomaly_map > limit).ravel() for _, i, _ in seen])
-    truth = np.concatenate([t.anomalous.ravel() for _, _, t in seen])
-    assert 0 < called.sum() < called.size
-    expected = 2 * (called & truth).sum() / (called.sum() + truth.sum())
+    positive = np.concatenate([(i.anomaly_map > limit).ravel() for _, i, _ in inspections])
+    truth = np.concatenate([t.anomalous.ravel() for _, _, t in inspections])
+    assert 0 < positive.sum() < positive.size
+    expected = 2 * (positive & truth).sum() / (positive.sum() + truth.sum())
     assert result.values.metrics["seg_f1"] == pytest.approx(expected)
 
 
 def test_a_centre_crop_is_measured_both_ways(nut, protocol):
     cropped = replace(protocol, framing=Framing(64, 80))
-    seen = []
-    result = evaluate_category(category_of(nut), cropped, observe=lambda *what: seen.append(what))
+    inspections = []
+    result = evaluate_category(category_of(nut), cropped, observe=lambda *arguments: inspections.append(arguments))
     within, whole = PixelMetrics(), PixelMetrics()
-    for _, inspection, truth in seen:
+    for _, inspection, truth in inspections:
         top, left, bottom, right = (round(x) for x in Framing(64, 80).box(*trees.SIZE))
         box = slice(top, bottom), slice(left, right)
         within.add(inspection.anomaly_map[box], GroundTruth(truth.anomalous[box]))
@@ -147,7 +147,7 @@ def test_a_defect_outside_the_crop_is_no_normal_image_for_aupimo():
     marked[:9, :9] = True
     pixels.add(rng.gamma(2, size=(400, 450)).astype(np.float32), GroundTruth(marked))
     before = pixels.values().metrics["au_pimo"]
-    pixels.add(*seen_part(outside, truth), normal=False)
+    pixels.add(*visible_part(outside, truth), normal=False)
     assert pixels.values().metrics["au_pimo"] == before is not None
 
 
@@ -164,11 +164,11 @@ def test_a_defect_outside_the_crop_leaves_aupimo_defined(tmp_path, protocol):
     assert "after an anomalous" not in str(result.whole_image.not_defined)
 
 
-def test_an_image_of_which_nothing_was_seen_is_a_failure(nut, protocol):
+def test_an_image_outside_the_centre_crop_is_a_failure(nut, protocol):
     trees.picture(nut / "test" / "good" / "thin.png", (1, 40))
     result = evaluate_category(category_of(nut), replace(protocol, framing=Framing(64, 80)))
     (failure,) = result.failures
-    assert "thin.png: nothing of it lies within the centre crop" in failure.error
+    assert "thin.png: no pixel of the image lies within the centre crop" in failure.error
     assert result.good == 4
     assert result.values.metrics["pixel_auroc"] is not None
 
@@ -183,7 +183,7 @@ def test_what_an_observer_cannot_do_with_an_image_is_a_failure(nut, protocol):
     assert all("001.png: disk full" in failure.error for failure in result.failures)
 
 
-def test_a_rate_that_is_none_is_refused_before_any_work(protocol):
+def test_an_invalid_rate_is_refused_before_any_work(protocol):
     with pytest.raises(InputError, match="rate|fpr"):
         replace(protocol, target_fpr=2.0)
 
@@ -235,7 +235,7 @@ def test_private_images_are_inspected_only_where_asked_for(nut, protocol):
     category = replace(category_of(nut), private=(("test_private", secret),))
     calls = []
     evaluate_category(category, protocol)
-    evaluate_category(category, protocol, predicted=lambda *what: calls.append(what))
+    evaluate_category(category, protocol, observe_private=lambda *arguments: calls.append(arguments))
     assert [(split, Path(i.name).name) for split, i, _ in calls] == [("test_private", p.name) for p in secret]
     assert len({threshold for _, _, threshold in calls}) == 1
 
@@ -251,7 +251,7 @@ def test_saturated_overlap_of_loco_is_the_mean_over_its_kinds(tmp_path, protocol
         chosen = tuple(image for image in category.test if image.kind in ("good", kind))
         alone.append(evaluate_category(replace(category, test=chosen), protocol).values.metrics)
     for limit in (0.01, 0.05, 0.1, 0.3, 1.0):
-        assert whole[f"spro_{limit}"] == pytest.approx(sum(found[f"spro_{limit}"] for found in alone) / 2)
+        assert whole[f"spro_{limit}"] == pytest.approx(sum(values[f"spro_{limit}"] for values in alone) / 2)
     assert "spro_0.05" not in evaluate_category(replace(category, test=category.test[:2]), protocol).values.metrics
     (tmp_path / "box" / "ground_truth" / "structural_anomalies" / "000" / "000.png").write_bytes(b"garbage")
     spoilt_values = evaluate_category(category, protocol).values

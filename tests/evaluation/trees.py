@@ -1,4 +1,4 @@
-"""Small trees in the layouts of the datasets."""
+"""Small trees, one for each dataset layout."""
 
 import json
 from pathlib import Path
@@ -124,3 +124,25 @@ def folder(root: Path, masks: str | None = None) -> Path:
         if masks:
             mask(root / masks / "dent" / path.name)
     return root
+
+
+def csv_file(root: Path) -> Path:
+    train, test = numbered(root / "train", 3), numbered(root / "test", 2)
+    mask(root / "marks" / "001.png")
+    rows = ["path,label,mask,split", *(f"train/{path.name},good,,train" for path in train)]
+    rows += [f"test/{test[0].name},good,,test", f"test/{test[1].name},dent,marks/001.png,test"]
+    (root / "parts.csv").write_text("\n".join(rows) + "\n")
+    return root / "parts.csv"
+
+
+TREES = {  # layout: function that makes its tree in an empty folder and returns the path to open
+    "csv": csv_file,
+    "visa": visa,
+    "shanghaitech": shanghaitech,
+    "mvtec_3d_ad": mvtec_3d,
+    "mvtec_loco": mvtec_loco,
+    "mvtec_ad_2": mvtec_ad_2,
+    "mvtec_ad": mvtec_ad,
+    "btad": btad,
+    "folder": folder,
+}

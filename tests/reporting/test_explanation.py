@@ -48,6 +48,6 @@ def test_any_proportion_grey_and_centre_crop(tmp_path, shape) -> None:
     bank.add([texture(seed, *shape) for seed in range(3)])
     detector = Detector(bank, PRESETS["paper"])
     image = texture(9, *shape)
-    write_explanation(tmp_path / "x.png", detector.inspect(image), image, bank)
+    write_explanation(tmp_path / "x.png", detector.align(detector.inspect(image)), image, bank)
     with Image.open(tmp_path / "x.png") as picture:
         assert min(picture.size) > 300

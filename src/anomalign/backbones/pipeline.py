@@ -34,7 +34,8 @@ _R = TypeVar("_R")
 class Described:
     """One image and what the backbone saw in it.
 
-    `preview` is a JPEG of at most 320 px, empty where not asked for; `turned` the image in further orientations.
+    `preview` is a JPEG of at most 320 px, empty where not asked for. `turned` is the image in further orientations.
+    `image` is its pixels, (H, W, 3) uint8 RGB, where they were asked for.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Described:
     pyramid: FeaturePyramid
     preview: bytes
     turned: tuple[FeaturePyramid, ...] = ()
+    image: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class _Loaded:
     width: int
     framed: list[NDArray[np.uint8]]
     preview: bytes
+    image: NDArray[np.uint8] | None
 
 
 def describe(
@@ -74,6 +77,7 @@ def describe(
     previews: bool = False,
     known: Container[str] = frozenset(),
     threads: int = 1,
+    keep_images: bool = False,
 ) -> Generator[Described | Known | Failure, None, None]:
     """Describe images one after the other, in their order.
 
@@ -93,14 +97,18 @@ def describe(
         Content hashes (sha256) to pass over, before anything is decoded.
     threads : int
         Threads for each call of the network; more than 1 serves only a single image that is waited for.
+    keep_images : bool
+        Whether each `Described` carries its image. A thread then takes one image at a time, so that few are held.
     """
 
     def work(batch: list[tuple[str, Source]]) -> list[Described | Known | Failure]:
-        loaded = [_load(name, source, framing, max_pixels, turns, previews, known) for name, source in batch]
+        loaded = [
+            _load(name, source, framing, max_pixels, turns, previews, known, keep_images) for name, source in batch
+        ]
         return _run(loaded, backbone, threads)
 
     named = ((name_of(source, number), source) for number, source in enumerate(sources))
-    for results in _in_order(work, _batches(named, BATCH)):
+    for results in _in_order(work, _batches(named, 1 if keep_images else BATCH)):
         yield from results
 
 
@@ -109,7 +117,7 @@ def describe_together(
 ) -> list[Described | Failure]:
     """Describe a few images by one call of the network on the calling thread: for callers that have several."""
     loaded = [
-        _load(name_of(source, number), source, framing, max_pixels, (UPRIGHT,), False, frozenset())
+        _load(name_of(source, number), source, framing, max_pixels, (UPRIGHT,), False, frozenset(), False)
         for number, source in enumerate(sources)
     ]
     results = _run(loaded, backbone, threads=1)
@@ -132,6 +140,7 @@ def _load(
     turns: Sequence[Turn],
     previews: bool,
     known: Container[str],
+    keep_image: bool,
 ) -> _Loaded | Known | Failure:
     try:
         check_name(name)
@@ -151,12 +160,13 @@ def _load(
         return Known(name, sha256)
     preview = _preview(image) if previews else b""
     framed = [framing.frame(turn.apply(image)) for turn in turns]
-    return _Loaded(name, sha256, image.height, image.width, framed, preview)
+    pixels = np.asarray(image.convert("RGB")) if keep_image else None
+    return _Loaded(name, sha256, image.height, image.width, framed, preview, pixels)
 
 
 def _finish(item: _Loaded, pyramids: Iterator[FeaturePyramid]) -> Described:
     first, *turned = islice(pyramids, len(item.framed))
-    return Described(item.name, item.sha256, item.height, item.width, first, item.preview, tuple(turned))
+    return Described(item.name, item.sha256, item.height, item.width, first, item.preview, tuple(turned), item.image)
 
 
 def _preview(image: Image.Image) -> bytes:

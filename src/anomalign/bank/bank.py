@@ -165,6 +165,13 @@ class Bank:
             return cls(Path(path), backbone, version, provider or CPU)
         return cls(Path(path), load_backbone(backbone, provider or CPU), version)
 
+    def __repr__(self) -> str:
+        """Folder, number of images, version and network on one line."""
+        return (
+            f"<Bank {str(self.path)!r}: {len(self)} images, version {self.version}, {self.identity.backbone} at "
+            f"{self.identity.framing.size_px} px>"
+        )
+
     def __len__(self) -> int:
         """Number of normal images."""
         return len(self.images)

@@ -1,14 +1,14 @@
-"""One scale for all heatmaps: how rare a score is among the pixels of normal images."""
+"""How rare a score is among the pixels of normal images: one scale for all heatmaps."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-_DROPPED_BITS = 17  # of the 23 of a float32's fraction: 64 bins a doubling, so 1.6 % of a score at most
+_DROPPED_BITS = 17  # of the 23 bits of a float32's fraction: 64 bins for each doubling, so 1.6 % of a score at most
 _BINS = (0x7F800000 >> _DROPPED_BITS) + 1  # up to and with infinity
 RARITY_STEPS = 32
 """Steps of `PixelCounts.rarity` in a decade of p."""
@@ -28,19 +28,19 @@ class PixelCounts:
 
     @classmethod
     def of(cls, scores: NDArray[np.float32]) -> "PixelCounts":
-        """Of a map, of any shape; no score may be NaN."""
+        """Count the scores of one map, of any shape; no score may be NaN."""
         return cls(np.bincount(_bins(scores).ravel(), minlength=_BINS))
 
     @classmethod
     def total(cls, parts: "Iterable[PixelCounts]") -> "PixelCounts":
-        """Of several maps together."""
+        """Add up the counts of several maps."""
         total = np.zeros(_BINS, np.int64)
         for part in parts:
             total += part.counts
         return cls(total)
 
     def to_bytes(self) -> bytes:
-        """For the catalogue: a few hundred bytes a map."""
+        """Write the counts for the catalogue: a few hundred bytes for each map."""
         first = int(np.argmax(self.counts > 0))
         return zlib.compress(np.array([first, *np.trim_zeros(self.counts)], "<i8").tobytes())
 
@@ -51,6 +51,10 @@ class PixelCounts:
         total = np.zeros(_BINS, np.int64)
         total[first : first + len(counts)] = counts
         return cls(total)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], "PixelCounts"], tuple[bytes]]:
+        """Pickle as a few hundred bytes: every inspection carries these counts to other processes."""
+        return PixelCounts.from_bytes, (self.to_bytes(),)
 
     @cached_property
     def p_of_bin(self) -> NDArray[np.float64]:
@@ -65,7 +69,7 @@ class PixelCounts:
         return np.asarray(np.rint(steps), np.uint8)
 
     def rarity(self, scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Of each pixel of a map, how rare it is: `p_values` in a byte each. No score may be NaN."""
+        """How rare each pixel of a map is: `p_values` in one byte each. No score may be NaN."""
         return np.asarray(self.rarity_of_bin[_bins(scores)], np.uint8)
 
     def p_values(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -84,6 +88,6 @@ class PixelCounts:
 
 
 def _bins(scores: NDArray[np.float32]) -> NDArray[np.int32]:
-    known = np.ascontiguousarray(np.nan_to_num(scores, nan=0.0, posinf=np.inf), np.float32)
-    positive = np.maximum(known, np.float32(0)) + np.float32(0)  # -0 becomes 0
+    finite = np.ascontiguousarray(np.nan_to_num(scores, nan=0.0, posinf=np.inf), np.float32)
+    positive = np.maximum(finite, np.float32(0)) + np.float32(0)  # -0 becomes 0
     return positive.view(np.int32) >> _DROPPED_BITS

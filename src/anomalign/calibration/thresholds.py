@@ -1,4 +1,4 @@
-"""Scores of normal images -> p-values and thresholds. No defect is ever needed, or looked at."""
+"""P-values and thresholds from the scores of normal images. No defect is needed, and none is looked at."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from anomalign.numerics.checksums import with_checksum, without_checksum
 Scores = NDArray[np.float64]
 
 USUAL_FPR = 0.01
-"""The target where none is asked for, if the normal images are enough for it."""
+"""Target rate where the user asks for none, if the normal images are enough for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,17 +24,17 @@ class Calibration:
     Attributes
     ----------
     ids : (N,) int64 array
-        The images scored.
+        Identifiers of the images.
     retrieval : (N,) float64 array
-        Stage 1.
+        Stage 1 scores.
     nearest : (N,) int64 array
-        Id of the nearest other image.
+        Identifier of the nearest other image of each.
     aligned : (M,) int64 array
-        Places in `ids` of those that went through stage 2: all, or a sample where stage 1 alone decides.
+        Places in `ids` of the images that went through stage 2: all, or a sample where stage 1 alone decides.
     alignment : (M,) float64 array
-        Stage 2.
+        Stage 2 scores of those.
     pixels : PixelCounts
-        Of all their maps.
+        Scores of the pixels of all their maps.
     """
 
     ids: NDArray[np.int64]
@@ -45,7 +45,7 @@ class Calibration:
     pixels: PixelCounts
 
     def to_bytes(self) -> bytes:
-        """For the catalogue; every digit is kept."""
+        """Write all scores for the catalogue; every digit is kept."""
         entries = {
             name: getattr(self, name).tolist() for name in ("ids", "retrieval", "nearest", "aligned", "alignment")
         }
@@ -53,7 +53,7 @@ class Calibration:
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> "Calibration | None":
-        """Read what `to_bytes` wrote; None where it has changed since."""
+        """Read what `to_bytes` wrote; None where the bytes have changed since."""
         content = without_checksum(stored)
         if content is None:
             return None
@@ -70,7 +70,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where normal ends.
+    """A threshold set from the scores of normal images.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Threshold:
     target_fpr : float
         Share of normal images that may be called anomalous, as asked for.
     normals : int
-        Images that it was set from.
+        Number of normal images that it was set from.
     rank : int
         `value` is the rank-th smallest of their scores.
     """
@@ -91,13 +91,14 @@ class Threshold:
 
     @property
     def expected_fpr(self) -> float:
-        """Rate to expect on new normal images, on average over all sets of as many normals: at most `target_fpr`."""
+        """False-positive rate to expect, on average over all sets of as many normal images: at most `target_fpr`."""
         return (self.normals + 1 - self.rank) / (self.normals + 1)
 
     def highest_fpr(self, confidence: float = 0.95) -> float:
-        """Rate that this very set of normals exceeds with probability 1 - `confidence` at most.
+        """False-positive rate that this set of normal images exceeds with probability 1 - `confidence` at most.
 
-        Over sets of N normals the rate is Beta(N + 1 - rank, rank) distributed, where scores do not tie (Vovk, 2012).
+        Over all sets of N normal images the rate has the distribution Beta(N + 1 - rank, rank), where scores do not tie
+        (Vovk, 2012).
         """
         from scipy.special import betaincinv
 
@@ -105,24 +106,24 @@ class Threshold:
 
 
 def best_rate(normals: int) -> float:
-    """Least false-positive rate that so many normal images can vouch for: 1 / (N + 1)."""
+    """Least false-positive rate that N normal images support: 1 / (N + 1)."""
     return 1 / (normals + 1)
 
 
 def usual_rate(normals: int) -> float:
-    """1 %, or the least rate that so few normal images support."""
+    """Target rate where the user asks for none: 1 %, or the least rate that so few normal images support."""
     return max(USUAL_FPR, best_rate(normals))
 
 
 def check_rate(target_fpr: float, normals: int) -> None:
-    """Refuse a rate that is none, or that so many normal images cannot support.
+    """Refuse a rate outside 0 to 1, or one that so few normal images do not support.
 
     Raises
     ------
     InputError
         `target_fpr` is not between 0 and 1.
     CalibrationError
-        Too few normal images for it.
+        The normal images are too few for this rate.
     """
     if not 0 < target_fpr < 1:
         raise InputError(f"target_fpr is {target_fpr}; must lie between 0 and 1, as 0.01 for 1 %")
@@ -135,7 +136,7 @@ def check_rate(target_fpr: float, normals: int) -> None:
 
 
 def threshold(normal_scores: Scores, target_fpr: float) -> Threshold:
-    """Set the threshold from scores of normals: the ceil((N + 1)(1 - rate))-th smallest (split conformal prediction).
+    """Set a threshold: the ceil((N + 1)(1 - rate))-th smallest score of N normal images (split conformal prediction).
 
     For an N + 1st normal image, exchangeable with the others, the chance to score above it is at most `target_fpr`.
 
@@ -160,8 +161,8 @@ def p_value(score: float, normal_scores: Scores) -> float:
 
 
 def gate_threshold(retrieval: Scores, gate: float) -> float:
-    """Stage 1 score that a share `gate` of normals exceed; an image at or under it needs no stage 2."""
+    """Stage 1 score that a share `gate` of the normals exceeds; an image at or below it needs no stage 2."""
     if gate >= 1:
         return -math.inf
-    kept = math.ceil(gate * len(retrieval))  # normals that are let through
-    return float(np.sort(retrieval)[len(retrieval) - kept - 1]) if kept < len(retrieval) else -math.inf
+    passing = math.ceil(gate * len(retrieval))
+    return float(np.sort(retrieval)[len(retrieval) - passing - 1]) if passing < len(retrieval) else -math.inf

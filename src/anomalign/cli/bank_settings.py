@@ -85,7 +85,7 @@ def _inspect_fully(detector: "Detector", images: list[str], max_pixels: int) -> 
         for done, result in enumerate(both.inspect_many(paths, max_pixels), 1):
             update(done, len(paths))
             if isinstance(result, Inspection):
-                found.append(result)
+                found.append(both.align(result))
             else:
                 console.say(f"error: {result.error}")
     return found

@@ -10,7 +10,7 @@ from anomalign.cli import console
 
 if TYPE_CHECKING:
     from anomalign.detection.detector import Detector
-    from anomalign.detection.inspection import Inspection
+    from anomalign.detection.summary import InspectionSummary
 
 LICENCE = "images: elpv-dataset, CC BY-NC-SA 4.0, electroluminescence of solar cells (Buerhop 2018; Deitsch 2019, 2021)"
 
@@ -37,19 +37,19 @@ def demo(
 
     groups = {"functional": good, "defective": defective}
     output = Output(detector, good + defective, out, quiet=True)
-    results: dict[str, list[Inspection]] = {group: [] for group in groups}
+    results: dict[str, list[InspectionSummary]] = {group: [] for group in groups}
     with console.progress("inspect") as update:
         for group, images in groups.items():
-            for result in detector.inspect_many(images):
+            for result in detector.inspect_many(images, keep_images=True):
                 output.take(result)
                 if isinstance(result, Inspection):
-                    results[group].append(result)
+                    results[group].append(result.summary())
                 update(sum(map(len, results.values())), len(good) + len(defective))
     _print_table(results, detector)
     output.close()
 
 
-def _print_table(results: "dict[str, list[Inspection]]", detector: "Detector") -> None:
+def _print_table(results: "dict[str, list[InspectionSummary]]", detector: "Detector") -> None:
     import statistics
 
     from rich.console import Console

@@ -41,7 +41,7 @@ def evaluate(
     """Fit on the normal images of each category of a dataset, score its test images, and print every metric."""
     from anomalign.errors import AnomalignError, InputError
     from anomalign.evaluation.datasets import open_dataset
-    from anomalign.evaluation.table import rows, shown
+    from anomalign.evaluation.table import columns_of, rows
     from anomalign.reporting.evaluation import EvaluationReport
 
     dataset = open_dataset(root)
@@ -81,7 +81,7 @@ def evaluate(
         keep()
         if interrupted:
             break
-    table, columns = rows(dataset.layout, results), shown(results)
+    table, columns = rows(dataset.layout, results), columns_of(results)
     if results:
         _print(table, columns)
     if report and collected:
@@ -171,7 +171,7 @@ def _evaluate(
         if report:
             report.take(image, inspection, truth)
 
-    def predicted(split: str, inspection: "Inspection", threshold: float) -> None:
+    def observe_private(split: str, inspection: "Inspection", threshold: float) -> None:
         assert submission is not None
         write_prediction(submission, category.name, split, inspection, threshold)
 
@@ -182,7 +182,7 @@ def _evaluate(
             category,
             protocol,
             observe=observe,
-            predicted=predicted if submission else None,
+            observe_private=observe_private if submission else None,
             progress=lambda phase, done, total: update(done, total),
         )
     if report:
@@ -208,13 +208,13 @@ def _print(table: "list[Row]", columns: dict[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from anomalign.evaluation.table import FOOTNOTE, OF_IMAGES
+    from anomalign.evaluation.table import FOOTNOTE, IMAGE_COLUMNS
 
     out = Console()
     if not out.is_terminal:
         out = Console(width=140)  # a file or a pipe has no width of its own
     for of_images in (True, False):
-        chosen = {key: heading for key, heading in columns.items() if (key in OF_IMAGES) == of_images}
+        chosen = {key: heading for key, heading in columns.items() if (key in IMAGE_COLUMNS) == of_images}
         printed = Table()
         printed.add_column("category", overflow="fold")
         for heading in (*chosen.values(), *(["ms/image"] if of_images else [])):

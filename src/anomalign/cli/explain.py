@@ -35,7 +35,7 @@ def explain(
     limit = console.max_pixels(max_megapixels)
     pixels = read_image(image, limit)
     calibrate(detector, target_fpr)
-    inspection = detector.inspect(image, limit)
+    inspection = detector.align(detector.inspect(image, limit))
     target = out or Path(f"{image.stem}_explained.png")
     match = write_explanation(target, inspection, pixels, detector.bank, place)
     typer.echo(f"{inspection.verdict}  matched with {match.name} at {told(match.y, match.x)}")

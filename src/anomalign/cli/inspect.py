@@ -72,7 +72,7 @@ def inspect(
         for failure in missing:
             output.fail(failure)
         with console.progress("inspect") as update:
-            results = detector.inspect_many(paths, console.max_pixels(max_megapixels))
+            results = detector.inspect_many(paths, console.max_pixels(max_megapixels), keep_images=out is not None)
             for done, result in enumerate(results, 1):
                 output.take(result)
                 update(done, len(paths))

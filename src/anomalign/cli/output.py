@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -13,7 +12,6 @@ from anomalign.cli import console
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
 from anomalign.errors import AnomalignError
-from anomalign.images.decoding import read_image
 from anomalign.images.sources import Failure
 from anomalign.monitoring.record_files import RecordFile
 from anomalign.monitoring.replay import make_record
@@ -62,7 +60,9 @@ class Output:
         self.normal += result.verdict == "normal"
         self.cleared += result.stage == "retrieval" and result.verdict == "normal"
         if not self.quiet:
-            typer.echo(json.dumps({**_record(result), **files}) if self.as_json else _line(result))
+            typer.echo(
+                json.dumps({"path": result.name, **result.to_dict(), **files}) if self.as_json else _line(result)
+            )
 
     def fail(self, failure: Failure) -> None:
         self.failures += 1
@@ -88,6 +88,7 @@ class Folder:
 
     def __init__(self, detector: Detector, out: Path, paths: list[Path]) -> None:
         self.out = out
+        self.detector = detector
         self.names = dict(zip(paths, output_names(paths), strict=True))
         self.report = Report(detector, title=detector.bank.path.name)
 
@@ -96,9 +97,10 @@ class Folder:
         overlay, tiff = (
             self.out / folder / f"{name}{ending}" for folder, ending in zip(FOLDERS, (".png", ".tiff"), strict=True)
         )
-        image = read_image(inspection.name, inspection.height * inspection.width)
-        self.report.add(inspection, image)
-        write_overlay(overlay, image, inspection.heat(inspection.anomaly_map))
+        inspection = self.detector.align(inspection)
+        assert inspection.image is not None  # `inspect_many` was asked to keep it
+        self.report.add(inspection, inspection.image)
+        write_overlay(overlay, inspection.image, inspection.heat(inspection.anomaly_map))
         write_map(tiff, inspection.anomaly_map)
         return {"overlay": str(overlay), "map": str(tiff)}
 
@@ -130,21 +132,6 @@ def _of_bearable_length(path: Path) -> Path:
         return path
     mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
     return path.with_name(f"{path.stem[: _LONGEST_NAME // 5]}_{mark}{path.suffix}")
-
-
-def _record(inspection: Inspection) -> dict[str, Any]:
-    return {
-        "path": inspection.name,
-        "verdict": inspection.verdict,
-        "image_score": inspection.image_score,
-        "p_value": inspection.p_value,
-        "threshold": inspection.threshold,
-        "stage": inspection.stage,
-        "course": inspection.course,
-        "retrieval_score": inspection.retrieval_score,
-        "retrieval_p_value": inspection.retrieval_p_value,
-        "neighbours": [{"id": n.id, "name": n.name, "distance": n.distance} for n in inspection.neighbours],
-    }
 
 
 def _line(inspection: Inspection) -> str:

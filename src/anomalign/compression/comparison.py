@@ -165,6 +165,7 @@ def _pairs(
 
 def _pair(before: Detector, after: Detector, a: Described, b: Described) -> _Pair:
     was, now = before.judge(a), after.judge(b)
+    was, now = before.align(was), after.align(now)
     rare = [i.pixels.p_values(i.aligned.square) <= HEAT_BEGINS for i in (was, now)]
     features = [(*described.pyramid.levels, described.pyramid.pooled) for described in (a, b)]
     return _Pair(

@@ -1,4 +1,4 @@
-"""Fewer normal images that say nearly as much: which to leave out of a large bank."""
+"""Choose fewer normal images that detect nearly as much: which images a large bank can do without."""
 
 import heapq
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from anomalign.detection.detector import Detector
 from anomalign.errors import InputError
 from anomalign.retrieval import ExactIndex
 
-_LISTED = 32  # nearest others kept in a list an image; where they are used up, they are searched anew
+_LISTED = 32  # nearest others that are listed for each image; when all have gone, they are searched again
 
 
 def least_missed(vectors: NDArray[np.float32], keep: int) -> NDArray[np.int64]:
@@ -49,7 +49,7 @@ def least_missed(vectors: NDArray[np.float32], keep: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Loss:
-    """What a smaller bank has lost.
+    """What a smaller bank loses, by the scores of its normal images.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ def outcome(before: Detector, after: Detector, progress: Progress | None = None)
         image = before.bank.images[places[id]]
         (pyramid,) = before.bank.gallery([places[id]])
         judged = after.judge(Described(image.name, image.sha256, image.height, image.width, pyramid, b""))
-        now[id] = judged.aligned.score
+        now[id] = after.align(judged).aligned.score
         alarms += judged.verdict == "anomalous"
         if progress:
             progress(done, len(gone))

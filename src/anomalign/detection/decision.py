@@ -1,35 +1,49 @@
-"""A calibration turned into decisions, for one gate and one target rate."""
+"""From the scores of an image to its verdict, by a calibration, a gate and a target rate."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from anomalign.calibration import thresholds
 from anomalign.calibration.thresholds import Calibration, Scores, Threshold
-from anomalign.detection.inspection import Inspection, Stage
 from anomalign.detection.settings import Settings
+from anomalign.detection.summary import Stage, Verdict
 
 _RETRIEVAL_WEIGHT = 0.5  # of stage 1 where both decide: docs/decisions.md has what other weights give
-_NO_SPREAD = 1e-6  # of logarithms
-_LEAST = 0.01  # of the median: a score of 0, of an image that is in the bank, has no logarithm
+_NO_SPREAD = 1e-6  # standard deviation of logarithms below which all scores count as equal
+_LEAST = 0.01  # share of the median that stands for smaller scores: 0, of an image in the bank, has no logarithm
 
 
-@dataclass(frozen=True, eq=False)
-class Limits:
-    """What decides.
+@dataclass(frozen=True)
+class Judgement:
+    """What the scores of one image mean; the fields are those of `InspectionSummary`."""
+
+    verdict: Verdict
+    image_score: float
+    p_value: float
+    threshold: float
+    stage: Stage
+    retrieval_p_value: float
+    suspected: bool
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DecisionRule:
+    """From the scores of an image to its verdict, for one gate and one target rate.
 
     Attributes
     ----------
     calibration : Calibration
+        Scores of the normal images.
     decided_by : {"both", "alignment", "retrieval"}
     gate : float
         Stage 1 score up to which an image is cleared without stage 2; minus infinity where stage 1 alone decides.
     suspicion : float
         Stage 1 score above which stage 1 alone would call an image anomalous.
     normal_scores : (N,) float64 array
-        Image scores of the normals, on the scale of `Inspection.image_score`.
+        Image scores of the normal images, on the scale of `InspectionSummary.image_score`.
     threshold : Threshold
-        Of `Inspection.image_score`.
+        Threshold of the image score.
     """
 
     calibration: Calibration
@@ -39,58 +53,69 @@ class Limits:
     normal_scores: Scores
     threshold: Threshold
 
+    def __repr__(self) -> str:
+        """Threshold and gate on one line."""
+        threshold = self.threshold
+        return (
+            f"<DecisionRule: anomalous above {threshold.value:.4g}, for a false-positive rate of "
+            f"{threshold.target_fpr:.2%} by {threshold.normals} normal images; decided by {self.decided_by}, stage 2 "
+            f"runs above a stage 1 score of {self.gate:.4g}>"
+        )
+
     @classmethod
-    def of(cls, scores: Calibration, settings: Settings, target_fpr: float) -> "Limits":
-        """For these settings.
+    def of(cls, scores: Calibration, settings: Settings, target_fpr: float) -> "DecisionRule":
+        """Make the rule for these settings.
 
         The threshold is set so that the share of normals that pass the gate *and* score above it is the target's: an
-        image that stage 1 clears is never called anomalous, and takes a score up to the threshold at most.
+        image that stage 1 clears is never called anomalous, and its score is at most the threshold.
         """
         suspicion = thresholds.threshold(scores.retrieval, target_fpr).value
         if settings.decided_by == "retrieval":
-            limit = thresholds.threshold(scores.retrieval, target_fpr)
-            return cls(scores, "retrieval", -np.inf, suspicion, scores.retrieval, limit)
+            threshold = thresholds.threshold(scores.retrieval, target_fpr)
+            return cls(scores, "retrieval", -np.inf, suspicion, scores.retrieval, threshold)
         gate = thresholds.gate_threshold(scores.retrieval, max(settings.gate, target_fpr))
         full = full_scores(scores, scores.retrieval, scores.alignment, settings.decided_by)
         passed = scores.retrieval > gate
         # Where many stage 1 scores tie, fewer may pass than the rate allows: all of those that do may be anomalous.
         least = full[passed].min(initial=full.max())
-        limit = thresholds.threshold(np.where(passed, full, least), target_fpr)
-        cleared = np.minimum(_same_rank(scores.retrieval, scores.retrieval, full), limit.value)
-        return cls(scores, settings.decided_by, gate, suspicion, np.where(passed, full, cleared), limit)
+        threshold = thresholds.threshold(np.where(passed, full, least), target_fpr)
+        cleared = np.minimum(_same_rank(scores.retrieval, scores.retrieval, full), threshold.value)
+        return cls(scores, settings.decided_by, gate, suspicion, np.where(passed, full, cleared), threshold)
 
-    def decide(self, inspection: Inspection) -> Inspection:
-        """The same inspection with its verdict; stage 2 runs if it has to."""
-        cleared = inspection.retrieval_score <= self.gate
-        retrieval = np.array([inspection.retrieval_score])
+    def clears(self, retrieval_score: float) -> bool:
+        """Whether stage 1 clears an image of this score, so that it is normal without stage 2."""
+        return retrieval_score <= self.gate
+
+    def needs_alignment(self, retrieval_score: float) -> bool:
+        """Whether the verdict on an image of this stage 1 score needs the score of stage 2."""
+        return self.decided_by != "retrieval" and not self.clears(retrieval_score)
+
+    def judge(self, retrieval_score: float, alignment_score: float | None) -> Judgement:
+        """Judge an image by the scores of both stages; the second counts only where `needs_alignment` says so."""
+        normals, retrieval = self.calibration, np.array([retrieval_score])
+        cleared = self.clears(retrieval_score)
         if cleared:
-            normals = self.calibration
             full = full_scores(normals, normals.retrieval, normals.alignment, self.decided_by)
             score = min(float(_same_rank(retrieval, normals.retrieval, full)[0]), self.threshold.value)
         else:
-            alignment = np.array([np.nan if self.decided_by == "retrieval" else inspection.aligned.score])
-            score = float(full_scores(self.calibration, retrieval, alignment, self.decided_by)[0])
-        decided = replace(
-            inspection,
+            alignment = np.array([np.nan if alignment_score is None else alignment_score])
+            score = float(full_scores(normals, retrieval, alignment, self.decided_by)[0])
+        return Judgement(
             verdict="anomalous" if score > self.threshold.value else "normal",
             image_score=score,
             p_value=thresholds.p_value(score, self.normal_scores),
             threshold=self.threshold.value,
             stage="retrieval" if cleared else self.decided_by,
-            retrieval_p_value=thresholds.p_value(inspection.retrieval_score, self.calibration.retrieval),
-            suspected=inspection.retrieval_score > self.suspicion,
-            pixels=self.calibration.pixels,
+            retrieval_p_value=thresholds.p_value(retrieval_score, normals.retrieval),
+            suspected=retrieval_score > self.suspicion,
         )
-        if inspection.has_aligned:
-            decided.__dict__["aligned"] = inspection.aligned  # what stage 2 found goes along
-        return decided
 
 
 def full_scores(normals: Calibration, retrieval: Scores, alignment: Scores, decided_by: Stage) -> Scores:
-    """(M,) image scores from the scores of both stages, without a gate.
+    """(M,) image scores from (M,) scores of each stage, without a gate.
 
     With "both" each stage counts by how unusual its score is among the normals', in standard deviations of logarithms:
-    scores spread by factors, and the two stages' have no common unit.
+    scores spread by factors, and those of the two stages have no common unit.
     """
     if decided_by == "retrieval":
         return retrieval

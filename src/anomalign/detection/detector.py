@@ -4,19 +4,21 @@ import contextlib
 import copy
 import threading
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.alignment import Alignment, align, map_score, smooth_map
 from anomalign.backbones import Described, describe, describe_together
-from anomalign.bank import Bank, NormalImage, Progress
+from anomalign.bank import Bank, Progress
 from anomalign.calibration import thresholds
 from anomalign.calibration.thresholds import Calibration, Threshold
 from anomalign.detection import leave_one_out
-from anomalign.detection.decision import Limits
-from anomalign.detection.inspection import Aligned, Inspection, Neighbour
+from anomalign.detection.decision import DecisionRule
+from anomalign.detection.inspection import Aligned, Comparison, Inspection
 from anomalign.detection.settings import PRESETS, Settings
+from anomalign.detection.summary import Neighbour
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.sources import Failure, Source
@@ -66,22 +68,34 @@ class Detector:
         with one_blas_thread():  # sums come out otherwise on more threads, and records are replayed to the last digit
             self._search = ImageSearch(bank, settings.descriptor, settings.index)
         self._lock = threading.Lock()
-        self._limits: Limits | None = None
+        self._rule: DecisionRule | None = None
+
+    def __repr__(self) -> str:
+        """Bank, settings that differ from the defaults, and threshold, in two lines."""
+        defaults = PRESETS["default"]
+        changes = {f.name: getattr(self.settings, f.name) for f in fields(Settings)}
+        changes = {name: value for name, value in changes.items() if value != getattr(defaults, name)}
+        settings = ", ".join(f"{name}={value!r}" for name, value in changes.items()) or "default settings"
+        rule = f"target rate {self.target_fpr:.2%}, not calibrated yet" if self._rule is None else repr(self._rule)
+        return f"<Detector: {self.bank!r}\n  {settings}; {rule}>"
 
     @property
     def threshold(self) -> Threshold:
-        """Where normal ends; calibrates on first use."""
-        return self._calibrated().threshold
+        """Threshold of the image score; calibrates on first use."""
+        return self.rule.threshold
 
     @property
     def normal_scores(self) -> NDArray[np.float64]:
         """(N,) leave-one-out image scores of the normals, on the scale of `Inspection.image_score`."""
-        return self._calibrated().normal_scores
+        return self.rule.normal_scores
 
     @property
-    def limits(self) -> Limits:
-        """What decides; calibrates on first use."""
-        return self._calibrated()
+    def rule(self) -> DecisionRule:
+        """What decides on a verdict; calibrates on first use."""
+        if self._rule is None:
+            self.calibrate()
+        assert self._rule is not None
+        return self._rule
 
     def calibrate(self, progress: Progress | None = None) -> Calibration:
         """Score the normal images, each as if it and its copies were not in the bank.
@@ -103,7 +117,7 @@ class Detector:
                     result = leave_one_out.calibrate(
                         self.bank, self._search, self.settings, self._rows, self._align_normal, progress
                     )
-            self._limits = Limits.of(result, self.settings, self.target_fpr)
+            self._rule = DecisionRule.of(result, self.settings, self.target_fpr)
             return result
 
     def inspect(self, image: Source, max_pixels: int = MAX_PIXELS) -> Inspection:
@@ -125,19 +139,56 @@ class Detector:
         return result
 
     def inspect_many(
-        self, images: Iterable[Source], max_pixels: int = MAX_PIXELS
+        self, images: Iterable[Source], max_pixels: int = MAX_PIXELS, *, keep_images: bool = False
     ) -> Generator[Inspection | Failure, None, None]:
-        """Inspect images one after the other, in their order; an image that cannot be used becomes a `Failure`."""
-        return self._inspect(images, max_pixels, threads=1)
+        """Inspect images one after the other, in their order; an image that cannot be used becomes a `Failure`.
+
+        Parameters
+        ----------
+        images : iterable of paths or arrays
+        max_pixels : int
+            Larger images become a `Failure`, before they are decoded.
+        keep_images : bool
+            Whether each inspection carries its image, so that a picture of it needs no second decoding.
+        """
+        return self._inspect(images, max_pixels, threads=1, keep_images=keep_images)
 
     def inspect_batch(self, images: Sequence[Source], max_pixels: int = MAX_PIXELS) -> list[Inspection | Failure]:
         """Inspect a few images, in their order, by one call of the network: for callers with threads of their own.
 
         The same bits as `inspect_many` gives.
         """
-        limits = self._calibrated()
         described = describe_together(images, self.bank.backbone, self.bank.identity.framing, max_pixels)
-        return [self._judge(item, limits) if isinstance(item, Described) else item for item in described]
+        return [self.judge(item) if isinstance(item, Described) else item for item in described]
+
+    def align(self, inspection: Inspection) -> Inspection:
+        """The same inspection with the outcome of stage 2, which runs now where stage 1 had cleared the image.
+
+        The verdict stays. It needs a detector of the same normal images, in this process or another.
+
+        Raises
+        ------
+        InputError
+            Only the summary of the inspection is known, or an image of its gallery is not in this detector's bank.
+        """
+        if inspection.has_aligned:
+            return inspection
+        comparison = inspection.compared
+        assert comparison.pyramid is not None  # carried until stage 2 has run
+        turns = len(self.bank.identity.turns)
+        rows = self._rows_of(id for id, _ in comparison.gallery)
+        views = [row * turns + turn for row, (_, turn) in zip(rows, comparison.gallery, strict=True)]
+        with one_blas_thread():
+            aligned = self._aligned(comparison.pyramid, views)
+        return replace(inspection, comparison=replace(comparison, aligned=aligned, pyramid=None))
+
+    def judge_again(self, inspection: Inspection) -> Inspection:
+        """Judge an inspection by this detector's rule: one with the same bank and settings, but for the target rate."""
+        if self.rule.needs_alignment(inspection.retrieval_score):
+            inspection = self.align(inspection)
+        alignment_score = inspection.aligned.score if inspection.has_aligned else None
+        inspection = replace(inspection, **vars(self.rule.judge(inspection.retrieval_score, alignment_score)))
+        return self.align(inspection) if inspection.verdict == "anomalous" else inspection
 
     def against(self, image: Source, *image_ids: int, max_pixels: int = MAX_PIXELS) -> Aligned:
         """Stage 2 of an image with these normal images as its gallery, whichever are the nearest.
@@ -149,20 +200,48 @@ class Detector:
         ImageError
             Not an image that can be used.
         """
-        row_of = {normal.id: row for row, normal in enumerate(self._images)}
-        missing = [id for id in image_ids if id not in row_of]
-        if missing or not image_ids:
-            raise InputError(f"{self.bank.path}: no image {missing[0] if missing else '(none given)'} in this bank")
+        if not image_ids:
+            raise InputError(f"{self.bank.path}: name at least one image of this bank")
+        rows = self._rows_of(image_ids)
         (item,) = describe_together([image], self.bank.backbone, self.bank.identity.framing, max_pixels)
         if isinstance(item, Failure):
             raise ImageError(item.error)
         turns = len(self.bank.identity.turns)  # each image in all orientations that the bank holds
-        views = [row_of[id] * turns + turn for id in image_ids for turn in range(turns)]
-        return self._aligned(item.pyramid, views, tuple(self._images[view // turns] for view in views))
+        return self._aligned(item.pyramid, [row * turns + turn for row in rows for turn in range(turns)])
 
     def judge(self, image: Described) -> Inspection:
         """Inspect an image that the backbone has described already."""
-        return self._judge(image, self._calibrated())
+        rule = self.rule
+        with one_blas_thread():  # products of one image are small: threads would wait for each other, busily
+            nearest = self._search.search([image.pyramid], min(self.settings.neighbours, len(self._images)))
+            distances, views = nearest.distance[0], nearest.index[0].tolist()
+            retrieval_score = float(distances[: self.settings.image_neighbours].mean())
+            gallery = views[: self.settings.gallery_size]
+            aligned = self._aligned(image.pyramid, gallery) if rule.needs_alignment(retrieval_score) else None
+            judgement = rule.judge(retrieval_score, None if aligned is None else aligned.score)
+            if aligned is None and judgement.verdict == "anomalous":  # stage 1 decided alone; where it is, stage 2 says
+                aligned = self._aligned(image.pyramid, gallery)
+        turns = len(self.bank.identity.turns)
+        normals = [self._images[view // turns] for view in views]
+        return Inspection(
+            name=image.name,
+            sha256=image.sha256,
+            height=image.height,
+            width=image.width,
+            **vars(judgement),
+            retrieval_score=retrieval_score,
+            neighbours=tuple(
+                Neighbour(n.id, n.name, n.sha256, float(d)) for n, d in zip(normals, distances, strict=True)
+            ),
+            comparison=Comparison(
+                framing=self.bank.identity.framing,
+                pixels=rule.calibration.pixels,
+                gallery=tuple((self._images[view // turns].id, view % turns) for view in gallery),
+                aligned=aligned,
+                pyramid=image.pyramid if aligned is None else None,
+            ),
+            image=image.image,
+        )
 
     def nearest_normals(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Of each image that calibration scores: row of the nearest other normal image, and its squared distance.
@@ -172,57 +251,42 @@ class Detector:
         return self._search.nearest_others(self._rows)
 
     def _inspect(
-        self, images: Iterable[Source], max_pixels: int, threads: int
+        self, images: Iterable[Source], max_pixels: int, threads: int, keep_images: bool = False
     ) -> Generator[Inspection | Failure, None, None]:
-        limits = self._calibrated()
+        self.rule  # noqa: B018 -- calibrated before the first image is read
         results = describe(
-            images, self.bank.backbone, self.bank.identity.framing, max_pixels=max_pixels, threads=threads
+            images,
+            self.bank.backbone,
+            self.bank.identity.framing,
+            max_pixels=max_pixels,
+            threads=threads,
+            keep_images=keep_images,
         )
         with contextlib.closing(results):
             for result in results:
                 if isinstance(result, Described):
-                    yield self._judge(result, limits)
+                    yield self.judge(result)
                 elif isinstance(result, Failure):
                     yield result
 
-    def _judge(self, image: Described, limits: Limits) -> Inspection:
-        with one_blas_thread():  # and products of one image are small: threads would wait for each other, busily
-            return self._judged(image, limits)
+    def _rows_of(self, ids: Iterable[int]) -> list[int]:
+        """Rows of the images of these identifiers."""
+        row_of = {normal.id: row for row, normal in enumerate(self._images)}
+        try:
+            return [row_of[id] for id in ids]
+        except KeyError as error:
+            raise InputError(f"{self.bank.path}: no image {error} in this bank") from None
 
-    def _judged(self, image: Described, limits: Limits) -> Inspection:
-        gallery = self._search.search([image.pyramid], min(self.settings.searched, len(self._images)))
-        distances = gallery.distance[0]
-        retrieval_score = float(distances[: self.settings.image_neighbours].mean())
-        views = [int(i) for i in gallery.index[0]]
-        turns = self.bank.identity.turns
-        normals = tuple(self._images[view // len(turns)] for view in views)
-        inspection = Inspection(
-            name=image.name,
-            sha256=image.sha256,
-            height=image.height,
-            width=image.width,
-            verdict="normal",
-            image_score=retrieval_score,
-            p_value=1.0,
-            threshold=limits.threshold.value,
-            stage="retrieval",
-            retrieval_score=retrieval_score,
-            retrieval_p_value=1.0,
-            suspected=False,
-            neighbours=tuple(
-                Neighbour(n.id, n.name, n.sha256, float(d)) for n, d in zip(normals, distances, strict=True)
-            ),
-            pixels=limits.calibration.pixels,
-            framing=self.bank.identity.framing,
-            _align=lambda: self._aligned(image.pyramid, views, normals),
-        )
-        return limits.decide(inspection)
-
-    def _aligned(self, pyramid: FeaturePyramid, views: list[int], normals: tuple[NormalImage, ...]) -> Aligned:
+    def _aligned(self, pyramid: FeaturePyramid, views: list[int]) -> Aligned:
         alignment, square = self._align(pyramid, views)
         turns = self.bank.identity.turns
-        turned = tuple(turns[view % len(turns)] for view in views)
-        return Aligned(alignment, square, map_score(square, self.settings.top_share), normals, turned)
+        return Aligned(
+            alignment,
+            square,
+            map_score(square, self.settings.top_share),
+            tuple(self._images[view // len(turns)] for view in views),
+            tuple(turns[view % len(turns)] for view in views),
+        )
 
     def _align(self, pyramid: FeaturePyramid, views: list[int]) -> tuple[Alignment, NDArray[np.float32]]:
         settings = self.settings
@@ -239,12 +303,6 @@ class Detector:
         """(size, size) smoothed map of one of the bank's own images against others of them, by `Bank.views`."""
         (pyramid,) = self.bank.gallery([row])
         return self._align(pyramid, list(gallery))[1]
-
-    def _calibrated(self) -> Limits:
-        if self._limits is None:
-            self.calibrate()
-        assert self._limits is not None
-        return self._limits
 
 
 def _weights(settings: Settings, bank: Bank) -> tuple[float, ...] | None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.calibration.thresholds import Calibration
-from anomalign.detection.decision import Limits, full_scores
+from anomalign.detection.decision import DecisionRule, full_scores
 from anomalign.detection.settings import Settings
 
 GATES = (1.0, 0.9, 0.8, 0.7, 0.5, 0.3, 0.1)
@@ -23,7 +23,7 @@ class GateOutcome:
         Share of the bank's normal images that go on to stage 2.
     target_fpr : float
     good, defects : int
-        Images tried.
+        Numbers of good images and of defects.
     saved : int
         Good images that stage 1 cleared, so that stage 2 need not run.
     false_alarms : int
@@ -31,7 +31,7 @@ class GateOutcome:
     found : int
         Defects called anomalous.
     lost : int
-        Defects that would have been found had every image gone through both stages.
+        Defects that are found only where every image goes through both stages.
     """
 
     gate: float
@@ -62,7 +62,7 @@ def gate_outcomes(
     retrieval, alignment : (M,) float64 arrays
     defect : (M,) bool array
     settings : Settings
-        Of which `decided_by` is used.
+        Only `decided_by` is used.
     target_fpr : float
     gates : sequence of float
 
@@ -72,12 +72,12 @@ def gate_outcomes(
         As `calibration.check_rate`.
     """
     image = full_scores(scores, retrieval, alignment, settings.decided_by)
-    everything = image > Limits.of(scores, replace(settings, gate=1.0), target_fpr).threshold.value
+    everything = image > DecisionRule.of(scores, replace(settings, gate=1.0), target_fpr).threshold.value
     outcomes = []
     for gate in gates:
-        limits = Limits.of(scores, replace(settings, gate=gate), target_fpr)
-        passed = retrieval > limits.gate
-        called = passed & (image > limits.threshold.value)
+        rule = DecisionRule.of(scores, replace(settings, gate=gate), target_fpr)
+        passed = retrieval > rule.gate
+        called = passed & (image > rule.threshold.value)
         outcomes.append(
             GateOutcome(
                 gate=gate,

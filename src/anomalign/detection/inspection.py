@@ -1,10 +1,9 @@
-"""What is known of one inspected image."""
+"""One inspected image: its summary, and the evidence that a map, heat and matches are made from."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,25 +11,14 @@ from numpy.typing import NDArray
 from anomalign.alignment import Alignment, place_on_image
 from anomalign.bank import NormalImage
 from anomalign.calibration.pixels import PixelCounts
+from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import InputError
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import Turn
-
-Verdict: TypeAlias = Literal["normal", "anomalous"]
-Stage: TypeAlias = Literal["retrieval", "alignment", "both"]
+from anomalign.pyramid import FeaturePyramid
 
 HEAT_BEGINS, HEAT_FULL = 1e-3, 1e-5
 """p-values of pixels at which heat begins to show and is full: the same for every image, bank and product."""
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A normal image near the inspected one; `distance` is squared, between image descriptors."""
-
-    id: int
-    name: str
-    sha256: str
-    distance: float
 
 
 @dataclass(frozen=True)
@@ -80,86 +68,144 @@ class Aligned:
 
 
 @dataclass(frozen=True, eq=False)
-class Inspection:
-    """Verdict on one image, and its reasons.
+class Comparison:
+    """What an image was compared with, and the outcome.
 
     Attributes
     ----------
-    name : str
-        The file, as it was given.
-    sha256 : str
-        Of the file.
-    height, width : int
-        Of the image, after EXIF orientation.
-    verdict : {"normal", "anomalous"}
-    image_score : float
-        Higher is more anomalous; what it is made of, `Settings.decided_by` says. Of an image that stage 1 cleared, the
-        score of the same rank among the normals.
-    p_value : float
-        Share of normal images that score at least as high, the image itself counted in.
-    threshold : float
-        Of `image_score`.
-    stage : {"retrieval", "alignment", "both"}
-        Which stage decided.
-    retrieval_score : float
-        Mean squared distance to the nearest normal images.
-    retrieval_p_value : float
-        Of `retrieval_score`, as `p_value`.
-    suspected : bool
-        Whether stage 1 alone would have called it anomalous.
-    neighbours : tuple of Neighbour
-        The gallery, nearest first.
+    framing : Framing
+        The part of the image that the backbone saw.
     pixels : PixelCounts
-        Scores of the pixels of normal images, which `pixel_p_values` compares with.
+        Scores of the pixels of normal images.
+    gallery : tuple of (int, int)
+        The normal images that stage 2 searches: identifier in the bank, and number of the orientation.
+    aligned : Aligned, optional
+        Outcome of stage 2; None where stage 1 cleared the image.
+    pyramid : FeaturePyramid, optional
+        What the backbone saw, where stage 2 has not run.
     """
 
-    name: str
-    sha256: str
-    height: int
-    width: int
-    verdict: Verdict
-    image_score: float
-    p_value: float
-    threshold: float
-    stage: Stage
-    retrieval_score: float
-    retrieval_p_value: float
-    suspected: bool
-    neighbours: tuple[Neighbour, ...]
-    pixels: PixelCounts = field(repr=False)
     framing: Framing
-    _align: Callable[[], Aligned] = field(repr=False)
+    pixels: PixelCounts
+    gallery: tuple[tuple[int, int], ...]
+    aligned: Aligned | None
+    pyramid: FeaturePyramid | None
 
-    @cached_property
-    def aligned(self) -> Aligned:
-        """Stage 2 of this image; run now if stage 1 had cleared it. It does not change the verdict."""
-        return self._align()
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Inspection(InspectionSummary):
+    """The verdict on one image, and what a map, heat and matches are made from. Plain data: it can be pickled.
+
+    `to_dict` and `from_dict` take the summary alone: of an inspection that `from_dict` has read, only that is known.
+
+    Attributes
+    ----------
+    comparison : Comparison, optional
+        What the image was compared with; None in a summary that was read.
+    image : (H, W, 3) uint8 array, optional
+        The inspected image, RGB, where it was asked for.
+    """
+
+    comparison: Comparison | None = None
+    image: NDArray[np.uint8] | None = None
+
+    def __repr__(self) -> str:
+        """Verdict and numbers on one line."""
+        relation = ">" if self.image_score > self.threshold else "<="
+        return (
+            f"<Inspection of {self.name!r}: {self.verdict}, image score {self.image_score:.4g} {relation} threshold "
+            f"{self.threshold:.4g}, p-value {self.p_value:.2g}; {self.course}>"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are equal, arrays element by element."""
+        return _equal(self, other) if isinstance(other, Inspection) else NotImplemented
+
+    def __hash__(self) -> int:
+        """By file and score."""
+        return hash((self.name, self.sha256, self.image_score))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Fields alone: maps that were made from them are made again."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     @property
     def has_aligned(self) -> bool:
-        """Whether stage 2 has run already, so that `aligned` costs nothing."""
-        return "aligned" in self.__dict__
+        """Whether stage 2 has run."""
+        return self.comparison is not None and self.comparison.aligned is not None
+
+    @property
+    def aligned(self) -> Aligned:
+        """Outcome of stage 2.
+
+        Raises
+        ------
+        InputError
+            Stage 2 has not run, as stage 1 cleared the image. `Detector.align` runs it.
+        """
+        aligned = self.compared.aligned
+        if aligned is None:
+            raise InputError(
+                f"{self.name}: stage 1 cleared this image, so stage 2 has not run and there is no anomaly map; "
+                "detector.align(inspection) runs it, Settings(gate=1) runs it for every image"
+            )
+        return aligned
 
     @property
     def alignment(self) -> Alignment:
-        """Matches of every pixel, on the grid."""
+        """Matches of every pixel, on the grid; as `aligned`."""
         return self.aligned.alignment
+
+    @property
+    def framing(self) -> Framing:
+        """The part of the image that the backbone saw."""
+        return self.compared.framing
+
+    @property
+    def pixels(self) -> PixelCounts:
+        """Scores of the pixels of normal images, which `pixel_p_values` and `heat` compare with."""
+        return self.compared.pixels
+
+    @property
+    def compared(self) -> Comparison:
+        """`comparison`, where there is one.
+
+        Raises
+        ------
+        InputError
+            This is a summary that was read.
+        """
+        if self.comparison is None:
+            raise InputError(f"{self.name}: only the summary of this inspection is known; inspect the image again")
+        return self.comparison
 
     @cached_property
     def anomaly_map(self) -> NDArray[np.float32]:
-        """(H, W) float32 in the original image's pixels; NaN where a centre crop did not look."""
+        """(H, W) float32 in the original image's pixels; NaN where a centre crop did not look.
+
+        Raises
+        ------
+        InputError
+            Stage 2 has not run.
+        """
         return place_on_image(self.aligned.square, self.framing, self.height, self.width)
 
     @cached_property
     def pixel_p_values(self) -> NDArray[np.float32]:
-        """(H, W) float32: share of normal images' pixels that score at least as high; NaN where nothing was seen."""
+        """(H, W) float32: share of normal images' pixels that score at least as high; NaN where nothing was seen.
+
+        Raises
+        ------
+        InputError
+            Stage 2 has not run.
+        """
         return self.pixels.p_values(self.anomaly_map)
 
     def heat(self, scores: NDArray[np.float32], *, even_if_normal: bool = False) -> NDArray[np.float32]:
         """Heat to show for a map of this image, in any size: 0 none, 1 full, NaN not seen.
 
         By the p-values of its pixels on one fixed scale, so that images, days and products can be compared. An image
-        whose verdict is normal has none, unless asked for.
+        whose verdict is normal has no heat, unless it is asked for.
         """
         if self.verdict == "normal" and not even_if_normal:
             return np.where(np.isnan(scores), np.float32(np.nan), np.float32(0))
@@ -167,34 +213,25 @@ class Inspection:
         heat: NDArray[np.float32] = np.clip(rarity, 0, 1).astype(np.float32)
         return heat
 
-    @property
-    def course(self) -> str:
-        """How the verdict came about, in words, for people and logs."""
-        if self.verdict == "anomalous":
-            return f"anomalous by {_STAGE[self.stage]}"
-        doubt = "suspected by stage 1, " if self.suspected and self.stage != "retrieval" else ""
-        return f"{doubt}cleared by {_STAGE[self.stage]}"
-
     def match_at(self, y: float, x: float) -> Match:
         """Where the pixel at row y, column x of this image was matched, in the normal image's own pixels.
 
         Raises
         ------
         InputError
-            Outside the image, or outside the centre crop.
+            The pixel lies outside the image, or outside the centre crop; or stage 2 has not run.
         """
-        alignment = self.alignment
+        aligned, framing = self.aligned, self.framing
+        alignment = aligned.alignment
         grid = alignment.distance.shape
-        cell = cell_at(y, x, self.framing, self.height, self.width, grid)
+        cell = cell_at(y, x, framing, self.height, self.width, grid)
         if cell is None:
             raise InputError(
                 f"{self.name}: ({y}, {x}) lies outside the part of the {self.height} x {self.width} image seen"
             )
         number = alignment.image[cell]
-        normal, turn = self.aligned.gallery[number], self.aligned.turns[number]
-        y, x = centre_of(
-            int(alignment.y[cell]), int(alignment.x[cell]), self.framing, normal.height, normal.width, grid
-        )
+        normal, turn = aligned.gallery[number], aligned.turns[number]
+        y, x = centre_of(int(alignment.y[cell]), int(alignment.x[cell]), framing, normal.height, normal.width, grid)
         n_y, n_x = turn.origin(y, x, normal.height, normal.width)
         return Match(
             image_id=normal.id,
@@ -207,6 +244,19 @@ class Inspection:
             turned_y=y,
             turned_x=x,
         )
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Equality of plain data: field by field, arrays element by element and of one dtype."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if is_dataclass(a):
+        return all(_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a) if f.compare)
+    return bool(a == b)
 
 
 def cell_at(
@@ -229,6 +279,3 @@ def centre_of(
     h, w = grid
     top, left, bottom, right = framing.box(height, width)
     return top + (row + 0.5) * (bottom - top) / h - 0.5, left + (column + 0.5) * (right - left) / w - 0.5
-
-
-_STAGE: dict[Stage, str] = {"retrieval": "stage 1", "alignment": "stage 2", "both": "both stages together"}

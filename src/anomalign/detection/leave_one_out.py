@@ -1,4 +1,4 @@
-"""Each normal image of a bank scored as if it and its copies were not in the bank."""
+"""Scores of the normal images of a bank, each as if it and its copies were not in the bank."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -18,12 +18,12 @@ from anomalign.retrieval import ImageSearch, Neighbours
 Align: TypeAlias = Callable[[int, Sequence[int]], NDArray[np.float32]]
 """Called as ``align(row, gallery)``: the smoothed map of one of the bank's images against others, by `Bank.views`."""
 
-_SAMPLE = 20  # images whose maps are looked at where stage 1 alone decides: their only use is to scale heat
+_SAMPLE = 20  # images that go through stage 2 where stage 1 alone decides: their maps only scale the heat
 _STORED_TOGETHER = 50
 
 
 def sampled(images: Sequence[NormalImage], size: int) -> NDArray[np.int64]:
-    """Rows of at most `size` images, in order: those with the least sha256."""
+    """Rows of at most `size` images, in order: those with the least SHA-256."""
     order = sorted(range(len(images)), key=lambda row: images[row].sha256)[:size]
     return np.array(sorted(order), np.int64)
 
@@ -45,13 +45,14 @@ def calibrate(
     CalibrationError
         All images of the bank are the same picture.
     """
-    neighbours = search.leave_one_out(rows, min(settings.searched, len(bank) - 1))
+    neighbours = search.leave_one_out(rows, min(settings.neighbours, len(bank) - 1))
     if (neighbours.index[:, 0] < 0).any():
         raise CalibrationError(f"{bank.path}: all images are the same picture, which cannot tell what is normal")
     ids, turns = np.array([image.id for image in bank.images], np.int64), len(bank.identity.turns)
     by_retrieval = settings.decided_by == "retrieval"
     aligned = sampled([bank.images[row] for row in rows], _SAMPLE if by_retrieval else len(rows))
-    scores = _alignment(bank, settings, ids, rows[aligned], neighbours.index[aligned], align, progress)
+    galleries = neighbours.index[aligned, : settings.gallery_size]
+    scores = _alignment(bank, settings, ids, rows[aligned], galleries, align, progress)
     result = Calibration(
         ids=ids[rows],
         retrieval=_retrieval(neighbours, settings.image_neighbours),
@@ -65,10 +66,10 @@ def calibrate(
 
 
 def _retrieval(neighbours: Neighbours, count: int) -> NDArray[np.float64]:
-    """(Q,) mean distance to the nearest `count`, or to as many as there are."""
+    """(Q,) mean distance to the nearest `count` images, or to all where there are fewer."""
     nearest = neighbours.distance[:, :count].astype(np.float64)
-    found = np.isfinite(nearest)
-    return np.asarray(np.where(found, nearest, 0).sum(axis=1) / found.sum(axis=1))
+    is_there = np.isfinite(nearest)
+    return np.asarray(np.where(is_there, nearest, 0).sum(axis=1) / is_there.sum(axis=1))
 
 
 def _alignment(

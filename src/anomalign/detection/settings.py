@@ -1,13 +1,14 @@
-"""How images are compared with a bank."""
+"""Settings of a comparison with a bank: all in one value, defaults written once."""
 
 import json
 from dataclasses import asdict, dataclass
 
-from anomalign.detection.inspection import Stage
+from anomalign.detection.summary import Stage
 from anomalign.errors import InputError
 from anomalign.retrieval import DESCRIPTORS, INDEX_KINDS, Descriptor, IndexKind
 
-_SCORES = 1  # to be raised when scores come out otherwise than before, so that stored ones are made anew
+# Raise these when scores come out otherwise than before, so that stored ones are made again.
+_CALIBRATION_SCORES, _ALIGNMENT_SCORES = 2, 1
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,14 @@ class Settings:
     top_share : float
         Stage 2's score of an image is the mean of this share of its map, the highest values; 0: the maximum alone.
     decided_by : {"both", "alignment", "retrieval"}
-        Stage whose score is the image score; the paper's is stage 1's. "both": the logarithms of the two stages'
-        scores, each less the mean of those of the normals and divided by their standard deviation; stage 1's halved,
-        and added.
+        Stage whose score is the image score; in the paper it is stage 1. "both": take the logarithm of each stage's
+        score, subtract the mean of the normals' logarithms and divide by their standard deviation; then add half of
+        stage 1's value to stage 2's.
     gate : float
         Share of normal images that stage 1 lets through to stage 2 (never less than the target false-positive rate).
     calibration_size : int
-        Most normal images that are scored to set thresholds; of a larger bank, those whose file hashes are the least,
-        which is as good as chance and stays the same when other images come and go.
+        Largest number of normal images that are scored to set thresholds. Of a larger bank, those whose file hashes are
+        the least are scored: this choice is effectively random, and stable when other images come and go.
     """
 
     descriptor: Descriptor = "level_moments"
@@ -75,8 +76,8 @@ class Settings:
             raise InputError(f"index is {self.index!r}; must be one of {', '.join(INDEX_KINDS)}")
 
     @property
-    def searched(self) -> int:
-        """Nearest normals to find: enough for both stages."""
+    def neighbours(self) -> int:
+        """How many nearest normals stage 1 finds: enough for its score and for the gallery."""
         return max(self.gallery_size, self.image_neighbours)
 
     def calibration_key(self) -> str:
@@ -84,13 +85,12 @@ class Settings:
         entries = asdict(self)
         del entries["gate"], entries["index"], entries["decided_by"]
         by_retrieval = self.decided_by == "retrieval"  # then only a sample goes through stage 2
-        return json.dumps({**entries, "by_retrieval": by_retrieval, "scores": _SCORES}, sort_keys=True)
+        return json.dumps({**entries, "by_retrieval": by_retrieval, "scores": _CALIBRATION_SCORES}, sort_keys=True)
 
     def alignment_key(self) -> str:
         """What stage 2 of a normal image against a given gallery depends on, as JSON."""
-        return json.dumps(
-            [self.kappa, self.grid_level, self.level_weights, self.sigma_px, self.top_share, self.searched, _SCORES]
-        )
+        parts = self.kappa, self.grid_level, self.level_weights, self.sigma_px, self.top_share, self.gallery_size
+        return json.dumps([*parts, _ALIGNMENT_SCORES])
 
 
 PRESETS = {

@@ -1,4 +1,4 @@
-"""How well scores tell defects from normal images: dataset readers, metrics, tables."""
+"""Evaluation of anomaly scores: dataset readers, metrics, tables."""
 
 from anomalign.evaluation.metrics import auroc, average_precision, f1_max
 

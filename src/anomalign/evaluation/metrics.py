@@ -1,4 +1,4 @@
-"""How well scores tell anomalous from normal: of images, or of pixels counted by score."""
+"""Metrics of anomaly scores: from the scores of images, or from counts of pixels by score."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ Scores: TypeAlias = Sequence[float] | NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """What lies at each score, highest score first.
+    """Counts of each class at each score.
 
     Attributes
     ----------
     score : (B,) float64 array
-        Distinct, descending.
+        Distinct scores, in descending order.
     anomalous, normal : (B,) float64 arrays
-        How many (or what share, if counts are weighted) of each class have this score.
+        Number of items (or sum of their weights) of the class at each score.
     """
 
     score: NDArray[np.float64]
@@ -30,7 +30,7 @@ class Counts:
 
     @classmethod
     def of(cls, normal_scores: Scores, anomalous_scores: Scores) -> "Counts":
-        """Count scores exactly, by sorting them."""
+        """Exact counts, from sorted scores."""
         normal = np.asarray(normal_scores, np.float64).ravel()
         anomalous = np.asarray(anomalous_scores, np.float64).ravel()
         if not (np.isfinite(normal).all() and np.isfinite(anomalous).all()):
@@ -43,30 +43,43 @@ class Counts:
         return cls(score[::-1], a, n)
 
     def rates(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(B + 1,) false-positive rate and recall if everything from the first b scores on is called anomalous.
+        """False-positive rate and recall at every threshold.
+
+        Parameters
+        ----------
+        name : str
+            Name of the metric, for the error message.
+
+        Returns
+        -------
+        ((B + 1,) float64 array, (B + 1,) float64 array)
+            Entry b: the rates if the first b scores are called anomalous.
 
         Raises
         ------
         UndefinedError
-            A class is missing; `name` is the metric that is then not defined.
+            A class has no scores.
         """
         for counts, kind in ((self.anomalous, "anomalous"), (self.normal, "normal")):
             if not counts.any():
                 raise UndefinedError(f"{name} is not defined: nothing {kind} was scored")
-        found, called = (np.concatenate([np.zeros(1), np.cumsum(c)]) for c in (self.anomalous, self.normal))
-        return called / called[-1], found / found[-1]  # ends at exactly 1, whatever the sums are rounded to
+        zero = np.zeros(1)
+        true_positives = np.concatenate([zero, np.cumsum(self.anomalous)])
+        false_positives = np.concatenate([zero, np.cumsum(self.normal)])
+        # Divided by the last sum, not by the total: so both rates end at exactly 1, whatever the rounding.
+        return false_positives / false_positives[-1], true_positives / true_positives[-1]
 
 
 @dataclass(frozen=True)
 class Values:
-    """Metrics by name, and why others are not defined.
+    """Metrics by name.
 
     Attributes
     ----------
     metrics : dict of str to float or None
-        None: not defined.
+        None: the metric is not defined.
     not_defined : dict of str to str
-        The reasons.
+        Reason for each metric that is not defined.
     """
 
     metrics: dict[str, float | None]
@@ -74,46 +87,50 @@ class Values:
 
     @classmethod
     def of(cls, functions: Mapping[str, Callable[[], float]]) -> "Values":
-        """Call every function; one that raises `UndefinedError` becomes None and a reason."""
-        found: dict[str, float | None] = {}
+        """Results of the functions. One that raises `UndefinedError` gives None and its reason."""
+        values: dict[str, float | None] = {}
         reasons = {}
         for name, function in functions.items():
             try:
-                found[name] = function()
+                values[name] = function()
             except UndefinedError as error:
-                found[name], reasons[name] = None, str(error)
-        return cls(found, reasons)
+                values[name], reasons[name] = None, str(error)
+        return cls(values, reasons)
+
+    def merge(self, other: "Values") -> "Values":
+        """These metrics followed by those of `other`."""
+        return Values({**self.metrics, **other.metrics}, {**self.not_defined, **other.not_defined})
 
 
 def auroc(normal_scores: Scores, anomalous_scores: Scores) -> float:
-    """Area under the ROC curve: the chance that an anomalous image scores above a normal one, ties counted half.
+    """Area under the ROC curve: probability that an anomalous image scores higher than a normal one; ties count half.
 
     Raises
     ------
     UndefinedError
-        One of the two is empty: then it is not defined.
+        A class has no scores.
     """
     return auroc_of(Counts.of(normal_scores, anomalous_scores))
 
 
 def average_precision(normal_scores: Scores, anomalous_scores: Scores) -> float:
-    """Average precision: precision at each score, weighted by the recall gained there (scikit-learn's definition).
+    """Average precision: precision at each score, weighted by the gain in recall (scikit-learn's definition).
 
     Raises
     ------
     UndefinedError
-        One of the two is empty.
+        A class has no scores.
     """
     return average_precision_of(Counts.of(normal_scores, anomalous_scores))
 
 
 def f1_max(normal_scores: Scores, anomalous_scores: Scores) -> float:
-    """F1 at the best of all thresholds: an optimistic bound, as only the labels of the test set tell which that is.
+    """F1 at the best threshold. This is an optimistic bound: only the labels of the test set give that threshold.
 
     Raises
     ------
     UndefinedError
-        One of the two is empty.
+        A class has no scores.
     """
     return f1_max_of(Counts.of(normal_scores, anomalous_scores))
 
@@ -132,41 +149,46 @@ def f1(true_positives: float, false_positives: float, false_negatives: float, na
 
 
 def auroc_of(counts: Counts) -> float:
-    """`auroc` of counted scores."""
-    false_positive, recall = counts.rates("AUROC")
-    return _area(false_positive, recall)
+    """`auroc` from counts."""
+    false_positive_rate, recall = counts.rates("AUROC")
+    return _area(false_positive_rate, recall)
 
 
 def average_precision_of(counts: Counts) -> float:
-    """`average_precision` of counted scores."""
+    """`average_precision` from counts."""
     _, recall = counts.rates("average precision")
-    found, called = np.cumsum(counts.anomalous), np.cumsum(counts.anomalous + counts.normal)
-    return float(np.diff(recall) @ (found / called))
+    true_positives, positives = np.cumsum(counts.anomalous), np.cumsum(counts.anomalous + counts.normal)
+    return float(np.diff(recall) @ (true_positives / positives))
 
 
 def f1_max_of(counts: Counts) -> float:
-    """`f1_max` of counted scores."""
-    counts.rates("F1-max")
-    found, called = np.cumsum(counts.anomalous), np.cumsum(counts.anomalous + counts.normal)
-    return float((2 * found / (called + counts.anomalous.sum())).max())
+    """`f1_max` from counts."""
+    counts.rates("F1-max")  # raises UndefinedError if a class has no scores
+    true_positives, positives = np.cumsum(counts.anomalous), np.cumsum(counts.anomalous + counts.normal)
+    return float((2 * true_positives / (positives + counts.anomalous.sum())).max())
 
 
-def area_up_to(limit: float, false_positive: NDArray[np.float64], recall: NDArray[np.float64]) -> float:
-    """Area under a curve up to a false-positive rate, interpolated at exactly that rate, over the rate: 1 at best.
+def area_up_to(limit: float, false_positive_rate: NDArray[np.float64], recall: NDArray[np.float64]) -> float:
+    """Area under a curve up to a false-positive rate, divided by that rate; at most 1.
 
     Parameters
     ----------
     limit : float
-        Above 0, at most 1.
-    false_positive, recall : (B + 1,) float64 arrays
-        Ascending, from (0, 0) to (1, 1); linear between.
+        The false-positive rate, above 0 and at most 1. The curve is interpolated at exactly this rate.
+    false_positive_rate, recall : (B + 1,) float64 arrays
+        Points of the curve, in ascending order, from (0, 0) to (1, 1); linear between them.
+
+    Raises
+    ------
+    InputError
+        `limit` is out of range.
     """
     if not 0 < limit <= 1:
         raise InputError(f"limit is {limit}; must be above 0 and at most 1")
-    end = int(np.searchsorted(false_positive, limit, side="right"))  # the first point beyond the limit
-    x, y = false_positive[:end], recall[:end]
+    end = int(np.searchsorted(false_positive_rate, limit, side="right"))  # the first point beyond the limit
+    x, y = false_positive_rate[:end], recall[:end]
     if end < len(recall):
-        share = (limit - x[-1]) / (false_positive[end] - x[-1])
+        share = (limit - x[-1]) / (false_positive_rate[end] - x[-1])
         x, y = np.append(x, limit), np.append(y, y[-1] + share * (recall[end] - y[-1]))
     return min(_area(x, y) / limit, 1.0)
 

@@ -1,4 +1,4 @@
-"""Numbers from papers, in per cent, to be shown beside ours."""
+"""Metrics from papers, in percent, for comparison."""
 
 SPADE_PIXEL_AUROC = {  # Cohen and Hoshen 2020, table 2
     "bottle": 98.4,
@@ -20,15 +20,15 @@ SPADE_PIXEL_AUROC = {  # Cohen and Hoshen 2020, table 2
 
 MEANS = {  # over the fifteen categories of MVTec AD
     "SPADE (2020)": {"image_auroc": 85.5, "pixel_auroc": 96.0, "au_pro_0.3": 91.7},
-    # Roth et al. 2022, as their code's page gives it for one Wide-ResNet50-2.
+    # Roth et al. 2022: the README of their code, for one Wide-ResNet50-2.
     "PatchCore (2022)": {"image_auroc": 99.2, "pixel_auroc": 98.1, "au_pro_0.3": 94.4},
 }
 
-SPADE_SHANGHAITECH = {"image_auroc": 71.9, "pixel_auroc": 89.9}  # of frames, of pixels
+SPADE_SHANGHAITECH = {"image_auroc": 71.9, "pixel_auroc": 89.9}  # frames, pixels
 
 
-def published(layout: str, category: str) -> dict[str, float]:
-    """What the SPADE paper reports for a category: metric -> per cent; empty where it reports nothing."""
+def published_metrics(layout: str, category: str) -> dict[str, float]:
+    """Metrics that the SPADE paper reports for a category, in percent; empty if it reports none."""
     if layout == "shanghaitech":
         return SPADE_SHANGHAITECH
     if layout == "mvtec_ad" and category in SPADE_PIXEL_AUROC:

@@ -1,4 +1,4 @@
-"""Fit on a category's normal images, score its test images, measure."""
+"""Evaluation of one category: fit on its normal images, score its test images, measure."""
 
 import sys
 import time
@@ -21,15 +21,15 @@ from anomalign.detection.inspection import Inspection
 from anomalign.detection.settings import Settings
 from anomalign.errors import AnomalignError, InputError
 from anomalign.evaluation.datasets import Category, TestImage
-from anomalign.evaluation.measuring import ImageResult, Measuring, Observer
+from anomalign.evaluation.measurement import CategoryMeasurement, ImageResult, Observer
 from anomalign.evaluation.metrics import Values
 from anomalign.evaluation.pixels import Curve
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
 from anomalign.images.sources import Failure
 
-Predicted: TypeAlias = Callable[[str, Inspection, float], None]
-"""Called as ``predicted(split, inspection, pixel_threshold)`` for every image whose labels are kept secret."""
+PrivateObserver: TypeAlias = Callable[[str, Inspection, float], None]
+"""Called as ``observe(split, inspection, pixel_threshold)`` for every private test image."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called as ``progress("fit", done, total)``."""
@@ -37,7 +37,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How categories are evaluated; the same for all of them.
+    """Settings of an evaluation, the same for all its categories.
 
     Attributes
     ----------
@@ -45,12 +45,12 @@ class Protocol:
     framing : Framing
     settings : Settings
     target_fpr : float, optional
-        For the threshold behind `seg_f1` and `class_f1`, set from normal images alone. Default: 1 %, or the least that
-        a category's normal images support.
+        Target false-positive rate of the thresholds for `seg_f1` and `class_f1`, which come from normal images alone.
+        Default: 1 %, or the lowest rate that the normal images of a category support.
     max_pixels : int
-        Larger images are not read.
+        Images with more pixels are not read.
     augment : str
-        As for `Bank.create`.
+        Augmentation of the normal images, as in `Bank.create`.
     """
 
     backbone: Backbone
@@ -61,40 +61,42 @@ class Protocol:
     augment: str = ""
 
     def __post_init__(self) -> None:
-        if self.target_fpr is not None:  # refuses a rate that is none, before any work is done
+        if self.target_fpr is not None:  # raises InputError for an invalid rate before the work starts
             thresholds.check_rate(self.target_fpr, sys.maxsize)
 
 
 @dataclass(frozen=True, eq=False)
 class CategoryResult:
-    """What `evaluate_category` measured.
+    """Result of `evaluate_category`.
 
     Attributes
     ----------
     name : str
     normals, good, anomalous : int
-        Images fitted, normal images tested, anomalous images tested.
+        Number of normal images in the bank, of normal test images, and of anomalous test images.
     values : Values
-        All metrics. Of pixels: those that were seen, so with a centre crop those within it.
+        All metrics. With a centre crop, pixel metrics are those within it.
     whole_image : Values or None
-        With a centre crop, metrics of pixels over the whole image, those not seen scored 0.
+        With a centre crop, pixel metrics over the whole image; pixels outside the crop have the score 0.
     error_bounds : dict of str to float
-        How far binning can have moved metrics of pixels.
+        Largest possible error of pixel metrics from the bins, as in `PixelMetrics.error_bounds`.
     threshold : Threshold
-        Of the image score.
+        Threshold of the image score.
     gates : tuple of GateOutcome
-        What several gates would have saved and lost; empty where stage 1 alone decides.
+        Outcomes of several gates; empty if stage 1 alone decides.
     times : dict of str to float
-        ``fit_s``, ``calibrate_s``; milliseconds an image: ``inspect_ms``, with its map, as waited for (less where maps
-        or a report are written meanwhile, as the next images are under way then), ``measure_ms``, metrics alone.
+        ``fit_s`` and ``calibrate_s`` in seconds; ``inspect_ms`` and ``measure_ms`` in milliseconds per image.
+        ``inspect_ms`` is the time spent waiting for the inspection with its anomaly map. It is shorter if maps or a
+        report are written, because the next images are inspected meanwhile. ``measure_ms`` is for the metrics alone.
     bank_bytes : int
+        Size of the bank on disk.
     images : tuple of ImageResult
     normal_scores : (N,) float64 array
         Leave-one-out image scores of the normal images.
     curves : dict of str to (false-positive rate, recall)
-        "roc" and "pro".
+        "image_roc", "pixel_roc" and "pro". A curve that is not defined is left out.
     failures : tuple of Failure
-        Files that could not be used.
+        Files that cannot be used.
     """
 
     name: str
@@ -114,7 +116,7 @@ class CategoryResult:
     failures: tuple[Failure, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As one JSON object; a metric that is not defined is null, and its reason is in ``not_defined``."""
+        """JSON object of the result. A metric that is not defined is null, with its reason in ``not_defined``."""
         entry: dict[str, Any] = {
             "normals": self.normals,
             "good": self.good,
@@ -128,7 +130,7 @@ class CategoryResult:
             "gates": [asdict(outcome) for outcome in self.gates],
             **self.times,
             "bank_bytes": self.bank_bytes,
-            "images": [asdict(image) for image in self.images],
+            "images": [image.to_json() for image in self.images],
             "failures": [asdict(failure) for failure in self.failures],
         }
         if self.whole_image:
@@ -141,22 +143,27 @@ def evaluate_category(
     protocol: Protocol,
     *,
     observe: Observer | None = None,
-    predicted: Predicted | None = None,
+    observe_private: PrivateObserver | None = None,
     progress: Progress | None = None,
 ) -> CategoryResult:
     """Fit on the normal images of a category, score its test images and measure.
 
-    Memory does not grow with the number of test images, but for a line each.
+    For each test image only its `ImageResult` stays in memory.
 
     Parameters
     ----------
     category : Category
     protocol : Protocol
     observe : callable, optional
-        Called for every test image that was scored, normal ones first.
-    predicted : callable, optional
-        If given, images whose labels are kept secret are inspected, too (MVTec AD 2).
+        Called for every test image that was scored, normal images first.
+    observe_private : callable, optional
+        Called for every private test image (MVTec AD 2). If None, these images are not inspected.
     progress : callable, optional
+        Called after each image of a phase.
+
+    Returns
+    -------
+    CategoryResult
 
     Raises
     ------
@@ -167,79 +174,83 @@ def evaluate_category(
         start = time.perf_counter()
         bank = Bank.create(Path(folder) / "bank", protocol.backbone, protocol.framing, protocol.augment)
         report = bank.add(category.train, progress=_step(progress, "fit"), max_pixels=protocol.max_pixels)
-        fitted = time.perf_counter()
+        fit_end = time.perf_counter()
         if len(bank) < 2:
             raise InputError(
-                f"{category.name}: fewer than two normal images could be used; there is nothing to evaluate"
+                f"{category.name}: fewer than two normal images can be used; an evaluation needs at least two"
             )
         detector = Detector(bank, protocol.settings, protocol.target_fpr)
         scores = detector.calibrate(_step(progress, "calibrate"))
-        calibrated = time.perf_counter()
-        supported = max(detector.target_fpr, thresholds.best_rate(len(scores.alignment)))
-        pixel_threshold = thresholds.threshold(scores.alignment, supported).value
-        measuring = Measuring(category, protocol.framing, pixel_threshold)
-        for image, inspection in _inspected(category, detector, protocol, measuring, progress):
-            measuring.take(image, inspection, observe)
-        if predicted:
-            _predict(category, detector, protocol, pixel_threshold, measuring, predicted)
-        total = sum(f.stat().st_size for f in Path(bank.path).rglob("*") if f.is_file())
-        times = {"fit_s": fitted - start, "calibrate_s": calibrated - fitted, **measuring.times()}
+        calibration_end = time.perf_counter()
+        pixel_fpr = max(detector.target_fpr, thresholds.best_rate(len(scores.alignment)))
+        pixel_threshold = thresholds.threshold(scores.alignment, pixel_fpr).value
+        measurement = CategoryMeasurement(category, protocol.framing, pixel_threshold)
+        for image, inspection in _inspections(category, detector, protocol, measurement, progress):
+            measurement.add(image, inspection, observe)
+        if observe_private:
+            _inspect_private(category, detector, protocol, pixel_threshold, measurement, observe_private)
+        times = {"fit_s": fit_end - start, "calibrate_s": calibration_end - fit_end, **measurement.times()}
         return CategoryResult(
             name=category.name,
             normals=len(bank),
-            good=sum(not image.anomalous for image in measuring.images),
-            anomalous=sum(image.anomalous for image in measuring.images),
-            values=measuring.values(),
-            whole_image=measuring.whole.values() if measuring.whole else None,
-            error_bounds=measuring.seen.every.error_bounds(),
+            good=sum(not image.anomalous for image in measurement.images),
+            anomalous=sum(image.anomalous for image in measurement.images),
+            values=measurement.values(),
+            whole_image=measurement.whole_image.values() if measurement.whole_image else None,
+            error_bounds=measurement.visible.all_kinds.error_bounds(),
             threshold=detector.threshold,
-            gates=measuring.gates(scores, protocol.settings, detector.target_fpr),
+            gates=measurement.gates(scores, protocol.settings, detector.target_fpr),
             times=times,
-            bank_bytes=total,
-            images=tuple(measuring.images),
+            bank_bytes=sum(file.stat().st_size for file in Path(bank.path).rglob("*") if file.is_file()),
+            images=tuple(measurement.images),
             normal_scores=detector.normal_scores,
-            curves=measuring.curves(),
-            failures=(*report.failures, *measuring.failures),
+            curves=measurement.curves(),
+            failures=(*report.failures, *measurement.failures),
         )
 
 
-def _inspected(
-    category: Category, detector: Detector, protocol: Protocol, measuring: Measuring, progress: Progress | None
+def _inspections(
+    category: Category,
+    detector: Detector,
+    protocol: Protocol,
+    measurement: CategoryMeasurement,
+    progress: Progress | None,
 ) -> Iterator[tuple[TestImage, Inspection]]:
-    """Test images with their inspections, normal ones first: AUPIMO needs their pixels before any other."""
-    tested = sorted(category.test, key=lambda image: image.anomalous)
-    results = detector.inspect_many([image.path for image in tested], protocol.max_pixels)
+    """Test images with their inspections, normal images first, because AUPIMO needs their pixels first."""
+    test_images = sorted(category.test, key=lambda image: image.anomalous)
+    results = detector.inspect_many([image.path for image in test_images], protocol.max_pixels)
     step = _step(progress, "inspect")
-    for done, image in enumerate(tested, 1):
+    for done, image in enumerate(test_images, 1):
         start = time.perf_counter()
         result = next(results)
         if isinstance(result, Inspection):
-            _ = result.anomaly_map  # stage 2, where stage 1 had cleared the image
-            measuring.inspect_s += time.perf_counter() - start
+            result = detector.align(result)  # every image gets a map, also one that stage 1 cleared
+            result.anomaly_map  # noqa: B018 -- placed on the image now, so that the time is counted
+            measurement.inspect_s += time.perf_counter() - start
             yield image, result
         else:
-            measuring.failures.append(result)
+            measurement.failures.append(result)
         if step:
-            step(done, len(tested))
+            step(done, len(test_images))
 
 
-def _predict(
+def _inspect_private(
     category: Category,
     detector: Detector,
     protocol: Protocol,
     pixel_threshold: float,
-    measuring: Measuring,
-    predicted: Predicted,
+    measurement: CategoryMeasurement,
+    observe: PrivateObserver,
 ) -> None:
     for split, paths in category.private:
         for result in detector.inspect_many(paths, protocol.max_pixels):
             if not isinstance(result, Inspection):
-                measuring.failures.append(result)
+                measurement.failures.append(result)
                 continue
             try:
-                predicted(split, result, pixel_threshold)
+                observe(split, detector.align(result), pixel_threshold)
             except AnomalignError as error:
-                measuring.failures.append(Failure(result.name, str(error)))
+                measurement.failures.append(Failure(result.name, str(error)))
 
 
 def _step(progress: Progress | None, phase: str) -> Callable[[int, int], None] | None:

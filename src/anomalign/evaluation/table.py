@@ -1,18 +1,18 @@
-"""Results of several categories side by side, with the published numbers."""
+"""Table of the results of several categories, with published metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anomalign.evaluation.published import MEANS, SPADE_PIXEL_AUROC, published
+from anomalign.evaluation.published import MEANS, SPADE_PIXEL_AUROC, published_metrics
 from anomalign.evaluation.run import CategoryResult
 
-OF_IMAGES = {
+IMAGE_COLUMNS = {
     "image_auroc": "image AUROC",
     "image_ap": "image AP",
     "image_f1max": "image F1-max*",
     "class_f1": "ClassF1",
 }
-OF_PIXELS = {
+PIXEL_COLUMNS = {
     "pixel_auroc": "pixel AUROC",
     "pixel_ap": "pixel AP",
     "pixel_f1max": "pixel F1-max*",
@@ -22,27 +22,28 @@ OF_PIXELS = {
     "au_pimo": "AUPIMO",
     "spro_0.05": "sPRO 0.05",
 }
-COLUMNS = OF_IMAGES | OF_PIXELS
-"""Metrics in the order of the table, and their headings."""
+COLUMNS = IMAGE_COLUMNS | PIXEL_COLUMNS
+"""Heading of each metric, in the order of the table."""
 
 FOOTNOTE = (
-    "* at the best threshold for these test images, which nobody knows beforehand: an optimistic bound. "
-    "ClassF1 and SegF1: at the threshold set from normal images alone."
+    "* F1 at the best threshold, which only the labels of these test images give: an optimistic bound. "
+    "ClassF1 and SegF1: F1 at the threshold from normal images alone."
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table.
+    """Row of the table.
 
     Attributes
     ----------
     name : str
     values : dict of str to float or None
-        By metric; absent: not reported, None: not defined.
+        Value of each metric. None: the metric is not defined. A metric that was not reported is absent.
     inspect_ms : float or None
-        Time an image; None for published numbers.
+        Milliseconds per image; None for published metrics.
     published : bool
+        Whether the values are from a paper.
     """
 
     name: str
@@ -52,9 +53,9 @@ class Row:
 
 
 def rows(layout: str, results: Sequence[CategoryResult]) -> list[Row]:
-    """A row a category, each followed by what is published for it, then means, then published means.
+    """One row per category, each followed by its published metrics, then the mean, then published means.
 
-    Published means are over all fifteen categories of MVTec AD, and are given only beside ours over all of them.
+    Published means are over the fifteen categories of MVTec AD, so they are added only if `results` has all fifteen.
     """
     table = []
     for result in results:
@@ -63,7 +64,7 @@ def rows(layout: str, results: Sequence[CategoryResult]) -> list[Row]:
         table.append(Row(name, result.values.metrics, result.times["inspect_ms"]))
         if result.whole_image:
             table.append(Row(f"{result.name}, pixels of the whole image", dict(result.whole_image.metrics)))
-        if paper := published(layout, result.name):
+        if paper := published_metrics(layout, result.name):
             table.append(Row("SPADE (2020)", {key: value / 100 for key, value in paper.items()}, published=True))
     if len(results) > 1:
         table.append(
@@ -75,16 +76,16 @@ def rows(layout: str, results: Sequence[CategoryResult]) -> list[Row]:
     return table
 
 
-def shown(results: Sequence[CategoryResult]) -> dict[str, str]:
-    """The columns of which there is something to show; sPRO is measured for MVTec LOCO only."""
+def columns_of(results: Sequence[CategoryResult]) -> dict[str, str]:
+    """Columns for which at least one result has a metric; for instance sPRO is measured only for MVTec LOCO."""
     return {key: heading for key, heading in COLUMNS.items() if any(key in r.values.metrics for r in results)}
 
 
 def mean(results: Sequence[CategoryResult]) -> dict[str, float | None]:
-    """Mean of each metric over the categories; None where it is not defined for one of them."""
+    """Mean of each metric over the categories; None if it is not defined for one of them."""
     means: dict[str, float | None] = {}
-    for key in shown(results):
+    for key in columns_of(results):
         values = [result.values.metrics.get(key) for result in results]
-        known = [value for value in values if value is not None]
-        means[key] = sum(known) / len(known) if known and len(known) == len(values) else None
+        numbers = [value for value in values if value is not None]
+        means[key] = sum(numbers) / len(numbers) if numbers and len(numbers) == len(values) else None
     return means

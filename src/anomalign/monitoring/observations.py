@@ -1,4 +1,4 @@
-"""Stage 1 of past inspections, read from their records; what drift is told from."""
+"""Stage 1 of past inspections, read from their records: the input of the drift test."""
 
 import math
 import os
@@ -18,7 +18,7 @@ _STAGE_1 = ("descriptor", "image_neighbours")
 
 @dataclass(frozen=True)
 class Observation:
-    """What is used of the record of one inspection.
+    """The part of an inspection's record that the drift test uses.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class Observation:
     nearest : int
         Id of the nearest normal image.
     bank_content : str
-        What identifies the normal images that it was compared with.
+        Identifies the set of normal images that the image was compared with.
     stage_1 : tuple of str
-        Settings that the score depends on.
+        The settings that the score depends on.
     """
 
     time: str
@@ -57,14 +57,14 @@ class ScoreWindow:
 
 
 def read_records(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Observation], list[Failure]]:
-    """Read records of inspections; those of files that could not be inspected are passed over.
+    """Read records of inspections; entries of files that could not be inspected are skipped.
 
     Returns
     -------
     list of Observation
         Oldest first.
     list of Failure
-        Lines that are no records; each says where and why.
+        Lines that are not records; each says where and why.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def instant(time: str) -> datetime:
         parsed = datetime.fromisoformat(time[:-1] + "+00:00" if time.endswith(("Z", "z")) else time)
     except ValueError:
         raise InputError(f"{time!r} is no time; it must look like 2025-01-31T12:00:00Z") from None
-    if not 1970 <= parsed.year < 9999:  # at the ends of the calendar other offsets cannot be reckoned
+    if not 1970 <= parsed.year < 9999:  # at the ends of the calendar other time zones overflow
         raise InputError(f"{time!r} is no time that an inspection could have been made at")
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 

@@ -13,9 +13,9 @@ FORMAT = 1
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any] | Failure]]:
-    """Records with the place of each, for messages.
+    """Read records, with the place of each for messages.
 
-    A line that is no record, as a kill or a full disk leaves, is a `Failure`, and does not take the others with it.
+    A line that is not a record, as a kill or a full disk leaves it, is a `Failure`; the other lines are read.
     Entries of images that could not be inspected are passed over.
 
     Raises
@@ -45,7 +45,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any] | F
 
 
 def _parts(path: str, text: str) -> Iterator[tuple[str, str]]:
-    """A part a line, or one in all where the first line is no more than the beginning of an object."""
+    """One part for each line, or one part in all where the first line only begins an object."""
     lines = text.split("\n")
     if lines[0].strip() == "{":
         yield path, text

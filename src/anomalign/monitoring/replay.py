@@ -1,4 +1,4 @@
-"""A record of each inspection, and its verdict derived again from the record."""
+"""Make the record of an inspection, and derive its verdict again from the record."""
 
 import json
 import os
@@ -21,15 +21,15 @@ from anomalign.errors import BankDamagedError, BankError, ImageError, InputError
 from anomalign.images.sources import Failure
 from anomalign.monitoring.record_files import FORMAT
 
-# What the verdict rests on, and what it was: compared one by one when a record is replayed.
+# What the verdict depends on, and the verdict itself: compared one by one when a record is replayed.
 _CIRCUMSTANCES = ("sha256", "bank", "backbone", "settings", "target_fpr", "software")
 _OUTCOME = (
-    "verdict", "course", "image_score", "p_value", "threshold", "retrieval_score", "retrieval_p_value", "neighbours",
+    "verdict", "image_score", "p_value", "threshold", "retrieval_score", "retrieval_p_value", "neighbours",
 )  # fmt: skip
 
 
 def make_record(inspection: Inspection, detector: Detector) -> dict[str, Any]:
-    """All that is needed to derive a verdict again and to tell what it rested on; can be written as JSON.
+    """All that is needed to derive a verdict again and to say what it depended on, as JSON takes it.
 
     Numbers are given in full, so that "the same" means to the last bit.
     """
@@ -38,26 +38,18 @@ def make_record(inspection: Inspection, detector: Detector) -> dict[str, Any]:
         "format": FORMAT,
         "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         "image": inspection.name,
-        "sha256": inspection.sha256,
+        **inspection.to_dict(),
         "bank": {"version": bank.version, "without": list(bank.left_out), "images": len(bank), "content": bank.content},
         "backbone": {"name": bank.identity.backbone, "sha256": bank.identity.backbone_sha256},
         "settings": asdict(detector.settings),
         "target_fpr": detector.target_fpr,
         "software": {**_software(), "provider": bank.provider},
-        "verdict": inspection.verdict,
-        "course": inspection.course,
-        "image_score": inspection.image_score,
-        "p_value": inspection.p_value,
-        "threshold": inspection.threshold,
-        "retrieval_score": inspection.retrieval_score,
-        "retrieval_p_value": inspection.retrieval_p_value,
-        "neighbours": [dict(vars(neighbour)) for neighbour in inspection.neighbours],
     }
 
 
 @cache
 def _software() -> dict[str, str]:
-    """What numbers depend on in their last digits: versions, and the kind of processor that BLAS takes this one for."""
+    """Versions, and the kind of processor that BLAS sees: numbers depend on them in their last digits."""
     kinds = {
         f"{library['internal_api']} {library.get('version')} {library.get('architecture', '')}".strip()
         for library in threadpoolctl.threadpool_info()
@@ -74,7 +66,7 @@ def _software() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that a record says and that is otherwise now; `now` is None where it cannot be had."""
+    """A value that differs from the recorded one; `now` is None where there is none."""
 
     what: str
     recorded: object
@@ -90,7 +82,7 @@ class Replay:
     same : bool
         Whether verdict, scores, p-values, threshold and neighbours are what was recorded, to the last digit.
     differences : tuple of Difference
-        In what the verdict rests on, then in the verdict itself. There may be some although it is the same.
+        In what the verdict depends on, then in the verdict itself. Some may remain although the verdict is the same.
     """
 
     same: bool
@@ -98,12 +90,12 @@ class Replay:
 
 
 class Replayer:
-    """Derives recorded verdicts again. Keeps a detector for each bank and settings that the records name.
+    """Derives recorded verdicts again, with one detector for each bank and settings that the records name.
 
     Parameters
     ----------
     bank : Bank
-        Taken as it was at a recorded version, if it can still be shown, else as it is.
+        It is shown as it was at the recorded version where that is still possible, else as it is now.
     """
 
     def __init__(self, bank: Bank) -> None:
@@ -158,21 +150,21 @@ class Replayer:
 
 
 def _understood(recorded: dict[str, Any]) -> tuple[Settings, float, int, tuple[int, ...], str]:
-    """What a replay needs of a record, its types checked."""
+    """Settings, target rate, version, images left out and path of a record, with their types checked."""
     missing = [key for key in (*_CIRCUMSTANCES, *_OUTCOME, "image") if key not in recorded]
     if missing:
         raise InputError(f"the record lacks {', '.join(missing)}")
     try:
-        given = dict(recorded["settings"])
-        if given.get("level_weights") is not None:
-            given["level_weights"] = tuple(float(weight) for weight in given["level_weights"])
+        settings = dict(recorded["settings"])
+        if settings.get("level_weights") is not None:
+            settings["level_weights"] = tuple(float(weight) for weight in settings["level_weights"])
         without = tuple(int(id) for id in recorded["bank"]["without"])
         version = int(recorded["bank"]["version"])
         if not isinstance(recorded["target_fpr"], float) or not isinstance(recorded["image"], str):
             raise TypeError("target_fpr or image of another type")
         if recorded["verdict"] not in ("normal", "anomalous"):
-            raise ValueError("a verdict that is none")
-        return Settings(**given), recorded["target_fpr"], version, without, recorded["image"]
+            raise ValueError("an unknown verdict")
+        return Settings(**settings), recorded["target_fpr"], version, without, recorded["image"]
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -180,7 +172,7 @@ def _understood(recorded: dict[str, Any]) -> tuple[Settings, float, int, tuple[i
 
 
 def _differences(what: str, recorded: Any, now: Any) -> list[Difference]:
-    """Leaf by leaf."""
+    """Compare two values of JSON, leaf by leaf."""
     if isinstance(recorded, dict) and isinstance(now, dict):
         keys = dict.fromkeys([*recorded, *now])
         return [d for key in keys for d in _differences(f"{what}.{key}", recorded.get(key), now.get(key))]

@@ -80,7 +80,7 @@ class Detail:
 
 
 def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Detail:
-    """Draw together what the report shows of an inspected image (H, W, 3) uint8; runs stage 2 if it has not run."""
+    """Draw what the report shows of an image (H, W, 3) uint8 that went through stage 2."""
     photograph = Image.fromarray(np.ascontiguousarray(image))
     nearest = inspection.neighbours[0]
     boxes, nearest_boxes, pairs = [], [], []

@@ -41,7 +41,7 @@ def write_explanation(
     ----------
     path : path
     inspection : Inspection
-        Stage 2 is run if it has not been.
+        It went through stage 2, by itself or by `Detector.align`.
     image : (H, W, 3) uint8 array
         The inspected image, RGB.
     bank : Bank
@@ -56,7 +56,7 @@ def write_explanation(
     Raises
     ------
     InputError
-        The place lies outside the part of the image that was seen; or the file cannot be written.
+        Stage 2 has not run; the place lies outside the part of the image that was seen; or the file cannot be written.
     """
     y, x = most_anomalous_place(inspection) if at is None else at
     match = inspection.match_at(y, x)

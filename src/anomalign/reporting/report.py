@@ -3,32 +3,20 @@
 import heapq
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
+from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import InputError
 from anomalign.images.sources import Failure
 from anomalign.reporting.detail import Detail, detail
 from anomalign.reporting.heat import scale
 from anomalign.reporting.histogram import chart, histogram
 from anomalign.reporting.page import write_page
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A line of the table."""
-
-    key: int
-    name: str
-    verdict: str
-    score: float
-    p_value: float
-    course: str
-    nearest: str
 
 
 class Report:
@@ -52,7 +40,7 @@ class Report:
         self._detector = detector
         self._title = title
         self._most_detailed = most_detailed
-        self._lines: list[_Line] = []
+        self._summaries: list[InspectionSummary] = []
         self._failures: list[Failure] = []
         self._details: list[tuple[float, int, Detail]] = []  # a heap: the least anomalous is the first to go
 
@@ -70,20 +58,10 @@ class Report:
         InputError
             `image` is missing though the verdict is anomalous, or is not the image that was inspected.
         """
-        key = len(self._lines)
+        key = len(self._summaries)
         if inspection.verdict == "anomalous":
             self._take_detail(key, inspection, image)
-        self._lines.append(
-            _Line(
-                key=key,
-                name=inspection.name,
-                verdict=inspection.verdict,
-                score=inspection.image_score,
-                p_value=inspection.p_value,
-                course=inspection.course,
-                nearest=inspection.neighbours[0].name,
-            )
-        )
+        self._summaries.append(inspection.summary())
 
     def fail(self, failure: Failure) -> None:
         """Take in a file that could not be inspected."""
@@ -113,22 +91,25 @@ class Report:
 
     def _detail(self, key: int, inspection: Inspection, image: NDArray[np.uint8]) -> tuple[float, int, Detail]:
         # Of equal scores the one that came first stays, and the key keeps the heap from comparing pictures.
-        return inspection.image_score, -key, detail(inspection, image, self._detector.bank)
+        return inspection.image_score, -key, detail(self._detector.align(inspection), image, self._detector.bank)
 
     def _content(self) -> dict[str, object]:
         detector = self._detector
-        lines = sorted(self._lines, key=lambda line: (-line.score, line.key))
+        # (key, summary), the most anomalous first
+        lines = sorted(enumerate(self._summaries), key=lambda line: (-line[1].image_score, line[0]))
         details = {-negative: detail for _, negative, detail in self._details}
-        anomalous = sum(line.verdict == "anomalous" for line in lines)
-        bins = histogram(detector.normal_scores, np.array([line.score for line in lines]), detector.threshold.value)
+        anomalous = sum(summary.verdict == "anomalous" for summary in self._summaries)
+        bins = histogram(
+            detector.normal_scores, np.array([summary.image_score for _, summary in lines]), detector.threshold.value
+        )
         return {
             "title": self._title,
             "bank": str(detector.bank.path),
             "normals": len(detector.normal_scores),
             "threshold": detector.threshold,
             "lines": lines,
-            "shown": _shown([line.name for line in lines]),
-            "details": [(line, details[line.key]) for line in lines if line.key in details],
+            "shown": _shown([summary.name for _, summary in lines]),
+            "details": [(key, summary, details[key]) for key, summary in lines if key in details],
             "anomalous": anomalous,
             "left_out": anomalous - len(details),
             "failures": self._failures,

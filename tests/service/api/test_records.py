@@ -3,9 +3,11 @@
 import json
 from datetime import datetime
 
+from anomalign import InspectionSummary
 from anomalign.bank import Bank
 from anomalign.monitoring.observations import read_records
 from anomalign.monitoring.replay import Replayer
+from anomalign.service.api import schemas
 from tests.service.api.live_service import defect, good, inspect_image, send
 
 
@@ -111,3 +113,15 @@ def test_an_export_reads_many_records_at_once_and_skips_those_deleted_meanwhile(
     exported = client.get("/api/records.jsonl").text.splitlines()
     assert [json.loads(line)["name"] for line in exported] == [r["name"] for r in records if r["id"] != deleted]
     assert queries == [sorted(ids)]
+
+
+def test_an_answer_has_the_fields_of_the_schema_and_the_whole_summary(client):
+    answer = inspect_image(client, defect(101))
+    assert set(answer) == set(schemas.Inspection.__annotations__)
+    assert set(answer["neighbours"][0]) == set(schemas.Neighbour.__annotations__)
+    assert set(InspectionSummary.from_dict(answer_without_gone(answer)).to_dict()) <= set(answer)
+
+
+def answer_without_gone(answer):
+    neighbours = [{key: value for key, value in n.items() if key != "gone"} for n in answer["neighbours"]]
+    return {**answer, "neighbours": neighbours}

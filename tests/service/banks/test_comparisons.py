@@ -36,7 +36,7 @@ def comparisons(served_bank, image_files):
 
 
 def neighbour_ids(record):
-    return tuple(normal["id"] for normal in record.neighbours)
+    return tuple(normal.id for normal in record.neighbours)
 
 
 def test_details_are_stored_or_computed_again(served_bank, store, image_files, record_image, monkeypatch):
@@ -65,7 +65,7 @@ def test_one_normal_image_alone(served_bank, comparisons, record_image):
     assert [normal.id for normal in details.gallery] == [5]
     expected = MatchData.of_alignment(
         served_bank.detector.against(Encoded("image.png", content), 5),
-        served_bank.detector.limits.calibration.pixels,
+        served_bank.detector.rule.calibration.pixels,
         served_bank.bank.identity.framing,
     )
     assert np.array_equal(details.distance, expected.distance)

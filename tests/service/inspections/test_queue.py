@@ -54,7 +54,7 @@ def test_an_answer_is_the_inspection_and_lies_in_the_store(make_queue, served_ba
         for name in ("verdict", "image_score", "p_value", "threshold", "stage", "course", "suspected", "sha256",
                      "retrieval_score", "retrieval_p_value", "height", "width"):  # fmt: skip
             assert getattr(record, name) == getattr(inspection, name)
-        assert [near["id"] for near in record.neighbours] == [near.id for near in inspection.neighbours]
+        assert [near.id for near in record.neighbours] == [near.id for near in inspection.neighbours]
         assert (record.name, record.bank, record.bank_version) == (f"{n}.png", "parts", served_bank.bank.version)
         assert Replayer(Bank.open(bank)).replay(store.entry(record.id), image_files.path(record.sha256)).same
         stored = store.details(record.id)
@@ -281,7 +281,7 @@ def test_edits_while_inspecting_never_mix_two_banks_in_one_record(make_queue, se
         entry = store.entry(record.id)
         assert entry["bank"]["version"] == record.bank_version
         assert entry["bank"]["content"] == then.content
-        assert {near["id"] for near in record.neighbours} <= {image.id for image in then.images}
+        assert {near.id for near in record.neighbours} <= {image.id for image in then.images}
         if number % 10 == 0:
             assert replayer.replay(entry, image_files.path(record.sha256)).same
 

@@ -3,10 +3,11 @@
 import random
 from datetime import datetime, timedelta, timezone
 
+from anomalign import Neighbour
 from anomalign.service.store import NewRecord
 
 BEGINNING = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
-NEIGHBOURS = [{"id": 7, "name": "normal.png", "sha256": "b" * 64, "distance": 0.1}]
+NEIGHBOURS = (Neighbour(7, "normal.png", "b" * 64, 0.1),)
 
 
 def new_record(**changes):
@@ -24,7 +25,6 @@ def new_record(**changes):
         "p_value": 0.25,
         "threshold": 1.5,
         "stage": "both",
-        "course": "cleared by both stages together",
         "suspected": False,
         "retrieval_score": 0.1,
         "retrieval_p_value": 0.75,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from anomalign import Neighbour
 from anomalign.errors import InputError, NotFoundError
 from anomalign.service.store import Filters, Store
 from tests.service.store.new_records import BEGINNING, new_record, varied_records
@@ -31,8 +32,8 @@ def plain(text):
     distance=FINITE,
 )  # fmt: skip
 def test_what_was_added_is_read_again_to_the_last_bit(store, name, score, p_value, time, details, distance):
-    near = [{"id": 2**40, "name": name, "sha256": "c" * 64, "distance": distance}]
-    entry = {"image": name, "image_score": score, "neighbours": near, "z": None, "a": True}
+    near = (Neighbour(2**40, name, "c" * 64, distance),)
+    entry = {"image": name, "image_score": score, "neighbours": [vars(near[0])], "z": None, "a": True}
     new = new_record(
         name=name, image_score=score, p_value=p_value, time=time, details=details, neighbours=near, entry=entry
     )
@@ -84,7 +85,7 @@ def test_an_id_of_nothing(store, id):
         {"time": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))},
         {"entry": {"score": float("nan")}},
         {"entry": {"image": object()}},
-        {"neighbours": [{"distance": float("-inf")}]},
+        {"neighbours": (Neighbour(1, "n", "d" * 64, float("-inf")),)},
     ],
 )
 def test_what_cannot_be_read_again_is_refused_and_its_companions_with_it(store, changes):
@@ -272,14 +273,14 @@ def test_latest_and_scores_over_time(store):
 
 def test_usage_counts_neighbours_of_that_bank_alone(store):
     def near(*ids):
-        return [{"id": id, "name": "n", "sha256": "d" * 64, "distance": 0.5} for id in ids]
+        return tuple(Neighbour(id, "n", "d" * 64, 0.5) for id in ids)
 
     store.add(
         [
             new_record(neighbours=near(1, 2)),
             new_record(neighbours=near(2, 3)),
             new_record(neighbours=near(2)),
-            new_record(neighbours=[]),
+            new_record(neighbours=()),
         ]
     )
     store.add([new_record(bank="tiles", neighbours=near(1))])

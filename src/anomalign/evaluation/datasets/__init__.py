@@ -1,21 +1,16 @@
-"""Datasets, each read by its own folder layout."""
+"""Datasets: one file per layout, and the registry of all layouts in `layouts`."""
 
-from anomalign.evaluation.datasets.mvtec import submission_paths
-from anomalign.evaluation.datasets.open import open_dataset
-from anomalign.evaluation.datasets.types import (
-    Category,
-    Dataset,
-    GroundTruth,
-    MaskFile,
-    Region,
-    Saturation,
-    TestImage,
-)
+from anomalign.evaluation.datasets.dataset import Category, Dataset, TestImage
+from anomalign.evaluation.datasets.ground_truth import GroundTruth, MaskFile, Region, Saturation
+from anomalign.evaluation.datasets.layouts import LAYOUTS, Layout, open_dataset
+from anomalign.evaluation.datasets.mvtec_ad_2 import submission_paths
 
 __all__ = [
+    "LAYOUTS",
     "Category",
     "Dataset",
     "GroundTruth",
+    "Layout",
     "MaskFile",
     "Region",
     "Saturation",

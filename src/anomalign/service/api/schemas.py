@@ -9,10 +9,11 @@ DecisionKind = Literal["defect", "false_alarm", "unsure"]
 
 
 class Neighbour(TypedDict):
-    """A normal image near an inspected one; `gone`: no longer in the bank."""
+    """A normal image near an inspected one. `gone`: it is not in the bank any more."""
 
     id: int
     name: str
+    sha256: str
     distance: float
     gone: bool
 
@@ -29,7 +30,7 @@ class Decision(TypedDict):
 
 
 class Inspection(TypedDict):
-    """An inspection as it is recorded. `seen`: [top, left, bottom, right] in the image's pixels; times are UTC."""
+    """A recorded inspection. `seen`: [top, left, bottom, right] of the inspected part, in pixels. Times are UTC."""
 
     id: int
     time: str

@@ -12,56 +12,45 @@ from anomalign.calibration.thresholds import best_rate
 from anomalign.curation.suspects import Suspect
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Match
+from anomalign.detection.summary import InspectionSummary
 from anomalign.images.framing import Framing
 from anomalign.monitoring.drift import Drift
 from anomalign.service.api import schemas
-from anomalign.service.banks.dry_run import Judgement, Proposal
+from anomalign.service.banks.dry_run import Proposal
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.kept.match_data import MatchData
 from anomalign.service.store import Decision, Edit, Event, Record, ScorePoint
 
 
-def inspection(record: Record, served_bank: ServedBank | None, pictures: ImageFiles) -> schemas.Inspection:
-    """A record; `served_bank` is that of its bank, None where that bank is not served any more."""
+def inspection(record: Record, served_bank: ServedBank | None, image_files: ImageFiles) -> schemas.Inspection:
+    """Serialize a record; `served_bank` is None if its bank is not served any more."""
     normals = () if served_bank is None else served_bank.bank.images
+    values = record.to_dict()
+    for name in ("image_score", "threshold", "retrieval_score"):
+        values[name] = finite(values[name])
+    values["neighbours"] = [{**n, "gone": not _has(normals, n["id"])} for n in values["neighbours"]]
     return {
+        **values,  # type: ignore[typeddict-item]  # tests/service/api/test_records.py holds them to the schema
         "id": record.id,
         "time": time(record.time),
         "bank": record.bank,
         "bank_version": record.bank_version,
-        "name": record.name,
         "source": record.source,
-        "verdict": record.verdict,
-        "image_score": finite(record.image_score),
-        "p_value": record.p_value,
-        "threshold": finite(record.threshold),
-        "stage": record.stage,
-        "course": record.course,
-        "suspected": record.suspected,
-        "retrieval_score": finite(record.retrieval_score),
-        "retrieval_p_value": record.retrieval_p_value,
-        "height": record.height,
-        "width": record.width,
-        "sha256": record.sha256,
-        "neighbours": [
-            {"id": n["id"], "name": n["name"], "distance": n["distance"], "gone": not _has(normals, n["id"])}
-            for n in record.neighbours
-        ],
         "decision": None if record.decision is None else decision(record.decision),
         "seen": seen(served_bank, record.height, record.width),
-        "picture": pictures.has(record.sha256),
+        "picture": image_files.has(record.sha256),
     }
 
 
 def _has(images: Sequence[NormalImage], id: int) -> bool:
-    """Whether an image of that id is among these, which are in order of id."""
+    """Return whether one of these images, sorted by id, has this id."""
     place = bisect_left(images, id, key=lambda image: image.id)
     return place < len(images) and images[place].id == id
 
 
 def seen(served_bank: ServedBank | None, height: int, width: int) -> list[float]:
-    """[top, left, bottom, right] of the part of an image that the bank's framing looks at."""
+    """Return [top, left, bottom, right] of the part of an image that the bank's framing uses."""
     if served_bank is None:
         return [0.0, 0.0, float(height), float(width)]
     return list(served_bank.bank.identity.framing.box(height, width))
@@ -215,13 +204,13 @@ def proposal(proposal: Proposal) -> schemas.Proposal:
     }
 
 
-def _judgement(side: Judgement) -> schemas.Judgement:
+def _judgement(side: InspectionSummary) -> schemas.Judgement:
     return {"verdict": side.verdict, "image_score": finite(side.image_score), "p_value": side.p_value}
 
 
 def drift(detector: Detector, points: Sequence[ScorePoint], test: Drift | None) -> schemas.Drift:
     """Serialize distances over time and the result of the drift test."""
-    low, middle, high = np.quantile(detector.limits.calibration.retrieval, [0.05, 0.5, 0.95]).tolist()
+    low, middle, high = np.quantile(detector.rule.calibration.retrieval, [0.05, 0.5, 0.95]).tolist()
     return {
         "points": [
             {"id": point.id, "time": time(point.time), "score": finite(point.retrieval_score), "verdict": point.verdict}

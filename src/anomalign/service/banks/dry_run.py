@@ -12,7 +12,7 @@ from typing import Any
 from anomalign.backbones import Described, describe
 from anomalign.bank import Bank
 from anomalign.detection.detector import Detector
-from anomalign.detection.inspection import Inspection, Verdict
+from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import AnomalignError, ImageError, InputError
 from anomalign.images.sources import Encoded
 from anomalign.service.banks.served_bank import DraftScores, ServedBank
@@ -27,23 +27,14 @@ class ProposalError(AnomalignError):
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """Verdict and scores of one image with one version of a bank."""
-
-    verdict: Verdict
-    image_score: float
-    p_value: float
-
-
-@dataclass(frozen=True)
 class VerdictChange:
     """A record whose verdict would change; `decision` is the person's decision on it."""
 
     record: int
     name: str
     decision: DecisionKind | None
-    before: Judgement
-    after: Judgement
+    before: InspectionSummary
+    after: InspectionSummary
 
 
 @dataclass(frozen=True)
@@ -169,36 +160,32 @@ def _replay(
     before: Detector,
     after: Detector,
     same_bank: bool,
-    pictures: ImageFiles,
+    image_files: ImageFiles,
     max_pixels: int,
 ) -> tuple[list[VerdictChange], int, int]:
-    """Changes of verdicts; how many stay; how many could not be tried.
+    """Return the changes of verdicts, the number of unchanged verdicts, and the number of records without an image.
 
-    The network runs once an image, and stage 2, too, where only the limits are others.
+    The network runs once per image. Stage 2 also runs only once if only the threshold changes.
     """
-    shown = [record for record in records if pictures.has(record.sha256)]
-    images = (Encoded(record.name, pictures.read(record.sha256) or b"") for record in shown)
+    replayable = [record for record in records if image_files.has(record.sha256)]
+    images = (Encoded(record.name, image_files.read(record.sha256) or b"") for record in replayable)
     bank = before.bank
-    described = describe(images, bank.backbone, bank.identity.framing, max_pixels=max_pixels)
-    changes, tried = [], 0
-    with contextlib.closing(described):
-        for record, image in zip(shown, described, strict=True):
+    descriptions = describe(images, bank.backbone, bank.identity.framing, max_pixels=max_pixels)
+    changes, replays = [], 0
+    with contextlib.closing(descriptions):
+        for record, image in zip(replayable, descriptions, strict=True):
             if not isinstance(image, Described):
                 continue
-            tried += 1
+            replays += 1
             now = before.judge(image)
-            then = after.limits.decide(now) if same_bank else after.judge(image)
+            then = after.judge_again(now) if same_bank else after.judge(image)
             if now.verdict != then.verdict:
-                made = record.decision.kind if record.decision else None
-                changes.append(VerdictChange(record.id, record.name, made, _judgement(now), _judgement(then)))
-    return changes, tried - len(changes), len(records) - tried
+                decision = record.decision.kind if record.decision else None
+                changes.append(VerdictChange(record.id, record.name, decision, now.summary(), then.summary()))
+    return changes, replays - len(changes), len(records) - replays
 
 
 def _new_scores(draft: Bank, after: Detector, old_scores: set[Any]) -> DraftScores:
     key = after.settings.alignment_key()
     new = tuple(score for score in draft.load_aligned(key) if score not in old_scores)
     return DraftScores(draft.version, draft.load_calibration(after.settings.calibration_key()), new)
-
-
-def _judgement(inspection: Inspection) -> Judgement:
-    return Judgement(inspection.verdict, inspection.image_score, inspection.p_value)

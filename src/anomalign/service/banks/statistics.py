@@ -8,7 +8,7 @@ import numpy as np
 
 from anomalign.calibration.thresholds import Threshold, best_rate
 from anomalign.curation.suspects import Suspect, suspects
-from anomalign.detection.decision import Limits
+from anomalign.detection.decision import DecisionRule
 from anomalign.detection.detector import Detector
 from anomalign.monitoring.drift import Drift, detect_drift
 from anomalign.monitoring.observations import Observation
@@ -40,10 +40,10 @@ class SuspectLists:
 
 def curve(detector: Detector) -> list[Threshold]:
     """Return thresholds for target rates from the lowest that the normal images support up to one half."""
-    scores = detector.limits.calibration
+    scores = detector.rule.calibration
     lowest = best_rate(detector.threshold.normals)
     rates = {*np.geomspace(lowest, max(lowest, _HIGHEST_RATE), _CURVE_POINTS).tolist(), detector.target_fpr}
-    return [Limits.of(scores, detector.settings, min(rate, 0.999)).threshold for rate in sorted(rates)]
+    return [DecisionRule.of(scores, detector.settings, min(rate, 0.999)).threshold for rate in sorted(rates)]
 
 
 def drift(
@@ -57,7 +57,7 @@ def drift(
     detector = served_bank.detector
     points = store.scores_over_time(served_bank.name, since, until, limit)
     observations = _observations(store.latest(served_bank.name, WINDOW), detector, store)
-    scores = detector.limits.calibration
+    scores = detector.rule.calibration
     test = detect_drift(observations, scores.retrieval, scores.nearest, WINDOW) if observations else None
     return detector, points, test
 
@@ -71,6 +71,6 @@ def _observations(records: Sequence[Record], detector: Detector, store: Store) -
         settings = entry["settings"]
         if entry["bank"]["content"] != content or (settings["descriptor"], settings["image_neighbours"]) != stage_1:
             continue
-        nearest = int(record.neighbours[0]["id"])
+        nearest = record.neighbours[0].id
         observations.append(Observation(entry["time"], record.name, record.retrieval_score, nearest, content))
     return observations

@@ -20,25 +20,12 @@ def new_record(
     inspection: Inspection, detector: Detector, bank: str, source: Origin, watched: Watched | None
 ) -> NewRecord:
     """What is kept of an inspection; all of it from one detector, so from one version of the bank."""
-    return NewRecord(
+    return NewRecord.from_dict(
+        inspection.to_dict(),
         time=datetime.now(timezone.utc),
         bank=bank,
         bank_version=detector.bank.version,
-        name=inspection.name,
-        sha256=inspection.sha256,
         source=source,
-        height=inspection.height,
-        width=inspection.width,
-        verdict=inspection.verdict,
-        image_score=inspection.image_score,
-        p_value=inspection.p_value,
-        threshold=inspection.threshold,
-        stage=inspection.stage,
-        course=inspection.course,
-        suspected=inspection.suspected,
-        retrieval_score=inspection.retrieval_score,
-        retrieval_p_value=inspection.retrieval_p_value,
-        neighbours=[dict(vars(neighbour)) for neighbour in inspection.neighbours],
         entry=make_record(inspection, detector),
         details=MatchData.of(inspection).to_bytes() if inspection.has_aligned else b"",
         watched=watched,

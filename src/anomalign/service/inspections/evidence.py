@@ -64,13 +64,13 @@ class Evidence:
         InputError
             The normal image was not in the bank, or was compacted.
         """
-        self._served_bank(record)
+        served_bank = self._served_bank(record)
         if against is not None:
             ids: tuple[int, ...] = (against,)
         elif stored := self._store.details(record.id):
             return MatchData.from_bytes(stored)
         else:
-            ids = tuple(int(normal["id"]) for normal in record.neighbours)
+            ids = tuple(normal.id for normal in record.neighbours[: served_bank.settings.gallery_size])
         details = self._comparisons[record.bank].compare(record, ids)
         if details is None:
             raise _image_file_missing(record)

@@ -72,7 +72,7 @@ class MatchData:
 
     @classmethod
     def of(cls, inspection: Inspection) -> "MatchData":
-        """Of an inspection; runs stage 2 where stage 1 had cleared the image."""
+        """Of an inspection that went through stage 2."""
         return cls.of_alignment(inspection.aligned, inspection.pixels, inspection.framing)
 
     @classmethod

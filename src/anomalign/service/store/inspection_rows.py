@@ -16,10 +16,6 @@ from anomalign.service.store.database import insertion, new_id
 from anomalign.service.store.records import NewRecord, Record, Watched
 from anomalign.service.store.tables import inspections, reasons, watched
 
-_WHOLE = ("bank_version", "height", "width")
-_REAL = ("image_score", "p_value", "threshold", "retrieval_score", "retrieval_p_value")
-_AS_GIVEN = ("sha256", "source", "verdict", "stage", "course")
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -39,20 +35,19 @@ def prepare(new: NewRecord) -> Prepared:
     InputError
         It holds what cannot be kept and read again.
     """
-    values: dict[str, Any] = {name: int(getattr(new, name)) for name in _WHOLE}
-    values |= {name: float(getattr(new, name)) for name in _REAL}
-    for name in _REAL:
-        if not math.isfinite(values[name]):
-            raise InputError(f"{new.name}: {name} is {values[name]}; only finite numbers can be recorded")
-    values |= {name: getattr(new, name) for name in _AS_GIVEN}
+    values = new.to_dict()
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{new.name}: {name} is {value}; only finite numbers can be recorded")
     values |= {
         "time": utc(new.time),
         "bank": clean(new.bank),
+        "bank_version": int(new.bank_version),
+        "source": new.source,
         "name": clean(new.name),
-        "suspected": bool(new.suspected),
     }
     try:
-        values["neighbours"] = json.loads(compact(new.neighbours))
+        values["neighbours"] = json.loads(compact(values["neighbours"]))
         return Prepared(values, compact(new.entry), new.details, new.watched)
     except (TypeError, ValueError) as error:
         raise InputError(f"{new.name}: its record cannot be written as JSON ({error})") from error
@@ -99,7 +94,7 @@ def _insert(connection: Connection, new: Prepared) -> Record:
     connection.execute(insert(reasons), {"record": id, "entry": new.entry, "details": new.details})
     if new.watched is not None:
         connection.execute(update(watched).where(*of_file(new.watched)).values(record=id))
-    return Record(id=id, **new.values)
+    return queries.record_of({**new.values, "id": id})
 
 
 def _key(file: Watched) -> tuple[str, int, int]:

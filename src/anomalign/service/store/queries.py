@@ -2,13 +2,14 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, literal, not_, or_, select, tuple_
 
+from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import InputError
 from anomalign.service.store.columns import LARGEST_ID, Moment, clean, possible_id, utc
 from anomalign.service.store.records import Decision, Filters, Order, Record
@@ -21,7 +22,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 _MAX_NAME_LENGTH = 1000
 
-_FIELDS = tuple(field.name for field in fields(Record) if field.name != "decision")
+_SUMMARY = tuple(field.name for field in fields(InspectionSummary))
+_OTHERS = tuple(field.name for field in fields(Record) if field.name not in (*_SUMMARY, "decision"))
+_FIELDS = (*_OTHERS, *_SUMMARY)
 _DECISION = tuple(decisions.c[field.name].label(f"decision_{field.name}") for field in fields(Decision))
 
 # The second condition follows from the first; with it a planner can begin with the few decisions of a kind.
@@ -37,7 +40,12 @@ def as_record(row: Row[Any]) -> Record:
     decision = None
     if mapping["decision_id"] is not None:
         decision = Decision(*(mapping[column.name] for column in _DECISION))
-    return Record(**{name: mapping[name] for name in _FIELDS}, decision=decision)
+    return record_of(dict(mapping), decision)
+
+
+def record_of(values: Mapping[str, Any], decision: Decision | None = None) -> Record:
+    """Make a record from the values of its columns, by name."""
+    return Record.from_dict(values, **{name: values[name] for name in _OTHERS}, decision=decision)
 
 
 def get(connection: Connection, id: int) -> Record | None:

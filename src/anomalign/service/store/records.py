@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from anomalign.detection.inspection import Stage, Verdict
+from anomalign.detection.summary import InspectionSummary, Verdict
 
 DecisionKind: TypeAlias = Literal["defect", "false_alarm", "unsure"]
 EditKind: TypeAlias = Literal["add", "remove", "rate"]
@@ -34,35 +34,18 @@ class Watched:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inspected:
-    """What `NewRecord` and `Record` share: an `Inspection` in plain values."""
-
-    time: datetime
-    bank: str
-    bank_version: int
-    name: str
-    sha256: str
-    source: Origin
-    height: int
-    width: int
-    verdict: Verdict
-    image_score: float
-    p_value: float
-    threshold: float
-    stage: Stage
-    course: str
-    suspected: bool
-    retrieval_score: float
-    retrieval_p_value: float
-    neighbours: list[dict[str, Any]]  # id, name, sha256, distance; nearest first
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewRecord(_Inspected):
+class NewRecord(InspectionSummary):
     """An inspection to be recorded.
 
     Attributes
     ----------
+    time : datetime
+        When it was made.
+    bank : str
+        Name of the bank.
+    bank_version : int
+        Version of the bank that the image was compared with.
+    source : {"upload", "watch"}
     entry : dict
         As `replay.make_record` gives it, so that the verdict can be derived again.
     details : bytes
@@ -71,16 +54,24 @@ class NewRecord(_Inspected):
         The file it came from, remembered in the same transaction.
     """
 
+    time: datetime
+    bank: str
+    bank_version: int
+    source: Origin
     entry: dict[str, Any]
     details: bytes
     watched: Watched | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record(_Inspected):
-    """A recorded inspection, with the decision that counts."""
+class Record(InspectionSummary):
+    """A recorded inspection, with the decision that counts; further fields as in `NewRecord`."""
 
     id: int
+    time: datetime
+    bank: str
+    bank_version: int
+    source: Origin
     decision: Decision | None = None
 
 

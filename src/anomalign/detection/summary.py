@@ -1,0 +1,129 @@
+"""What an inspection says of one image, in plain values. JSON lines, records, REST answers and tables hold it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from anomalign.errors import InputError
+
+Verdict: TypeAlias = Literal["normal", "anomalous"]
+Stage: TypeAlias = Literal["retrieval", "alignment", "both"]
+
+_Summary = TypeVar("_Summary", bound="InspectionSummary")
+
+_STAGES: dict[Stage, str] = {"retrieval": "stage 1", "alignment": "stage 2", "both": "both stages together"}
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A normal image near the inspected one.
+
+    Attributes
+    ----------
+    id : int
+        Identifier of the image in the bank.
+    name : str
+        Name of its file when it was added.
+    sha256 : str
+        SHA-256 of that file.
+    distance : float
+        Squared distance between the image descriptors.
+    """
+
+    id: int
+    name: str
+    sha256: str
+    distance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectionSummary:
+    """The verdict on one image and its numbers, without arrays.
+
+    Attributes
+    ----------
+    name : str
+        Name of the file, as it was given.
+    sha256 : str
+        SHA-256 of the file.
+    height, width : int
+        Size of the image in pixels, after EXIF orientation.
+    verdict : {"normal", "anomalous"}
+    image_score : float
+        Higher is more anomalous. `Settings.decided_by` says which stages it is made of. An image that stage 1 cleared
+        gets the score of the same rank among the normal images.
+    p_value : float
+        Share of normal images that score at least as high; the image itself counts as one of them.
+    threshold : float
+        Image scores above it are anomalous.
+    stage : {"retrieval", "alignment", "both"}
+        Stage that decided.
+    retrieval_score : float
+        Mean squared distance to the nearest normal images.
+    retrieval_p_value : float
+        As `p_value`, for `retrieval_score`.
+    suspected : bool
+        Whether stage 1 alone would have called the image anomalous.
+    neighbours : tuple of Neighbour
+        The nearest normal images, nearest first.
+    """
+
+    name: str
+    sha256: str
+    height: int
+    width: int
+    verdict: Verdict
+    image_score: float
+    p_value: float
+    threshold: float
+    stage: Stage
+    retrieval_score: float
+    retrieval_p_value: float
+    suspected: bool
+    neighbours: tuple[Neighbour, ...]
+
+    @property
+    def course(self) -> str:
+        """How the verdict came about, in words, for people and logs."""
+        if self.verdict == "anomalous":
+            return f"anomalous by {_STAGES[self.stage]}"
+        doubt = "suspected by stage 1, " if self.suspected and self.stage != "retrieval" else ""
+        return f"{doubt}cleared by {_STAGES[self.stage]}"
+
+    def summary(self) -> "InspectionSummary":
+        """The summary alone, of an object that holds more."""
+        return InspectionSummary(**self._values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as JSON takes it: every field above, `course`, and each neighbour as a dict."""
+        neighbours = [asdict(neighbour) for neighbour in self.neighbours]
+        return {**self._values(), "neighbours": neighbours, "course": self.course}
+
+    @classmethod
+    def from_dict(cls: type[_Summary], entry: Mapping[str, Any], /, **others: Any) -> _Summary:
+        """Read what `to_dict` wrote; further keys of `entry` are ignored.
+
+        Parameters
+        ----------
+        entry : mapping
+            Values by field name.
+        **others
+            Fields that a subclass adds.
+
+        Raises
+        ------
+        InputError
+            A field is missing or a neighbour is not complete.
+        """
+        names = [field.name for field in fields(InspectionSummary)]
+        missing = [name for name in names if name not in entry]
+        if missing:
+            raise InputError(f"not the summary of an inspection: it lacks {', '.join(missing)}")
+        try:
+            neighbours = tuple(Neighbour(**neighbour) for neighbour in entry["neighbours"])
+        except TypeError as error:
+            raise InputError(f"not the summary of an inspection: a neighbour is not complete ({error})") from error
+        return cls(**{name: entry[name] for name in names} | {"neighbours": neighbours}, **others)
+
+    def _values(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(InspectionSummary)}

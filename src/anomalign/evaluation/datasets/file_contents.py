@@ -1,0 +1,78 @@
+"""Contents of a dataset's files: image size from the header, pixel values of a mask, arrays of frames."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from anomalign.errors import InputError
+from anomalign.images.decoding import FORMATS
+
+_ORIENTATION = 0x0112
+_QUARTER_TURNS = (5, 6, 7, 8)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image after its orientation tag, from the header; InputError if it is not an image."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width != image.height and _orientation(image, path) in _QUARTER_TURNS:
+                return image.width, image.height
+            return image.height, image.width
+    except Exception as error:  # a decoder can raise any exception for arbitrary bytes
+        raise InputError(f"{path}: not a readable image ({error})") from error
+
+
+def _orientation(image: Image.Image, path: Path) -> object:
+    if image.format == "PNG" and not _has_metadata_after_pixels(path):
+        # PngImageFile.getexif() would decode the pixels to look for a tag after them.
+        return Image.Image.getexif(image).get(_ORIENTATION)
+    return image.getexif().get(_ORIENTATION)
+
+
+def _has_metadata_after_pixels(path: Path) -> bool:
+    """Whether a PNG has metadata after its pixels; Pillow reads that only after it has decoded the pixels."""
+    with path.open("rb") as stream:
+        stream.seek(8)
+        after_pixels = False
+        while len(head := stream.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if after_pixels and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            after_pixels = after_pixels or kind == b"IDAT"
+            stream.seek(length + 4, 1)
+    return False
+
+
+def mask_values(path: Path) -> NDArray[np.uint8]:
+    """(H, W) pixel values of a mask image; InputError if it cannot be read.
+
+    Values are the indices of a palette image, and the largest color channel of a color image. Transparency is ignored.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.format == "JPEG":
+                raise ValueError("a JPEG, whose compression noise would count as anomalous; save it as PNG")
+            upright = ImageOps.exif_transpose(image)
+            values = np.asarray(upright)
+            if values.ndim == 3:
+                values = values[:, :, : 1 if upright.mode == "LA" else 3].max(axis=2)
+    except Exception as error:  # a decoder can raise any exception for arbitrary bytes
+        raise InputError(f"{path}: not a readable mask ({error})") from error
+    return values if values.dtype == np.uint8 else np.where(values != 0, 255, 0).astype(np.uint8)
+
+
+def read_frames(path: Path) -> NDArray[np.generic]:
+    """Memory-mapped array of a .npy file; InputError if it is not an array of numbers. Nothing is unpickled."""
+    try:
+        # np.load would also open archives, whatever the suffix of the file.
+        frames: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # arbitrary bytes in the header can raise any exception
+        raise InputError(f"{path}: not an array of numbers ({error})") from error
+    if frames.dtype.kind not in "biuf":
+        raise InputError(f"{path}: has dtype {frames.dtype}; needs numbers")
+    if frames.ndim == 1 and not np.isfinite(frames).all():
+        raise InputError(f"{path}: has labels that are not finite numbers")
+    return frames

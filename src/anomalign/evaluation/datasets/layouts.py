@@ -1,0 +1,151 @@
+"""The registry of dataset layouts, and `open_dataset`, which reads a dataset in the first layout that detects it.
+
+To add a layout, write one file with the functions `detect` and `read`, and add one line for it to `LAYOUTS`.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from anomalign.errors import InputError
+from anomalign.evaluation.datasets import (
+    btad,
+    csv_file,
+    mvtec_3d_ad,
+    mvtec_ad,
+    mvtec_ad_2,
+    mvtec_loco,
+    plain_folder,
+    shanghaitech,
+    visa,
+)
+from anomalign.evaluation.datasets.dataset import Category, Dataset
+from anomalign.evaluation.datasets.files import folders
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout of files and folders that `open_dataset` can read.
+
+    Attributes
+    ----------
+    name : str
+        Value of `Dataset.layout`.
+    detect : callable
+        ``detect(path)`` returns the paths to read: the path itself, or the folders in it that are categories. The list
+        is empty if the path is not in this layout.
+    read : callable
+        ``read(path, problems)`` returns the categories at one of these paths. It adds one sentence to the list
+        `problems` for each file that cannot be used.
+    description : str
+        Files and folders of the layout, for error messages and docs/evaluation.md. ``<category>`` at the beginning
+        means that the folder of one category can be opened, too.
+    """
+
+    name: str
+    detect: Callable[[Path], list[Path]]
+    read: Callable[[Path, list[str]], list[Category]]
+    description: str
+
+
+# In order of detection: a category of MVTec LOCO is in the layout of MVTec AD, too, so LOCO comes first.
+LAYOUTS = (
+    Layout("csv", csv_file.detect, csv_file.read, csv_file.DESCRIPTION),
+    Layout("visa", visa.detect, visa.read, visa.DESCRIPTION),
+    Layout("shanghaitech", shanghaitech.detect, shanghaitech.read, shanghaitech.DESCRIPTION),
+    Layout("mvtec_3d_ad", mvtec_3d_ad.detect, mvtec_3d_ad.read, mvtec_3d_ad.DESCRIPTION),
+    Layout("mvtec_loco", mvtec_loco.detect, mvtec_loco.read, mvtec_loco.DESCRIPTION),
+    Layout("mvtec_ad_2", mvtec_ad_2.detect, mvtec_ad_2.read, mvtec_ad_2.DESCRIPTION),
+    Layout("mvtec_ad", mvtec_ad.detect, mvtec_ad.read, mvtec_ad.DESCRIPTION),
+    Layout("btad", btad.detect, btad.read, btad.DESCRIPTION),
+    Layout("folder", plain_folder.detect, plain_folder.read, plain_folder.DESCRIPTION),
+)
+
+
+def open_dataset(root: str | os.PathLike[str]) -> Dataset:
+    """Open a dataset.
+
+    The names and headers of files are read, but no pixels. `Dataset.problems` lists the files that cannot be used.
+    A test image without a usable mask stays in the dataset.
+
+    Parameters
+    ----------
+    root : path
+        Folder of a dataset, folder of one category, or CSV file.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        The path does not exist, its layout is unknown, or no category has normal images to fit on.
+    """
+    path = Path(root)
+    problems: list[str] = []
+    try:
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+        layout, categories = _read(path, problems)
+    except OSError as error:  # the name is too long, or the permission is missing
+        raise InputError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from error
+    usable = [category for category in categories if category.train]
+    unusable = [f"category {c.name} has no normal images to fit on" for c in categories if not c.train]
+    if not usable:
+        raise InputError(f"{path}: {'; '.join([*unusable, *problems]) or 'lists no images'}")
+    problems += [f"{path}: {reason}" for reason in unusable]
+    for category in usable:
+        problems += _problems_of_test_set(path, category)
+    return Dataset(layout.name, path, tuple(usable), tuple(problems))
+
+
+def _read(path: Path, problems: list[str]) -> tuple[Layout, list[Category]]:
+    for layout in LAYOUTS:
+        paths = layout.detect(path)
+        if not paths:
+            continue
+        if paths[0] in (path, path.resolve()):
+            return layout, layout.read(paths[0], problems)
+        problems += _categories_in_other_layouts(path, layout, paths)
+        categories = []
+        for folder in paths:
+            try:
+                categories += layout.read(folder, problems)
+            except InputError as error:  # the other categories can still be evaluated
+                problems.append(str(error))
+        return layout, categories
+    raise InputError(_unknown_layout(path))
+
+
+def _categories_in_other_layouts(root: Path, chosen: Layout, categories: list[Path]) -> list[str]:
+    """Problems: one for each folder in `root` that is a category in another layout than the chosen one."""
+    problems = []
+    paths_by_layout = {layout.name: layout.detect(root) for layout in LAYOUTS}
+    for folder in folders(root):
+        other = next((name for name, paths in paths_by_layout.items() if folder in paths), None)
+        if other and folder not in categories:
+            problems.append(
+                f"{folder}: left out, because its layout is {other} and not {chosen.name}; open it separately"
+            )
+    return problems
+
+
+def _problems_of_test_set(root: Path, category: Category) -> list[str]:
+    train = set(category.train)
+    problems = [f"{image.path}: is fitted and tested" for image in category.test if image.path in train]
+    for label, anomalous in (("normal", False), ("anomalous", True)):
+        if not any(image.anomalous == anomalous for image in category.test):
+            problems.append(f"{root}: category {category.name} has no {label} test images")
+    return problems
+
+
+def _unknown_layout(path: Path) -> str:
+    width = max(len(layout.name) for layout in LAYOUTS)
+    lines = [
+        f"{path}: this {'file' if path.is_file() else 'folder'} is not a dataset in a known layout. "
+        "The path of one <category> is enough. Known layouts are:",
+        *(f"  {layout.name:<{width}}  {layout.description}" for layout in LAYOUTS),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,132 @@
+"""An inspection is data: it travels to other processes, equals its copy, and its summary is one dict everywhere."""
+
+import json
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from anomalign import Bank, Detector, Framing, InputError, Inspection, InspectionSummary, Settings
+from tests.pictures import save, texture
+
+
+def defective(seed):
+    image = texture(seed).copy()
+    image[16:48, 16:48] = 255
+    return image
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory, tiny_backbone):
+    bank = Bank.create(tmp_path_factory.mktemp("data") / "parts.bank", tiny_backbone, Framing(64), augment="flip")
+    bank.add([texture(seed) for seed in range(24)])
+    return Detector(bank, Settings(gallery_size=4, gate=0.5), 0.1)
+
+
+@pytest.fixture(scope="module")
+def inspections(detector):
+    """One that stage 1 cleared, and one that went through both stages."""
+    both = [detector.inspect(texture(3)), detector.inspect(defective(50))]
+    assert [inspection.has_aligned for inspection in both] == [False, True]
+    return both
+
+
+def test_it_equals_its_pickled_copy_and_nothing_else(inspections):
+    for inspection in inspections:
+        copy = pickle.loads(pickle.dumps(inspection))
+        assert copy == inspection
+        assert hash(copy) == hash(inspection)
+        assert copy != replace(inspection, p_value=0.5)
+    cleared, aligned = inspections
+    assert cleared != aligned
+    square = aligned.aligned.square.copy()
+    square[3, 4] += 1
+    outcome = replace(aligned.aligned, square=square)
+    assert replace(aligned, comparison=replace(aligned.comparison, aligned=outcome)) != aligned
+
+
+def test_what_is_made_from_it_does_not_travel(inspections):
+    _, aligned = inspections
+    before = len(pickle.dumps(replace(aligned)))
+    assert aligned.anomaly_map.nbytes > 0
+    assert len(pickle.dumps(aligned)) == before
+
+
+IN_ANOTHER_PROCESS = """
+import pickle, sys
+from anomalign import Bank, Detector, Settings
+inspection = pickle.load(sys.stdin.buffer)
+detector = Detector(Bank.open(sys.argv[1]), Settings(gallery_size=4, gate=0.5), 0.1)
+pickle.dump(detector.align(inspection), sys.stdout.buffer)
+"""
+
+
+def test_stage_2_of_a_cleared_image_can_be_had_in_another_process(detector, inspections):
+    cleared, _ = inspections
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(detector.bank.path)]
+    answer = subprocess.run(command, input=pickle.dumps(cleared), capture_output=True, check=True)
+    assert pickle.loads(answer.stdout) == detector.align(cleared)
+
+
+def test_the_summary_is_json_and_comes_back_equal(inspections):
+    for inspection in inspections:
+        entry = json.loads(json.dumps(inspection.to_dict()))
+        assert InspectionSummary.from_dict(entry) == inspection.summary()
+        again = Inspection.from_dict(entry)
+        assert again.summary() == inspection.summary()
+        assert (again.course, again.neighbours) == (inspection.course, inspection.neighbours)
+        with pytest.raises(InputError, match="only the summary"):
+            again.anomaly_map  # noqa: B018
+
+
+@pytest.mark.parametrize("change", [{"verdict": ...}, {"neighbours": [{"id": 1}]}])
+def test_an_incomplete_summary_is_refused(inspections, change):
+    entry = inspections[0].to_dict() | change
+    entry = {key: value for key, value in entry.items() if value is not ...}
+    with pytest.raises(InputError, match="not the summary of an inspection"):
+        InspectionSummary.from_dict(entry)
+
+
+def test_stage_2_needs_the_same_normal_images(detector, inspections, tmp_path, tiny_backbone):
+    other = Bank.create(tmp_path / "other.bank", tiny_backbone, Framing(64))
+    other.add([texture(seed) for seed in range(60, 63)])
+    with pytest.raises(InputError, match="no image"):
+        Detector(other, Settings(gate=0.5)).align(inspections[0])
+
+
+def test_judging_again_at_another_rate_equals_inspecting_at_that_rate(detector):
+    for rate in (0.05, 0.3, 0.9):
+        other = Detector(detector.bank, detector.settings, rate)
+        for image in (texture(3), texture(70), texture(71), defective(50)):
+            assert other.judge_again(detector.inspect(image)).summary() == other.inspect(image).summary()
+
+
+def test_the_gallery_is_as_large_as_was_asked_also_where_more_neighbours_are_averaged(detector):
+    narrow = Detector(detector.bank, Settings(gallery_size=1, image_neighbours=3, gate=1.0), 0.1)
+    inspection = narrow.inspect(texture(80))
+    assert len(inspection.neighbours) == 3
+    assert inspection.retrieval_score == pytest.approx(np.mean([n.distance for n in inspection.neighbours]))
+    assert [image.id for image in inspection.aligned.gallery] == [inspection.neighbours[0].id]
+    assert set(inspection.alignment.image.ravel()) == {0}
+
+
+def test_an_image_is_carried_where_it_is_asked_for_and_only_there(detector, tmp_path):
+    paths = save(tmp_path / "pictures", 6)
+    plain = list(detector.inspect_many(paths))
+    carried = list(detector.inspect_many(paths, keep_images=True))
+    assert [inspection.image for inspection in plain] == [None] * 6
+    assert [replace(inspection, image=None) for inspection in carried] == plain
+    np.testing.assert_array_equal(carried[2].image, texture(2))
+
+
+def test_repr_says_in_two_lines_what_a_person_wants_to_know(detector, inspections):
+    for thing in (detector.bank, detector, detector.rule, *inspections):
+        assert len(repr(thing)) < 400
+        assert len(repr(thing).splitlines()) <= 2
+    assert "24 images" in repr(detector.bank)
+    assert "gallery_size=4" in repr(detector)
+    assert "normal" in repr(inspections[0])
+    assert "anomalous" in repr(inspections[1])
