@@ -20,8 +20,8 @@ from anomalign.errors import (
 )
 from anomalign.service.banks.dry_run import ProposalError
 from anomalign.service.events import TooManyListenersError
-from anomalign.service.inspections.queue import Busy, Closed
 from anomalign.service.pages import router as pages
+from anomalign.service.refusals import Busy, Closed
 from anomalign.service.security.people import SignInNeeded
 
 _log = logging.getLogger("anomalign.service")

@@ -14,7 +14,8 @@ SERVE = """
 import sys
 from pathlib import Path
 from anomalign.service.kept.image_files import ImageFiles
-from anomalign.service.inspections.queue import Busy, InspectionQueue
+from anomalign.service.inspections.queue import InspectionQueue
+from anomalign.service.refusals import Busy
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.store import Store
 bank, data, sources = map(Path, sys.argv[1:])

@@ -12,9 +12,10 @@ from anomalign.errors import StoreError
 from anomalign.monitoring.replay import Replayer
 from anomalign.service.banks.refresher import BankRefresher
 from anomalign.service.banks.served_bank import ServedBank
-from anomalign.service.inspections.queue import BATCH, Busy, Closed
+from anomalign.service.inspections.queue import BATCH
 from anomalign.service.kept.image_files import ImageFileError, ImageFiles
 from anomalign.service.kept.match_data import MatchData
+from anomalign.service.refusals import Busy, Closed
 from anomalign.service.store import Store
 from tests.pictures import texture
 from tests.service.samples import SETTINGS, png, until

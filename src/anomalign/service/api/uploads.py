@@ -18,7 +18,7 @@ from anomalign.service import errors
 from anomalign.service.api import schemas, serializers
 from anomalign.service.api.dependencies import ERRORS, BankName, served_bank_of
 from anomalign.service.container import Container, ContainerDep
-from anomalign.service.inspections.queue import Busy, Closed
+from anomalign.service.refusals import Busy, Closed
 from anomalign.service.security.people import Operator
 from anomalign.service.store import Record
 

@@ -12,8 +12,8 @@ from typing import Any
 from anomalign.errors import ConflictError, InputError, NotFoundError, StoreError
 from anomalign.service.banks.dry_run import EditRequest, Proposal, ProposalError, load_image, sweep, try_edit
 from anomalign.service.banks.served_bank import DraftScores, ServedBank
-from anomalign.service.inspections.queue import Busy
 from anomalign.service.kept.image_files import ImageFiles
+from anomalign.service.refusals import Busy
 from anomalign.service.store import Edit, EditKind, Record, Store
 
 LIFETIME_S = 600.0  # as `_EXPIRED` says

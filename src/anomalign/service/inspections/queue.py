@@ -16,6 +16,7 @@ from anomalign.numerics.threads import available_cores
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.inspections.commits import commit, keep_picture, new_record
 from anomalign.service.kept.image_files import ImageFiles
+from anomalign.service.refusals import Busy, Closed
 from anomalign.service.store import NewRecord, Origin, Record, Store, Watched
 
 BATCH = 4  # images that go through the network together, at most
@@ -23,21 +24,6 @@ _RECENT = 50  # answers from which the waiting time is estimated
 _LONGEST_WAIT_S = 60
 
 _log = logging.getLogger(__name__)
-
-
-class Busy(AnomalignError):  # noqa: N818 -- neither the service nor the caller did anything wrong
-    """The queue is full; try again after `retry_after_s`."""
-
-    def __init__(self, reason: str, retry_after_s: int) -> None:
-        super().__init__(f"{reason}; try again in {retry_after_s} s")
-        self.retry_after_s = retry_after_s
-
-
-class Closed(AnomalignError):  # noqa: N818
-    """The service is shutting down."""
-
-    def __init__(self) -> None:
-        super().__init__("the service is shutting down; try again when it is back")
 
 
 @dataclass(frozen=True)

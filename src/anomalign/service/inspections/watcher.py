@@ -10,7 +10,8 @@ from pathlib import Path
 
 from anomalign.errors import AnomalignError, ImageError, StoreError
 from anomalign.images.files import SUFFIXES
-from anomalign.service.inspections.queue import BATCH, Busy, Closed, InspectionQueue
+from anomalign.service.inspections.queue import BATCH, InspectionQueue
+from anomalign.service.refusals import Busy, Closed
 from anomalign.service.store import Record, Store, Watched
 
 _EVERY_S = 0.25
@@ -186,10 +187,10 @@ class Watcher:
             if isinstance(error, Busy):
                 return False
             raise
-        answer.add_done_callback(lambda answer: self._finish(file, watched, answer))
+        answer.add_done_callback(lambda answer: self._on_answer(file, watched, answer))
         return True
 
-    def _finish(self, file: _File, watched: Watched, answer: "Future[Record]") -> None:
+    def _on_answer(self, file: _File, watched: Watched, answer: "Future[Record]") -> None:
         """Called by a thread of the queue."""
         error = answer.exception()
         with self._lock:
