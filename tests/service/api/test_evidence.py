@@ -22,7 +22,8 @@ def open_image(answer):
 def expected(bank, tmp_path):
     def inspect(content):
         (tmp_path / "image.png").write_bytes(content)
-        return Detector(Bank.open(bank)).inspect(tmp_path / "image.png")
+        detector = Detector(Bank.open(bank))
+        return detector.align(detector.inspect(tmp_path / "image.png"))
 
     return inspect
 
