@@ -79,15 +79,15 @@ def test_removing_images_and_undoing_it(page, client, records):
     ]
 
 
-def test_the_page_shows_more_than_fifty_edits(page, client, served):
+def test_the_page_shows_more_than_fifty_edits(page, client, service):
     for number in range(60):
-        served.container.store.add_edit("parts", 100 + number, "remove", images=[number], who="eve")
+        service.container.store.edits.add("parts", 100 + number, "remove", images=[number], who="eve")
     open_bank(page)
     assert page.locator("#changes").get_by_text("removed image").count() == 60
 
 
-def test_what_the_service_did_itself_is_told_in_words(page, served):
-    store = served.container.store
+def test_what_the_service_did_itself_is_told_in_words(page, service):
+    store = service.container.store
     store.pass_over(Watched("/camera/notes.txt", 1, 2), "parts", "notes.txt: not an image")
     store.log("eve", "begin edit", "parts", 3, {"kind": "add", "images": [], "target_fpr": None})
     store.log("eve", "begin edit", "parts", None, {"kind": "rate", "images": [], "target_fpr": 0.3})
@@ -139,7 +139,7 @@ def test_setting_the_rate(page, client, records):
 
 
 def test_adding_an_image_from_this_device(page, client):
-    from tests.service.api.serving import good
+    from tests.service.api.live_service import good
 
     open_bank(page)
     page.locator("#add input").set_input_files({"name": "new.png", "mimeType": "image/png", "buffer": good(88)})
@@ -164,7 +164,7 @@ def test_drift_points_lead_to_their_inspections(page, client, records):
 
 
 @pytest.mark.parametrize("page_of", ["/banks/nothing", "/banks/nothing/drift"])
-def test_no_such_bank(browse, served, page_of):
-    with browse(served.url, expected=["404"]) as page:
+def test_no_such_bank(browse, service, page_of):
+    with browse(service.url, expected=["404"]) as page:
         assert page.goto(page_of).status == 404
         assert "No bank 'nothing'" in page.locator("main").inner_text()

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.service.api.serving import defect, good, inspected
+from tests.service.api.live_service import defect, good, inspect_image
 
 READY = "() => document.querySelectorAll('#strip button').length"
 
@@ -141,9 +141,9 @@ def test_a_false_alarm_becomes_a_normal_image_and_is_taken_out_again(page, clien
     page.locator("#proposal-confirm").click()
     page.locator("#offer").get_by_text("Added to the normal images").wait_for()
     assert bank(client)[0] == before[0] + 1
-    after = inspected(client, defect(52))
+    after = inspect_image(client, defect(52))
     changed = 1 + sum(
-        inspected(client, content)["verdict"] != record["verdict"]
+        inspect_image(client, content)["verdict"] != record["verdict"]
         for content, record in zip(
             (good(50), good(51), good(53), defect(54)), (records[i] for i in (0, 1, 3, 4)), strict=True
         )
@@ -158,7 +158,7 @@ def test_a_false_alarm_becomes_a_normal_image_and_is_taken_out_again(page, clien
 
 def test_a_proposal_says_which_confirmed_defects_would_no_longer_be_found(page, client, records):
     client.post("/api/inspections/5/decisions", json={"kind": "defect"}).raise_for_status()
-    open_inspection(page, inspected(client, defect(52)))  # newer, so it would be the first of the list
+    open_inspection(page, inspect_image(client, defect(52)))  # newer, so it would be the first of the list
     propose_adding(page)
     assert page.locator("#proposal .warning").inner_text() == "1 confirmed defect would no longer be found."
     rows = page.locator("#proposal tbody tr").all_inner_texts()
@@ -197,8 +197,8 @@ def test_a_proposal_that_is_not_confirmed_changes_nothing(page, client, records,
     assert decision(client, 3)["kind"] == "false_alarm"
 
 
-def test_a_proposal_that_came_too_late_says_so(browse, served, client, records):
-    with browse(served.url, expected=["409"]) as page:
+def test_a_proposal_that_came_too_late_says_so(browse, service, client, records):
+    with browse(service.url, expected=["409"]) as page:
         open_inspection(page, records[2])
         propose_adding(page)
         other = client.post("/api/banks/parts/proposals", json={"remove": [1]}).json()
