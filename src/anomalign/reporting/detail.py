@@ -1,4 +1,4 @@
-"""One anomalous image as the report shows it: pictures as data, places, what they were matched with."""
+"""Pictures, places and matches of one anomalous image, for the report."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from anomalign.reporting.heat import heat_layer
 from anomalign.reporting.places import fitted, most_anomalous, preview, small_map, window_in, window_side
 
 _PICTURE_PX = 480
-_SHOWN_PX = 540  # on the page, where there is room
+_SHOWN_PX = 540  # on the page, if there is room
 _HEAT_PX = 240  # maps are smooth: the browser enlarges them without loss
 _CROP_PX = 200
 _UNITS = 1000  # longer side of a picture in the units of its drawing
@@ -58,7 +58,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Pair:
-    """An anomalous place and what it was matched with."""
+    """An anomalous place and its match."""
 
     number: int
     here: Crop
@@ -69,7 +69,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Detail:
-    """What is shown of one anomalous image; `heat` is a data URI, to be laid over the inspected picture."""
+    """Pictures of one anomalous image; `heat` is a data URI of a layer over the inspected picture."""
 
     inspected: Picture
     heat: str
@@ -80,7 +80,7 @@ class Detail:
 
 
 def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Detail:
-    """Draw together what the report shows of an inspected image (H, W, 3) uint8; runs stage 2 if it has not run."""
+    """Draw the pictures of an inspected image, (H, W, 3) uint8; runs stage 2 if it has not run."""
     photograph = Image.fromarray(np.ascontiguousarray(image))
     nearest = inspection.neighbours[0]
     boxes, nearest_boxes, pairs = [], [], []
@@ -89,7 +89,7 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
         here, drawn = _look(photograph, number, y, x, (inspection.height, inspection.width), inspection)
         normal = next(n for n in inspection.aligned.gallery if n.id == match.image_id)
         size = normal.height, normal.width
-        turned = preview(bank, match.image_id, match.turn)  # shown as it was compared; the box, where it is
+        turned = preview(bank, match.image_id, match.turn)  # for the crop; the box is in the original orientation
         matched, _ = _look(turned, number, match.turned_y, match.turned_x, size, inspection)
         _, drawn_there = _look(preview(bank, match.image_id), number, match.y, match.x, size, inspection)
         boxes.append(drawn)
@@ -110,8 +110,8 @@ def _places(inspection: Inspection) -> list[tuple[float, float]]:
     small = small_map(inspection, _PICTURE_PX)
     h, w = small.shape
     scale_y, scale_x = inspection.height / h, inspection.width / w
-    found = most_anomalous(small, inspection.pixels.score_at(HEAT_BEGINS), window_side(h, w, inspection.framing))
-    return [((y + 0.5) * scale_y - 0.5, (x + 0.5) * scale_x - 0.5) for y, x in found]
+    peaks = most_anomalous(small, inspection.pixels.score_at(HEAT_BEGINS), window_side(h, w, inspection.framing))
+    return [((y + 0.5) * scale_y - 0.5, (x + 0.5) * scale_x - 0.5) for y, x in peaks]
 
 
 def _look(

@@ -1,16 +1,16 @@
-"""Pictures put together from pictures and lines of text."""
+"""Sheets of pictures and lines of text."""
 
 import math
 
 from PIL import Image, ImageDraw, ImageFont
 
-FINE = 2  # drawn so much larger than it is saved, for smooth lines
+FINE = 2  # factor by which a sheet is drawn larger than it is saved, for smooth lines
 GAP = 28
 INK, SOFT, PAPER, MARK = (24, 28, 34), (96, 104, 114), (255, 255, 255), (205, 0, 120)
 
 
 def framed(picture: Image.Image) -> Image.Image:
-    """With a margin, in the size to be saved in."""
+    """Add a margin and reduce the sheet to the size in which it is saved."""
     sheet = Image.new("RGB", (picture.width + 2 * GAP * FINE, picture.height + 2 * GAP * FINE), PAPER)
     sheet.paste(picture, (GAP * FINE, GAP * FINE))
     return sheet.reduce(FINE)

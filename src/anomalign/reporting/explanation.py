@@ -1,4 +1,4 @@
-"""One picture that says what was compared with what: `anomalign explain`."""
+"""One picture that shows which places were compared: `anomalign explain`."""
 
 import math
 import os
@@ -17,7 +17,7 @@ from anomalign.reporting.heat import overlay
 from anomalign.reporting.places import fitted, preview, small_map, told, window_in
 
 _PANEL = 560
-_LEVELS = {  # in the words of the web page
+_LEVELS = {  # the web page uses the same names
     1: ["all"],
     2: ["fine detail", "shape"],
     3: ["fine detail", "texture", "shape"],
@@ -25,7 +25,7 @@ _LEVELS = {  # in the words of the web page
 }
 _TEXT = 30  # height of a line
 _ARROWS = 14  # along the longer side of the grid
-_ARROW, _FAR = (0, 92, 200), 0.2  # arrows longer than this share of the picture are cut short and drawn pale
+_ARROW, _FAR = (0, 92, 200), 0.2  # arrows longer than this share of the picture are shortened and drawn pale
 
 
 def write_explanation(
@@ -35,13 +35,13 @@ def write_explanation(
     bank: Bank,
     at: tuple[float, float] | None = None,
 ) -> Match:
-    """Write a PNG: a place of an image beside the place it was matched with, where all others were matched, in what.
+    """Write a PNG: a place of an image beside its match, and where the other places have their matches.
 
     Parameters
     ----------
     path : path
     inspection : Inspection
-        Stage 2 is run if it has not been.
+        Stage 2 runs if it has not run yet.
     image : (H, W, 3) uint8 array
         The inspected image, RGB.
     bank : Bank
@@ -51,18 +51,18 @@ def write_explanation(
     Returns
     -------
     Match
-        What the place was matched with.
+        Match of the place.
 
     Raises
     ------
     InputError
-        The place lies outside the part of the image that was seen; or the file cannot be written.
+        The place lies outside the inspected part of the image; or the file cannot be written.
     """
     y, x = most_anomalous_place(inspection) if at is None else at
     match = inspection.match_at(y, x)
     photograph = Image.fromarray(np.ascontiguousarray(image))
-    left = [_where(photograph, inspection, y, x), _displacements(photograph, inspection)]
-    right = [_pair(photograph, inspection, bank, y, x, match), _used(inspection, bank)]
+    left = [_whole_image(photograph, inspection, y, x), _displacements(photograph, inspection)]
+    right = [_pair(photograph, inspection, bank, y, x, match), _matched_images(inspection, bank)]
     sheet = stacked([beside([a, b]) for a, b in zip(left, right, strict=True)])
     titled = stacked([_heading(inspection), sheet])
     with written_aside(path) as file:
@@ -80,11 +80,11 @@ def most_anomalous_place(inspection: Inspection) -> tuple[float, float]:
 
 def _heading(inspection: Inspection) -> Image.Image:
     verdict = f"{Path(inspection.name).name}: {inspection.verdict}"
-    numbers = f"score {inspection.image_score:.4g}, limit {inspection.threshold:.4g}, p {inspection.p_value:.3g}"
+    numbers = f"score {inspection.image_score:.4g}, threshold {inspection.threshold:.4g}, p {inspection.p_value:.3g}"
     return stacked([line(verdict, 30), line(numbers, 20, SOFT)], gap=4)
 
 
-def _where(photograph: Image.Image, inspection: Inspection, y: float, x: float) -> Image.Image:
+def _whole_image(photograph: Image.Image, inspection: Inspection, y: float, x: float) -> Image.Image:
     small = _shown(photograph)
     heat = small_map(inspection, max(small.size))
     if heat.shape != (small.height, small.width):  # the photograph was enlarged
@@ -94,8 +94,8 @@ def _where(photograph: Image.Image, inspection: Inspection, y: float, x: float) 
     box = (part.left, part.top, part.left + part.side, part.top + part.side)
     ImageDraw.Draw(picture).rectangle(box, outline=MARK, width=3 * FINE)
     shown = inspection.verdict == "anomalous"
-    caption = "How unusual each place is" if shown else "Normal, so no place is marked"
-    return captioned(picture, caption, "the frame is the place shown on the right")
+    caption = "How unusual each place is" if shown else "Verdict normal, so no place is marked"
+    return captioned(picture, caption, "the frame marks the place shown on the right")
 
 
 def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float, x: float, match: Match) -> Image.Image:
@@ -145,9 +145,9 @@ def _crop(picture: Image.Image, y: float, x: float, size: tuple[int, int], inspe
 
 
 def _displacements(photograph: Image.Image, inspection: Inspection) -> Image.Image:
-    """Arrows from places of the image to where their matches lie in the normal images, both in their frames.
+    """Arrows from places of the image to the positions of their matches, each position in its own image.
 
-    Normal images as they were compared: of one that was turned for it, in the turned image.
+    A normal image that was turned for the comparison counts in its turned orientation.
     """
     picture = Image.blend(_shown(photograph), Image.new("RGB", _shown(photograph).size, PAPER), 0.45)
     draw = ImageDraw.Draw(picture)
@@ -172,12 +172,14 @@ def _displacements(photograph: Image.Image, inspection: Inspection) -> Image.Ima
             colour = _ARROW if cut == 1 else (120, 165, 215)
             _arrow(draw, start, (start[0] + dx * cut, start[1] + dy * cut), colour, 2)
     return captioned(
-        picture, "Where each place was found", "dot: at the same place; pale arrow: farther than it is long"
+        picture,
+        "Where each place has its closest match",
+        "dot: same place; pale arrow: the match is farther away than drawn",
     )
 
 
-def _used(inspection: Inspection, bank: Bank) -> Image.Image:
-    """The normal images in which most places were found, and the share of places found in each."""
+def _matched_images(inspection: Inspection, bank: Bank) -> Image.Image:
+    """The normal images with most matches, and the share of places matched in each."""
     alignment = inspection.alignment
     counts = Counter(alignment.image.ravel().tolist()).most_common(6)
     gallery, turns = inspection.aligned.gallery, inspection.aligned.turns
@@ -191,11 +193,9 @@ def _used(inspection: Inspection, bank: Bank) -> Image.Image:
         share = count / alignment.image.size
         tiles.append(captioned(tile, f"{share:.0%}" if share >= 0.01 else "< 1%", Path(gallery[number].name).name))
     rows = [beside(tiles[i : i + 3], gap=16) for i in range(0, len(tiles), 3)]
-    more = len(set(alignment.image.ravel().tolist())) - len(counts)
-    note = f"and {more} more of the {len(gallery)} compared" if more > 0 else f"of the {len(gallery)} compared"
-    notes = [line(f"Normal images in which places were found, {note}", 18, SOFT)]
+    notes = [line(f"Share of places matched in each; {len(gallery)} images were compared", 18, SOFT)]
     if any(str(turns[number]) for number, _ in counts):
-        notes.append(line("shown turned as they were compared", 18, SOFT))
+        notes.append(line("shown in the orientation that was compared", 18, SOFT))
     return stacked([*rows, *notes], gap=10)
 
 
