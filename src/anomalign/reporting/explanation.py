@@ -80,7 +80,7 @@ def most_anomalous_place(inspection: Inspection) -> tuple[float, float]:
 
 def _heading(inspection: Inspection) -> Image.Image:
     verdict = f"{Path(inspection.name).name}: {inspection.verdict}"
-    numbers = f"score {inspection.image_score:.4g}, threshold {inspection.threshold:.4g}, p {inspection.p_value:.3g}"
+    numbers = f"score {inspection.image_score:.4g}, threshold {inspection.threshold:.4g}, p-value {inspection.p_value:.3g}"
     return stacked([line(verdict, 30), line(numbers, 20, SOFT)], gap=4)
 
 

@@ -36,7 +36,7 @@ def _tile(bank: Bank, suspect: Suspect) -> Image.Image:
     picture = picture.resize(fitted(*picture.size, _SIDE * FINE, enlarge=True))
     square = Image.new("RGB", (_SIDE * FINE, _SIDE * FINE), PAPER)
     square.paste(picture, ((square.width - picture.width) // 2, (square.height - picture.height) // 2))
-    caption = captioned(square, f"p {suspect.p_value:.3g}", f"{suspect.image.id}: {Path(suspect.image.name).name}")
+    caption = captioned(square, f"p-value {suspect.p_value:.3g}", f"{suspect.image.id}: {Path(suspect.image.name).name}")
     reasons = [
         line("mislabelled?" if suspect.contaminated else " ", 16, MARK),
         line(f"copy of {suspect.nearest.id}?" if suspect.duplicate else " ", 16, INK),

@@ -126,13 +126,13 @@ def test_setting_the_rate(page, client, records):
     before = bank(client)
     open_bank(page)
     slide(page, 30)
-    chosen = page.locator("#rate-said").inner_text()
+    chosen = page.locator("#rate-text").inner_text()
     page.get_by_role("button", name="See what would change").click()
     page.locator("#proposal-confirm").click()
     page.locator("#undo").wait_for()
     page.wait_for_function("() => document.querySelector('#rate-buttons').hidden")
     assert bank(client)[2] < before[2]  # more alarms, a lower threshold
-    assert page.locator("#rate-said").inner_text() == chosen
+    assert page.locator("#rate-text").inner_text() == chosen
     page.locator("#undo").get_by_role("button", name="Undo").click()
     page.locator("#undo").get_by_text("Undone").wait_for()
     assert bank(client) == before

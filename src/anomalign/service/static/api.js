@@ -19,7 +19,9 @@ export function api(texts, ...parts) {
 
 /** Parameters that have a value, as "?a=1&b=2". */
 export function query(parameters) {
-  const entries = Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  const entries = Object.entries(parameters).filter(
+    ([, value]) => value !== "" && value !== null && value !== undefined,
+  );
   const text = new URLSearchParams(entries).toString();
   return text ? `?${text}` : "";
 }

@@ -50,11 +50,7 @@ function counts(bank) {
   fill(
     byId("counts"),
     entry("normal images", count(bank.images), `version ${bank.version}`),
-    entry(
-      "allowed false alarms",
-      share(bank.target_fpr),
-      `expected: ${share(bank.expected_fpr)} of normal images`,
-    ),
+    entry("allowed false alarms", share(bank.target_fpr), `expected: ${share(bank.expected_fpr)} of normal images`),
     entry("score threshold", number(bank.threshold), "higher scores are anomalous"),
     entry(
       "backbone",
@@ -141,7 +137,10 @@ chooser.addEventListener("change", () =>
     );
     chooser.value = "";
     show(byId("state"), "");
-    await proposeEdit({ add: record.id }, { title: `Add ${file.name} to the normal images?`, confirm: "Add to normal images" });
+    await proposeEdit(
+      { add: record.id },
+      { title: `Add ${file.name} to the normal images?`, confirm: "Add to normal images" },
+    );
   }),
 );
 
@@ -207,7 +206,8 @@ function versionRow(version, undoneEdit) {
 /** Redraw only after a change, because the contact sheet jumps when it is drawn again. */
 const catchUp = () =>
   showErrors(async () => {
-    if (state(await get(api`/api/banks/${name}`)) !== drawnState && !document.querySelector("dialog[open]")) await refresh();
+    if (state(await get(api`/api/banks/${name}`)) !== drawnState && !document.querySelector("dialog[open]"))
+      await refresh();
   });
 
 byId("add").hidden = false;

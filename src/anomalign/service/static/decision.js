@@ -27,7 +27,7 @@ export function showDecision(record) {
         h(
           "span",
           {},
-          h("strong", {}, capitalised(decisionName(decision.kind, record.verdict))),
+          h("strong", {}, capitalise(decisionName(decision.kind, record.verdict))),
           ` \u00b7 ${decision.who}, ${when(decision.time)}`,
         ),
         h(
@@ -37,7 +37,11 @@ export function showDecision(record) {
           h("kbd", {}, "Z"),
         ),
         note.value.trim() !== decision.note
-          ? h("button", { type: "button", class: "quiet-button", onclick: () => decide(decision.kind) }, "Save the note")
+          ? h(
+              "button",
+              { type: "button", class: "quiet-button", onclick: () => decide(decision.kind) },
+              "Save the note",
+            )
           : null,
       );
     }
@@ -67,7 +71,9 @@ export function showDecision(record) {
           "Add to normal images\u2026 ",
           h("kbd", {}, "A"),
         ),
-        record.picture ? null : h("p", { class: "quiet" }, "It cannot be added, because its picture is no longer stored."),
+        record.picture
+          ? null
+          : h("p", { class: "quiet" }, "It cannot be added, because its picture is no longer stored."),
       );
     }
   }
@@ -177,4 +183,4 @@ export function showDecision(record) {
   };
 }
 
-const capitalised = (text) => text[0].toUpperCase() + text.slice(1);
+const capitalise = (text) => text[0].toUpperCase() + text.slice(1);

@@ -90,7 +90,7 @@ function plot({ band, test, summary }) {
       : [],
     across(LEFT, RIGHT, BASE, "axis"),
     dates().flatMap(([i, label]) => [upright(x(i), BASE, BASE + 5, "axis"), text(x(i), BASE + 19, "middle", label)]),
-    text((LEFT + RIGHT) / 2, BASE + 40, "middle", "inspections in order of time (equal distances)"),
+    text((LEFT + RIGHT) / 2, BASE + 40, "middle", "inspections in order of time, evenly spaced"),
     s(
       "g",
       { id: "pointer", visibility: "hidden" },

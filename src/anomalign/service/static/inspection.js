@@ -59,16 +59,14 @@ function drawFacts() {
   byId("more-facts").hidden = false;
   fill(
     byId("rows"),
-    line("verdict", record.course),
+    line("verdict", record.verdict),
+    line("stages", record.course),
     line("image score", number(record.image_score)),
     line("threshold", number(record.threshold)),
     line("p-value", number(record.p_value)),
-    line("stage 1 distance (image as a whole)", number(record.retrieval_score)),
+    line("stage 1 distance", number(record.retrieval_score)),
     line("stage 1 p-value", number(record.retrieval_p_value)),
-    line(
-      "bank",
-      h("a", { href: api`/banks/${record.bank}` }, `${record.bank}, version ${record.bank_version}`),
-    ),
+    line("bank", h("a", { href: api`/banks/${record.bank}` }, `${record.bank}, version ${record.bank_version}`)),
     line("image size", `${record.width} \u00d7 ${record.height} pixels`),
     line("file", record.name),
     line("SHA-256", record.sha256),

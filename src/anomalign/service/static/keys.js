@@ -3,7 +3,7 @@ import { byId, h } from "./dom.js";
 
 const actions = new Map();
 
-/** Bind keys: `{keys: ["d"], does: "defect", run}`. `labels` are listed instead of the keys; without `does`, nothing is. */
+/** Bind keys: `{keys: ["d"], does: "defect", run}`. The list shows `labels` instead of `keys`, if they are given. */
 export function bind(...bindings) {
   const list = byId("help").querySelector("dl");
   for (const binding of bindings) {
@@ -33,7 +33,8 @@ function isTextField(target) {
 }
 
 /** Sliders and radio buttons use the arrow keys themselves. */
-const usesArrows = (event) => event.key.startsWith("Arrow") && event.target.matches("input[type=range], input[type=radio]");
+const usesArrows = (event) =>
+  event.key.startsWith("Arrow") && event.target.matches("input[type=range], input[type=radio]");
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;

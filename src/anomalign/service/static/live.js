@@ -1,6 +1,6 @@
 /** Events of the service, and a mark in the page's header that shows whether the page is connected.
 
-    A browser opens at most six connections to a host and each event stream keeps one, so only a visible page listens. */
+    A browser opens at most six connections to a host, and each event stream keeps one: only a visible page listens. */
 import { byId } from "./dom.js";
 
 /** Calls `onEvent(kind, data)` for "inspection", "decision" and "bank". Calls `onReconnect()` when events may have been

@@ -90,7 +90,9 @@ function table(proposal) {
     : "";
   const [before, after] = [proposal.threshold_before, proposal.threshold_after].map(number);
   const threshold =
-    before === after ? `The score threshold stays at ${after}.` : `The score threshold changes from ${before} to ${after}.`;
+    before === after
+      ? `The score threshold stays at ${after}.`
+      : `The score threshold changes from ${before} to ${after}.`;
   const summary = proposal.changes.length
     ? `Of the latest ${several(total, "image")}, ${count(proposal.changes.length)} would change:`
     : total

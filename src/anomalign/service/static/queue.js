@@ -217,7 +217,7 @@ byId("new-images").addEventListener("click", async () => {
 
 listen(
   (kind) => {
-    if (kind !== "bank" && !catchUpTimer) catchUpTimer = setTimeout(catchUp, 700); // many events together cause one request
+    if (kind !== "bank" && !catchUpTimer) catchUpTimer = setTimeout(catchUp, 700); // one request for many events
   },
   () => (records.length ? catchUp() : load()), // without cards, the page may show an error: load it again
 );

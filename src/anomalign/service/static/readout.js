@@ -49,8 +49,8 @@ export function showReadout(match) {
 
 /** How rare a place is, in words. The service's p-value is the share of normal places that look as unusual. */
 export function rarity(p) {
-  if (p > 0.2) return "typical of normal images";
-  return `${oneIn(p)} places in normal images`;
+  if (p > 0.2) return "typical";
+  return `${oneIn(p)} normal places`;
 }
 
 /** Move the mark on the legend: heat begins at 1 in 1,000 and is full at 1 in 100,000. */

@@ -51,7 +51,9 @@ async function newestQueue() {
 }
 
 async function withNextPage(queue) {
-  const page = await get(`/api/inspections${query({ ...filterParameters(queue.filters), after: queue.next, limit: 48 })}`);
+  const page = await get(
+    `/api/inspections${query({ ...filterParameters(queue.filters), after: queue.next, limit: 48 })}`,
+  );
   const longer = { ...queue, ids: [...queue.ids, ...page.records.map((record) => record.id)], next: page.next };
   saveQueue(longer.filters, longer.ids, longer.next);
   return longer;

@@ -58,11 +58,7 @@ export class Sheet {
   #tile(image) {
     const name = fileName(image.name);
     const p =
-      image.p_value === null
-        ? "not scored"
-        : image.p_value > 0.2
-          ? "typical"
-          : `only ${oneIn(image.p_value)} looks this unusual`;
+      image.p_value === null ? "not scored" : image.p_value > 0.2 ? "typical" : `rarity ${oneIn(image.p_value)}`;
     const content = [
       h("img", {
         src: api`/api/banks/${this.bank}/images/${image.id}/preview.jpg`,

@@ -23,7 +23,7 @@ export function verdictChanges(recent, threshold) {
   };
 }
 
-/** Counts of scores in bins, each as [normal, anomalous]. A score beyond an end of the axis counts in the last bin there. */
+/** Counts of scores in bins, each as [normal, anomalous]. A score beyond the axis counts in the outermost bin. */
 export function histogram(scores, low, high, threshold) {
   const bins = Array.from({ length: BINS }, () => [0, 0]);
   for (const score of scores) {
@@ -54,7 +54,12 @@ export function chart(svg, scores, rate) {
       `${several(scores.normal_scores.length, "normal image")}, each compared with the others`,
     ),
     bars(recent, low, high, rate.threshold, x, base(1), "over"),
-    text(LEFT, base(0) + GAP - 10, "series", recent.length ? `the latest ${several(recent.length, "inspected image")}` : "no inspected image yet"),
+    text(
+      LEFT,
+      base(0) + GAP - 10,
+      "series",
+      recent.length ? `the latest ${several(recent.length, "inspected image")}` : "no inspected image yet",
+    ),
     curve(scores, rate, x, base(2)),
     text(LEFT, base(1) + GAP - 10, "series", "expected false alarms at each threshold"),
     ticks(low, high, 8).map((tick) => text(x(tick), base(2) + 17, "middle", number(tick))),
@@ -102,7 +107,10 @@ function bars(values, low, high, threshold, x, base, anomalousClass) {
             height: height(n).toFixed(1),
           })
         : null;
-    return [rect(under, base - height(under), "bar"), rect(above, base - height(under) - height(above), anomalousClass)];
+    return [
+      rect(under, base - height(under), "bar"),
+      rect(above, base - height(under) - height(above), anomalousClass),
+    ];
   });
   return s(
     "g",
@@ -133,7 +141,12 @@ function curve({ rates }, selected, x, base) {
     ]),
     across(LEFT, WIDTH - RIGHT, base, "axis"),
     s("polyline", { class: "curve", points: points.join(" ") }),
-    s("circle", { class: "curve-dot", cx: x(selected.threshold).toFixed(1), cy: up(selected.target_fpr).toFixed(1), r: 6 }),
+    s("circle", {
+      class: "curve-dot",
+      cx: x(selected.threshold).toFixed(1),
+      cy: up(selected.target_fpr).toFixed(1),
+      r: 6,
+    }),
   );
 }
 
@@ -144,7 +157,7 @@ export function changeSummary(scores, rate) {
   if (rate.threshold === scores.threshold)
     return `Current setting. Of the latest ${several(n, "image")}, ${count(anomalous)} ${anomalous === 1 ? "was" : "were"} called anomalous.`;
   const note = outdated
-    ? ` This is approximate: the normal images have changed since ${count(outdated)} of them ${outdated === 1 ? "was" : "were"} inspected.`
+    ? ` This is approximate: ${count(outdated)} of them were compared with an older version of the bank.`
     : "";
   const changed = toAnomalous + toNormal;
   if (!changed) return `None of the latest ${several(n, "image")} would change.${note}`;

@@ -47,7 +47,7 @@ export class Viewer {
   }
 }
 
-/** Calls `over(fy, fx, held)` while a pointer is on the element, `press(fy, fx)` at a click, `leave()` when a mouse leaves.
+/** Calls `over(fy, fx, held)` while a pointer moves over the element, `press(fy, fx)` at a click, `leave()` at the end.
     A finger that moves over the element is `held`; lifting it is a click. */
 export function follow(element, { over, press, leave }) {
   const place = (event) => {
