@@ -156,14 +156,14 @@ def test_the_matched_crop_is_cut_from_the_named_image_around_the_matched_place(r
     for inspection in run.anomalous():
         for pair in detail(inspection, read_image(inspection.name), run.detector.bank).pairs:
             normal = read_image(pair.match.name).astype(int)
-            cut = np.asarray(picture(pair.matched.uri)).astype(int)
+            cut = np.asarray(picture(pair.there.uri)).astype(int)
             # The plates are smaller than a preview: crops have the scale of the file. Try every place.
             views = np.lib.stride_tricks.sliding_window_view(normal, cut.shape)[:, :, 0]
             difference = np.abs(views - cut).mean(axis=(2, 3, 4))
             top, left = np.unravel_index(difference.argmin(), difference.shape)
             assert difference.min() < 4  # JPEG, twice
-            assert top + pair.matched.y / 100 * len(cut) - 0.5 == pytest.approx(pair.match.y, abs=0.1)
-            assert left + pair.matched.x / 100 * len(cut) - 0.5 == pytest.approx(pair.match.x, abs=0.1)
+            assert top + pair.there.y / 100 * len(cut) - 0.5 == pytest.approx(pair.match.y, abs=0.1)
+            assert left + pair.there.x / 100 * len(cut) - 0.5 == pytest.approx(pair.match.x, abs=0.1)
 
 
 def test_a_match_in_the_nearest_normal_is_marked_there_with_its_number(run: Run) -> None:

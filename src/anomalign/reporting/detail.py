@@ -11,7 +11,7 @@ from PIL import Image
 from anomalign.bank import Bank
 from anomalign.inspection import HEAT_BEGINS, Inspection, Match
 from anomalign.reporting.heat import heat_layer
-from anomalign.reporting.places import fitted, most_anomalous, preview, small_map, window_in, window_side
+from anomalign.reporting.places import fit_size, most_anomalous, preview, small_map, window_in, window_side
 
 _PICTURE_PX = 480
 _SHOWN_PX = 540  # on the page, if there is room
@@ -62,7 +62,7 @@ class Pair:
 
     number: int
     here: Crop
-    matched: Crop
+    there: Crop
     match: Match
     in_nearest: bool
 
@@ -86,16 +86,17 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
     boxes, nearest_boxes, pairs = [], [], []
     for number, (y, x) in enumerate(_places(inspection), 1):
         match = inspection.match_at(y, x)
-        here, drawn = _look(photograph, number, y, x, (inspection.height, inspection.width), inspection)
+        here, box = _look(photograph, number, y, x, (inspection.height, inspection.width), inspection)
         normal = next(n for n in inspection.aligned.gallery if n.id == match.image_id)
         size = normal.height, normal.width
-        turned = preview(bank, match.image_id, match.turn)  # for the crop; the box is in the original orientation
-        matched, _ = _look(turned, number, match.turned_y, match.turned_x, size, inspection)
-        _, drawn_there = _look(preview(bank, match.image_id), number, match.y, match.x, size, inspection)
-        boxes.append(drawn)
+        # The crop shows the orientation that was compared, the box the original one.
+        turned_preview = preview(bank, match.image_id, match.turn)
+        there, _ = _look(turned_preview, number, match.turned_y, match.turned_x, size, inspection)
+        _, box_there = _look(preview(bank, match.image_id), number, match.y, match.x, size, inspection)
+        boxes.append(box)
         if match.image_id == nearest.id:
-            nearest_boxes.append(drawn_there)
-        pairs.append(Pair(number, here, matched, match, match.image_id == nearest.id))
+            nearest_boxes.append(box_there)
+        pairs.append(Pair(number, here, there, match, match.image_id == nearest.id))
     return Detail(
         inspected=_picture(photograph, boxes),
         heat=_uri("png", heat_layer(inspection.heat(small_map(inspection, _HEAT_PX)))),
@@ -129,8 +130,8 @@ def _look(
 
 
 def _picture(picture: Image.Image, boxes: list[Box]) -> Picture:
-    small = picture.resize(fitted(*picture.size, _PICTURE_PX, enlarge=False), reducing_gap=2.0)
-    width, height = fitted(*picture.size, _SHOWN_PX, enlarge=True)
+    small = picture.resize(fit_size(*picture.size, _PICTURE_PX, enlarge=False), reducing_gap=2.0)
+    width, height = fit_size(*picture.size, _SHOWN_PX, enlarge=True)
     return Picture(_jpeg(small, 85), width, height, tuple(boxes))
 
 

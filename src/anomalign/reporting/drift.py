@@ -169,12 +169,12 @@ def _plot(observations: Sequence[Observation], normal_scores: NDArray[np.float64
     )
 
 
-def _scale(scores: NDArray[np.float64], shown: Sequence[float]) -> tuple[float, float]:
+def _scale(scores: NDArray[np.float64], required: Sequence[float]) -> tuple[float, float]:
     """Ends of the vertical axis. A few very distant defects must not flatten the rest of the plot."""
-    top_of_all = 1.06 * max(*shown, float(scores.max()))
-    top_of_most = 1.25 * max(*shown, float(np.quantile(scores, 0.9)))
+    top_of_all = 1.06 * max(*required, float(scores.max()))
+    top_of_most = 1.25 * max(*required, float(np.quantile(scores, 0.9)))
     top = (top_of_all if top_of_all <= 1.4 * top_of_most else top_of_most) or 1.0
-    bottom = 0.96 * min(*shown, float(scores.min()))
+    bottom = 0.96 * min(*required, float(scores.min()))
     return (0.0 if bottom < 0.4 * top else bottom), top
 
 

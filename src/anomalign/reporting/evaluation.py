@@ -21,7 +21,7 @@ from anomalign.reporting.curves import CurveChart, curve_chart
 from anomalign.reporting.heat import overlay
 from anomalign.reporting.histogram import Chart, chart, histogram
 from anomalign.reporting.page import write_page
-from anomalign.reporting.places import fitted, small_map
+from anomalign.reporting.places import fit_size, small_map
 
 _EXAMPLES = 4  # of each group
 _PICTURE_PX = 256
@@ -128,7 +128,7 @@ class EvaluationReport:
 
 def _example(image: TestImage, inspection: Inspection, truth: GroundTruth | None) -> Example:
     photograph = Image.fromarray(read_image(image.path, inspection.height * inspection.width))
-    size = fitted(inspection.width, inspection.height, _PICTURE_PX, enlarge=False)
+    size = fit_size(inspection.width, inspection.height, _PICTURE_PX, enlarge=False)
     heat = inspection.heat(small_map(inspection, _PICTURE_PX), even_if_normal=True)
     picture = overlay(np.asarray(photograph.resize(size, Image.Resampling.BILINEAR)), heat)
     if truth is not None and truth.anomalous.any():

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw
 
 from anomalign.bank import Bank
 from anomalign.inspection import Inspection, Match
-from anomalign.reporting.drawing import FINE, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
+from anomalign.reporting.drawing import FINE, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
 from anomalign.reporting.files import written_aside
 from anomalign.reporting.heat import overlay
-from anomalign.reporting.places import fitted, preview, small_map, told, window_in
+from anomalign.reporting.places import fit_size, preview, small_map, told, window_in
 
 _PANEL = 560
 _LEVELS = {  # the web page uses the same names
@@ -63,10 +63,10 @@ def write_explanation(
     photograph = Image.fromarray(np.ascontiguousarray(image))
     left = [_whole_image(photograph, inspection, y, x), _displacements(photograph, inspection)]
     right = [_pair(photograph, inspection, bank, y, x, match), _matched_images(inspection, bank)]
-    sheet = stacked([beside([a, b]) for a, b in zip(left, right, strict=True)])
-    titled = stacked([_heading(inspection), sheet])
+    sheet = stack([beside([a, b]) for a, b in zip(left, right, strict=True)])
+    page = stack([_heading(inspection), sheet])
     with written_aside(path) as file:
-        framed(titled).save(file, "PNG", compress_level=6)
+        add_margin(page).save(file, "PNG", compress_level=6)
     return match
 
 
@@ -80,12 +80,14 @@ def most_anomalous_place(inspection: Inspection) -> tuple[float, float]:
 
 def _heading(inspection: Inspection) -> Image.Image:
     verdict = f"{Path(inspection.name).name}: {inspection.verdict}"
-    numbers = f"score {inspection.image_score:.4g}, threshold {inspection.threshold:.4g}, p-value {inspection.p_value:.3g}"
-    return stacked([line(verdict, 30), line(numbers, 20, SOFT)], gap=4)
+    numbers = (
+        f"score {inspection.image_score:.4g}, threshold {inspection.threshold:.4g}, p-value {inspection.p_value:.3g}"
+    )
+    return stack([line(verdict, 30), line(numbers, 20, SOFT)], gap=4)
 
 
 def _whole_image(photograph: Image.Image, inspection: Inspection, y: float, x: float) -> Image.Image:
-    small = _shown(photograph)
+    small = _enlarge(photograph)
     heat = small_map(inspection, max(small.size))
     if heat.shape != (small.height, small.width):  # the photograph was enlarged
         heat = np.asarray(Image.fromarray(heat).resize(small.size, Image.Resampling.BILINEAR))
@@ -93,24 +95,24 @@ def _whole_image(photograph: Image.Image, inspection: Inspection, y: float, x: f
     part, _, _ = window_in(picture, y, x, (inspection.height, inspection.width), inspection.framing)
     box = (part.left, part.top, part.left + part.side, part.top + part.side)
     ImageDraw.Draw(picture).rectangle(box, outline=MARK, width=3 * FINE)
-    shown = inspection.verdict == "anomalous"
-    caption = "How unusual each place is" if shown else "Verdict normal, so no place is marked"
-    return captioned(picture, caption, "the frame marks the place shown on the right")
+    is_anomalous = inspection.verdict == "anomalous"
+    caption = "How unusual each place is" if is_anomalous else "Verdict normal, so no place is marked"
+    return add_caption(picture, caption, "the frame marks the place shown on the right")
 
 
 def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float, x: float, match: Match) -> Image.Image:
     normal = next(image for image in inspection.aligned.gallery if image.id == match.image_id)
     here = _crop(photograph, y, x, (inspection.height, inspection.width), inspection)
-    turned = preview(bank, match.image_id, match.turn)
-    there = _crop(turned, match.turned_y, match.turned_x, (normal.height, normal.width), inspection)
+    turned_preview = preview(bank, match.image_id, match.turn)
+    there = _crop(turned_preview, match.turned_y, match.turned_x, (normal.height, normal.width), inspection)
     arrow = Image.new("RGB", (40 * FINE, here.height), PAPER)
     middle = here.height / 2
     _arrow(ImageDraw.Draw(arrow), (4 * FINE, middle), (36 * FINE, middle), MARK, 4)
     pair = beside(
         [
-            captioned(here, "This place", told(y, x)),
+            add_caption(here, "This place", told(y, x)),
             arrow,
-            captioned(there, "Its closest match", f"{Path(match.name).name}, {told(match.y, match.x)}"),
+            add_caption(there, "Its closest match", f"{Path(match.name).name}, {told(match.y, match.x)}"),
         ],
         gap=8,
     )
@@ -123,14 +125,14 @@ def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float,
         lines.append(line("The match is shown", 18, SOFT))
         lines += [line(part, 18, SOFT) for part in turn.split(" and ")]
     whole = preview(bank, match.image_id)
-    whole = whole.resize(fitted(*whole.size, here.width, enlarge=True), Image.Resampling.BICUBIC)
+    whole = whole.resize(fit_size(*whole.size, here.width, enlarge=True), Image.Resampling.BICUBIC)
     part, _, _ = window_in(whole, match.y, match.x, (normal.height, normal.width), inspection.framing)
     box = (part.left, part.top, part.left + part.side, part.top + part.side)
     ImageDraw.Draw(whole).rectangle(box, outline=MARK, width=2 * FINE)
-    text = stacked(lines, gap=4)
+    text = stack(lines, gap=4)
     column = Image.new("RGB", (pair.width - here.width - 8 * FINE, text.height), PAPER)
     column.paste(text, (0, 0))
-    return stacked([pair, beside([column, whole], gap=8)], gap=10)
+    return stack([pair, beside([column, whole], gap=8)], gap=10)
 
 
 def _crop(picture: Image.Image, y: float, x: float, size: tuple[int, int], inspection: Inspection) -> Image.Image:
@@ -149,7 +151,7 @@ def _displacements(photograph: Image.Image, inspection: Inspection) -> Image.Ima
 
     A normal image that was turned for the comparison counts in its turned orientation.
     """
-    picture = Image.blend(_shown(photograph), Image.new("RGB", _shown(photograph).size, PAPER), 0.45)
+    picture = Image.blend(_enlarge(photograph), Image.new("RGB", _enlarge(photograph).size, PAPER), 0.45)
     draw = ImageDraw.Draw(picture)
     alignment = inspection.alignment
     h, w = alignment.distance.shape
@@ -171,7 +173,7 @@ def _displacements(photograph: Image.Image, inspection: Inspection) -> Image.Ima
             cut = min(1.0, longest / length)
             colour = _ARROW if cut == 1 else (120, 165, 215)
             _arrow(draw, start, (start[0] + dx * cut, start[1] + dy * cut), colour, 2)
-    return captioned(
+    return add_caption(
         picture,
         "Where each place has its closest match",
         "dot: same place; pale arrow: the match is farther away than drawn",
@@ -187,21 +189,21 @@ def _matched_images(inspection: Inspection, bank: Bank) -> Image.Image:
     tiles = []
     for number, count in counts:
         picture = preview(bank, gallery[number].id, turns[number])
-        picture = picture.resize(fitted(*picture.size, side * FINE, enlarge=True))
+        picture = picture.resize(fit_size(*picture.size, side * FINE, enlarge=True))
         tile = Image.new("RGB", (side * FINE, side * FINE), PAPER)
         tile.paste(picture, ((tile.width - picture.width) // 2, (tile.height - picture.height) // 2))
         share = count / alignment.image.size
-        tiles.append(captioned(tile, f"{share:.0%}" if share >= 0.01 else "< 1%", Path(gallery[number].name).name))
+        tiles.append(add_caption(tile, f"{share:.0%}" if share >= 0.01 else "< 1%", Path(gallery[number].name).name))
     rows = [beside(tiles[i : i + 3], gap=16) for i in range(0, len(tiles), 3)]
     notes = [line(f"Share of places matched in each; {len(gallery)} images were compared", 18, SOFT)]
     if any(str(turns[number]) for number, _ in counts):
         notes.append(line("shown in the orientation that was compared", 18, SOFT))
-    return stacked([*rows, *notes], gap=10)
+    return stack([*rows, *notes], gap=10)
 
 
-def _shown(photograph: Image.Image) -> Image.Image:
+def _enlarge(photograph: Image.Image) -> Image.Image:
     return photograph.convert("RGB").resize(
-        fitted(*photograph.size, _PANEL * FINE, enlarge=True), Image.Resampling.BICUBIC, reducing_gap=2.0
+        fit_size(*photograph.size, _PANEL * FINE, enlarge=True), Image.Resampling.BICUBIC, reducing_gap=2.0
     )
 
 

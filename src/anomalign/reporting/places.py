@@ -77,11 +77,11 @@ def window_in(
 
 def small_map(inspection: Inspection, longest: int) -> NDArray[np.float32]:
     """The anomaly map, no larger than it is shown; at the photograph's size it may be a hundred times larger."""
-    width, height = fitted(inspection.width, inspection.height, longest, enlarge=False)
+    width, height = fit_size(inspection.width, inspection.height, longest, enlarge=False)
     return place_on_image(inspection.aligned.square, inspection.framing, height, width)
 
 
-def fitted(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int, int]:
+def fit_size(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int, int]:
     """Width and height in the same proportion, the longer side `longest`, or less if `enlarge` is False."""
     scale = longest / max(width, height)
     if scale > 1 and not enlarge:

@@ -207,8 +207,8 @@ async function compare(normal) {
     moveTo(wasPinned ? cell : mostUnusual(matches), wasPinned);
     say(
       normal === null
-        ? "Compared with all normal images again"
-        : `Compared only with ${fileName(now.neighbours[0].name)}`,
+        ? "Comparison with all normal images"
+        : `Comparison with ${fileName(now.neighbours[0].name)} only`,
     );
   } catch (error) {
     onlyNeighbour = before;
