@@ -58,5 +58,5 @@ def test_report_and_explanation_say_how_the_match_was_turned(detector, tmp_path)
     page = (tmp_path / "r.html").read_text()
     turned = {str(pair.match.turn) for _, _, shown in report._details for pair in shown.pairs}
     for words in turned - {""}:
-        assert f"closest match in a normal image, {words}" in page
+        assert f"closest match, {words}" in page
     assert "flip,rotate" in page
