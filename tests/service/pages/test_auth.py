@@ -21,7 +21,7 @@ def test_who_is_not_signed_in_is_asked_to(visitor, guarded_service):
     sign_in(visitor, "wrong")
     visitor.get_by_text("this token is not known").wait_for()
     sign_in(visitor, guarded_service.tokens["ann"])
-    visitor.get_by_text("Nothing was inspected yet").wait_for()
+    visitor.get_by_text("No image has been inspected yet").wait_for()
     assert visitor.locator(".who").inner_text() == "ann"
     visitor.get_by_role("button", name="Sign out").click()
     visitor.wait_for_url("**/login")
@@ -40,7 +40,7 @@ def test_an_operator_is_offered_what_an_operator_may_do(visitor, guarded_service
     assert visitor.locator(".sheet-tile input").count() == 0
     visitor.locator("#rate").focus()
     visitor.keyboard.press("End")
-    assert visitor.get_by_role("button", name="See exactly").count() == 0
+    assert visitor.get_by_role("button", name="See what would change").count() == 0
 
 
 def test_an_admin_is_offered_more(visitor, guarded_service):
@@ -66,7 +66,7 @@ def test_a_decision_bears_the_name_of_who_made_it(visitor, guarded_service):
 
 def test_a_session_that_ended_leads_to_the_door(visitor, guarded_service):
     sign_in(visitor, guarded_service.tokens["ann"])
-    visitor.get_by_text("Nothing was inspected yet").wait_for()
+    visitor.get_by_text("No image has been inspected yet").wait_for()
     visitor.context.clear_cookies()
     visitor.get_by_text("Worst first").click()
     visitor.wait_for_url("**/login")

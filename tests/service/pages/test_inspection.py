@@ -161,7 +161,7 @@ def test_arrow_keys_move_by_a_cell(page, client, wide):
     for _ in range(100):
         page.keyboard.press("ArrowLeft")
     assert mark(page, "here")[1] == pytest.approx(0.5 / matches["w"])  # at the edge
-    page.wait_for_function("() => document.querySelector('#said').textContent.startsWith('Row ')")
+    page.wait_for_function("() => document.querySelector('#announcement').textContent.startsWith('Row ')")
 
 
 def test_a_finger_is_a_pointer(browse, service, client, wide):
@@ -192,7 +192,7 @@ def test_one_neighbour_alone(page, client, wide):
     third = page.locator("#strip button").nth(2)
     image = int(third.get_attribute("data-id"))
     third.click()
-    page.get_by_text("Compared alone with").wait_for()
+    page.get_by_text("Compared only with").wait_for()
     for fy, fx in [(0.2, 0.2), (0.7, 0.8)]:
         page.mouse.move(*at(page, fy, fx))
         page.wait_for_timeout(150)
@@ -202,7 +202,7 @@ def test_one_neighbour_alone(page, client, wide):
     page.keyboard.press("0")
     page.get_by_text("Matched with").wait_for()
     page.keyboard.press("3")
-    page.get_by_text("Compared alone with").wait_for()
+    page.get_by_text("Compared only with").wait_for()
 
 
 def test_heat_fades(page, wide):
@@ -248,7 +248,7 @@ def test_a_normal_image_has_heat_only_when_asked_for(page, client):
     assert page.locator("#verdict").inner_text() == "Normal"
     assert page.locator(".heat").get_attribute("src").endswith("heat.png")
     with page.expect_response("**/heat.png?always=1"):
-        page.get_by_label("show it though normal").check()
+        page.get_by_label("show heat, although the verdict is normal").check()
 
 
 def test_no_such_inspection(browse, service):
@@ -261,5 +261,5 @@ def test_a_picture_that_is_no_longer_kept(browse, service, wide):
     next((service.container.configuration.data / "pictures").rglob(f"{wide['sha256']}*")).unlink()
     with browse(service.url, expected=["404"]) as page:
         page.goto(f"/inspections/{wide['id']}")
-        page.get_by_text("The picture is no longer kept.").wait_for()
+        page.get_by_text("The picture is no longer stored.").wait_for()
         page.wait_for_function(READY)  # what it was matched with is still known

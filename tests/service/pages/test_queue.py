@@ -29,7 +29,7 @@ def test_a_card_says_what_was_found(page, records):
     page.wait_for_selector(".tile")
     page.wait_for_function("() => [...document.querySelectorAll('.thumb img')].every(image => image.naturalWidth > 0)")
     assert card.locator(".pill").inner_text() == "Anomalous"
-    assert "1 in 31 normal images is as unusual" in card.inner_text()  # of 30 normal images none is
+    assert "Only 1 in 31 normal images looks this unusual" in card.inner_text()  # of 30 normal images none is
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_filter_by_day_takes_whole_days(page, records):
     page.goto(f"/?since={today}&until={today}")
     wait_for(page, [record["id"] for record in reversed(records)])
     page.goto("/?since=2001-01-01&until=2001-01-01")
-    page.get_by_text("No image answers to these filters.").wait_for()
+    page.get_by_text("No image matches these filters.").wait_for()
 
 
 def test_new_images_appear_by_themselves(page, client, records):
@@ -82,9 +82,9 @@ def test_cards_do_not_move_under_a_pointer(page, client, records):
     page.locator(".tile").first.hover()
     before = shown(page)
     new = inspect_image(client, good(60))
-    page.get_by_text("1 new image: show").wait_for()
+    page.get_by_text("Show 1 new image").wait_for()
     assert shown(page) == before
-    page.get_by_text("1 new image: show").click()
+    page.get_by_text("Show 1 new image").click()
     wait_for(page, [new["id"], *before])
 
 
