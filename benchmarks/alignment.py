@@ -238,7 +238,9 @@ def on_device(job: Job, device: str, peak_tflops: float | None) -> dict[str, flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Compare the time of stage 2 with other ways to compute the same result."
+    )
     parser.add_argument("--backbone", type=Path)
     parser.add_argument("--normals", type=Path)
     parser.add_argument("--images", type=Path, nargs="*", default=[])

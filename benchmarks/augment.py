@@ -61,7 +61,9 @@ def line(name: str, degrees: float, augment: str, protocol: Protocol, root: Path
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Measure the effect of an augmented bank on upright and on turned test images."
+    )
     parser.add_argument("roots", type=Path, nargs="+")
     parser.add_argument("--augment", nargs="+", default=["", "flip", "rotate", "flip,rotate", "rotate:10"])
     parser.add_argument("--turn", type=float, nargs="+", default=[0, 90, 10])

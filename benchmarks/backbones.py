@@ -73,7 +73,9 @@ HEADING = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Compare backbones by time per image, bytes of bank per image, and accuracy."
+    )
     parser.add_argument("roots", type=Path, nargs="+")
     parser.add_argument("--backbone", nargs="+", help="default: all that are here")
     parser.add_argument("--size", type=int, nargs="+", default=[224])

@@ -109,7 +109,9 @@ def markdown(rows: list[Row]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Compare Anomalign with other methods on the same images and the same backbone."
+    )
     parser.add_argument("roots", type=Path, nargs="+")
     parser.add_argument("--backbone", nargs="+", default=["efficientnet_lite0"])
     parser.add_argument("--method", nargs="+", choices=METHODS, default=list(METHODS))

@@ -87,7 +87,9 @@ def heading(rates: list[float]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Measure verdicts on labelled data, and what the gate of stage 1 saves and costs."
+    )
     parser.add_argument("roots", type=Path, nargs="+")
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--descriptor", nargs="+", choices=DESCRIPTORS, default=[PRESETS["default"].descriptor])

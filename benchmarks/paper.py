@@ -153,7 +153,9 @@ def percent(value: float | None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Measure the tables of Cohen and Hoshen (2020) and print them beside the published ones."
+    )
     parser.add_argument("root", type=Path)
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--ablate", nargs="*", default=[], metavar="CATEGORY")

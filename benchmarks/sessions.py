@@ -193,7 +193,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--peak"]:
         print_peak(sys.argv[2])
         return
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Compare settings of ONNX Runtime by time, peak memory and equality of features."
+    )
     parser.add_argument("--backbone", nargs="+", default=["efficientnet_lite0"])
     parser.add_argument("--size", type=int, nargs="+", default=[224])
     parser.add_argument("--rounds", type=int, default=9)

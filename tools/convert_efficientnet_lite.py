@@ -25,7 +25,7 @@ from anomalign.backbones import Preprocessing
 from anomalign.backbones.description import Description
 from anomalign.backbones.graph import Graph, describe_model
 from anomalign.backbones.known import LITE_LICENCE
-from anomalign.backbones.library import keep
+from anomalign.backbones.storage import keep
 
 BUNDLED = Path(__file__).parents[1] / "src/anomalign/backbones/models/efficientnet_lite0.onnx"
 LEVELS = ("level1", "level2", "level3")
@@ -111,7 +111,9 @@ def checkpoint_of(number: int) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Make a backbone of EfficientNet-Lite0, 1 or 2: one ONNX file with float16 weights."
+    )
     parser.add_argument("number", type=int, choices=MEMBERS)
     parser.add_argument("--checkpoint", type=Path, help="the .pth file (default: from the installed package)")
     parser.add_argument("--out", type=Path, help="a file, in place of the package's or the cache folder's")

@@ -224,7 +224,9 @@ def run(url: str, inputs: int, seed: int, memory: Callable[[], int]) -> tuple[Ou
 
 def main() -> int:
     """Run, and say what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Send mutated images and API inputs to a service; report errors, hangs and memory growth."
+    )
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -36,7 +36,7 @@ def test_a_file_elsewhere_is_referred_to_by_its_path_and_the_bundled_one_by_its_
 def test_an_altered_file_is_never_loaded_by_name(cache_folder):
     path = place("mine")
     shutil.copy(tiny.write(cache_folder / "other.onnx", seed=1), path)
-    with pytest.raises(BackboneError, match=r"mine\.onnx: damaged or altered .* again with --replace"):
+    with pytest.raises(BackboneError, match=r"mine\.onnx: damaged or altered .* again with replace=True"):
         load_backbone("mine")
 
 
@@ -79,7 +79,7 @@ def test_names_that_could_be_paths_are_refused(cache_folder, name):
 
 def test_a_taken_name_is_refused_unless_it_may_be_replaced(cache_folder):
     place("mine")
-    with pytest.raises(BackboneError, match=r"mine\.onnx: there already; .*--replace"):
+    with pytest.raises(BackboneError, match=r"mine\.onnx: there already; .*replace=True"):
         cache.refuse_taken("mine", replace=False)
     cache.refuse_taken("mine", replace=True)
     cache.refuse_taken("other", replace=False)

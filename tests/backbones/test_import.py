@@ -116,16 +116,16 @@ def test_wrong_names_are_refused(cache_folder, tmp_path, arguments, options, mes
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"is a sequence of tokens: say how many lead .*--tokens 1 .*--patch 14"),
+        ({}, r"is a sequence of tokens; say how many lead .*tokens=1 .*patch=14"),
         ({"tokens": 1}, "the side of a patch"),
         (
             {"tokens": 1, "patch": 8},
-            r"has 3137 tokens for 224 px; --tokens 1 --patch 8 needs 785; 1 \+ 56\^2 fits --tokens 1 --patch 4",
+            r"has 3137 tokens for 224 px; tokens=1, patch=8 needs 785; 1 \+ 56\^2 fits tokens=1, patch=4",
         ),
-        ({"tokens": 0, "patch": 4}, r"--tokens 0 --patch 4 needs 3136; 1 \+ 56\^2 fits --tokens 1 --patch 4"),
-        ({"tokens": 0, "patch": 16}, r"--tokens 0 --patch 16 needs 196; 1 \+ 56\^2 fits --tokens 1 --patch 4"),
+        ({"tokens": 0, "patch": 4}, r"tokens=0, patch=4 needs 3136; 1 \+ 56\^2 fits tokens=1, patch=4"),
+        ({"tokens": 0, "patch": 16}, r"tokens=0, patch=16 needs 196; 1 \+ 56\^2 fits tokens=1, patch=4"),
         # The network cuts the last pixel away; no patch of 15 is of 225 px what it makes of them.
-        ({"tokens": 1, "patch": 15}, r"for 225 px; --tokens 1 --patch 15 needs 226; .* --tokens 1 --patch 4"),
+        ({"tokens": 1, "patch": 15}, r"for 225 px; tokens=1, patch=15 needs 226; .* tokens=1, patch=4"),
     ],
 )
 def test_wrong_tokens_are_refused_with_those_that_fit(cache_folder, tmp_path, options, message):
@@ -136,13 +136,13 @@ def test_wrong_tokens_are_refused_with_those_that_fit(cache_folder, tmp_path, op
 
 def test_registers_that_were_not_counted_are_counted(cache_folder, tmp_path):
     file = write_vit(tmp_path / "vit.onnx", leading=5)
-    with pytest.raises(BackboneError, match=r"--tokens 1 --patch 4 needs 3137; 5 \+ 56\^2 fits --tokens 5 --patch 4"):
+    with pytest.raises(BackboneError, match=r"tokens=1, patch=4 needs 3137; 5 \+ 56\^2 fits tokens=5, patch=4"):
         import_backbone(file, "vit", ["tokens"], "tokens", PLAIN, tokens=1, patch=PATCH)
 
 
 def test_tokens_of_a_mean_are_counted_where_levels_are_maps(cache_folder, tmp_path):
     file = with_output(write_vit(tmp_path / "vit.onnx"), "patches")
-    with pytest.raises(BackboneError, match=r"tokens has 3137 tokens .*fits --tokens 1 --patch 4"):
+    with pytest.raises(BackboneError, match=r"tokens has 3137 tokens .*fits tokens=1, patch=4"):
         import_backbone(file, "vit", ["patches"], "tokens", PLAIN, tokens=0, patch=PATCH)
     import_backbone(file, "vit", ["patches"], "tokens", PLAIN, tokens=1)
     assert load_backbone("vit").layout(32) == (((8, 8, CHANNELS),), CHANNELS)
@@ -197,7 +197,9 @@ def test_names_and_numbers_are_checked_first(cache_folder, tmp_path):
 
 @pytest.mark.parametrize(("resize", "crop"), [(256, 0), (256, -1), (224, 256)])
 def test_a_crop_lies_within_the_side_that_it_is_cut_from(resize, crop):
-    with pytest.raises(InputError, match=f"crop is {crop} px of a shorter side of {resize} px; it has to lie within"):
+    with pytest.raises(
+        InputError, match=f"crop is {crop} px of a shorter side of {resize} px; it must be at least 1 px"
+    ):
         Preprocessing("rgb", (0, 0, 0), (1, 1, 1), resize, crop)
     assert Preprocessing("rgb", (0, 0, 0), (1, 1, 1), 224, 224).crop_px == 224
 
@@ -216,7 +218,7 @@ def test_a_crop_that_the_network_cannot_take_is_refused_with_one_that_it_can(cac
         ("rgb", (0, 0), (1, 1, 1), "mean is 0, 0; needs three finite numbers"),
         ("rgb", (0, float("nan"), 0), (1, 1, 1), "mean is 0, nan, 0; needs three finite numbers"),
         ("rgb", (0, 0, 0), (1, float("inf"), 1), "std is 1, inf, 1; needs three finite numbers"),
-        ("rgb", (0, 0, 0), (1, 0, 1), "std is 1, 0, 1; every number has to be greater than 0"),
+        ("rgb", (0, 0, 0), (1, 0, 1), "std is 1, 0, 1; every number must be greater than 0"),
     ],
 )
 def test_colours_means_and_deviations_are_checked_each_by_its_name(color, mean, std, message):

@@ -280,7 +280,8 @@ def test_what_no_transaction_names_is_harmless_and_swept(empty_bank):
     empty_bank.add(texture(0))
     folder = empty_bank.path / "segments"
     (folder / "left.safetensors").write_bytes(b"torn")
-    (folder / "left.safetensors.new").write_bytes(b"torn")
+    (folder / ".left.part").write_bytes(b"torn")
+    (folder / "left.safetensors.new").write_bytes(b"torn")  # as earlier versions named it
     bank = Bank.open(empty_bank.path, empty_bank.backbone)
     assert bank.verify() == []
     bank.add(texture(1))

@@ -57,7 +57,7 @@ def test_fifty_kills_at_random_moments(tmp_path, pictures, empty_bank, tiny_back
     """Every kill falls at another moment of an add that commits image by image; nothing reported is ever lost."""
     chance = random.Random(0)
     names = [str(path) for path in pictures]
-    kills, completed = 0, 0
+    kills, completed, processes = 0, 0, 0
     path = empty_bank.path
     while kills < 50:
         with start(ADD, path, tmp_path / "pictures") as process:
@@ -66,13 +66,16 @@ def test_fifty_kills_at_random_moments(tmp_path, pictures, empty_bank, tiny_back
             process.kill()
             rest = process.stdout.read()
         kills += "done" not in rest
+        processes += 1
         found = whole(path, tiny_backbone)
+        history = Bank.open(path, tiny_backbone).history()  # one entry a process that came to its first commit
+        assert (sum(edit.added for edit in history), len(history) <= processes) == (len(found), True)
         assert found == names[: len(found)]
         # Before an image is taken the commit before the one under way has ended: at most one of those reported is lost.
         reported = [int(line) for line in rest.split() if line.isdigit()]
         assert len(found) >= max(reported, default=0) - 1
         if len(found) == IMAGES:  # begin anew
-            completed += 1
+            completed, processes = completed + 1, 0
             path = tmp_path / f"bank{completed}"
             Bank.create(path, tiny_backbone, Framing(64))
     report = Bank.open(path, tiny_backbone).add(tmp_path / "pictures")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anomalign import Bank, BankError, Detector, Framing, InputError, Settings
+from anomalign.bank import snapshot
 from anomalign.calibration.thresholds import Calibration
 from tests.bank.test_crash import start, whole
 from tests.pictures import save, texture
@@ -265,16 +266,17 @@ def test_scores_that_were_altered_are_made_anew(bank, tiny_backbone, change):
 def test_opening_while_another_process_compacts_is_no_damage(bank, tiny_backbone, monkeypatch):
     """Its segments go between the moment when the catalogue was read and that when they are looked for."""
     bank.remove(1)
-    inner = Bank._read
+    inner = snapshot._read
     compacted = []
 
-    def read(self, version):
-        inner(self, version)
+    def read(path, version):
+        before = inner(path, version)
         if not compacted:
             compacted.append(True)
             Bank(bank.path, tiny_backbone).compact()
+        return before
 
-    monkeypatch.setattr(Bank, "_read", read)
+    monkeypatch.setattr(snapshot, "_read", read)
     assert len(Bank.open(bank.path, tiny_backbone)) == 8
 
 

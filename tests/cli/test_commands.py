@@ -85,7 +85,10 @@ def test_a_bad_file_is_named_skipped_and_told_by_the_exit_code(folder, tmp_path)
         (["fit", "{tmp}/bank", "{folder}/train", "--preset", "fast"], "--preset is 'fast'"),
         (["fit", "{folder}/b.bank", "{folder}/train", "--size", "96"], "leave the options out"),
         (["inspect", "{tmp}/bank", "{folder}/test"], "no bank here"),
-        (["inspect", "{folder}/b.bank", "{folder}/test", "--target-fpr", "2"], "target_fpr is 2.0"),
+        (
+            ["inspect", "{folder}/b.bank", "{folder}/test", "--target-fpr", "2"],
+            "1 % (on the command line: --target-fpr)",
+        ),
         (["inspect", "{folder}/b.bank", "{folder}/test", "--gate", "-1"], "gate is -1.0"),
         (["bank", "info", "{folder}/train"], "no bank here"),
     ],
@@ -173,7 +176,7 @@ def test_fit_with_the_paper_preset_crops_the_centre(folder, tmp_path):
 def test_megapixel_limit_and_its_option(folder):
     small = run("inspect", folder / "b.bank", folder / "train/001.png", "--max-megapixels", 0.002)
     assert small.returncode == 2
-    assert "raise it with --max-megapixels" in small.stderr
+    assert "(on the command line: --max-megapixels)" in small.stderr
 
 
 def test_bank_commands(folder):

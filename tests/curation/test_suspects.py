@@ -42,8 +42,8 @@ def test_what_is_no_normal_image_comes_first_and_copies_are_named(bank):
     copies = {name for name, suspect in by_name.items() if suspect.duplicate}
     assert {"copy.bmp", "007.png", "near.png", "009.png"} <= copies
     assert by_name["copy.bmp"].nearest.id == by_name["007.png"].image.id
-    assert by_name["copy.bmp"].reasons == f"copy of {by_name['007.png'].image.id}"
-    assert by_name["near.png"].reasons == f"nearly a copy of {by_name['009.png'].image.id}"
+    assert by_name["copy.bmp"].reasons == f"copy of image {by_name['007.png'].image.id}"
+    assert by_name["near.png"].reasons == f"nearly a copy of image {by_name['009.png'].image.id}"
     assert by_name["001.png"].reasons == ""
 
 

@@ -112,10 +112,10 @@ def test_too_few_images_are_said_to_be_too_few():
     scores, nearest = np.arange(1.0, 51), np.roll(np.arange(50), 1)
     found = detect_drift(observe([25.0], [3]), scores, nearest)
     assert found.detectable > 1
-    assert "Too few images to tell" in found.summary
+    assert "Too few images to detect drift" in found.summary
     weak = detect_drift(observe([20.0, 30, 40, 10, 25, 26], [1, 2, 3, 4, 5, 6]), scores, nearest)
     assert 0.8 < weak.detectable < 1
-    assert "only a large one" in weak.summary
+    assert "only a large drift" in weak.summary
 
 
 def test_what_is_not_defined_is_none():

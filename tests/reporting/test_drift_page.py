@@ -38,7 +38,7 @@ def heights(page):
 
 
 def test_the_verdict_comes_first_and_is_plain(tmp_path):
-    for scale, word in ((1.0, "No drift"), (3.0, "Look for what has changed")):
+    for scale, word in ((1.0, "No drift"), (3.0, "Check what has changed")):
         drift, html = page_of(tmp_path, observations(120, scale))
         text = " ".join(Page(html).text.split())
         assert drift.summary in text
@@ -110,7 +110,7 @@ def test_far_defects_do_not_press_the_rest_flat(tmp_path):
     seen[10] = replace(seen[10], retrieval_score=1e9)
     _, html = page_of(tmp_path, seen)
     page = Page(html)
-    assert "farther than the scale shows" in page.text
+    assert "beyond the scale" in page.text
     assert np.ptp(heights(page)) > 0.8 * np.ptp(before)
     assert "img_10.png" in page.text
 

@@ -104,11 +104,11 @@ def test_counts_and_threshold_are_said(run: Run, html: str) -> None:
     text = " ".join(Page(html).text.split())
     assert "anomalous 3" in text
     assert "normal 1" in text
-    assert "not readable 1" in text
+    assert "unreadable files 1" in text
     assert run.failures[0].error in text
-    limit = run.detector.threshold
-    assert f"{100 * limit.expected_fpr:.2g} % of normal images are expected to score above it" in text
-    assert f"with 95 % confidence at most {100 * limit.highest_fpr():.2g} %" in text
+    threshold = run.detector.threshold
+    assert f"Expected share of normal images above it: {100 * threshold.expected_fpr:.2g} %" in text
+    assert f"at most {100 * threshold.highest_fpr():.2g} % with 95 % confidence" in text
 
 
 def test_nothing_inspected_is_said(run: Run, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_only_the_worst_are_shown_and_the_rest_is_counted(run: Run, tmp_path: Pa
     page = Page((tmp_path / "one.html").read_text("utf-8"))
     worst = max(run.inspections, key=lambda i: i.image_score)
     assert [h["title"] for h in page.all("h3")] == [worst.name]
-    assert "2 more anomalous images are only in the table" in page.text
+    assert "The table below also lists the other 2 anomalous images" in page.text
     assert len([th for th in page.all("th") if "title" in th]) == 4
     run.report(most_detailed=0).write(tmp_path / "none.html")
     assert not Page((tmp_path / "none.html").read_text("utf-8")).all("img")
@@ -157,14 +157,14 @@ def test_the_matched_crop_is_cut_from_the_named_image_around_the_matched_place(r
     for inspection in run.anomalous():
         for pair in detail(inspection, read_image(inspection.name), run.detector.bank).pairs:
             normal = read_image(pair.match.name).astype(int)
-            cut = np.asarray(picture(pair.matched.uri)).astype(int)
+            cut = np.asarray(picture(pair.there.uri)).astype(int)
             # The plates are smaller than a preview: crops have the scale of the file. Try every place.
             views = np.lib.stride_tricks.sliding_window_view(normal, cut.shape)[:, :, 0]
             difference = np.abs(views - cut).mean(axis=(2, 3, 4))
             top, left = np.unravel_index(difference.argmin(), difference.shape)
             assert difference.min() < 4  # JPEG, twice
-            assert top + pair.matched.y / 100 * len(cut) - 0.5 == pytest.approx(pair.match.y, abs=0.1)
-            assert left + pair.matched.x / 100 * len(cut) - 0.5 == pytest.approx(pair.match.x, abs=0.1)
+            assert top + pair.there.y / 100 * len(cut) - 0.5 == pytest.approx(pair.match.y, abs=0.1)
+            assert left + pair.there.x / 100 * len(cut) - 0.5 == pytest.approx(pair.match.x, abs=0.1)
 
 
 def test_a_match_in_the_nearest_normal_is_marked_there_with_its_number(run: Run) -> None:
@@ -203,7 +203,7 @@ def test_a_centre_crop_and_a_verdict_by_stage_1_can_be_reported(run: Run, tmp_pa
     report.add(inspection, read_image(inspection.name))
     report.write(tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text("utf-8"))
-    assert "Greyed: not inspected" in page.text
+    assert "Grey: not inspected" in page.text
     heat = next(i for i in page.all("img") if i.get("class") == "heat")
     assert np.asarray(picture(heat["src"]).convert("RGBA"))[0, 0].tolist()[:3] == [128, 128, 128]
 

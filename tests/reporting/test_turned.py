@@ -38,7 +38,7 @@ def test_the_crop_of_a_match_lies_as_the_place_it_was_compared_with(detector, tu
     monkeypatch.setattr("anomalign.reporting.detail._places", lambda inspection: [(67.0, 78.0)])
     (pair,) = detail(inspection, picture, detector.bank).pairs
     assert pair.match.turn == turn
-    here, there = pixels(pair.here.uri), pixels(pair.matched.uri)
+    here, there = pixels(pair.here.uri), pixels(pair.there.uri)
     smaller = (slice(3, -3),) * 2
     alike = [np.corrcoef(here[smaller].ravel(), turned[smaller].ravel())[0, 1] for turned in _as_it_may_lie(there)]
     assert alike[0] == max(alike) > 0.85
@@ -58,5 +58,5 @@ def test_report_and_explanation_say_how_the_match_was_turned(detector, tmp_path)
     page = (tmp_path / "r.html").read_text()
     turned = {str(pair.match.turn) for _, _, shown in report._details for pair in shown.pairs}
     for words in turned - {""}:
-        assert f"closest it has in a normal image, {words}" in page
+        assert f"closest match, {words}" in page
     assert "flip,rotate" in page

@@ -10,13 +10,13 @@ from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.security import tokens
 from anomalign.service.store import Store
 from tests.pictures import texture
-from tests.service.api.serving import serving
+from tests.service.api.live_service import run_service
 from tests.service.samples import SETTINGS
 
 
 @pytest.fixture(scope="session")
-def made_bank(tmp_path_factory, tiny_backbone):
-    path = tmp_path_factory.mktemp("made") / "parts.bank"
+def template_bank(tmp_path_factory, tiny_backbone):
+    path = tmp_path_factory.mktemp("template") / "parts.bank"
     bank = Bank.create(path, tiny_backbone, Framing(64))
     bank.add([texture(seed) for seed in range(30)])
     Detector(bank).calibrate()
@@ -24,21 +24,21 @@ def made_bank(tmp_path_factory, tiny_backbone):
 
 
 @pytest.fixture
-def bank(made_bank, tmp_path):
-    """Path of a bank of 30 textures, called `parts`."""
-    return shutil.copytree(made_bank, tmp_path / "parts.bank")
+def bank(template_bank, tmp_path):
+    """Path of a bank with 30 textures; its name is `parts`."""
+    return shutil.copytree(template_bank, tmp_path / "parts.bank")
 
 
 @pytest.fixture
-def served(bank, tmp_path):
-    """Without tokens: everybody is an admin."""
-    with serving(bank, tmp_path / "data") as served:
-        yield served
+def service(bank, tmp_path):
+    """A service without tokens: everybody is an admin."""
+    with run_service(bank, tmp_path / "data") as service:
+        yield service
 
 
 @pytest.fixture
-def client(served):
-    with served.client() as client:
+def client(service):
+    with service.client() as client:
         yield client
 
 
@@ -48,12 +48,12 @@ def token_file(tmp_path):
 
 
 @pytest.fixture
-def guarded(bank, tmp_path, token_file):
-    """With tokens of ann and bob, operators, and eve, an admin."""
+def guarded_service(bank, tmp_path, token_file):
+    """A service with tokens: ann and bob are operators, eve is an admin."""
     roles = {"ann": "operator", "bob": "operator", "eve": "admin"}
-    given = {name: tokens.add(token_file, name, role) for name, role in roles.items()}
-    with serving(bank, tmp_path / "data", given, token_file=token_file) as served:
-        yield served
+    tokens_by_name = {name: tokens.add(token_file, name, role) for name, role in roles.items()}
+    with run_service(bank, tmp_path / "data", tokens_by_name, token_file=token_file) as service:
+        yield service
 
 
 @pytest.fixture
@@ -68,19 +68,19 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def image_files(tmp_path):
     return ImageFiles(tmp_path / "pictures", 10**9)
 
 
 @pytest.fixture
-def make_queue(served_bank, store, pictures):
-    """Pools that are closed at the end."""
+def make_queue(served_bank, store, image_files):
+    """Queues that are closed at the end of the test."""
     with contextlib.ExitStack() as stack:
 
         def make(**options):
-            given = {"served_banks": {served_bank.name: served_bank}, "store": store, "pictures": pictures, **options}
-            pool = InspectionQueue(given.pop("served_banks"), given.pop("store"), given.pop("pictures"), **given)
-            stack.callback(pool.close)
-            return pool
+            served_banks = options.pop("served_banks", {served_bank.name: served_bank})
+            queue = InspectionQueue(served_banks, store, image_files, **options)
+            stack.callback(queue.close)
+            return queue
 
         yield make

@@ -1,4 +1,4 @@
-"""Settings, pictures and waiting that the tests of the service share."""
+"""Settings, image files and a wait that the tests of the service share."""
 
 import io
 import time
@@ -12,7 +12,7 @@ SETTINGS = Settings(gallery_size=4, image_neighbours=2)
 
 
 def png(seed, *, defect=False):
-    """File content of a texture, or of one with a defect."""
+    """PNG file of a texture, optionally with a defect."""
     image = texture(seed).copy()
     if defect:
         image[16:48, 16:48] = 255
@@ -21,9 +21,9 @@ def png(seed, *, defect=False):
     return file.getvalue()
 
 
-def until(true, seconds=30):
-    """Wait until something is so; a test's last resort is to fail by it."""
+def until(condition, seconds=30):
+    """Wait until a condition is true; fail after so many seconds."""
     end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true in time"
         time.sleep(0.01)

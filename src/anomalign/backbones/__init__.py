@@ -1,14 +1,10 @@
 """Frozen networks: what each is, where its file comes from, running it."""
 
-from anomalign.backbones.backbone import Backbone, Preprocessing, load_backbone
-from anomalign.backbones.library import (
-    ListedBackbone,
-    export_backbone,
-    import_backbone,
-    list_backbones,
-    pull_backbone,
-)
+from anomalign.backbones.backbone import Backbone, load_backbone
+from anomalign.backbones.library import export_backbone, import_backbone, pull_backbone
+from anomalign.backbones.listing import ListedBackbone, list_backbones
 from anomalign.backbones.pipeline import Described, Known, describe, describe_together
+from anomalign.backbones.preprocessing import Preprocessing
 from anomalign.backbones.providers import CPU, find_provider
 
 __all__ = [

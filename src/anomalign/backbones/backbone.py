@@ -1,13 +1,10 @@
-"""A frozen network in an ONNX file that says itself how it is to be fed."""
+"""A frozen network, loaded from an ONNX file that describes how it must be used."""
 
 import contextlib
 import hashlib
-import json
-import math
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,160 +13,92 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import cache
+from anomalign.backbones.description import Description
 from anomalign.backbones.known import KNOWN, how_it_comes
+from anomalign.backbones.parity import passed_parity
 from anomalign.backbones.providers import CPU, find_provider
 from anomalign.backbones.sessions import open_session
-from anomalign.errors import BackboneError, InputError
+from anomalign.errors import BackboneError
 from anomalign.pyramid import FeaturePyramid
 
 if TYPE_CHECKING:
     import onnxruntime
 
-    from anomalign.backbones.parity import Parity
-
 BUNDLED = "efficientnet_lite0"
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What a network expects of its input; wrong values cost accuracy and raise no error, so they travel in the file.
-
-    Attributes
-    ----------
-    color : {"rgb", "bgr"}
-        Order of the channels.
-    mean, std : three floats
-        A pixel x in 0..255 becomes (x - mean) / std.
-    resize_px, crop_px : int
-        Shorter side and central square that the network was tested with on ImageNet. `crop_px` is the side at which a
-        bank sees whole images unless it is told another; `resize_px` is shown in listings only.
-    """
-
-    color: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    resize_px: int
-    crop_px: int
-
-    def __post_init__(self) -> None:
-        if self.color not in ("rgb", "bgr"):
-            raise InputError(f"color is {self.color!r}; must be 'rgb' or 'bgr'")
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != 3 or not all(map(math.isfinite, values)):
-                raise InputError(f"{name} is {', '.join(map(str, values))}; needs three finite numbers")
-        if min(self.std) <= 0:
-            raise InputError(f"std is {', '.join(map(str, self.std))}; every number has to be greater than 0")
-        if not 1 <= self.crop_px <= self.resize_px:
-            raise InputError(
-                f"crop is {self.crop_px} px of a shorter side of {self.resize_px} px; it has to lie within it"
-            )
-
-    @classmethod
-    def from_json(cls, text: str) -> "Preprocessing":
-        """Read the ``anomalign.preprocessing`` entry of an ONNX file; ValueError where it is not complete."""
-        entry = json.loads(text)
-        mean, std = _three(entry["mean"]), _three(entry["std"])
-        return cls(entry["color"], mean, std, int(entry["resize_px"]), int(entry["crop_px"]))
-
-    def to_json(self) -> str:
-        """What `from_json` reads."""
-        return json.dumps(asdict(self))
-
-    def apply(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
-        """N images of (H, W, 3) uint8 RGB -> (N, 3, H, W) float32, in the network's colours and range."""
-        H, W, _ = images[0].shape
-        out = np.empty((len(images), 3, H, W), np.float32)
-        for image, planes in zip(images, out, strict=True):
-            planes[:] = (image if self.color == "rgb" else image[:, :, ::-1]).transpose(2, 0, 1)
-            for plane, mean, std in zip(planes, self.mean, self.std, strict=True):
-                plane -= np.float32(mean)
-                plane *= np.float32(1 / std)
-        return out
 
 
 class Backbone:
     """A frozen network: images in, feature pyramids out.
 
-    Safe to call from several threads. On the processor the same image gives the same bits whatever its company.
+    A backbone can be called from several threads. On the CPU the features of an image do not depend on the other
+    images of a call, to the last bit.
 
     Attributes
     ----------
-    name : str
     path : Path
         The ONNX file.
     sha256 : str
-        Of the file; a bank is only ever read with the file that it was built with.
+        SHA-256 of the file. A bank is only read with the file that it was built with.
+    name : str
     preprocessing : Preprocessing
     level_names : tuple of str
         Outputs that are the pyramid's levels, finest first.
+    pooled_name : str
+        Output that is the pooled vector.
     multiple : int
-        What the sides of images must be multiples of; 1 for most.
+        Number of pixels that the sides of images must be multiples of; 1 for most networks.
     provenance : dict of str
-        Licence and source, as the file gives them.
+        Licence and source, as the file states them.
     level_weights : tuple of float, or None
-        Weights of the levels that serve it best, where the file says so.
+        Recommended weights of the levels, if the file states them.
     parameters : int or None
-        Numbers in the file, where it says so.
+        Number of weights in the file, if the file states it.
     level_shapes : tuple of (channels, stride)
-        Of the levels, where the file says so.
-    provider : str
-        What runs it.
-    parity : Parity or None
-        How near its features are to those of the CPU; None where that runs it.
+        Channels and stride of each level, if the file states them.
     quantized : dict, or None
-        Of a network in int8: what it was made of, and with which effect (`anomalign.compression.comparison.Effect`).
+        For a network in int8: the network that it was made from, and the measured effect
+        (`anomalign.compression.comparison.Effect`).
+    provider : str
+        Execution provider that runs the network.
+    parity : Parity or None
+        Differences between the provider's features and the CPU's; None if the CPU runs the network.
     """
 
     def __init__(self, path: Path, sha256: str | None = None, provider: str = CPU) -> None:
-        """Load a file; with `sha256`, only if that is its own."""
+        """Load a file and compare its provider with the CPU.
+
+        Parameters
+        ----------
+        path : Path
+        sha256 : str, optional
+            The SHA-256 that the file must have.
+        provider : str
+            As for `load_backbone`.
+        """
         self.path = path
         self.provider = provider
         self._provider = find_provider(provider)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise BackboneError(f"{path}: backbone file cannot be read ({error.strerror or error})") from error
-        self.sha256 = hashlib.sha256(content).hexdigest()
-        if sha256 is not None and sha256 != self.sha256:
-            raise BackboneError(
-                f"{path}: damaged or altered (its sha256 is {self.sha256[:12]}, not {sha256[:12]} as when it was "
-                "written); pull, import or export it again with --replace"
-            )
+        self.sha256 = _checked_sha256(path, sha256)
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
         self._turn = threading.Lock() if self._provider.known.one_at_a_time else contextlib.nullcontext()
         session = self._session(1)
-        entries = session.get_modelmeta().custom_metadata_map
-        try:
-            self.name = entries["anomalign.name"]
-            self.level_names = _names(entries["anomalign.levels"])
-            self.pooled_name = entries["anomalign.pooled"]
-            self.preprocessing = Preprocessing.from_json(entries["anomalign.preprocessing"])
-            self.multiple = int(entries.get("anomalign.multiple", 1))
-            self.parameters = int(entries["anomalign.parameters"]) if "anomalign.parameters" in entries else None
-            weights = entries.get("anomalign.level_weights")
-            self.level_weights = None if weights is None else check_weights(json.loads(weights), len(self.level_names))
-            shapes = json.loads(entries.get("anomalign.shapes", "[]"))
-            self.level_shapes = tuple((int(channels), int(stride)) for channels, stride in shapes)
-            self.quantized: dict[str, Any] | None = json.loads(entries.get("anomalign.quantized", "null"))
-            if self.multiple < 1:
-                raise ValueError(f"multiple is {self.multiple}")
-        except (KeyError, ValueError, TypeError) as error:
-            raise BackboneError(
-                f"{path}: does not say how it is to be used ({type(error).__name__}: {error}); write the metadata that "
-                "docs/backbones.md lists into the file"
-            ) from error
-        self.provenance = {key: entries.get(f"anomalign.{key}", "not stated") for key in ("licence", "source")}
-        missing = {*self.level_names, self.pooled_name} - {output.name for output in session.get_outputs()}
-        if missing:
-            raise BackboneError(f"{path}: its metadata names outputs that it lacks: {', '.join(sorted(missing))}")
+        description = _read_description(path, session)
+        self.name = description.name
+        self.preprocessing = description.preprocessing
+        self.level_names = description.levels
+        self.pooled_name = description.pooled
+        self.multiple = description.multiple
+        self.provenance = {"licence": description.licence, "source": description.source}
+        self.level_weights = description.level_weights
+        self.parameters = description.parameters
+        self.level_shapes = description.shapes
+        self.quantized = description.quantized
+        self.output_names = description.outputs
         self.input_name = session.get_inputs()[0].name
-        self.parity = None if provider == CPU else self._compared()
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """What is asked of the network: its levels, then the pooled vector."""
-        return *self.level_names, self.pooled_name
+        self.parity = (
+            None if provider == CPU else passed_parity(path, self.sha256, description, self.input_name, self._provider)
+        )
 
     @property
     def reference(self) -> str:
@@ -229,11 +158,6 @@ class Backbone:
         """Shapes (H_l, W_l, C_l) of the levels for a square of `size_px`, and the length D of the pooled vector."""
         pyramid = self.run(np.zeros((1, size_px, size_px, 3), np.uint8))[0]
         return pyramid.shapes, len(pyramid.pooled)
-
-    def _compared(self) -> "Parity":
-        from anomalign.backbones.parity import checked
-
-        return checked(self, self._provider)
 
     def _level(self, output: NDArray[Any]) -> NDArray[np.float16]:
         """(N, C, H, W) as the network gives it -> (N, H, W, C) float16."""
@@ -306,21 +230,28 @@ def check_sides(path: Path, multiple: int, height: int, width: int) -> None:
         )
 
 
-def check_weights(weights: Sequence[float], levels: int) -> tuple[float, ...]:
-    """Weights of so many levels; ValueError where they cannot be."""
-    found = tuple(float(weight) for weight in weights)
-    if len(found) != levels or not all(0 <= weight < math.inf for weight in found) or not any(found):
-        raise InputError(f"level_weights is {list(found)}; needs {levels} numbers of at least 0, not all 0")
-    return found
+def _checked_sha256(path: Path, expected: str | None) -> str:
+    try:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BackboneError(f"{path}: backbone file cannot be read ({error.strerror or error})") from error
+    if expected not in (None, sha256):
+        raise BackboneError(
+            f"{path}: damaged or altered (its sha256 is {sha256[:12]}, not {expected[:12]} as when it was "
+            "written); pull, import or export it again with replace=True"
+        )
+    return sha256
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = json.loads(text)
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"levels needs a list of names of outputs: {text}")
-    return tuple(names)
-
-
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
-    first, second, third = map(float, values)
-    return first, second, third
+def _read_description(path: Path, session: "onnxruntime.InferenceSession") -> Description:
+    try:
+        description = Description.from_entries(session.get_modelmeta().custom_metadata_map)
+    except (KeyError, ValueError, TypeError) as error:
+        raise BackboneError(
+            f"{path}: does not say how it is to be used ({type(error).__name__}: {error}); write the metadata that "
+            "docs/backbones.md lists into the file"
+        ) from error
+    missing = set(description.outputs) - {output.name for output in session.get_outputs()}
+    if missing:
+        raise BackboneError(f"{path}: its metadata names outputs that it lacks: {', '.join(sorted(missing))}")
+    return description

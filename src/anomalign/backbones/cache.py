@@ -4,10 +4,10 @@ import contextlib
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from anomalign.atomic import atomic_path, atomic_write
 from anomalign.errors import BackboneError, InputError
 
 VARIABLE = "ANOMALIGN_BACKBONES"
@@ -67,7 +67,7 @@ def recorded_sha256(name: str) -> str:
 def refuse_taken(name: str, replace: bool) -> None:
     """Raise a BackboneError if the name is taken and must not be replaced."""
     if not replace and is_here(name):
-        raise BackboneError(f"{path_of(name)}: there already; choose another name, or overwrite it with --replace")
+        raise BackboneError(f"{path_of(name)}: there already; choose another name, or overwrite it with replace=True")
 
 
 @contextlib.contextmanager
@@ -80,20 +80,14 @@ def placing(name: str) -> Iterator[Path]:
         It cannot be written there.
     """
     target = path_of(name)
-    aside = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with atomic_path(target) as aside:
             yield aside
             sha256 = sha256_of(aside)
             # First the sha256: a file without one is never read, whenever this is interrupted.
-            note = aside.with_suffix(".sha256")
-            note.write_text(f"{sha256}  {target.name}\n", encoding="ascii")
-            note.replace(_sha256_path(target))
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
-            aside.with_suffix(".sha256").unlink(missing_ok=True)
+            with atomic_write(_sha256_path(target)) as note:
+                note.write(f"{sha256}  {target.name}\n".encode("ascii"))
     except OSError as error:
         raise BackboneError(
             f"{target}: cannot be written ({error.strerror or error}); {VARIABLE} names another folder"

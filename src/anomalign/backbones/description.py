@@ -1,14 +1,18 @@
-"""What an ONNX file says of itself, written the way that a backbone reads it (docs/backbones.md)."""
+"""The description that an ONNX file carries as metadata: how a backbone must be used (docs/backbones.md)."""
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from anomalign.backbones.backbone import Preprocessing
+from anomalign.backbones.preprocessing import Preprocessing
+from anomalign.errors import InputError
 
 PREFIX = "anomalign."
-"""Before the names of outputs that are made of a foreign file's tensors."""
+"""Prefix of every metadata key, and of the outputs that are made from a foreign file's tensors."""
+
+NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True)
@@ -25,31 +29,60 @@ class Description:
     preprocessing : Preprocessing
     licence, source : str
     multiple : int
-        What the sides of its images must be multiples of.
+        Number of pixels that the sides of its images must be multiples of.
     level_weights : tuple of float, or None
-        What each level should count; None: 1 each.
+        Weight of each level; None means 1 each.
     parameters : int or None
-        Numbers in the file, for listings only.
+        Number of weights in the file, for listings only.
     shapes : tuple of (channels, stride)
-        Of the levels, for listings only.
+        Channels and stride of each level, for listings only.
     quantized : dict, or None
-        Of a network in int8: what it was made of, and with which effect.
+        For a network in int8: the network that it was made from, and the measured effect.
     """
 
     name: str
     levels: tuple[str, ...]
     pooled: str
     preprocessing: Preprocessing
-    licence: str = "not stated"
-    source: str = "not stated"
+    licence: str = NOT_STATED
+    source: str = NOT_STATED
     multiple: int = 1
     level_weights: tuple[float, ...] | None = None
     parameters: int | None = None
     shapes: tuple[tuple[int, int], ...] = field(default=())
     quantized: dict[str, Any] | None = None
 
-    def entries(self) -> dict[str, str]:
-        """Keys and values of the metadata; what is at its default is left out."""
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that a backbone reads: its levels, then the pooled vector."""
+        return *self.levels, self.pooled
+
+    @classmethod
+    def from_entries(cls, entries: Mapping[str, str]) -> "Description":
+        """Read the metadata of a file; KeyError, ValueError or TypeError where an entry is missing or wrong."""
+        name = entries[PREFIX + "name"]
+        levels = _names(entries[PREFIX + "levels"])
+        weights = entries.get(PREFIX + "level_weights")
+        parameters = entries.get(PREFIX + "parameters")
+        multiple = int(entries.get(PREFIX + "multiple", 1))
+        if multiple < 1:
+            raise ValueError(f"multiple is {multiple}")
+        return cls(
+            name=name,
+            levels=levels,
+            pooled=entries[PREFIX + "pooled"],
+            preprocessing=Preprocessing.from_json(entries[PREFIX + "preprocessing"]),
+            licence=entries.get(PREFIX + "licence", NOT_STATED),
+            source=entries.get(PREFIX + "source", NOT_STATED),
+            multiple=multiple,
+            level_weights=None if weights is None else check_weights(json.loads(weights), len(levels)),
+            parameters=None if parameters is None else int(parameters),
+            shapes=tuple((int(c), int(stride)) for c, stride in json.loads(entries.get(PREFIX + "shapes", "[]"))),
+            quantized=json.loads(entries.get(PREFIX + "quantized", "null")),
+        )
+
+    def to_entries(self) -> dict[str, str]:
+        """Keys and values of the metadata, as `from_entries` reads them; defaults are left out."""
         entries = {
             "name": self.name,
             "levels": json.dumps(self.levels),
@@ -68,10 +101,19 @@ class Description:
             entries["shapes"] = json.dumps(self.shapes)
         if self.quantized is not None:
             entries["quantized"] = json.dumps(self.quantized)
-        return {f"anomalign.{key}": value for key, value in entries.items()}
+        return {PREFIX + key: value for key, value in entries.items()}
 
 
-def scaled(values: Iterable[float]) -> tuple[float, float, float]:
-    """Mean or deviation of pixels in 0..1 -> of pixels in 0..255."""
-    first, second, third = (round(255 * float(value), 6) for value in values)
-    return first, second, third
+def check_weights(weights: Sequence[float], levels: int) -> tuple[float, ...]:
+    """Return one weight per level; InputError unless there are as many, finite, not negative and not all 0."""
+    numbers = tuple(float(weight) for weight in weights)
+    if len(numbers) != levels or not all(0 <= weight < math.inf for weight in numbers) or not any(numbers):
+        raise InputError(f"level_weights is {list(numbers)}; needs {levels} numbers of at least 0, not all 0")
+    return numbers
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = json.loads(text)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"levels needs a list of names of outputs: {text}")
+    return tuple(names)

@@ -55,8 +55,8 @@ def adapt(
     for name in (name for name in laid_out if ranks[name] == 3):
         if tokens is None or patch is None:
             raise BackboneError(
-                f"{path}: {name} is a sequence of tokens: say how many lead those of the image (--tokens 1 for a class "
-                "token alone) and the side of a patch (--patch 14)"
+                f"{path}: {name} is a sequence of tokens; say how many lead those of the image (tokens=1 for a class "
+                "token only) and the side of a patch in pixels (patch=14)"
             )
         _check_tokens(name, shapes[name][1], tokens, patch, probe_px, path)
     parts = _Parts(model, image, tokens or 0, patch or 1)
@@ -163,9 +163,9 @@ def _check_tokens(name: str, found: int, tokens: int, patch: int, size: int, pat
     hint = "; is it (N, tokens, channels)?"
     if fitting:
         n, side = fitting[0]
-        hint = f"; {n} + {side}^2 fits --tokens {n} --patch {size // side}"
+        hint = f"; {n} + {side}^2 fits tokens={n}, patch={size // side}"
     raise BackboneError(
-        f"{path}: {name} has {found} tokens for {size} px; --tokens {tokens} --patch {patch} needs {needed}{hint}"
+        f"{path}: {name} has {found} tokens for {size} px; tokens={tokens}, patch={patch} needs {needed}{hint}"
     )
 
 

@@ -96,7 +96,7 @@ class Graph:
 
 def describe_model(model: onnx.ModelProto, description: Description) -> None:
     """Write into a model how it is to be used."""
-    helper.set_model_props(model, description.entries())
+    helper.set_model_props(model, description.to_entries())
 
 
 def count_parameters(model: onnx.ModelProto) -> int:
@@ -163,5 +163,5 @@ def _reads(node: onnx.NodeProto) -> set[str]:
 
 def _to_half(name: str, value: NDArray[np.float32]) -> NDArray[np.float16]:
     if not np.abs(value).max(initial=0) <= LARGEST_HALF:
-        raise BackboneError(f"{name}: weights beyond the range of float16 (65504); use --weights float32")
+        raise BackboneError(f"{name}: weights beyond the range of float16 (65504); store float32 with half=False")
     return value.astype(np.float16)

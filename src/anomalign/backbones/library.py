@@ -3,67 +3,22 @@
 import dataclasses
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anomalign.backbones import cache
-from anomalign.backbones.backbone import (
-    BUNDLED,
-    Backbone,
-    Preprocessing,
-    bundled_path,
-    check_sides,
-    check_weights,
-    load_backbone,
-)
-from anomalign.backbones.description import Description, scaled
-from anomalign.backbones.known import KNOWN, KnownBackbone
-from anomalign.errors import BackboneError, InputError
+from anomalign.backbones.backbone import BUNDLED, bundled_path, check_sides, load_backbone
+from anomalign.backbones.description import Description, check_weights
+from anomalign.backbones.known import KNOWN
+from anomalign.backbones.preprocessing import Preprocessing, to_byte_range
+from anomalign.backbones.storage import check_free, keep
+from anomalign.errors import InputError
 
 if TYPE_CHECKING:
-    import onnx
-
-    from anomalign.backbones.int8 import Int8
     from anomalign.backbones.timm_models import Exported
 
 _REMEDY = {"huggingface_hub": "'.[hub]'", "onnx": "'.[hub]'", "torch": "'.[torch]'", "timm": "'.[torch]'"}
-
-
-@dataclass(frozen=True)
-class ListedBackbone:
-    """A backbone that is known or here.
-
-    Attributes
-    ----------
-    parameters : int or None
-    shapes : tuple of (channels, stride)
-        Of its levels; empty where its file does not say.
-    path : Path or None
-        Its file; None where it is not here.
-    preprocessing : Preprocessing or None
-        As its file says it; None where it is not here.
-    quantized : dict, or None
-        Of a network in int8: what it was made of, and with which effect.
-    problem : str
-        Why the file cannot be used; empty where it can.
-    """
-
-    name: str
-    parameters: int | None
-    shapes: tuple[tuple[int, int], ...]
-    licence: str
-    source: str
-    path: Path | None
-    preprocessing: Preprocessing | None = None
-    quantized: dict[str, Any] | None = None
-    problem: str = ""
-
-
-def list_backbones() -> list[ListedBackbone]:
-    """Every backbone that is known by name, then the others of the cache folder; files are checked by their sha256."""
-    return [_listed(name) for name in dict.fromkeys((*KNOWN, *cache.names()))]
 
 
 def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Path:
@@ -113,7 +68,9 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
         return _keep_exported(made, name, known.licence, f"{source}; {made.source}, {stored}")
     from anomalign.backbones import resnet
 
-    preprocessing = Preprocessing("rgb", scaled((0.485, 0.456, 0.406)), scaled((0.229, 0.224, 0.225)), 256, 224)
+    preprocessing = Preprocessing(
+        "rgb", to_byte_range((0.485, 0.456, 0.406)), to_byte_range((0.229, 0.224, 0.225)), 256, 224
+    )
     model = resnet.build_resnet(hub.read_tensors(weights), half=half)
     source += f"; batch normalisation folded, {stored}"
     description = Description(
@@ -168,7 +125,7 @@ def import_backbone(
     require("onnx")
     from anomalign.backbones.foreign import adapt, output_name
     from anomalign.backbones.graph import store_half
-    from anomalign.backbones.validation import sizes_to_try
+    from anomalign.backbones.probe_images import probe_sizes
 
     check_free(name, replace)
     if not levels or len(set(levels)) != len(levels):
@@ -177,7 +134,7 @@ def import_backbone(
         raise InputError(f"tokens {tokens}, patch {patch} or multiple {multiple} is out of range")
     weights = None if level_weights is None else check_weights(level_weights, len(levels))
     side = multiple or patch or 1
-    model = adapt(file, levels, pooled, tokens, patch, sizes_to_try(side)[0])
+    model = adapt(file, levels, pooled, tokens, patch, probe_sizes(side)[0])
     check_sides(file, side, preprocessing.crop_px, preprocessing.crop_px)
     if half:
         store_half(model)
@@ -222,92 +179,6 @@ def export_backbone(
     return _keep_exported(made, name, made.licence, made.source)
 
 
-def keep_quantized(
-    made: "Int8", backbone: Backbone, name: str, effect: dict[str, Any], *, replace: bool = False
-) -> Path:
-    """Keep a network in int8, with what it was made of and the effect that was measured.
-
-    Raises
-    ------
-    InputError, BackboneError
-        As for `import_backbone`.
-    """
-    import onnxruntime
-
-    from anomalign.backbones.graph import count_parameters, read_model
-
-    check_free(name, replace)
-    quantized = {
-        "of": backbone.name,
-        "sha256": backbone.sha256,
-        "images": made.images,
-        "layers": made.layers,
-        "in_float": made.in_float,
-        **effect,
-    }
-    source = (
-        f"{backbone.provenance['source']}; int8 of {backbone.name} (sha256 {backbone.sha256[:12]}) by static "
-        f"quantization of onnxruntime {onnxruntime.__version__} on {made.images} images of its user"
-    )
-    description = Description(
-        name,
-        backbone.level_names,
-        backbone.pooled_name,
-        backbone.preprocessing,
-        backbone.provenance["licence"],
-        source,
-        backbone.multiple,
-        backbone.level_weights,
-        backbone.parameters or count_parameters(read_model(backbone.path)),
-        quantized=quantized,
-    )
-    return keep(made.model, description)
-
-
-def keep(model: "onnx.ModelProto", description: Description, file: Path | None = None) -> Path:
-    """Check a model, and write it into the cache folder with its description; `file` is what errors name."""
-    import onnx
-
-    from anomalign.backbones.graph import count_parameters, describe_model
-    from anomalign.backbones.validation import check
-
-    described = dataclasses.replace(description, parameters=description.parameters or count_parameters(model))
-    with cache.placing(description.name) as path:
-        describe_model(model, described)
-        onnx.save(model, path)
-        try:
-            checked = check(path)
-        except BackboneError as error:
-            # The file that the check saw has a name of no meaning to anybody.
-            text = str(error).removeprefix(f"{path}: ")
-            raise BackboneError(f"{file or description.name}: {text}") from error
-        describe_model(model, dataclasses.replace(described, shapes=checked.shapes))
-        onnx.save(model, path)
-    return cache.path_of(description.name)
-
-
-def _listed(name: str) -> ListedBackbone:
-    known = KNOWN.get(name, KnownBackbone(0, (), "not stated", "not stated"))
-    listed = ListedBackbone(name, known.parameters or None, known.shapes, known.licence, known.source, None)
-    if name != BUNDLED and not cache.is_here(name):
-        return listed
-    path = bundled_path() if name == BUNDLED else cache.path_of(name)
-    try:
-        backbone = load_backbone(name)
-    except BackboneError as error:
-        return dataclasses.replace(listed, path=path, problem=str(error))
-    return dataclasses.replace(
-        listed,
-        parameters=backbone.parameters or listed.parameters,
-        shapes=backbone.level_shapes or listed.shapes,
-        licence=backbone.provenance["licence"],
-        source=backbone.provenance["source"],
-        path=path,
-        preprocessing=backbone.preprocessing,
-        quantized=backbone.quantized,
-    )
-
-
 def _timm_models() -> ModuleType:
     try:
         from anomalign.backbones import timm_models
@@ -324,14 +195,6 @@ def _keep_exported(made: "Exported", name: str, licence: str, source: str) -> Pa
     return keep(
         made.model, Description(name, made.levels, made.pooled, made.preprocessing, licence, source, made.multiple)
     )
-
-
-def check_free(name: str, replace: bool) -> None:
-    """Raise an error if a backbone cannot be kept under that name."""
-    if name == BUNDLED:
-        raise InputError(f"{BUNDLED} is the name of the bundled backbone; choose another")
-    cache.path_of(name)
-    cache.refuse_taken(name, replace)
 
 
 def require(*packages: str) -> None:

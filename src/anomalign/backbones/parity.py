@@ -6,7 +6,6 @@ A network that runs elsewhere, in lower precision or with other kernels, gives o
 import hashlib
 import json
 import platform
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalign.atomic import atomic_write
 from anomalign.backbones import cache
+from anomalign.backbones.description import Description
+from anomalign.backbones.probe_images import probe_images, probe_sizes
 from anomalign.backbones.providers import CPU, Provider, find_provider
 from anomalign.backbones.sessions import Placement, open_session, placement, profiled_options
-from anomalign.backbones.validation import sizes_to_try
 from anomalign.errors import BackboneError
 from anomalign.numerics.threads import available_cores
 
 if TYPE_CHECKING:
     import onnxruntime
-
-    from anomalign.backbones.backbone import Backbone
 
 BOUND = 0.01
 """Largest relative difference that is let pass; docs/backbones.md says why."""
@@ -73,16 +72,28 @@ class Parity:
         return max(self.differences, key=lambda difference: difference.relative)
 
 
-def checked(backbone: "Backbone", provider: Provider) -> Parity:
+def passed_parity(path: Path, sha256: str, description: Description, input_name: str, provider: Provider) -> Parity:
     """Compare a provider with the CPU, unless it has passed with this file, device and software before.
+
+    Parameters
+    ----------
+    path : Path
+        The ONNX file.
+    sha256 : str
+        SHA-256 of the file.
+    description : Description
+        What the file says of itself.
+    input_name : str
+        The network's input.
+    provider : Provider
 
     Raises
     ------
     BackboneError
-        It runs no node of the network, or its features differ by more than `BOUND`.
+        The provider runs no node of the network, or its features differ by more than `BOUND`.
     """
     key = {
-        "file": backbone.sha256,
+        "file": sha256,
         "provider": provider.name,
         "onnxruntime": _onnxruntime_version(),
         "revision": REVISION,
@@ -92,36 +103,34 @@ def checked(backbone: "Backbone", provider: Provider) -> Parity:
     note = _note(key)
     if (remembered := _read(note, key)) is not None:
         return remembered
-    found = compare(backbone, provider)
-    refuse(found, backbone.path, provider)
-    _write(note, key, found)
-    return found
+    parity = compare(path, description, input_name, provider)
+    refuse(parity, path, provider)
+    _write(note, key, parity)
+    return parity
 
 
-def compare(backbone: "Backbone", provider: Provider) -> Parity:
-    """Run made-up pictures, in two sizes and in a batch, with a provider and with the CPU."""
-    tensors = [backbone.preprocessing.apply(pictures(side)) for side in sizes_to_try(backbone.multiple)]
+def compare(path: Path, description: Description, input_name: str, provider: Provider) -> Parity:
+    """Run the probe images, in two sizes and in a batch, with a provider and with the CPU."""
+    tensors = [description.preprocessing.apply(probe_images(side)) for side in probe_sizes(description.multiple)]
     threads = available_cores()
+
+    def run(session: "onnxruntime.InferenceSession") -> list[list[NDArray[Any]]]:
+        try:
+            return [list(session.run(description.outputs, {input_name: tensor})) for tensor in tensors]
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            raise BackboneError(f"{path}: cannot be run with {session.get_providers()[0]} ({error})") from error
+
     with TemporaryDirectory() as folder:
-        session = open_session(backbone.path, provider, threads, profiled_options(threads, folder))
-        found = _outputs(session, backbone, tensors)
-        ran = placement(session, provider)
-    expected = _outputs(open_session(backbone.path, find_provider(CPU), threads), backbone, tensors)
+        session = open_session(path, provider, threads, profiled_options(threads, folder))
+        outputs = run(session)
+        nodes = placement(session, provider)
+    expected = run(open_session(path, find_provider(CPU), threads))
     differences = []
-    for number, output in enumerate(backbone.output_names):
-        sizes = zip(tensors, found, expected, strict=True)
-        each = tuple(_difference(output, f[number], e[number], tensor.shape[-1]) for tensor, f, e in sizes)
-        differences.append(Parity(each, ran).worst)
-    return Parity(tuple(differences), ran)
-
-
-def _outputs(
-    session: "onnxruntime.InferenceSession", backbone: "Backbone", tensors: Sequence[NDArray[np.float32]]
-) -> list[list[NDArray[Any]]]:
-    try:
-        return [list(session.run(backbone.output_names, {backbone.input_name: tensor})) for tensor in tensors]
-    except Exception as error:  # ONNX Runtime's exceptions share no base class
-        raise BackboneError(f"{backbone.path}: cannot be run with {session.get_providers()[0]} ({error})") from error
+    for number, name in enumerate(description.outputs):
+        pairs = zip(tensors, outputs, expected, strict=True)
+        each = tuple(_difference(name, a[number], b[number], tensor.shape[-1]) for tensor, a, b in pairs)
+        differences.append(Parity(each, nodes).worst)
+    return Parity(tuple(differences), nodes)
 
 
 def refuse(found: Parity, path: Path, provider: Provider) -> None:
@@ -138,22 +147,6 @@ def refuse(found: Parity, path: Path, provider: Provider) -> None:
             f"{path}: with provider {provider.name} features differ from those of the CPU by more than {BOUND:.0%}: "
             f"{told}; verdicts would not be those of the CPU. Leave the provider out, or use another version of it"
         )
-
-
-def pictures(side: int) -> NDArray[np.uint8]:
-    """(3, side, side, 3) uint8: a texture with the spectrum of photographs, sharp edges on a ramp, and both, dark."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[0:side, 0:side] / side
-    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side))
-    frequency[0, 0] = np.inf
-    noise = rng.normal(size=(side, side)) + 0.5 * rng.normal(size=(3, side, side))
-    texture = np.fft.ifft2(np.fft.fft2(noise) / frequency).real
-    texture = 128 + 50 * texture / texture.std(axis=(1, 2), keepdims=True)
-    edges = np.stack([200 * x, 200 * y, 255 - 200 * x])
-    edges[:, (x - 0.4) ** 2 + (y - 0.6) ** 2 < 0.04] = 240
-    edges[:, (abs(x - 0.7) < 0.1) & ((16 * y).astype(int) % 2 == 0)] = 10
-    planes = np.clip(np.stack([texture, edges, 0.1 * texture + 0.2 * edges]), 0, 255)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1).astype(np.uint8))
 
 
 def _difference(output: str, found: NDArray[Any], expected: NDArray[Any], side: int) -> FeatureDifference:
@@ -213,10 +206,9 @@ def _read(note: Path, key: dict[str, Any]) -> Parity | None:
 
 
 def _write(note: Path, key: dict[str, Any], found: Parity) -> None:
-    aside = note.with_name(f".{secrets.token_hex(8)}.part")
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps({"key": key, "parity": asdict(found)}, indent=1), encoding="utf-8")
-        aside.replace(note)
+        with atomic_write(note) as file:
+            file.write(json.dumps({"key": key, "parity": asdict(found)}, indent=1).encode())
     except OSError:  # a folder that cannot be written costs only comparing again
         return

@@ -13,11 +13,10 @@ import timm
 import torch
 from numpy.typing import NDArray
 
-from anomalign.backbones.backbone import Preprocessing
-from anomalign.backbones.description import scaled
 from anomalign.backbones.graph import store_half
 from anomalign.backbones.known import HUB
-from anomalign.backbones.validation import sizes_to_try
+from anomalign.backbones.preprocessing import Preprocessing, to_byte_range
+from anomalign.backbones.probe_images import probe_sizes
 from anomalign.errors import BackboneError, InputError
 
 OPSET = 18  # the first whose Resize is antialiased, as timm resizes the position embeddings of a ViT
@@ -69,14 +68,14 @@ def export_model(
     names = tuple(f"level{number}" for number in range(1, len(chosen) + 1))
     # Not the size that the model was made for: there a ViT takes its position embeddings as they are, and the graph
     # would serve that size only.
-    size = sizes_to_try(multiple)[1] + (2 * multiple if multiple > 1 else 32)
+    size = probe_sizes(multiple)[1] + (2 * multiple if multiple > 1 else 32)
     try:
         model = _traced(features, names, size)
     except Exception as error:  # whatever torch, timm or the exporter raise
         raise BackboneError(f"{name}: cannot be exported ({_first_line(error)})") from error
     if half:
         store_half(model)
-    _compare(name, model, features, names, sizes_to_try(multiple))
+    _compare(name, model, features, names, probe_sizes(multiple))
     config = network.pretrained_cfg
     hub = config.get("hf_hub_id")
     source = f"{HUB}/{hub}" if hub and weights is None else name
@@ -150,7 +149,8 @@ def _patch(network: Any) -> int:
 def _preprocessing(network: Any) -> Preprocessing:
     config = timm.data.resolve_model_data_config(network)
     crop = int(config["input_size"][-1])
-    return Preprocessing("rgb", scaled(config["mean"]), scaled(config["std"]), int(crop / config["crop_pct"]), crop)
+    mean, std = to_byte_range(config["mean"]), to_byte_range(config["std"])
+    return Preprocessing("rgb", mean, std, int(crop / config["crop_pct"]), crop)
 
 
 def _traced(features: _Features, names: tuple[str, ...], size: int) -> onnx.ModelProto:

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from anomalign.backbones.backbone import Backbone
 from anomalign.backbones.description import PREFIX
+from anomalign.backbones.probe_images import noise_images, probe_sizes
 from anomalign.errors import BackboneError
-
-USUAL_PX = 224
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,6 @@ class Checked:
     sizes: tuple[int, int]
 
 
-def sizes_to_try(multiple: int) -> tuple[int, int]:
-    """Two sides that a network takes: about the usual one, and a larger one."""
-    usual = max(1, round(USUAL_PX / multiple)) * multiple
-    return usual, usual + (4 * multiple if multiple > 1 else 64)
-
-
 def check(path: Path) -> Checked:
     """Run a file that describes itself on noise, of two sizes and in a batch.
 
@@ -45,8 +38,10 @@ def check(path: Path) -> Checked:
         features in company than alone.
     """
     backbone = Backbone(path)
-    sizes = sizes_to_try(backbone.multiple)
-    (small, other), (large,) = (backbone.run_together(_noise(n, size)) for n, size in zip((2, 1), sizes, strict=True))
+    sizes = probe_sizes(backbone.multiple)
+    (small, other), (large,) = (
+        backbone.run_together(noise_images(n, size)) for n, size in zip((2, 1), sizes, strict=True)
+    )
     shapes = tuple((c, round(sizes[0] / h)) for h, _, c in small.shapes)
     levels = [name.removeprefix(PREFIX) for name in backbone.level_names]
     for (h, w, c), (H, W, C), name in zip(small.shapes, large.shapes, levels, strict=True):
@@ -60,17 +55,13 @@ def check(path: Path) -> Checked:
         raise BackboneError(f"levels are {sides}; name them from the finest to the coarsest")
     if len(small.pooled) != len(large.pooled):
         raise BackboneError("pooled has other lengths for images of other sizes; take the mean of a map, or a token")
-    (alone,) = backbone.run(_noise(2, sizes[0])[:1])
+    (alone,) = backbone.run(noise_images(2, sizes[0])[:1])
     for found, expected in zip((*alone.levels, alone.pooled), (*small.levels, small.pooled), strict=True):
         if not _near(found, expected):
             raise BackboneError("an image gives other features in company than alone; export it for inference")
     if _near(small.pooled, other.pooled) and all(map(_near, small.levels, other.levels)):
         raise BackboneError("two unlike images give the same features; are its weights there?")
     return Checked(shapes, sizes)
-
-
-def _noise(n: int, size: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (n, size, size, 3), np.uint8)
 
 
 def _near(a: NDArray[np.float16] | NDArray[np.float32], b: NDArray[np.float16] | NDArray[np.float32]) -> bool:

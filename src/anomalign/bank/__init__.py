@@ -2,7 +2,9 @@
 
 from anomalign.bank.additions import AddReport, Progress
 from anomalign.bank.bank import Bank
-from anomalign.bank.catalogue import BankVersion, Identity, NormalImage
+from anomalign.bank.catalogue import NormalImage
+from anomalign.bank.history import BankVersion
+from anomalign.bank.identity import Identity
 from anomalign.bank.scores import AlignedScore
 
 __all__ = ["AddReport", "AlignedScore", "Bank", "BankVersion", "Identity", "NormalImage", "Progress"]

@@ -1,4 +1,4 @@
-"""Images on their way into a bank."""
+"""Adding images to a bank: describe them, and commit them a segment at a time."""
 
 import contextlib
 import os
@@ -12,7 +12,8 @@ import numpy as np
 
 from anomalign.backbones import Backbone, Described, Known, describe
 from anomalign.bank import catalogue, edits, segments
-from anomalign.bank.catalogue import Identity, NewImage
+from anomalign.bank.catalogue import NewImage
+from anomalign.bank.identity import Identity
 from anomalign.errors import InputError
 from anomalign.images.files import SUFFIXES, find_images
 from anomalign.images.sources import Encoded, Failure, Source
@@ -30,11 +31,11 @@ class AddReport:
     Attributes
     ----------
     added : int
-        Images that are now in the bank and were not before.
+        Number of images that are now in the bank and were not before.
     known : tuple of Known
-        Passed over: an image with the same content is there already.
+        Images that were passed over, as the bank has an image with the same content.
     failures : tuple of Failure
-        Could not be used; each says why.
+        Images that could not be used, each with the reason.
     """
 
     added: int
@@ -48,13 +49,13 @@ def add(
     network: Backbone,
     images: Sequence[Source],
     *,
-    known: set[str],
+    present: set[str],
     progress: Progress | None,
     max_pixels: int,
     segment_bytes: int,
 ) -> AddReport:
-    """Describe images and commit those that are not `known` by their sha256; only the writer may call it."""
-    batch = Batch(path, identity, set(known), segment_bytes)
+    """Describe images and commit those whose SHA-256 is not `present` in the bank; only the writer may call it."""
+    batch = Batch(path, identity, set(present), segment_bytes)
     try:
         results = describe(
             images,
@@ -63,7 +64,7 @@ def add(
             max_pixels=max_pixels,
             turns=identity.turns,
             previews=True,
-            known=known,
+            known=present,
         )
         with contextlib.closing(results):
             for done, result in enumerate(results, 1):
@@ -80,36 +81,42 @@ def add(
 
 
 class Batch:
-    """Images described but not yet committed; a commit goes on in its own thread while more are described."""
+    """Images that are described but not yet committed.
 
-    def __init__(self, path: Path, identity: Identity, known: set[str], segment_bytes: int) -> None:
+    A commit runs in a thread of its own while further images are described. All commits of a batch are one edit.
+    """
+
+    def __init__(self, path: Path, identity: Identity, present: set[str], segment_bytes: int) -> None:
         self.path = path
         self.turns = identity.turns
         self.size = max(1, segment_bytes // identity.bytes_per_image)
-        self.seen = known
-        self.pending: list[Described] = []
+        self.present = present
+        self.uncommitted: list[Described] = []
         self.added = 0
         self.known: list[Known] = []
         self.failures: list[Failure] = []
+        self._first_version: int | None = None
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._committing: Future[int] | None = None
 
     def take(self, result: Described | Known | Failure) -> None:
+        """Count an image that is not to be added; take another in, and start a commit when there are enough."""
         if isinstance(result, Failure):
             self.failures.append(result)
-        elif isinstance(result, Known) or result.sha256 in self.seen:
+        elif isinstance(result, Known) or result.sha256 in self.present:
             self.known.append(Known(result.name, result.sha256))
         else:
-            self.seen.add(result.sha256)
-            self.pending.append(result)
-            if len(self.pending) >= self.size:
+            self.present.add(result.sha256)
+            self.uncommitted.append(result)
+            if len(self.uncommitted) >= self.size:
                 self.start_commit()
 
     def start_commit(self) -> None:
+        """Commit the images taken in so far, in the committer's thread."""
         self.wait()  # at most one commit is under way, so at most two segments are held
-        pending, self.pending = self.pending, []
-        if pending:
-            self._committing = self._committer.submit(_commit, self.path, pending, len(self.turns))
+        images, self.uncommitted = self.uncommitted, []
+        if images:
+            self._committing = self._committer.submit(self._commit, images)
 
     def wait(self) -> None:
         """Wait for the commit under way; its error, if any, is raised here."""
@@ -118,28 +125,40 @@ class Batch:
             self.added += committing.result()
 
     def finish(self) -> None:
+        """Commit the rest, and wait until it is on the disk."""
         self.start_commit()
         self.wait()
 
     def close(self) -> None:
+        """Wait for the committer's thread to end, whatever became of its commit."""
         self._committer.shutdown(wait=True)
 
+    def _commit(self, images: list[Described]) -> int:
+        pyramids = [pyramid for image in images for pyramid in (image.pyramid, *image.turned)]
+        segment = segments.write_segment(self.path, pyramids)
+        rows = [NewImage(i.name, i.sha256, i.height, i.width, i.preview) for i in images]
+        with catalogue.connect(self.path) as connection:
+            version = edits.insert(connection, segment, rows, len(self.turns), self._first_version)
+        if self._first_version is None:
+            self._first_version = version
+        return len(images)
 
-def _commit(path: Path, images: list[Described], views: int) -> int:
-    segment = segments.write_segment(path, [view for image in images for view in (image.pyramid, *image.turned)])
-    rows = [NewImage(i.name, i.sha256, i.height, i.width, i.preview) for i in images]
-    with catalogue.connect(path) as connection:
-        edits.insert(connection, segment, rows, views)
-    return len(images)
 
+def list_sources(images: Source | Iterable[Source]) -> Sequence[Source]:
+    """One source for each image: folders and globs become the files in them.
 
-def sources(images: Source | Iterable[Source]) -> Sequence[Source]:
+    Raises
+    ------
+    InputError
+        A path does not exist or holds no image, or no images are given.
+    """
     if isinstance(images, (str, os.PathLike, np.ndarray, Encoded)):
         images = [images]
-    found: list[Source] = []
+    sources: list[Source] = []
     for image in images:
-        listed = isinstance(image, Path) and image.suffix.lower() in SUFFIXES  # it may have gone since: told when read
-        found.extend([image] if listed or isinstance(image, (np.ndarray, Encoded)) else find_images([image]))
-    if not found:
+        # A file of a listing may be gone by now: that is reported when it is read, and does not end the call.
+        is_file = isinstance(image, Path) and image.suffix.lower() in SUFFIXES
+        sources.extend([image] if is_file or isinstance(image, (np.ndarray, Encoded)) else find_images([image]))
+    if not sources:
         raise InputError("no images given")
-    return found
+    return sources

@@ -1,13 +1,10 @@
-"""A bank of normal images: made, opened, edited, verified."""
+"""The bank of normal images: create, open, read, edit, verify."""
 
 import contextlib
 import copy
-import hashlib
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -20,8 +17,10 @@ from anomalign.bank import (
     additions,
     catalogue,
     compaction,
+    creation,
     drafts,
     edits,
+    history,
     lock,
     restoration,
     scores,
@@ -30,8 +29,11 @@ from anomalign.bank import (
     verification,
 )
 from anomalign.bank.additions import SEGMENT_BYTES, AddReport, Progress
-from anomalign.bank.catalogue import BankVersion, Identity, NormalImage
+from anomalign.bank.catalogue import NormalImage
+from anomalign.bank.history import BankVersion
+from anomalign.bank.identity import Identity
 from anomalign.bank.scores import AlignedScore
+from anomalign.bank.snapshot import content_hash, read_snapshot
 from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
@@ -44,28 +46,29 @@ class Bank:
     """The normal images of one product, on disk.
 
     Use `Bank.create` or `Bank.open`. An object shows the bank as it was when it was opened or last changed through this
-    object; others may read, and one may write, at the same time. A bank edited in any way gives the same features,
-    scores and thresholds as one built anew from the images that are left, in the order in which they were added.
+    object. Other processes may read the bank at the same time, and one may write to it. After any edits a bank gives
+    the same features, scores and thresholds as a new bank to which its images were added in the same order.
 
     Attributes
     ----------
     path : Path
+        Folder of the bank.
     identity : Identity
-        Backbone, framing, shapes and augmentation that it was built with.
+        Backbone, framing, shapes and augmentation that the bank was built with.
     version : int
-        Rises with every change.
+        Number of the version that is shown; every change raises it.
     images : tuple of NormalImage
-        In order of id.
+        Normal images, in order of id.
     left_out : tuple of int
-        Ids of the images that `without` has left out.
+        Ids of the images that `without` left out.
     provider : str
-        What runs the backbone.
+        Name of the provider that runs the backbone.
     """
 
     def __init__(
         self, path: Path, backbone: Backbone | None = None, version: int | None = None, provider: str = CPU
     ) -> None:
-        """Open; `Bank.open` is the name to use."""
+        """Open a bank; callers use `Bank.open`."""
         self.path = path
         self._given_backbone = backbone
         self.provider = provider if backbone is None else backbone.provider
@@ -89,20 +92,21 @@ class Bank:
         Parameters
         ----------
         path : path
+            Folder of the bank.
         backbone : name, path of an ONNX file, or Backbone
         framing : Framing, optional
-            How images are framed, now and whenever they are inspected. Default: the whole image, at the
+            How images are framed when they are added and when they are inspected. Default: the whole image, at the
             side that the backbone was tested with (`Preprocessing.crop_px`; 224 px for the bundled one).
         augment : str
-            Other orientations in which each image is held, too: "flip", "rotate", "rotate:A", with commas between
-            (`anomalign.images.orientation.turns_of`). Images that are added later are held likewise.
+            Further orientations in which the bank holds each image: "flip", "rotate", "rotate:A", separated by commas
+            (`anomalign.images.orientation.turns_of`). They hold for images that are added later, too.
 
         Raises
         ------
         InputError
-            An augmentation that there is not.
+            The augmentation is unknown.
         BankError
-            There is a bank already, or the folder holds other things, or cannot be written.
+            There is a bank already, or the folder holds other files, or it cannot be written.
         BackboneError
             The backbone cannot be loaded or run.
         """
@@ -113,18 +117,7 @@ class Bank:
         identity = Identity(
             network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment
         )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with lock.writer(folder):
-                if (folder / catalogue.FILE).exists():
-                    raise BankError(f"{folder}: there is a bank already; open it, or choose another folder")
-                ours = {segments.FOLDER, lock.FILE, catalogue.FILE + ".new", catalogue.FILE + ".new-journal"}
-                if foreign := sorted({entry.name for entry in folder.iterdir()} - ours):
-                    raise BankError(f"{folder}: holds other files ({foreign[0]}); choose a new or empty folder")
-                (folder / segments.FOLDER).mkdir(exist_ok=True)
-                catalogue.create(folder, identity)
-        except OSError as error:
-            raise BankError(f"{folder}: a bank cannot be made here ({error.strerror or error})") from error
+        creation.create(folder, identity)
         return cls(folder, network)
 
     @classmethod
@@ -143,20 +136,21 @@ class Bank:
         backbone : name, path of an ONNX file, or Backbone, optional
             Default: the one recorded in the bank.
         version : int, optional
-            The bank as it was then, to look at, not to change. Default: as it is.
+            Version to show; an older one cannot be changed. Default: the newest.
         provider : str, optional
-            What runs the backbone, as for `load_backbone`. Default: the processor, or what runs a Backbone given.
+            Name of the provider that runs the backbone, as for `load_backbone`. Default: the processor, or the provider
+            of `backbone` if that is a Backbone.
 
         Raises
         ------
         BankError
-            No bank there, or one of another format; no such version, or `compact` has forgotten it.
+            There is no bank, or it has another format, or no such version, or `compact` has forgotten the version.
         BankDamagedError
-            Its catalogue is not sound, or a segment is missing or cut short.
+            The catalogue is not sound, or a segment is missing or cut short.
         BackboneError
-            `backbone` is not the file that the bank was built with; the provider is not to be had.
+            `backbone` is not the file that the bank was built with, or the provider is not available.
         InputError
-            An unknown provider, or another than that of the Backbone given.
+            The provider is unknown, or is not that of `backbone`.
         """
         find_provider(provider or CPU)  # the network may be loaded much later
         if isinstance(backbone, Backbone) and provider not in (None, backbone.provider):
@@ -178,7 +172,7 @@ class Bank:
 
     @cached_property
     def backbone(self) -> Backbone:
-        """The network that the bank was built with, loaded on first use and checked by its sha256."""
+        """The network that the bank was built with, loaded on first use and checked by its SHA-256."""
         if self._given_backbone is not None:
             return self._given_backbone
         network = load_backbone(self.identity.backbone, self.provider)
@@ -187,59 +181,54 @@ class Bank:
 
     @property
     def content(self) -> str:
-        """Sha256 over backbone, framing, augmentation and all images: two banks that have it in common decide alike."""
-        if self._content is not None and self._content[0] is self.images:
-            return self._content[1]
-        built = [self.identity.backbone_sha256, json.dumps(asdict(self.identity.framing), sort_keys=True)]
-        if self.identity.augment:
-            built.append(self.identity.augment)
-        parts = [*built, *(image.sha256 for image in self.images)]
-        content = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-        self._content = self.images, content  # every record of an inspection asks for it
-        return content
+        """SHA-256 over backbone, framing, augmentation and all images; banks with the same one decide alike."""
+        if self._content is None or self._content[0] is not self.images:  # every record of an inspection asks for it
+            self._content = self.images, content_hash(self.identity, self.images)
+        return self._content[1]
 
     def history(self) -> list[BankVersion]:
-        """Versions of the bank, when each came to be, and what came and went with it."""
+        """Edits of the bank, oldest first: when each was made, and how many images it added and removed."""
         with catalogue.connect(self.path) as connection:
-            return catalogue.read_history(connection)
+            return history.read_history(connection)
 
     def is_current(self) -> bool:
-        """Whether the bank on the disk is still the one that this object shows, not edited since, nor replaced."""
+        """Whether the bank on the disk is still the one that this object shows: neither edited nor replaced since."""
         with catalogue.connect(self.path) as connection:
-            return catalogue.read_stamp(connection, catalogue.read_version(connection)) == self._stamp
+            return history.read_stamp(connection, history.read_version(connection)) == self._stamp
 
     def vectors(self, name: Literal["pooled", "moments"], turn: int = 0) -> NDArray[np.float32]:
-        """(N, D) float32: `FeaturePyramid.pooled` or `FeaturePyramid.moments` of all images, in their order.
+        """`FeaturePyramid.pooled` or `FeaturePyramid.moments` of all images, in their order.
 
-        `turn` is the place of their orientation in `Identity.turns`.
+        Parameters
+        ----------
+        name : {"pooled", "moments"}
+        turn : int
+            Orientation of the images, as its place in `Identity.turns`.
+
+        Returns
+        -------
+        (N, D) float32 array
         """
         if (name, turn) not in self._vectors:
-            length = {"pooled": self.identity.pooled_length, "moments": self.identity.moments_length}[name]
-            found = np.empty((len(self), length), np.float32)
-            by_segment: dict[str, list[int]] = {}
-            for index, image in enumerate(self.images):
-                by_segment.setdefault(image.segment, []).append(index)
-            for file, indices in by_segment.items():
-                found[indices] = self._reader.vectors(name, file, [self.images[i].row + turn for i in indices])
-            self._vectors[name, turn] = found
+            places = [(image.segment, image.row + turn) for image in self.images]
+            self._vectors[name, turn] = self._reader.vectors(name, places)
         return self._vectors[name, turn]
 
     def gallery(self, indices: Sequence[int]) -> Sequence[FeaturePyramid]:
-        """Features of the images at `indices` of `images`, each read from disk when it is taken.
+        """Features of the images at `indices` of `images`, each read from disk on access.
 
-        Levels float16, pooled float32. Stays valid when the bank changes.
+        Levels are float16, pooled vectors float32. The sequence stays valid when the bank changes.
         """
-        return self.views([index * len(self.identity.turns) for index in indices])
+        return self.views([self.identity.views.number(index, 0) for index in indices])
 
     def views(self, views: Sequence[int]) -> Sequence[FeaturePyramid]:
-        """As `gallery`, of images in any of their orientations.
+        """Features of images in any of their orientations, read as by `gallery`.
 
-        View t + T i is the image at `i` of `images` in orientation t of the T in `Identity.turns`.
+        View t + T i is the image at `i` of `images` in orientation t of the T in `Identity.turns`: see `Views`.
         """
-        places = [divmod(view, len(self.identity.turns)) for view in views]
-        return segments.Gallery(
-            self._reader, [(self.images[index].segment, self.images[index].row + turn) for index, turn in places]
-        )
+        numbers = self.identity.views
+        pairs = [(self.images[numbers.image(view)], numbers.turn(view)) for view in views]
+        return segments.Gallery(self._reader, [(image.segment, image.row + turn) for image, turn in pairs])
 
     def preview(self, image_id: int) -> bytes:
         """JPEG of a normal image, longer side at most 320 px."""
@@ -254,10 +243,11 @@ class Bank:
         max_pixels: int = MAX_PIXELS,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> AddReport:
-        """Describe images and commit them to the bank, some at a time.
+        """Describe images and commit them to the bank, a segment at a time.
 
-        An image whose content is in the bank already is passed over, so an interrupted call can be repeated. When it
-        ends early (Ctrl-C, full disk, kill) what was committed stays, and nothing else has changed.
+        An image whose content is in the bank already is passed over, so an interrupted call can be repeated. If the
+        call ends early (Ctrl-C, full disk, kill), the images committed so far stay in the bank, and nothing else has
+        changed. Each commit makes a version; `history` shows all of one call as one edit.
 
         Parameters
         ----------
@@ -266,10 +256,10 @@ class Bank:
         progress : callable, optional
             Called as ``progress(done, total)`` after every image.
         max_pixels : int
-            Larger images are reported as failures.
+            Images with more pixels are reported as failures.
         segment_bytes : int
-            Features to gather before they are committed. Twice that is the most that is held in memory or lost to a
-            kill, as one commit is under way while the next is gathered.
+            Size of the features that are committed together. At most twice as much is held in memory, or lost to a
+            kill, as one segment is committed while the next is filled.
 
         Raises
         ------
@@ -278,10 +268,10 @@ class Bank:
         BankError
             The bank cannot be written.
         InputError
-            A path does not exist or holds no images.
+            A path does not exist or holds no image.
         """
         self._refuse_if_frozen()
-        sources = additions.sources(images)
+        sources = additions.list_sources(images)
         network = self.backbone
         with self._changing():
             self._sweep()
@@ -290,32 +280,37 @@ class Bank:
                 self.identity,
                 network,
                 sources,
-                known={image.sha256 for image in self.images},
+                present={image.sha256 for image in self.images},
                 progress=progress,
                 max_pixels=max_pixels,
                 segment_bytes=segment_bytes,
             )
 
     def select(self, selectors: int | str | Iterable[int | str]) -> tuple[NormalImage, ...]:
-        """Images by id (a number, also as text), name, or glob over names or file names; each once, in order of id.
+        """Find images by id (a number, also as text), name, or glob over names or file names.
 
-        A name that an image has is taken as it is, whatever it holds; only another is a glob.
+        A name that an image has is taken as it is, whatever characters it holds; only another text is a glob.
+
+        Returns
+        -------
+        tuple of NormalImage
+            Each once, in order of id.
 
         Raises
         ------
         InputError
-            A selector that no image answers to.
+            A selector matches no image.
         """
-        found: set[int] = set()
-        for selector in selection.several(selectors):
-            chosen = selection.answering(self.images, selector)
-            if not chosen:
-                raise InputError(f"{self.path}: no image {selector!r} in this bank; `anomalign bank list` names all")
-            found.update(chosen)
-        return tuple(image for image in self.images if image.id in found)
+        ids: set[int] = set()
+        for selector in selection.as_iterable(selectors):
+            matches = selection.match(self.images, selector)
+            if not matches:
+                raise InputError(f"{self.path}: no image {selector!r} in this bank; Bank.images lists all")
+            ids.update(matches)
+        return tuple(image for image in self.images if image.id in ids)
 
     def remove(self, selectors: int | str | Iterable[int | str]) -> tuple[NormalImage, ...]:
-        """Take images out of the bank, all or none, as one version. What they took on the disk stays until `compact`.
+        """Remove images from the bank, all or none, as one version. `compact` gives back their space on the disk.
 
         Parameters
         ----------
@@ -325,7 +320,7 @@ class Bank:
         Raises
         ------
         InputError
-            A selector that no image answers to; nothing is removed then.
+            A selector matches no image; nothing is removed then.
         BankLockedError, BankError
             As for `add`.
         """
@@ -337,26 +332,26 @@ class Bank:
         return images
 
     def restore(self, ids: Iterable[int]) -> tuple[NormalImage, ...]:
-        """Bring removed images back, all or none, as one version: with their ids, so in their old places.
+        """Bring removed images back, all or none, as one version.
 
-        The bank decides then as if they had never been away.
+        They keep their ids, and so their places in the order: the bank decides as if they had never been removed.
 
         Raises
         ------
         InputError
-            One that was not removed, was compacted away since, or whose picture has been added again.
+            An image was not removed, or `compact` has forgotten it, or its content has been added again.
         BankLockedError, BankError
             As for `add`.
         """
-        wanted = sorted(set(ids))
+        unique = sorted(set(ids))
         with self._changing():
-            restoration.restore(self.path, self.images, wanted)
-        return tuple(image for image in self.images if image.id in wanted)
+            restoration.restore(self.path, self.images, unique)
+        return tuple(image for image in self.images if image.id in unique)
 
     def draft(self, folder: str | os.PathLike[str]) -> "Bank":
-        """A copy of the bank as it is now, in a new folder, to try edits on; scores of its normal images come along.
+        """Copy the bank as it is now, with the scores of its normal images, to a new folder, to try edits on.
 
-        Segments are linked, not copied, where that can be: they never change.
+        Segments never change, so they are linked where the system can, not copied.
 
         Raises
         ------
@@ -368,19 +363,24 @@ class Bank:
         return Bank(to, self._given_backbone or self.backbone)
 
     def without(self, selectors: int | str | Iterable[int | str]) -> "Bank":
-        """The bank as it would be without some images, to look at, not to change."""
-        gone = {image.id for image in self.select(selectors)}
+        """The bank as it would be without some images; it cannot be changed."""
+        ids = {image.id for image in self.select(selectors)}
         bank = copy.copy(self)
-        bank.images = tuple(image for image in self.images if image.id not in gone)
-        bank.left_out = tuple(sorted({*self.left_out, *gone}))
+        bank.images = tuple(image for image in self.images if image.id not in ids)
+        bank.left_out = tuple(sorted({*self.left_out, *ids}))
         bank._vectors = {}
         bank._frozen = True
         return bank
 
     def compact(self) -> int:
-        """Give back what removed images still take on the disk; returns the bytes. Older versions are gone then.
+        """Give back the disk space of removed images; older versions can no longer be shown.
 
-        One segment after the other, so that little room is needed; a kill between two leaves the rest for next time.
+        Works on one segment after the other, so it needs little free space. After a kill a further call does the rest.
+
+        Returns
+        -------
+        int
+            Bytes given back.
 
         Raises
         ------
@@ -389,39 +389,44 @@ class Bank:
         """
         with self._changing():
             before = self._bytes_on_disk()
-            compaction.compact(self.path, self.images, len(self.identity.turns), self.views)
+            compaction.compact(self.path, self.images, self.identity.views, self.views)
             self._load()
             self._sweep()
             return before - self._bytes_on_disk()
 
     def verify(self) -> list[str]:
-        """Check every segment against its sha256, and the catalogue's structure; a sentence for each thing wrong.
+        """Check every segment against its SHA-256, and the structure of the catalogue.
 
-        SQLite keeps no checksum of values: an altered letter of a name, or byte of a preview, is not found.
+        SQLite stores no checksum of values: a changed letter of a name or byte of a preview is not found.
+
+        Returns
+        -------
+        list of str
+            One sentence for each fault.
         """
-        return verification.problems(self.path, self.identity, self.images, self._segments)
+        return verification.find_problems(self.path, self.identity, self.images, self._segments)
 
     def load_calibration(self, settings: str) -> bytes | None:
-        """Calibration stored for these settings, None where there is none for this version of the bank."""
+        """Calibration stored for these settings; None if there is none for this version of the bank."""
         if self._frozen:
             return None
         with catalogue.connect(self.path) as connection:
             return scores.read_calibration(connection, settings, self.version)
 
     def load_aligned(self, settings: str) -> list[AlignedScore]:
-        """Stage 2 scores of normal images that are stored for these settings, also from other versions of the bank."""
+        """Stage 2 scores of normal images stored for these settings, by this or another version of the bank."""
         with catalogue.connect(self.path) as connection:
             return scores.read_aligned(connection, settings)
 
     def save_calibration(self, settings: str, calibration: bytes) -> bool:
-        """Store a calibration; False where the bank cannot be written, which costs only its making again."""
-        return self._saved(lambda link: scores.write_calibration(link, settings, self.version, calibration))
+        """Store a calibration. False if the bank cannot be written; the calibration is then computed again later."""
+        return self._save(lambda link: scores.write_calibration(link, settings, self.version, calibration))
 
     def save_aligned(self, settings: str, aligned: Sequence[AlignedScore]) -> bool:
-        """Store stage 2 scores of normal images; likewise."""
-        return self._saved(lambda link: scores.write_aligned(link, settings, aligned))
+        """Store stage 2 scores of normal images. False if the bank cannot be written, as for `save_calibration`."""
+        return self._save(lambda link: scores.write_aligned(link, settings, aligned))
 
-    def _saved(self, write: Callable[[sqlite3.Connection], None]) -> bool:
+    def _save(self, write: Callable[[sqlite3.Connection], None]) -> bool:
         if self._frozen:
             return False
         try:
@@ -434,37 +439,15 @@ class Bank:
         return True
 
     def _load(self, version: int | None = None) -> None:
-        while True:
-            self._read(version)
-            try:
-                segments.check_present(self.path, self._segments)
-                break
-            except BankDamagedError:  # unless another process has compacted the bank since it was read
-                with catalogue.connect(self.path) as connection:
-                    if catalogue.read_segments(connection) == self._segments:
-                        raise
+        snapshot = read_snapshot(self.path, version)
+        self.identity, self.version, self.images = snapshot.identity, snapshot.version, snapshot.images
+        self._frozen, self._stamp, self._segments = not snapshot.is_newest, snapshot.stamp, snapshot.segments
         self._reader = segments.SegmentReader(self.path, self.identity)
         self._vectors: dict[tuple[str, int], NDArray[np.float32]] = {}
 
-    def _read(self, version: int | None) -> None:
-        with catalogue.connect(self.path) as connection:
-            connection.execute("BEGIN")  # one snapshot for all that is read here
-            self.identity = catalogue.read_identity(connection, self.path)
-            newest = catalogue.read_version(connection)
-            self.version = newest if version is None else version
-            if not catalogue.read_whole_since(connection) <= self.version <= newest:
-                raise BankError(
-                    f"{self.path}: has no version {self.version} to show; versions "
-                    f"{catalogue.read_whole_since(connection)} to {newest} are there (compacting forgets older ones)"
-                )
-            self._frozen = self.version != newest
-            self._stamp = catalogue.read_stamp(connection, self.version)
-            self.images = tuple(catalogue.read_images(connection, self.version))
-            self._segments = catalogue.read_segments(connection)
-
     @property
     def bytes_per_image(self) -> float:
-        """What an image takes on the disk, features, preview and rows; the mean over all that are there or removed."""
+        """Mean size of an image on the disk, over present and removed images: features, preview and rows."""
         with catalogue.connect(self.path) as connection:
             (rows,) = connection.execute("SELECT count(*) FROM images").fetchone()
         return self._bytes_on_disk() / max(1, int(rows))
@@ -477,7 +460,7 @@ class Bank:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
-        """As the one writer, on the bank as it is on the disk; this object shows then what was made of it."""
+        """Hold the writer's lock and show the newest version; afterwards show the version with the changes."""
         self._refuse_if_frozen()
         with lock.writer(self.path):
             self._load()  # another writer may have been here

@@ -1,123 +1,22 @@
-"""``catalogue.sqlite``: which images a bank holds, where their features lie, what it was built with.
+"""``catalogue.sqlite``: which images a bank holds, and where their features lie.
 
-Every function opens a connection of its own, so a bank may be used from several threads, and every write is one
-transaction: after a kill at any instant the catalogue is as it was before it or as it is after.
+Every use of `connect` opens a connection of its own, so a bank may be used from several threads. It is also one
+transaction: after a kill at any instant the catalogue is as it was before the transaction or as it is after it.
 """
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from anomalign.atomic import sync_folder
+from anomalign.bank import history, schema
+from anomalign.bank.identity import Identity, write_identity
 from anomalign.errors import BankDamagedError, BankError
-from anomalign.images.framing import Framing
-from anomalign.images.orientation import Turn, read_augment, turns_of
-from anomalign.pyramid import grids
 
-FORMAT, AUGMENTED = 3, 4  # a version that knew no augmentation must not add to a bank with it
 FILE = "catalogue.sqlite"
-
-_SCHEMA = """
-CREATE TABLE identity (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE versions (
-    version INTEGER PRIMARY KEY,
-    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ'))
-);
-CREATE TABLE segments (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    file TEXT NOT NULL UNIQUE,
-    bytes INTEGER NOT NULL,
-    sha256 TEXT NOT NULL
-);
-CREATE TABLE images (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
-    height INTEGER NOT NULL,
-    width INTEGER NOT NULL,
-    segment INTEGER NOT NULL REFERENCES segments (id),
-    row INTEGER NOT NULL,
-    added INTEGER NOT NULL REFERENCES versions (version),
-    removed INTEGER REFERENCES versions (version),
-    preview BLOB NOT NULL
-);
-CREATE UNIQUE INDEX images_by_content ON images (sha256) WHERE removed IS NULL;
-CREATE TABLE calibrations (
-    settings TEXT PRIMARY KEY,
-    version INTEGER NOT NULL,
-    scores BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE aligned (
-    settings TEXT NOT NULL,
-    image INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
-    gallery BLOB NOT NULL,
-    score REAL NOT NULL,
-    pixels BLOB NOT NULL,
-    PRIMARY KEY (settings, image)
-) WITHOUT ROWID;
-"""
-
-# When images were away that came back. Made with the first such image, so that it is no other format than before.
-ABSENCES = """
-CREATE TABLE IF NOT EXISTS absences (
-    image INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
-    removed INTEGER NOT NULL REFERENCES versions (version),
-    restored INTEGER NOT NULL REFERENCES versions (version),
-    PRIMARY KEY (image, removed)
-) WITHOUT ROWID
-"""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What a bank was built with; never changes after its creation.
-
-    Attributes
-    ----------
-    backbone : str
-        Name, or path of the ONNX file.
-    backbone_sha256 : str
-    framing : Framing
-    shapes : tuple of (H_l, W_l, C_l)
-        Levels, finest first.
-    pooled_length : int
-        D of the pooled vector.
-    level_weights : tuple of float, or None
-        What each level should count, as the backbone's file recommends; None: 1 each.
-    augment : str
-        How images are augmented, as `read_augment` writes it; empty: not.
-    """
-
-    backbone: str
-    backbone_sha256: str
-    framing: Framing
-    shapes: tuple[tuple[int, int, int], ...]
-    pooled_length: int
-    level_weights: tuple[float, ...] | None = None
-    augment: str = ""
-
-    @property
-    def turns(self) -> tuple[Turn, ...]:
-        """Orientations in which each image is held, first as it is."""
-        return turns_of(self.augment)
-
-    @property
-    def bytes_per_image(self) -> int:
-        """Size of one image's features, in all its orientations.
-
-        Float16 levels, float32 pooled vector, moments and the norms on each grid.
-        """
-        norms = len(self.shapes) * sum(h * w for h, w in grids(self.shapes))
-        levels = sum(h * w * c for h, w, c in self.shapes)
-        return len(self.turns) * (2 * levels + 4 * (self.pooled_length + self.moments_length + norms))
-
-    @property
-    def moments_length(self) -> int:
-        """Length of `FeaturePyramid.moments`."""
-        return 2 * sum(c for _, _, c in self.shapes)
 
 
 @dataclass(frozen=True)
@@ -127,17 +26,17 @@ class NormalImage:
     Attributes
     ----------
     id : int
-        Never used again for another image.
+        Number of the image, never used again for another one.
     name : str
-        Its path as it was given.
+        Path of the image as it was given to `Bank.add`.
     sha256 : str
-        Of the file.
+        SHA-256 of the file.
     height, width : int
-        Pixels, after EXIF orientation.
+        Size in pixels, after EXIF orientation.
     segment : str
-        File that holds its features.
+        Name of the file that holds the image's features.
     row : int
-        Its place in that file; its other orientations follow it there.
+        First row of the image in that file; its other orientations have the rows after it.
     """
 
     id: int
@@ -151,7 +50,7 @@ class NormalImage:
 
 @dataclass(frozen=True)
 class NewImage:
-    """A row to be written: `NormalImage` before it has an id and a segment."""
+    """An image to be written to the catalogue: it has no id and no segment yet."""
 
     name: str
     sha256: str
@@ -169,26 +68,13 @@ class Segment:
     sha256: str
 
 
-@dataclass(frozen=True)
-class BankVersion:
-    """A version of a bank: when it came to be, and how many images came and went with it.
-
-    Images that `Bank.compact` has forgotten are no longer counted.
-    """
-
-    version: int
-    at: str
-    added: int
-    removed: int
-
-
 @contextlib.contextmanager
 def connect(folder: Path) -> Iterator[sqlite3.Connection]:
-    """Connection to a bank's catalogue; SQLite's errors become this package's, with the file's name."""
+    """Connect to a bank's catalogue; errors of SQLite become errors of this package that name the file."""
     path = folder / FILE
     try:
         if not path.is_file():
-            raise BankError(f"{folder}: no bank here; make one with `anomalign fit {folder} FOLDER`")
+            raise BankError(f"{folder}: no bank here; make one with Bank.create")
     except OSError as error:
         raise BankError(f"{path}: cannot be read ({error.strerror or error}); ask its owner for the right") from error
     # A journal left by a kill has to be rolled back, so open for writing wherever that is possible.
@@ -209,64 +95,22 @@ def connect(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def create(folder: Path, identity: Identity) -> None:
-    """Write the empty catalogue of a new bank aside, then move it into place, so that it is never half there."""
+    """Write the empty catalogue of a new bank under another name, then rename it, so that it is never there in part.
+
+    Not by `atomic_path`: SQLite keeps a journal beside the file, and both have names that `Bank.create` recognises when
+    an earlier call was killed.
+    """
     aside = folder / (FILE + ".new")
     for leftover in (aside, Path(f"{aside}-journal")):
         leftover.unlink(missing_ok=True)
     try:
         with contextlib.closing(sqlite3.connect(aside)) as connection, connection:
-            connection.executescript(_SCHEMA)
-            entries = {"format": AUGMENTED if identity.augment else FORMAT, **asdict(identity)}
-            if not identity.augment:
-                del entries["augment"]
-            connection.executemany(
-                "INSERT INTO identity VALUES (?, ?)", [(key, json.dumps(value)) for key, value in entries.items()]
-            )
+            connection.executescript(schema.TABLES)
+            write_identity(connection, identity)
     except sqlite3.OperationalError as error:
         raise _translate(aside, error) from error
     aside.replace(folder / FILE)
     sync_folder(folder)
-
-
-def read_identity(connection: sqlite3.Connection, folder: Path) -> Identity:
-    """Identity of a bank; refuses a catalogue of another format."""
-    entries = dict(connection.execute("SELECT key, value FROM identity"))
-    if entries.get("format") not in (str(FORMAT), str(AUGMENTED)):
-        raise BankError(
-            f"{folder}: bank of format {entries.get('format')}, this version reads formats {FORMAT} and {AUGMENTED}; "
-            "use the version of anomalign that it was made with, or fit it again"
-        )
-    try:
-        values = {key: json.loads(value) for key, value in entries.items()}
-        return Identity(
-            str(values["backbone"]),
-            str(values["backbone_sha256"]),
-            Framing(**values["framing"]),
-            tuple((int(h), int(w), int(c)) for h, w, c in values["shapes"]),
-            int(values["pooled_length"]),
-            _weights(values.get("level_weights")),
-            read_augment(values["augment"]) if values["format"] == AUGMENTED else "",
-        )
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise BankDamagedError(
-            f"{folder / FILE}: not a sound catalogue (identity: {error}); restore it from a copy"
-        ) from error
-
-
-def _weights(value: list[float] | None) -> tuple[float, ...] | None:
-    return None if value is None else tuple(float(weight) for weight in value)
-
-
-def read_version(connection: sqlite3.Connection) -> int:
-    """Counter that every change of the set of images raises by one."""
-    (value,) = connection.execute("SELECT coalesce(max(version), 0) FROM versions").fetchone()
-    return int(value)
-
-
-def read_stamp(connection: sqlite3.Connection, version: int) -> tuple[int, str]:
-    """A version and when it came to be: what tells it from that of another bank in the same folder."""
-    row = connection.execute("SELECT at FROM versions WHERE version = ?", (version,)).fetchone()
-    return version, "" if row is None else str(row[0])
 
 
 def read_images(connection: sqlite3.Connection, version: int) -> list[NormalImage]:
@@ -276,42 +120,16 @@ def read_images(connection: sqlite3.Connection, version: int) -> list[NormalImag
         "ON s.id = i.segment WHERE i.added <= ?1 AND (i.removed IS NULL OR i.removed > ?1) ORDER BY i.id",
         (version,),
     )
-    away = {id for id, removed, restored in _absences(connection) if removed <= version < restored}
+    absent = {id for id, removal, restoration in history.read_absences(connection) if removal <= version < restoration}
     return [
         NormalImage(int(id), str(name), str(sha256), int(height), int(width), str(file), int(row))
         for id, name, sha256, height, width, file, row in rows
-        if id not in away
+        if id not in absent
     ]
 
 
-def read_history(connection: sqlite3.Connection) -> list[BankVersion]:
-    """Every change of the set of images, in order."""
-    rows = connection.execute(
-        "SELECT v.version, v.at, (SELECT count(*) FROM images WHERE added = v.version), "
-        "(SELECT count(*) FROM images WHERE removed = v.version) FROM versions v ORDER BY v.version"
-    )
-    changes = {int(version): BankVersion(int(version), str(at), int(new), int(gone)) for version, at, new, gone in rows}
-    for _, removed, restored in _absences(connection):
-        changes[removed] = replace(changes[removed], removed=changes[removed].removed + 1)
-        changes[restored] = replace(changes[restored], added=changes[restored].added + 1)
-    return list(changes.values())
-
-
-def _absences(connection: sqlite3.Connection) -> list[tuple[int, int, int]]:
-    """(image, version that removed it, version that restored it) of all that ever came back."""
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'absences'").fetchone() is None:
-        return []
-    return connection.execute("SELECT image, removed, restored FROM absences").fetchall()
-
-
-def read_whole_since(connection: sqlite3.Connection) -> int:
-    """Version from which on the bank can be shown as it was; earlier ones lack images."""
-    row = connection.execute("SELECT value FROM identity WHERE key = 'whole_since'").fetchone()
-    return 0 if row is None else int(json.loads(row[0]))
-
-
 def read_removed(connection: sqlite3.Connection) -> dict[int, str]:
-    """Ids of the images that were removed and not compacted away, and their sha256."""
+    """Id and SHA-256 of each image that was removed and that `Bank.compact` has not forgotten."""
     rows = connection.execute("SELECT id, sha256 FROM images WHERE removed IS NOT NULL")
     return {int(id): str(sha256) for id, sha256 in rows}
 
@@ -328,16 +146,6 @@ def read_preview(connection: sqlite3.Connection, folder: Path, image_id: int) ->
     if row is None:
         raise BankError(f"{folder}: no image with id {image_id} in this bank")
     return bytes(row[0])
-
-
-def sync_folder(folder: Path) -> None:
-    """Put a folder's entries on the disk, where the system can (Windows cannot, and need not)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _translate(path: Path, error: sqlite3.OperationalError) -> BankError:

@@ -1,4 +1,4 @@
-"""A bank copied, to try edits on."""
+"""Copies of a bank, to try edits on."""
 
 import contextlib
 import os
@@ -12,19 +12,27 @@ from anomalign.errors import BankDamagedError, BankError
 
 
 def draft(bank: Path, to: Path) -> None:
-    """Copy the catalogue as it is at one instant, with all scores in it; link the segments, as they never change."""
+    """Copy a bank to a new folder: its catalogue as it is at one instant, with all scores, and links to its segments.
+
+    Links are enough, as segments never change.
+
+    Raises
+    ------
+    BankError
+        The folder holds a bank, or cannot be written.
+    """
     try:
         (to / segments.FOLDER).mkdir(parents=True)
         while True:
-            named = _copy_catalogue(bank, to)
+            named_segments = _copy_catalogue(bank, to)
             try:
-                segments.check_present(bank, named)
-                for segment in named:
+                segments.check_present(bank, named_segments)
+                for segment in named_segments:
                     _link(bank / segments.FOLDER / segment.file, to / segments.FOLDER / segment.file)
                 return
             except (BankDamagedError, FileNotFoundError):  # unless another process has compacted the bank since
                 with catalogue.connect(bank) as connection:
-                    if catalogue.read_segments(connection) == named:
+                    if catalogue.read_segments(connection) == named_segments:
                         raise
     except (OSError, sqlite3.Error) as error:
         cause = getattr(error, "strerror", None) or error
@@ -32,6 +40,7 @@ def draft(bank: Path, to: Path) -> None:
 
 
 def _copy_catalogue(bank: Path, to: Path) -> list[Segment]:
+    """Copy the catalogue; returns the segments that the copy names."""
     with (
         catalogue.connect(bank) as connection,
         contextlib.closing(sqlite3.connect(to / catalogue.FILE)) as target,
@@ -44,7 +53,7 @@ def _link(file: Path, to: Path) -> None:
     if to.exists():
         return
     for link in (os.link, os.symlink):
-        with contextlib.suppress(OSError):  # another disk; a system or user that may not
+        with contextlib.suppress(OSError):  # another disk, or a system or user that may not make links
             link(file.resolve(strict=True), to)
             return
     shutil.copyfile(file, to)

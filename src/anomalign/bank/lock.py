@@ -1,4 +1,4 @@
-"""One writer at a time."""
+"""The lock that lets one process at a time write to a bank."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,7 +11,15 @@ FILE = "writer.lock"
 
 @contextlib.contextmanager
 def writer(folder: Path) -> Iterator[None]:
-    """Be the one writer of a bank; the lock goes with the process, however it ends."""
+    """Hold the writer's lock of a bank. The system releases it when the process ends, however it ends.
+
+    Raises
+    ------
+    BankLockedError
+        Another process holds it.
+    BankError
+        The bank cannot be written.
+    """
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / FILE)

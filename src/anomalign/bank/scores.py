@@ -1,4 +1,4 @@
-"""Scores of a bank's normal images, kept in its catalogue."""
+"""Scores of a bank's normal images, stored in its catalogue."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -7,19 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AlignedScore:
-    """Stage 2 of a normal image against others.
+    """Result of stage 2 for a normal image against others.
 
     Attributes
     ----------
     image : int
-        Id.
+        Id of the image.
     gallery : bytes
-        Images that it was compared with, in order, int64: id times the bank's number of orientations, plus the place of
-        the orientation.
+        Views that it was compared with, in order, as int64: `Views.number` of the id and the orientation.
     score : float
-        Maximum of its map.
+        Score of the image by its map (`map_score`).
     pixels : bytes
-        Its map's values, counted, behind a checksum.
+        Histogram of the map's values, behind a checksum.
     """
 
     image: int
@@ -29,7 +28,7 @@ class AlignedScore:
 
 
 def read_calibration(connection: sqlite3.Connection, settings: str, version: int) -> bytes | None:
-    """Stored calibration for these settings, if it was made from the bank as it is."""
+    """Calibration stored for these settings; None if there is none for this version."""
     row = connection.execute(
         "SELECT scores FROM calibrations WHERE settings = ? AND version = ?", (settings, version)
     ).fetchone()
@@ -37,7 +36,7 @@ def read_calibration(connection: sqlite3.Connection, settings: str, version: int
 
 
 def write_calibration(connection: sqlite3.Connection, settings: str, version: int, scores: bytes) -> None:
-    """Store a calibration, in place of an older one for the same settings; never in place of a newer one."""
+    """Store a calibration. It replaces one of an older version for the same settings, never one of a newer version."""
     connection.execute(
         "INSERT INTO calibrations VALUES (?, ?, ?) ON CONFLICT (settings) DO UPDATE SET version = excluded.version, "
         "scores = excluded.scores WHERE excluded.version >= version",
@@ -46,13 +45,13 @@ def write_calibration(connection: sqlite3.Connection, settings: str, version: in
 
 
 def read_aligned(connection: sqlite3.Connection, settings: str) -> list[AlignedScore]:
-    """What stage 2 gave for normal images; each still holds if its gallery would be the same today."""
+    """Stored results of stage 2 for normal images. A result is valid as long as the image's gallery is the same."""
     rows = connection.execute("SELECT image, gallery, score, pixels FROM aligned WHERE settings = ?", (settings,))
     return [AlignedScore(int(image), bytes(gallery), float(score), bytes(px)) for image, gallery, score, px in rows]
 
 
 def write_aligned(connection: sqlite3.Connection, settings: str, scores: Sequence[AlignedScore]) -> None:
-    """Store stage 2 scores, in place of older ones of the same images; images that have gone are passed over."""
+    """Store results of stage 2. They replace older ones of the same images; forgotten images are passed over."""
     connection.executemany(
         "INSERT OR REPLACE INTO aligned SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM images WHERE id = ?2)",
         [(settings, s.image, s.gallery, s.score, s.pixels) for s in scores],

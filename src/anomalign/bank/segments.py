@@ -1,9 +1,8 @@
-"""``segments/*.safetensors``: features of up to a few hundred images a file, written once and never changed."""
+"""``segments/*.safetensors``: files with the features of up to a few hundred images, written once and never changed."""
 
 import contextlib
 import hashlib
 import json
-import os
 import struct
 import threading
 import uuid
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.bank.catalogue import Identity, Segment, sync_folder
+from anomalign.atomic import PARTIAL_SUFFIX, atomic_write
+from anomalign.bank.catalogue import Segment
+from anomalign.bank.identity import Identity
 from anomalign.errors import BankDamagedError, BankError
 from anomalign.numerics.threads import one_blas_thread
 from anomalign.pyramid import FeaturePyramid, grids
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from safetensors import safe_open
 
 FOLDER = "segments"
+_LEFTOVERS = (".safetensors", ".safetensors.new", PARTIAL_SUFFIX)  # the second is what earlier versions left
 
 
 def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
-    """Write features aside, fsync, and rename; when this returns they are on the disk under their name.
+    """Write the features of images to a new segment; when this returns they are on the disk.
 
     The file holds ``level1`` ... ``levelL`` as (N, H_l, W_l, C_l) float16, ``pooled`` as (N, D) float32, ``moments`` as
     (N, 2 C) float32, and for the grid of each level ``norms_HxW`` as (N, L, H, W) float32, what
@@ -44,24 +46,18 @@ def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
     for grid in pyramids[0].grids:
         arrays[_norms(grid)] = [pyramid.norms(grid) for pyramid in pyramids]
     name = f"{uuid.uuid4().hex}.safetensors"
-    folder = bank / FOLDER
-    aside = folder / (name + ".new")
+    path = bank / FOLDER / name
     digest = hashlib.sha256()
     try:
-        with aside.open("xb") as stream:
+        with atomic_write(path, durable=True) as stream:
             # Written array by array: the library's writer would first copy all of them, twice.
             for piece in _pieces(arrays):
                 stream.write(piece)
                 digest.update(piece)
             size = stream.tell()
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(folder / name)
-        sync_folder(folder)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise BankError(
-            f"{aside}: cannot be written ({error.strerror or error}); make room or get the right to write, "
+            f"{path}: cannot be written ({error.strerror or error}); make room or get the right to write, "
             "and run the command again"
         ) from error
     return Segment(name, size, digest.hexdigest())
@@ -90,13 +86,13 @@ def _header(arrays: dict[str, list[NDArray[Any]]]) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def sweep(bank: Path, named: set[str]) -> None:
-    """Delete files that no transaction names: what a kill or a full disk left behind. Only the writer may call it."""
+def sweep(bank: Path, valid_names: set[str]) -> None:
+    """Delete files that no transaction names, as a kill or a full disk leaves them. Only the writer may call it."""
     folder = bank / FOLDER
     try:
-        folder.mkdir(exist_ok=True)  # many ways to copy a bank leave out an empty folder
+        folder.mkdir(exist_ok=True)  # many tools that copy a bank leave out an empty folder
         for path in folder.iterdir():
-            if path.name not in named and path.name.endswith((".safetensors", ".safetensors.new")):
+            if path.name not in valid_names and path.name.endswith(_LEFTOVERS):
                 path.unlink()
     except OSError as error:
         raise BankError(
@@ -123,7 +119,7 @@ def _unreadable(path: Path, error: OSError) -> BankError:
 
 
 def check_content(bank: Path, segment: Segment, identity: Identity, rows: Sequence[int]) -> str | None:
-    """Say what is wrong with a segment, having read every byte of it; None where it is sound."""
+    """Read every byte of a segment; returns a sentence on its first fault, None if it is sound."""
     path = bank / FOLDER / segment.file
     try:
         with path.open("rb") as stream:
@@ -161,7 +157,7 @@ class SegmentReader:
         self._lock = threading.Lock()
 
     def pyramid(self, file: str, row: int) -> FeaturePyramid:
-        """Features of one image."""
+        """Features of one view."""
         handle = self._handle(file)
         with _sound(self._folder / file):
             levels = tuple(handle.get_slice(name)[row] for name in self._shapes)
@@ -169,11 +165,20 @@ class SegmentReader:
             pooled, moments = (handle.get_slice(name)[row] for name in self._lengths)
             return FeaturePyramid(levels, pooled, norms, [moments])
 
-    def vectors(self, name: str, file: str, rows: Sequence[int]) -> NDArray[np.float32]:
-        """(len(rows), D) ``pooled`` or ``moments`` of these rows of a segment."""
+    def vectors(self, name: str, places: Sequence[tuple[str, int]]) -> NDArray[np.float32]:
+        """(len(places), D) ``pooled`` or ``moments`` at these places (file, row), in their order."""
+        vectors = np.empty((len(places), self._lengths[name]), np.float32)
+        by_file: dict[str, list[int]] = {}
+        for index, (file, _) in enumerate(places):
+            by_file.setdefault(file, []).append(index)
+        for file, indices in by_file.items():
+            vectors[indices] = self._vectors_of_file(name, file, [places[index][1] for index in indices])
+        return vectors
+
+    def _vectors_of_file(self, name: str, file: str, rows: list[int]) -> NDArray[np.float32]:
         handle = self._handle(file)
         with _sound(self._folder / file):
-            vectors: NDArray[np.float32] = handle.get_tensor(name)[list(rows)]
+            vectors: NDArray[np.float32] = handle.get_tensor(name)[rows]
         return vectors
 
     def _handle(self, file: str) -> "safe_open":
@@ -183,7 +188,7 @@ class SegmentReader:
             if file not in self._open:
                 path = self._folder / file
                 try:
-                    path.open("rb").close()  # the library calls a file that may not be read a missing one
+                    path.open("rb").close()  # safetensors reports a file that may not be read as missing
                 except FileNotFoundError as error:
                     raise BankDamagedError(
                         f"{path}: this segment has gone since the bank was opened; if it was compacted meanwhile, open "
@@ -196,15 +201,15 @@ class SegmentReader:
                     norms = [(_norms(grid), (len(self._shapes), *grid)) for grid in self._grids]
                     vectors = [(name, (length,)) for name, length in self._lengths.items()]
                     for name, shape in [*self._shapes.items(), *vectors, *norms]:
-                        found = handle.get_slice(name).get_shape()[1:]
-                        if found != list(shape):
-                            raise ValueError(f"{name} is {found} an image instead of {list(shape)}")
+                        actual = handle.get_slice(name).get_shape()[1:]
+                        if actual != list(shape):
+                            raise ValueError(f"{name} is {actual} an image instead of {list(shape)}")
                 self._open[file] = handle
             return self._open[file]
 
 
 class Gallery(Sequence[FeaturePyramid]):
-    """Features at places (file, row) of segments, each read when it is taken."""
+    """Features at places (file, row) of segments, each read on access."""
 
     def __init__(self, reader: SegmentReader, places: list[tuple[str, int]]) -> None:
         self._reader = reader
@@ -227,7 +232,7 @@ class Gallery(Sequence[FeaturePyramid]):
 
 @contextlib.contextmanager
 def _sound(path: Path) -> Iterator[None]:
-    """Take an error of reading a segment as damage of its file."""
+    """Turn an error of reading a segment into a `BankDamagedError` that names the file."""
     from safetensors import SafetensorError
 
     try:

@@ -1,26 +1,29 @@
-"""Whether a bank on the disk is what was written."""
+"""A check of a bank on the disk against what was written."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from anomalign.bank import catalogue, segments
-from anomalign.bank.catalogue import Identity, NormalImage, Segment
+from anomalign.bank.catalogue import NormalImage, Segment
+from anomalign.bank.identity import Identity
 
 
-def problems(bank: Path, identity: Identity, images: Sequence[NormalImage], named: Sequence[Segment]) -> list[str]:
-    """A sentence for each thing wrong with the catalogue's structure or the content of a segment."""
-    found = []
+def find_problems(
+    bank: Path, identity: Identity, images: Sequence[NormalImage], named_segments: Sequence[Segment]
+) -> list[str]:
+    """One sentence for each fault of the catalogue's structure or of a segment's content."""
+    problems = []
     with catalogue.connect(bank) as connection:
         (state,) = connection.execute("PRAGMA integrity_check").fetchone()
         if state != "ok":
-            found.append(f"{bank / catalogue.FILE}: {state}")
+            problems.append(f"{bank / catalogue.FILE}: {state}")
         for table, *_ in connection.execute("PRAGMA foreign_key_check"):
-            found.append(f"{bank / catalogue.FILE}: a row of {table} names one that is not there")
+            problems.append(f"{bank / catalogue.FILE}: a row of {table} names one that is not there")
     rows: dict[str, list[int]] = {}
     for image in images:
         rows.setdefault(image.segment, []).append(image.row)
-    for segment in named:
+    for segment in named_segments:
         problem = segments.check_content(bank, segment, identity, rows.get(segment.file, []))
         if problem:
-            found.append(problem)
-    return found
+            problems.append(problem)
+    return problems

@@ -12,7 +12,7 @@ import warnings
 import typer
 
 from anomalign import __version__
-from anomalign.cli import bank_settings
+from anomalign.cli import bank_settings, console
 from anomalign.cli.backbones import backbones_app
 from anomalign.cli.bank import bank_app
 from anomalign.cli.demo import demo
@@ -21,6 +21,7 @@ from anomalign.cli.evaluate import evaluate
 from anomalign.cli.explain import explain
 from anomalign.cli.fit import fit
 from anomalign.cli.inspect import inspect
+from anomalign.cli.quantize import quantize
 from anomalign.cli.replay import replay
 from anomalign.cli.serve import serve, token_app
 from anomalign.errors import AnomalignError
@@ -44,6 +45,7 @@ app.command()(serve)
 bank_app.command()(bank_settings.calibrate)
 bank_app.command()(bank_settings.tune)
 bank_app.command()(bank_settings.condense)
+backbones_app.command()(quantize)
 app.add_typer(bank_app, name="bank")
 app.add_typer(backbones_app, name="backbones")
 app.add_typer(token_app, name="token")
@@ -69,7 +71,7 @@ def main() -> None:
     try:
         app()
     except AnomalignError as error:
-        typer.echo(f"error: {error}", err=True)
+        console.say_error(error)
         sys.exit(2)
     except OSError as error:  # of standard output: files of ours have errors of ours
         typer.echo(f"error: the output cannot be written ({error.strerror or error})", err=True)

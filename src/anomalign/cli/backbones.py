@@ -10,7 +10,6 @@ from anomalign.cli import console
 
 if TYPE_CHECKING:
     from anomalign.backbones import ListedBackbone
-    from anomalign.compression.quantization import Outcome
 
 backbones_app = typer.Typer(help="Networks that describe images: list, fetch, take in.", no_args_is_help=True)
 
@@ -28,7 +27,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
         typer.echo(json.dumps(_entry(backbone)) if as_json else _text(backbone))
     damaged = [backbone for backbone in listed if backbone.problem]
     for backbone in damaged:
-        console.say(f"error: {backbone.problem}")
+        console.say_error(backbone.problem)
     if damaged:
         raise typer.Exit(2)
 
@@ -128,98 +127,6 @@ def export(
         raise InputError(f"--levels is {levels!r}; needs numbers, for instance 1,2,3") from None
     path = export_backbone(model, numbers, name=name, pretrained=not random, half=_half(weights), replace=replace)
     typer.echo(f"{name or model}: {path}")
-
-
-@backbones_app.command()
-def quantize(
-    backbone: Annotated[str, typer.Argument(metavar="NAME", help="A backbone, or FILE.onnx.", show_default=False)],
-    normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
-    name: Annotated[str, typer.Option(help="Its name here.", show_default=False)],
-    holdout: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATH", help="Other normal images, to compare on. [default: a fifth of NORMALS]"),
-    ] = None,
-    defects: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="Images of defects, to compare on; may be repeated.")
-    ] = None,
-    size: console.Size = None,
-    preset: console.Preset = "default",
-    anyway: Annotated[bool, typer.Option("--anyway", help="Keep it whatever the comparison says.")] = False,
-    replace: Replace = False,
-    max_megapixels: console.MaxMegapixels = 89.0,
-) -> None:
-    """Make an int8 backbone, by your own normal images; kept if that changes little. Exit code 2: not kept."""
-    from anomalign.backbones import load_backbone
-    from anomalign.cli.fit import framing_of
-    from anomalign.cli.inspect import settings_of
-    from anomalign.compression.quantization import quantize_backbone
-    from anomalign.images.files import find_images
-
-    settings = settings_of(preset)
-    network = load_backbone(backbone)
-    try:
-        with console.progress("quantize") as update:
-            outcome = quantize_backbone(
-                network,
-                name,
-                find_images(normals),
-                find_images(holdout) if holdout else None,
-                find_images(defects or []),
-                framing=framing_of(preset, size, network.preprocessing.crop_px),
-                settings=settings,
-                anyway=anyway,
-                replace=replace,
-                max_pixels=console.max_pixels(max_megapixels),
-                progress=update,
-            )
-    except KeyboardInterrupt:
-        console.say("interrupted: nothing was kept")
-        raise typer.Exit(130) from None
-    console.say_failures(outcome.failures)
-    _print_effect(backbone, outcome)
-    for objection in outcome.objections:
-        console.say(f"{'warning' if outcome.path else 'error'}: {objection}")
-    if outcome.path is None:
-        console.say("error: nothing was kept; --anyway keeps it")
-    else:
-        typer.echo(f"{name}: {outcome.path}")
-    if outcome.path is None or outcome.failures:
-        raise typer.Exit(2)
-
-
-def _print_effect(backbone: str, outcome: "Outcome") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    effect = outcome.effect
-    typer.echo(
-        f"{backbone} in int8, {outcome.in_float} of {outcome.layers} layers left in float: {effect.fitted} normal "
-        f"images fitted, {effect.held_out} others and {effect.defects} defects compared"
-    )
-    table = Table()
-    table.add_column("")
-    for column in ("float", "int8", "change"):
-        table.add_column(column, justify="right")
-    levels = [(f"features, level {n}", x) for n, x in enumerate(effect.levels, 1)]
-    for what, difference in (*levels, ("pooled vector", effect.pooled)):
-        table.add_row(what, "", "", f"{difference:.1%}")
-    table.add_row("image scores, rank correlation", "", "", f"{effect.rank_correlation:.3f}")
-    table.add_row("image scores, largest change, in deviations of normals", "", "", f"{effect.largest_change:.2f}")
-    table.add_row(
-        f"false alarms of {effect.held_out}, {effect.target_fpr:.1%} aimed at", *map(str, effect.false_alarms)
-    )
-    if effect.defects:
-        table.add_row(f"defects found of {effect.defects}", *map(str, effect.found))
-    if effect.auroc:
-        table.add_row("image AUROC, held out against defects", *(f"{x:.3f}" for x in effect.auroc))
-    table.add_row("verdicts that change", "", "", f"{effect.changed} of {effect.compared}")
-    overlap = "none in either" if effect.overlap is None else f"{effect.overlap:.0%} in both"
-    table.add_row("pixels with a p-value of at most 0.001", "", "", overlap)
-    ms = effect.network_ms
-    table.add_row("network, ms an image, one core", f"{ms[0]:.1f}", f"{ms[1]:.1f}", f"x {ms[1] / ms[0]:.2f}")
-    sizes = effect.file_bytes
-    table.add_row("file", *map(console.size, sizes), f"x {sizes[1] / sizes[0]:.2f}")
-    Console().print(table)
 
 
 def _entry(backbone: "ListedBackbone") -> dict[str, object]:

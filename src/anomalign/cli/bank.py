@@ -48,7 +48,8 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
         typer.echo(f"{key:<16} {value}")
     for change in history[-_SHOWN_CHANGES:]:
         at = change.at[:16].replace("T", " ")
-        typer.echo(f"version {change.version:<8} {at} UTC  {change.added} added, {change.removed} removed")
+        versions = str(change.version) if change.first == change.version else f"{change.first}-{change.version}"
+        typer.echo(f"version {versions:<8} {at} UTC  {change.added} added, {change.removed} removed")
 
 
 _SHOWN_CHANGES = 10
@@ -177,7 +178,7 @@ def verify(bank: console.BankPath) -> None:
     opened = Bank.open(bank)
     problems = opened.verify()
     for problem in problems:
-        console.say(f"error: {problem}")
+        console.say_error(problem)
     if problems:
         raise typer.Exit(2)
     typer.echo(f"{bank}: {len(opened)} images, sound")

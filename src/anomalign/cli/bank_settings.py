@@ -87,7 +87,7 @@ def _inspect_fully(detector: "Detector", images: list[str], max_pixels: int) -> 
             if isinstance(result, Inspection):
                 found.append(both.align(result))
             else:
-                console.say(f"error: {result.error}")
+                console.say_error(result.error)
     return found
 
 

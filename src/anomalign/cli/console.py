@@ -1,6 +1,7 @@
 """What the commands share in talking to a person: progress and messages on standard error, options of one meaning."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,6 +52,28 @@ TargetFpr = Annotated[
 ]
 
 
+_OPTIONS = {
+    "gallery_size": "--gallery-size",
+    "half=False": "--weights float32",
+    "host_names": "--host-name",
+    "image_neighbours": "--image-neighbours",
+    "keep_bytes": "--keep-gb",
+    "keep_days": "--keep-days",
+    "level_weights": "--level-weights",
+    "max_pixels": "--max-megapixels",
+    "max_upload_bytes": "--max-upload-mb",
+    "patch=": "--patch",
+    "proxies": "--proxy",
+    "replace=True": "--replace",
+    "size_px": "--size",
+    "target_fpr": "--target-fpr",
+    "token_file": "--token-file",
+    "tokens=": "--tokens",
+    "watches": "--watch",
+}
+"""The option for each parameter that an error of the library may name, unless both are spelled alike."""
+
+
 def images(number: int) -> str:
     """So many images, in words."""
     return "1 image" if number == 1 else f"{number} images"
@@ -61,10 +84,21 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def say_error(error: object) -> None:
+    """Print an error on standard error, and the options for the parameters that it names.
+
+    The library names its own parameters in its errors: it does not know that a command line called it.
+    """
+    text = str(error)
+    options = [option for name, option in _OPTIONS.items() if re.search(rf"(?<!\w){name}(?![a-z_])", text)]
+    hint = f" (on the command line: {', '.join(options)})" if options else ""
+    say(f"error: {text}{hint}")
+
+
 def say_failures(failures: "list[Failure] | tuple[Failure, ...]") -> None:
     """Name each file that could not be used, and why."""
     for failure in failures:
-        say(f"error: {failure.error}")
+        say_error(failure.error)
 
 
 def open_bank(path: str, backbone: str | None, provider: str) -> "Bank":

@@ -50,7 +50,7 @@ def evaluate(
     limit = console.max_pixels(max_megapixels)
     protocol = _protocol(dataset.layout, preset, network, size, augment or "", target_fpr, limit)
     for problem in dataset.problems:
-        console.say(f"error: {problem}")
+        console.say_error(problem)
     collected = EvaluationReport() if report else None
     if submission and not any(chosen.private for chosen in categories):
         raise InputError(f"{root}: has no private test sets; --submission is for MVTec AD 2")
@@ -68,7 +68,7 @@ def evaluate(
         try:
             result = _evaluate(chosen, protocol, collected, maps, submission)
         except AnomalignError as error:  # the other categories are evaluated all the same
-            console.say(f"error: {error}")
+            console.say_error(error)
             problems.append(str(error))
         except KeyboardInterrupt:
             problems.append(f"interrupted: {chosen.name} and what comes after it is left out")

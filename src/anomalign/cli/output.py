@@ -54,7 +54,7 @@ class Output:
             try:
                 files = self.folder.write(result)
             except AnomalignError as error:  # the file changed or went between being inspected and being drawn
-                console.say(f"error: {error}")
+                console.say_error(error)
                 self.unwritten += 1
         self.anomalous += result.verdict == "anomalous"
         self.normal += result.verdict == "normal"
@@ -68,7 +68,7 @@ class Output:
         self.failures += 1
         if self.as_json:
             typer.echo(json.dumps({"path": failure.name, "error": failure.error}))
-        console.say(f"error: {failure.error}")
+        console.say_error(failure.error)
         if self.folder:
             self.folder.report.fail(failure)
 

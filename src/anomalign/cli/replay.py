@@ -42,7 +42,7 @@ def replay(
             result = replayer.replay(recorded, image)
         except AnomalignError as error:
             failed += 1
-            console.say(f"error: {error}" if place in str(error) else f"error: {place}: {error}")
+            console.say_error(error if place in str(error) else f"{place}: {error}")
             if as_json:
                 typer.echo(json.dumps({"record": place, "error": str(error)}))
         else:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import Backbone
-from anomalign.backbones.library import check_free, keep_quantized, require
+from anomalign.backbones.library import require
+from anomalign.backbones.storage import check_free, keep_quantized
 from anomalign.bank import Bank, Progress
 from anomalign.compression.comparison import Effect, compare
 from anomalign.detection.detector import Detector

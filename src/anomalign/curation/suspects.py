@@ -1,4 +1,4 @@
-"""Normal images that may be none, or that say nothing new."""
+"""Normal images that may be mislabelled or duplicated."""
 
 from dataclasses import dataclass
 
@@ -44,13 +44,15 @@ class Suspect:
 
     @property
     def reasons(self) -> str:
-        """In words; empty where there is none."""
+        """Why the image is suspect, in words; empty for an image that is not."""
         parts = []
         if self.contaminated:
-            parts.append("unlike the others: contaminated?")
+            parts.append("unlike the other normal images: mislabelled?")
         if self.duplicate:
             parts.append(
-                f"nearly a copy of {self.nearest.id}" if self.nearest_distance else f"copy of {self.nearest.id}"
+                f"nearly a copy of image {self.nearest.id}"
+                if self.nearest_distance
+                else f"copy of image {self.nearest.id}"
             )
         return "; ".join(parts)
 

@@ -179,9 +179,9 @@ class Detector:
             return inspection
         comparison = inspection.compared
         assert comparison.pyramid is not None  # carried until stage 2 has run
-        turns = len(self.bank.identity.turns)
         rows = self._rows_of(id for id, _ in comparison.gallery)
-        views = [row * turns + turn for row, (_, turn) in zip(rows, comparison.gallery, strict=True)]
+        numbers = self.bank.identity.views
+        views = [numbers.number(row, turn) for row, (_, turn) in zip(rows, comparison.gallery, strict=True)]
         with one_blas_thread():
             aligned = self._aligned(comparison.pyramid, views)
         return replace(inspection, comparison=replace(comparison, aligned=aligned, pyramid=None))
@@ -210,8 +210,8 @@ class Detector:
         (item,) = describe_together([image], self.bank.backbone, self.bank.identity.framing, max_pixels)
         if isinstance(item, Failure):
             raise ImageError(item.error)
-        turns = len(self.bank.identity.turns)  # each image in all orientations that the bank holds
-        return self._aligned(item.pyramid, [row * turns + turn for row in rows for turn in range(turns)])
+        views = [view for row in rows for view in self.bank.identity.views.all_of(row)]  # in all orientations
+        return self._aligned(item.pyramid, views)
 
     def judge(self, image: Described) -> Inspection:
         """Inspect an image that the backbone has described already."""
@@ -225,8 +225,8 @@ class Detector:
             judgement = rule.judge(retrieval_score, None if aligned is None else aligned.score)
             if aligned is None and judgement.verdict == "anomalous":  # stage 1 decided alone; where it is, stage 2 says
                 aligned = self._aligned(image.pyramid, gallery)
-        turns = len(self.bank.identity.turns)
-        normals = [self._images[view // turns] for view in views]
+        numbers = self.bank.identity.views
+        normals = [self._images[numbers.image(view)] for view in views]
         return Inspection(
             name=image.name,
             sha256=image.sha256,
@@ -240,7 +240,7 @@ class Detector:
             comparison=Comparison(
                 framing=self.bank.identity.framing,
                 pixels=rule.calibration.pixels,
-                gallery=tuple((self._images[view // turns].id, view % turns) for view in gallery),
+                gallery=tuple((self._images[numbers.image(view)].id, numbers.turn(view)) for view in gallery),
                 aligned=aligned,
                 pyramid=image.pyramid if aligned is None else None,
             ),
@@ -283,13 +283,13 @@ class Detector:
 
     def _aligned(self, pyramid: FeaturePyramid, views: list[int]) -> Aligned:
         alignment, square = self._align(pyramid, views)
-        turns = self.bank.identity.turns
+        turns, numbers = self.bank.identity.turns, self.bank.identity.views
         return Aligned(
             alignment,
             square,
             map_score(square, self.settings.top_share),
-            tuple(self._images[view // len(turns)] for view in views),
-            tuple(turns[view % len(turns)] for view in views),
+            tuple(self._images[numbers.image(view)] for view in views),
+            tuple(turns[numbers.turn(view)] for view in views),
         )
 
     def _align(self, pyramid: FeaturePyramid, views: list[int]) -> tuple[Alignment, NDArray[np.float32]]:

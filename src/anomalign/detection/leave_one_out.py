@@ -48,7 +48,7 @@ def calibrate(
     neighbours = search.leave_one_out(rows, min(settings.neighbours, len(bank) - 1))
     if (neighbours.index[:, 0] < 0).any():
         raise CalibrationError(f"{bank.path}: all images are the same picture, which cannot tell what is normal")
-    ids, turns = np.array([image.id for image in bank.images], np.int64), len(bank.identity.turns)
+    ids, views = np.array([image.id for image in bank.images], np.int64), bank.identity.views
     by_retrieval = settings.decided_by == "retrieval"
     aligned = sampled([bank.images[row] for row in rows], _SAMPLE if by_retrieval else len(rows))
     galleries = neighbours.index[aligned, : settings.gallery_size]
@@ -56,7 +56,7 @@ def calibrate(
     result = Calibration(
         ids=ids[rows],
         retrieval=_retrieval(neighbours, settings.image_neighbours),
-        nearest=ids[neighbours.index[:, 0] // turns],
+        nearest=ids[views.image(neighbours.index[:, 0])],
         aligned=aligned,
         alignment=np.array([score.score for score in scores]),
         pixels=PixelCounts.total(PixelCounts.from_bytes(_pixels(score) or b"") for score in scores),
@@ -82,13 +82,13 @@ def _alignment(
     progress: Progress | None,
 ) -> list[AlignedScore]:
     """Stage 2 of the images in these rows, from the bank's store where it holds; stored a few at a time."""
-    key, turns = settings.alignment_key(), len(bank.identity.turns)
+    key, views = settings.alignment_key(), bank.identity.views
     stored = {(score.image, score.gallery): score for score in bank.load_aligned(key) if _is_sound(score)}
     results: list[AlignedScore] = []
     unsaved: list[AlignedScore] = []
     for row, padded in zip(rows.tolist(), galleries, strict=True):
         gallery = np.sort(padded[padded >= 0])  # in the order of the bank, so that who is nearest does not matter
-        named = (ids[gallery // turns] * turns + gallery % turns).astype("<i8").tobytes()
+        named = views.number(ids[views.image(gallery)], views.turn(gallery)).astype("<i8").tobytes()
         score = stored.get((int(ids[row]), named))
         if score is None:
             square = align(row, gallery.tolist())

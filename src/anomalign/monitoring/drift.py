@@ -252,22 +252,20 @@ def _summary(window: int, farther: float, detectable: float, shifted: bool, othe
     reasons = []
     if shifted and farther > 0.5:
         reasons.append(
-            "farther from the normal images than normal images are from each other, "
-            f"{farther:.0%} of the time where 50% is expected"
+            f"farther from the normal images than expected (in {farther:.0%} of comparisons; 50% means no shift)"
         )
     elif shifted:
         reasons.append(
-            "nearer to the normal images than normal images are to each other, "
-            f"{1 - farther:.0%} of the time where 50% is expected"
+            f"nearer to the normal images than expected (in {1 - farther:.0%} of comparisons; 50% means no shift)"
         )
     if other_use and used == 1:
-        reasons.append("all most like one and the same normal image")
+        reasons.append("all most similar to one and the same normal image")
     elif other_use:
-        reasons.append(f"most like {used:,} of the normal images, some of them far too often")
+        reasons.append(f"most similar to {used:,} of the normal images, to some of them far too often")
     if reasons:
-        return f"Drift: {recent} {'are' if window > 1 else 'is'} " + ", and ".join(reasons) + "."
+        return f"Drift: {recent} {'are' if window > 1 else 'is'} " + " and ".join(reasons) + "."
     if detectable > 1:
-        return f"Too few images to tell: {recent} could differ from the normal images by chance."
+        return f"Too few images to detect drift: any difference between {recent} and the normal images could be chance."
     if detectable > _WEAK:
-        return f"No drift seen in {recent}; with so few images only a large one would be."
+        return f"No drift detected in {recent}. With so few images, only a large drift would be detected."
     return f"No drift: {recent} look like the normal images."

@@ -1,4 +1,4 @@
-"""For people: overlays, maps on disk, the HTML report."""
+"""Reports for people: overlays, anomaly maps, HTML pages."""
 
 from anomalign.reporting.drift import write_drift_page
 from anomalign.reporting.explanation import write_explanation

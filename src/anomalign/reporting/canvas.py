@@ -1,16 +1,16 @@
-"""Pictures put together from pictures and lines of text."""
+"""Sheets of pictures and lines of text."""
 
 import math
 
 from PIL import Image, ImageDraw, ImageFont
 
-FINE = 2  # drawn so much larger than it is saved, for smooth lines
+FINE = 2  # factor by which a sheet is drawn larger than it is saved, for smooth lines
 GAP = 28
 INK, SOFT, PAPER, MARK = (24, 28, 34), (96, 104, 114), (255, 255, 255), (205, 0, 120)
 
 
-def framed(picture: Image.Image) -> Image.Image:
-    """With a margin, in the size to be saved in."""
+def add_margin(picture: Image.Image) -> Image.Image:
+    """Add a margin and reduce the sheet to the size in which it is saved."""
     sheet = Image.new("RGB", (picture.width + 2 * GAP * FINE, picture.height + 2 * GAP * FINE), PAPER)
     sheet.paste(picture, (GAP * FINE, GAP * FINE))
     return sheet.reduce(FINE)
@@ -24,16 +24,16 @@ def line(text: str, size: int, colour: tuple[int, int, int] = INK) -> Image.Imag
     return image
 
 
-def captioned(picture: Image.Image, title: str, note: str) -> Image.Image:
+def add_caption(picture: Image.Image, title: str, note: str) -> Image.Image:
     lines = []
     for text, size, colour in ((title, 20, INK), (note, 16, SOFT)):
         while line(text, size).width > picture.width and len(text) > 4:  # a long file name
             text = "..." + text[4:]
         lines.append(line(text, size, colour))
-    return stacked([picture, *lines], gap=4)
+    return stack([picture, *lines], gap=4)
 
 
-def stacked(pictures: list[Image.Image], gap: int = GAP) -> Image.Image:
+def stack(pictures: list[Image.Image], gap: int = GAP) -> Image.Image:
     space = gap * FINE
     height = sum(picture.height for picture in pictures) + space * (len(pictures) - 1)
     sheet = Image.new("RGB", (max(picture.width for picture in pictures), height), PAPER)

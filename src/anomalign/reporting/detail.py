@@ -1,4 +1,4 @@
-"""One anomalous image as the report shows it: pictures as data, places, what they were matched with."""
+"""Pictures, places and matches of one anomalous image, for the report."""
 
 import base64
 import io
@@ -11,10 +11,10 @@ from PIL import Image
 from anomalign.bank import Bank
 from anomalign.detection.inspection import HEAT_BEGINS, Inspection, Match
 from anomalign.reporting.heat import heat_layer
-from anomalign.reporting.places import fitted, most_anomalous, preview, small_map, window_in, window_side
+from anomalign.reporting.places import fit_size, most_anomalous, preview, small_map, window_in, window_side
 
 _PICTURE_PX = 480
-_SHOWN_PX = 540  # on the page, where there is room
+_SHOWN_PX = 540  # on the page, if there is room
 _HEAT_PX = 240  # maps are smooth: the browser enlarges them without loss
 _CROP_PX = 200
 _UNITS = 1000  # longer side of a picture in the units of its drawing
@@ -58,18 +58,18 @@ class Crop:
 
 @dataclass(frozen=True)
 class Pair:
-    """An anomalous place and what it was matched with."""
+    """An anomalous place and its match."""
 
     number: int
     here: Crop
-    matched: Crop
+    there: Crop
     match: Match
     in_nearest: bool
 
 
 @dataclass(frozen=True)
 class Detail:
-    """What is shown of one anomalous image; `heat` is a data URI, to be laid over the inspected picture."""
+    """Pictures of one anomalous image; `heat` is a data URI of a layer over the inspected picture."""
 
     inspected: Picture
     heat: str
@@ -80,22 +80,23 @@ class Detail:
 
 
 def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Detail:
-    """Draw what the report shows of an image (H, W, 3) uint8 that went through stage 2."""
+    """Draw the pictures of an inspected image, (H, W, 3) uint8, that went through stage 2."""
     photograph = Image.fromarray(np.ascontiguousarray(image))
     nearest = inspection.neighbours[0]
     boxes, nearest_boxes, pairs = [], [], []
     for number, (y, x) in enumerate(_places(inspection), 1):
         match = inspection.match_at(y, x)
-        here, drawn = _look(photograph, number, y, x, (inspection.height, inspection.width), inspection)
+        here, box = _look(photograph, number, y, x, (inspection.height, inspection.width), inspection)
         normal = next(n for n in inspection.aligned.gallery if n.id == match.image_id)
         size = normal.height, normal.width
-        turned = preview(bank, match.image_id, match.turn)  # shown as it was compared; the box, where it is
-        matched, _ = _look(turned, number, match.turned_y, match.turned_x, size, inspection)
-        _, drawn_there = _look(preview(bank, match.image_id), number, match.y, match.x, size, inspection)
-        boxes.append(drawn)
+        # The crop shows the orientation that was compared, the box the original one.
+        turned_preview = preview(bank, match.image_id, match.turn)
+        there, _ = _look(turned_preview, number, match.turned_y, match.turned_x, size, inspection)
+        _, box_there = _look(preview(bank, match.image_id), number, match.y, match.x, size, inspection)
+        boxes.append(box)
         if match.image_id == nearest.id:
-            nearest_boxes.append(drawn_there)
-        pairs.append(Pair(number, here, matched, match, match.image_id == nearest.id))
+            nearest_boxes.append(box_there)
+        pairs.append(Pair(number, here, there, match, match.image_id == nearest.id))
     return Detail(
         inspected=_picture(photograph, boxes),
         heat=_uri("png", heat_layer(inspection.heat(small_map(inspection, _HEAT_PX)))),
@@ -110,8 +111,8 @@ def _places(inspection: Inspection) -> list[tuple[float, float]]:
     small = small_map(inspection, _PICTURE_PX)
     h, w = small.shape
     scale_y, scale_x = inspection.height / h, inspection.width / w
-    found = most_anomalous(small, inspection.pixels.score_at(HEAT_BEGINS), window_side(h, w, inspection.framing))
-    return [((y + 0.5) * scale_y - 0.5, (x + 0.5) * scale_x - 0.5) for y, x in found]
+    peaks = most_anomalous(small, inspection.pixels.score_at(HEAT_BEGINS), window_side(h, w, inspection.framing))
+    return [((y + 0.5) * scale_y - 0.5, (x + 0.5) * scale_x - 0.5) for y, x in peaks]
 
 
 def _look(
@@ -129,8 +130,8 @@ def _look(
 
 
 def _picture(picture: Image.Image, boxes: list[Box]) -> Picture:
-    small = picture.resize(fitted(*picture.size, _PICTURE_PX, enlarge=False), reducing_gap=2.0)
-    width, height = fitted(*picture.size, _SHOWN_PX, enlarge=True)
+    small = picture.resize(fit_size(*picture.size, _PICTURE_PX, enlarge=False), reducing_gap=2.0)
+    width, height = fit_size(*picture.size, _SHOWN_PX, enlarge=True)
     return Picture(_jpeg(small, 85), width, height, tuple(boxes))
 
 

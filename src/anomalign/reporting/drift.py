@@ -1,4 +1,4 @@
-"""One HTML file about drift: distances over time, and which normal images are used now."""
+"""One HTML file about drift: distances over time, and how often each normal image is the nearest."""
 
 import os
 from collections import Counter
@@ -17,7 +17,7 @@ from anomalign.reporting.page import write_page
 
 _WIDTH, _HEIGHT = 1080.0, 400.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 12.0, 34.0, 48.0
-_NAMED = 2000  # of more dots, only the latest and the farthest say their image's name when pointed at
+_NAMED = 2000  # with more dots than this, only the latest and the farthest show the image's name on hover
 _LABELS = 7
 _BARS = 12
 _BLOCKS, _SMALLEST_BLOCK = 40, 10
@@ -25,7 +25,7 @@ _BLOCKS, _SMALLEST_BLOCK = 40, 10
 
 @dataclass(frozen=True)
 class Dot:
-    """An inspection; `beyond`: farther than the scale goes, and drawn at its end."""
+    """An inspection; `beyond`: its distance is beyond the scale, so it is drawn at the end."""
 
     x: float
     y: float
@@ -37,27 +37,27 @@ class Dot:
 
 @dataclass(frozen=True)
 class Plot:
-    """All that the SVG needs, in its units.
+    """Content of the SVG, in its units.
 
     Attributes
     ----------
     dots : tuple of Dot
     unnamed : str
-        Path of the dots that have no name.
+        Path of the dots without a name.
     radius : float
-        Of a dot.
+        Radius of a dot.
     line : str
-        Points of the running median.
+        Points of the line of block medians.
     block : int
-        Inspections that a point of it stands for.
+        Inspections per block.
     band_top, band_base, middle : float
         y of the quantiles 95 %, 5 % and 50 % of the normals.
     tested_x : float
-        Where the tested inspections begin.
+        x at which the tested inspections begin.
     beyond : int
-        Dots at the end of the scale.
+        Number of dots beyond the scale.
     ticks_x, ticks_y
-        As (position, label) and (position, value).
+        Ticks as (position, label) and (position, value).
     """
 
     dots: tuple[Dot, ...]
@@ -82,7 +82,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Use:
-    """How often a normal image is the nearest one: share of the window, and of the normals."""
+    """How often a normal image is the nearest: share of the tested images, and of the other normal images."""
 
     name: str
     now: float
@@ -103,14 +103,14 @@ def write_drift_page(
     ----------
     path
     drift : Drift
-        What `detect_drift` said of these observations.
+        Result of `detect_drift` for these observations.
     observations : sequence of Observation
         Oldest first; all are plotted.
     normal_scores : (N,) float64 array
     normal_nearest : (N,) int64 array
         As given to `detect_drift`.
     names : mapping of int to str
-        Of the normal images, by id.
+        Names of the normal images, by id.
 
     Raises
     ------
@@ -169,17 +169,17 @@ def _plot(observations: Sequence[Observation], normal_scores: NDArray[np.float64
     )
 
 
-def _scale(scores: NDArray[np.float64], shown: Sequence[float]) -> tuple[float, float]:
-    """Ends of the vertical axis: far defects must not press all else flat."""
-    all_in = 1.06 * max(*shown, float(scores.max()))
-    most_in = 1.25 * max(*shown, float(np.quantile(scores, 0.9)))
-    top = (all_in if all_in <= 1.4 * most_in else most_in) or 1.0
-    bottom = 0.96 * min(*shown, float(scores.min()))
+def _scale(scores: NDArray[np.float64], required: Sequence[float]) -> tuple[float, float]:
+    """Ends of the vertical axis. A few very distant defects must not flatten the rest of the plot."""
+    top_of_all = 1.06 * max(*required, float(scores.max()))
+    top_of_most = 1.25 * max(*required, float(np.quantile(scores, 0.9)))
+    top = (top_of_all if top_of_all <= 1.4 * top_of_most else top_of_most) or 1.0
+    bottom = 0.96 * min(*required, float(scores.min()))
     return (0.0 if bottom < 0.4 * top else bottom), top
 
 
 def _line(counts: Sequence[int], heights: Sequence[float], across: Callable[[float], float]) -> str:
-    """Points through the middles of the blocks, level to the ends of the plot."""
+    """Points at the middles of the blocks; horizontal up to the ends of the plot."""
     ends = np.cumsum(counts)
     middles = [float(end) - (count + 1) / 2 for end, count in zip(ends, counts, strict=True)]
     places = [-0.5, *middles, float(ends[-1]) - 0.5]
@@ -188,7 +188,7 @@ def _line(counts: Sequence[int], heights: Sequence[float], across: Callable[[flo
 
 
 def _dates(observations: Sequence[Observation], across: Callable[[float], float]) -> tuple[tuple[float, str], ...]:
-    """Times of a few inspections, evenly spread, as short as tells them apart."""
+    """Times of a few inspections, evenly spread, in the shortest format in which they differ."""
     count = len(observations)
     places = sorted({round((k + 0.5) / _LABELS * count - 0.5) for k in range(_LABELS)})
     times = [instant(observations[place].time).astimezone(timezone.utc) for place in places]
@@ -202,7 +202,7 @@ def _moment(time: str) -> str:
 
 
 def _uses(latest: Sequence[Observation], normal_nearest: NDArray[np.int64], names: Mapping[int, str]) -> list[Use]:
-    """Of each normal image that is the nearest of any, most used now first."""
+    """Use of each normal image that is the nearest of any image; the most frequent now comes first."""
     now = Counter(o.nearest for o in latest)
     before = Counter(normal_nearest.tolist())
     order = sorted(now.keys() | before.keys(), key=lambda key: (-now[key], -before[key], key))

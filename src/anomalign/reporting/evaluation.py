@@ -1,4 +1,4 @@
-"""The report of an evaluation: the table, curves, score histograms, and the images worth looking at."""
+"""The report of an evaluation: metrics, curves, score histograms and example images."""
 
 import base64
 import heapq
@@ -21,11 +21,11 @@ from anomalign.reporting.curves import CurveChart, curve_chart
 from anomalign.reporting.heat import overlay
 from anomalign.reporting.histogram import Chart, chart, histogram
 from anomalign.reporting.page import write_page
-from anomalign.reporting.places import fitted, small_map
+from anomalign.reporting.places import fit_size, small_map
 
-_EXAMPLES = 4  # of each sort
+_EXAMPLES = 4  # of each group
 _PICTURE_PX = 256
-_OUTLINE = (0, 190, 255)  # no colour of the heat
+_OUTLINE = (0, 190, 255)  # a colour that heat never has
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class _Section:
 
 
 class EvaluationReport:
-    """Collects an evaluation, a category at a time, and writes it as one self-contained HTML file.
+    """Collects the results of an evaluation, category by category, and writes them as one self-contained HTML file.
 
-    Of each category a dozen pictures are kept, at most 256 px: the defects with the lowest and with the highest scores,
-    and the normal images with the highest.
+    It keeps twelve pictures per category, at most 256 px large: the defects with the lowest and the highest scores, and
+    the normal images with the highest scores.
     """
 
     def __init__(self) -> None:
@@ -61,12 +61,12 @@ class EvaluationReport:
         self.begin()
 
     def begin(self) -> None:
-        """Begin a category; what was taken in since the last one ended is dropped."""
-        self._taken = 0
+        """Begin a category; images added since the end of the last category are dropped."""
+        self._count = 0
         self._heaps: dict[str, list[tuple[float, int, Example]]] = {"missed": [], "clearest": [], "false": []}
 
     def take(self, image: TestImage, inspection: Inspection, truth: GroundTruth | None) -> None:
-        """Take in a test image of the category under way; an `evaluation.run.Observer`."""
+        """Add a test image of the current category; an `evaluation.run.Observer`."""
         score = inspection.image_score
         if image.anomalous:
             self._keep("missed", -score, image, inspection, truth)
@@ -75,10 +75,10 @@ class EvaluationReport:
             self._keep("false", score, image, inspection, truth)
 
     def finish(self, result: CategoryResult) -> None:
-        """End a category with what was measured."""
+        """End a category with its results."""
         groups = {
-            "Defects with the lowest scores, missed first": self._heaps["missed"],
-            "Normal images with the highest scores, false alarms first": self._heaps["false"],
+            "Defects with the lowest scores": self._heaps["missed"],
+            "Normal images with the highest scores": self._heaps["false"],
             "Defects with the highest scores": self._heaps["clearest"],
         }
         examples = tuple(
@@ -119,16 +119,16 @@ class EvaluationReport:
         self, heap_name: str, rank: float, image: TestImage, inspection: Inspection, truth: GroundTruth | None
     ) -> None:
         heap = self._heaps[heap_name]
-        self._taken += 1
+        self._count += 1
         if len(heap) < _EXAMPLES:
-            heapq.heappush(heap, (rank, -self._taken, _example(image, inspection, truth)))
+            heapq.heappush(heap, (rank, -self._count, _example(image, inspection, truth)))
         elif rank > heap[0][0]:
-            heapq.heapreplace(heap, (rank, -self._taken, _example(image, inspection, truth)))
+            heapq.heapreplace(heap, (rank, -self._count, _example(image, inspection, truth)))
 
 
 def _example(image: TestImage, inspection: Inspection, truth: GroundTruth | None) -> Example:
     photograph = Image.fromarray(read_image(image.path, inspection.height * inspection.width))
-    size = fitted(inspection.width, inspection.height, _PICTURE_PX, enlarge=False)
+    size = fit_size(inspection.width, inspection.height, _PICTURE_PX, enlarge=False)
     heat = inspection.heat(small_map(inspection, _PICTURE_PX), even_if_normal=True)
     picture = overlay(np.asarray(photograph.resize(size, Image.Resampling.BILINEAR)), heat)
     if truth is not None and truth.anomalous.any():
@@ -143,24 +143,24 @@ def _example(image: TestImage, inspection: Inspection, truth: GroundTruth | None
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels just outside a mask, so that what it marks stays visible."""
+    """Pixels just outside a mask, so that the marked pixels stay visible."""
     outside: NDArray[np.bool_] = ndimage.binary_dilation(mask, np.ones((3, 3))) & ~mask
     return outside
 
 
 def _curves(result: CategoryResult) -> tuple[CurveChart, ...]:
     metrics = result.values.metrics
-    wanted = (
+    curves = (
         ("image_roc", "Images: ROC", "image_auroc", "AUROC", 1.0),
         ("pixel_roc", "Pixels: ROC", "pixel_auroc", "AUROC", 1.0),
         ("pro", "Regions: PRO", "au_pro_0.3", "AU-PRO@0.3", 0.3),
     )
     charts = []
-    for curve, title, key, name, limit in wanted:
+    for curve, title, key, name, x_max in curves:
         value = metrics.get(key)
         if curve in result.curves and value is not None:
             x_label = "false-positive rate"
-            charts.append(curve_chart(title, f"{name} {value:.3f}", x_label, *result.curves[curve], limit))
+            charts.append(curve_chart(title, f"{name} {value:.3f}", x_label, *result.curves[curve], x_max))
     return tuple(charts)
 
 

@@ -1,4 +1,4 @@
-"""One picture that says what was compared with what: `anomalign explain`."""
+"""One picture that shows which places were compared: `anomalign explain`."""
 
 import math
 import os
@@ -11,13 +11,13 @@ from PIL import Image, ImageDraw
 
 from anomalign.bank import Bank
 from anomalign.detection.inspection import Inspection, Match
-from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, beside, captioned, framed, line, stacked
+from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
 from anomalign.reporting.files import written_aside
 from anomalign.reporting.heat import overlay
-from anomalign.reporting.places import fitted, preview, small_map, told, window_in
+from anomalign.reporting.places import fit_size, preview, small_map, told, window_in
 
 _PANEL = 560
-_LEVELS = {  # in the words of the web page
+_LEVELS = {  # the web page uses the same names
     1: ["all"],
     2: ["fine detail", "shape"],
     3: ["fine detail", "texture", "shape"],
@@ -25,7 +25,7 @@ _LEVELS = {  # in the words of the web page
 }
 _TEXT = 30  # height of a line
 _ARROWS = 14  # along the longer side of the grid
-_ARROW, _FAR = (0, 92, 200), 0.2  # arrows longer than this share of the picture are cut short and drawn pale
+_ARROW, _FAR = (0, 92, 200), 0.2  # arrows longer than this share of the picture are shortened and drawn pale
 
 
 def write_explanation(
@@ -35,7 +35,7 @@ def write_explanation(
     bank: Bank,
     at: tuple[float, float] | None = None,
 ) -> Match:
-    """Write a PNG: a place of an image beside the place it was matched with, where all others were matched, in what.
+    """Write a PNG: a place of an image beside its match, and where the other places have their matches.
 
     Parameters
     ----------
@@ -51,22 +51,22 @@ def write_explanation(
     Returns
     -------
     Match
-        What the place was matched with.
+        Match of the place.
 
     Raises
     ------
     InputError
-        Stage 2 has not run; the place lies outside the part of the image that was seen; or the file cannot be written.
+        Stage 2 has not run; the place lies outside the inspected part of the image; or the file cannot be written.
     """
     y, x = most_anomalous_place(inspection) if at is None else at
     match = inspection.match_at(y, x)
     photograph = Image.fromarray(np.ascontiguousarray(image))
-    left = [_where(photograph, inspection, y, x), _displacements(photograph, inspection)]
-    right = [_pair(photograph, inspection, bank, y, x, match), _used(inspection, bank)]
-    sheet = stacked([beside([a, b]) for a, b in zip(left, right, strict=True)])
-    titled = stacked([_heading(inspection), sheet])
+    left = [_whole_image(photograph, inspection, y, x), _displacements(photograph, inspection)]
+    right = [_pair(photograph, inspection, bank, y, x, match), _matched_images(inspection, bank)]
+    sheet = stack([beside([a, b]) for a, b in zip(left, right, strict=True)])
+    page = stack([_heading(inspection), sheet])
     with written_aside(path) as file:
-        framed(titled).save(file, "PNG", compress_level=6)
+        add_margin(page).save(file, "PNG", compress_level=6)
     return match
 
 
@@ -80,12 +80,14 @@ def most_anomalous_place(inspection: Inspection) -> tuple[float, float]:
 
 def _heading(inspection: Inspection) -> Image.Image:
     verdict = f"{Path(inspection.name).name}: {inspection.verdict}"
-    numbers = f"score {inspection.image_score:.4g}, limit {inspection.threshold:.4g}, p {inspection.p_value:.3g}"
-    return stacked([line(verdict, 30), line(numbers, 20, SOFT)], gap=4)
+    numbers = (
+        f"score {inspection.image_score:.4g}, threshold {inspection.threshold:.4g}, p-value {inspection.p_value:.3g}"
+    )
+    return stack([line(verdict, 30), line(numbers, 20, SOFT)], gap=4)
 
 
-def _where(photograph: Image.Image, inspection: Inspection, y: float, x: float) -> Image.Image:
-    small = _shown(photograph)
+def _whole_image(photograph: Image.Image, inspection: Inspection, y: float, x: float) -> Image.Image:
+    small = _enlarge(photograph)
     heat = small_map(inspection, max(small.size))
     if heat.shape != (small.height, small.width):  # the photograph was enlarged
         heat = np.asarray(Image.fromarray(heat).resize(small.size, Image.Resampling.BILINEAR))
@@ -93,24 +95,24 @@ def _where(photograph: Image.Image, inspection: Inspection, y: float, x: float) 
     part, _, _ = window_in(picture, y, x, (inspection.height, inspection.width), inspection.framing)
     box = (part.left, part.top, part.left + part.side, part.top + part.side)
     ImageDraw.Draw(picture).rectangle(box, outline=MARK, width=3 * FINE)
-    shown = inspection.verdict == "anomalous"
-    caption = "How unusual each place is" if shown else "Normal, so no place is marked"
-    return captioned(picture, caption, "the frame is the place shown on the right")
+    is_anomalous = inspection.verdict == "anomalous"
+    caption = "How unusual each place is" if is_anomalous else "Verdict normal, so no place is marked"
+    return add_caption(picture, caption, "the frame marks the place shown on the right")
 
 
 def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float, x: float, match: Match) -> Image.Image:
     normal = next(image for image in inspection.aligned.gallery if image.id == match.image_id)
     here = _crop(photograph, y, x, (inspection.height, inspection.width), inspection)
-    turned = preview(bank, match.image_id, match.turn)
-    there = _crop(turned, match.turned_y, match.turned_x, (normal.height, normal.width), inspection)
+    turned_preview = preview(bank, match.image_id, match.turn)
+    there = _crop(turned_preview, match.turned_y, match.turned_x, (normal.height, normal.width), inspection)
     arrow = Image.new("RGB", (40 * FINE, here.height), PAPER)
     middle = here.height / 2
     _arrow(ImageDraw.Draw(arrow), (4 * FINE, middle), (36 * FINE, middle), MARK, 4)
     pair = beside(
         [
-            captioned(here, "This place", told(y, x)),
+            add_caption(here, "This place", told(y, x)),
             arrow,
-            captioned(there, "Its closest match", f"{Path(match.name).name}, {told(match.y, match.x)}"),
+            add_caption(there, "Its closest match", f"{Path(match.name).name}, {told(match.y, match.x)}"),
         ],
         gap=8,
     )
@@ -123,14 +125,14 @@ def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float,
         lines.append(line("The match is shown", 18, SOFT))
         lines += [line(part, 18, SOFT) for part in turn.split(" and ")]
     whole = preview(bank, match.image_id)
-    whole = whole.resize(fitted(*whole.size, here.width, enlarge=True), Image.Resampling.BICUBIC)
+    whole = whole.resize(fit_size(*whole.size, here.width, enlarge=True), Image.Resampling.BICUBIC)
     part, _, _ = window_in(whole, match.y, match.x, (normal.height, normal.width), inspection.framing)
     box = (part.left, part.top, part.left + part.side, part.top + part.side)
     ImageDraw.Draw(whole).rectangle(box, outline=MARK, width=2 * FINE)
-    text = stacked(lines, gap=4)
+    text = stack(lines, gap=4)
     column = Image.new("RGB", (pair.width - here.width - 8 * FINE, text.height), PAPER)
     column.paste(text, (0, 0))
-    return stacked([pair, beside([column, whole], gap=8)], gap=10)
+    return stack([pair, beside([column, whole], gap=8)], gap=10)
 
 
 def _crop(picture: Image.Image, y: float, x: float, size: tuple[int, int], inspection: Inspection) -> Image.Image:
@@ -145,11 +147,11 @@ def _crop(picture: Image.Image, y: float, x: float, size: tuple[int, int], inspe
 
 
 def _displacements(photograph: Image.Image, inspection: Inspection) -> Image.Image:
-    """Arrows from places of the image to where their matches lie in the normal images, both in their frames.
+    """Arrows from places of the image to the positions of their matches, each position in its own image.
 
-    Normal images as they were compared: of one that was turned for it, in the turned image.
+    A normal image that was turned for the comparison counts in its turned orientation.
     """
-    picture = Image.blend(_shown(photograph), Image.new("RGB", _shown(photograph).size, PAPER), 0.45)
+    picture = Image.blend(_enlarge(photograph), Image.new("RGB", _enlarge(photograph).size, PAPER), 0.45)
     draw = ImageDraw.Draw(picture)
     alignment = inspection.alignment
     h, w = alignment.distance.shape
@@ -171,13 +173,15 @@ def _displacements(photograph: Image.Image, inspection: Inspection) -> Image.Ima
             cut = min(1.0, longest / length)
             colour = _ARROW if cut == 1 else (120, 165, 215)
             _arrow(draw, start, (start[0] + dx * cut, start[1] + dy * cut), colour, 2)
-    return captioned(
-        picture, "Where each place was found", "dot: at the same place; pale arrow: farther than it is long"
+    return add_caption(
+        picture,
+        "Where each place has its closest match",
+        "dot: same place; pale arrow: the match is farther away than drawn",
     )
 
 
-def _used(inspection: Inspection, bank: Bank) -> Image.Image:
-    """The normal images in which most places were found, and the share of places found in each."""
+def _matched_images(inspection: Inspection, bank: Bank) -> Image.Image:
+    """The normal images with most matches, and the share of places matched in each."""
     alignment = inspection.alignment
     counts = Counter(alignment.image.ravel().tolist()).most_common(6)
     gallery, turns = inspection.aligned.gallery, inspection.aligned.turns
@@ -185,23 +189,21 @@ def _used(inspection: Inspection, bank: Bank) -> Image.Image:
     tiles = []
     for number, count in counts:
         picture = preview(bank, gallery[number].id, turns[number])
-        picture = picture.resize(fitted(*picture.size, side * FINE, enlarge=True))
+        picture = picture.resize(fit_size(*picture.size, side * FINE, enlarge=True))
         tile = Image.new("RGB", (side * FINE, side * FINE), PAPER)
         tile.paste(picture, ((tile.width - picture.width) // 2, (tile.height - picture.height) // 2))
         share = count / alignment.image.size
-        tiles.append(captioned(tile, f"{share:.0%}" if share >= 0.01 else "< 1%", Path(gallery[number].name).name))
+        tiles.append(add_caption(tile, f"{share:.0%}" if share >= 0.01 else "< 1%", Path(gallery[number].name).name))
     rows = [beside(tiles[i : i + 3], gap=16) for i in range(0, len(tiles), 3)]
-    more = len(set(alignment.image.ravel().tolist())) - len(counts)
-    note = f"and {more} more of the {len(gallery)} compared" if more > 0 else f"of the {len(gallery)} compared"
-    notes = [line(f"Normal images in which places were found, {note}", 18, SOFT)]
+    notes = [line(f"Share of places matched in each; {len(gallery)} images were compared", 18, SOFT)]
     if any(str(turns[number]) for number, _ in counts):
-        notes.append(line("shown turned as they were compared", 18, SOFT))
-    return stacked([*rows, *notes], gap=10)
+        notes.append(line("shown in the orientation that was compared", 18, SOFT))
+    return stack([*rows, *notes], gap=10)
 
 
-def _shown(photograph: Image.Image) -> Image.Image:
+def _enlarge(photograph: Image.Image) -> Image.Image:
     return photograph.convert("RGB").resize(
-        fitted(*photograph.size, _PANEL * FINE, enlarge=True), Image.Resampling.BICUBIC, reducing_gap=2.0
+        fit_size(*photograph.size, _PANEL * FINE, enlarge=True), Image.Resampling.BICUBIC, reducing_gap=2.0
     )
 
 

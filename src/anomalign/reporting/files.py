@@ -1,12 +1,12 @@
-"""Files that are there whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from anomalign.atomic import atomic_write
 from anomalign.errors import InputError
 
 
@@ -24,15 +24,9 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(path)
     if not target.name:
         raise InputError(f"{target}: is a folder; give the name of a file")
-    aside = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with aside.open("xb") as file:
-                yield file
-            aside.replace(target)
-        except BaseException:  # also Ctrl-C
-            aside.unlink(missing_ok=True)
-            raise
+        with atomic_write(target) as file:
+            yield file
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error

@@ -1,4 +1,4 @@
-"""Heat over a photograph: one ramp, one scale for all images of a run."""
+"""Heat over a photograph: one colour ramp and one scale for all images."""
 
 import io
 import os
@@ -14,11 +14,11 @@ from anomalign.reporting.files import written_aside
 # the order, and neither end is a grey that a photograph could have.
 _STOPS = np.array([0.0, 0.35, 0.65, 1.0])
 _COLOURS = np.array([(255, 224, 50), (255, 150, 10), (240, 50, 50), (205, 0, 120)], np.float64)
-_OPACITY = 0.65  # at full heat; what lies under it must stay visible
+_OPACITY = 0.65  # at full heat; the photograph must stay visible
 _UNSEEN_COLOUR, _UNSEEN_OPACITY = 128.0, 0.45
 
 _FULL = 254  # levels 0 (no heat) to 254 (full heat) ...
-_UNSEEN = 255  # ... and one for pixels that were not seen
+_UNSEEN = 255  # ... and one for pixels outside the inspected part
 _BLOCK_PIXELS = 1 << 18
 
 
@@ -45,9 +45,9 @@ def levels(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Lay heat over the photograph.
+    """Draw heat over the photograph.
 
-    The same heat has the same colour in every image. Pixels that were not seen (NaN) are greyed.
+    The same heat has the same colour in every image. Pixels that were not inspected (NaN) are grey.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.u
     Raises
     ------
     InputError
-        Shapes that do not belong together.
+        The shapes do not fit each other.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape != (*heat.shape, 3):
         raise InputError(
@@ -71,7 +71,7 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.u
         )
     result = np.array(image)
     rows = max(1, _BLOCK_PIXELS // max(1, image.shape[1]))
-    for start in range(0, len(image), rows):  # by blocks: beyond its result, memory does not grow with the image
+    for start in range(0, len(image), rows):  # by blocks, so that only the result's memory grows with the image
         level = levels(heat[start : start + rows])
         if level.any():
             block = result[start : start + rows]
@@ -80,7 +80,7 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.u
 
 
 def heat_layer(heat: NDArray[np.float32]) -> bytes:
-    """PNG with transparency of the heat alone, to be laid over the photograph; as `overlay` blends it."""
+    """PNG of the heat alone, with transparency; over the photograph it looks as in `overlay`."""
     image = Image.fromarray(levels(heat))
     image.putpalette(np.rint(_COLOUR_OF).astype(np.uint8).tobytes())
     file = io.BytesIO()
@@ -93,7 +93,7 @@ def write_overlay(
     image: NDArray[np.uint8],
     heat: NDArray[np.float32],
 ) -> None:
-    """Write `overlay` as a PNG, whole or not at all; parent folders are made.
+    """Write `overlay` as a PNG, completely or not at all; parent folders are made.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def write_overlay(
 
 
 def write_map(path: str | os.PathLike[str], anomaly_map: NDArray[np.float32]) -> None:
-    """Write an anomaly map (H, W) as a TIFF of one page, float32, every bit kept (NaN: not seen); whole or not at all.
+    """Write an anomaly map (H, W) as a float32 TIFF of one page (NaN: not inspected), completely or not at all.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Scores of normals and of inspected images, in the same bins, as shapes for an SVG."""
+"""Scores of normal and of inspected images in the same bins, as SVG shapes."""
 
 import math
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Panel:
-    """Bars of one series, the y of its base line, and its horizontal marks as (y, share)."""
+    """Bars of one series, the y of its base line, and its horizontal grid lines as (y, share)."""
 
     bars: tuple[Bar, ...]
     top: float
@@ -51,7 +51,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Chart:
-    """All that the SVG needs, in its units; `ticks` as (x, score)."""
+    """Content of the SVG, in its units; `ticks` are (x, score)."""
 
     width: float
     height: float
@@ -64,7 +64,7 @@ class Chart:
 
 
 def histogram(normals: NDArray[np.float64], inspected: NDArray[np.float64], threshold: float) -> Histogram:
-    """Count scores (N,) and (M,) into about 40 bins that they share."""
+    """Count scores (N,) and (M,) in about 40 common bins."""
     scores = np.concatenate([normals, inspected, [threshold]])
     low, high = float(scores.min()), float(scores.max())
     step = (high - low) / _BINS or max(abs(low), 1.0) / _BINS
@@ -75,7 +75,7 @@ def histogram(normals: NDArray[np.float64], inspected: NDArray[np.float64], thre
 
 
 def chart(bins: Histogram, threshold: float) -> Chart:
-    """Lay out the two series one above the other, over a common axis and to a common scale."""
+    """Lay out the two series one above the other, with common axes."""
     first, last = float(bins.edges[0]), float(bins.edges[-1])
     tallest = max(float(bins.normals.max()), float(bins.inspected.max()))
 
@@ -87,7 +87,7 @@ def chart(bins: Histogram, threshold: float) -> Chart:
         bars = []
         for share, start, stop in zip(shares, bins.edges, bins.edges[1:], strict=False):
             if share > 0:
-                height = max(2.0, float(share) / tallest * _PANEL)  # a single image must not vanish
+                height = max(2.0, float(share) / tallest * _PANEL)  # a single image must stay visible
                 x = across(float(start))
                 bars.append(Bar(x, base - height, across(float(stop)) - x - 1, height, bool(start >= threshold)))
         marks = tuple((base - s / tallest * _PANEL, s) for s in ticks(0, tallest, 4) if s > 0)

@@ -13,7 +13,7 @@ from anomalign.reporting.files import written_aside
 
 
 def write_page(path: str | os.PathLike[str], template: str, content: Mapping[str, object]) -> None:
-    """Fill a template of this package and write it, whole or not at all; parent folders are made.
+    """Fill a template of this package and write it, completely or not at all; parent folders are made.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where in an image to look: the most anomalous places, and windows around them."""
+"""The most anomalous places of an image, and windows around them."""
 
 import io
 import math
@@ -28,23 +28,23 @@ class Window:
 
 def most_anomalous(anomaly_map: NDArray[np.float32], above: float, side: float, most: int = 3) -> list[tuple[int, int]]:
     """Highest local maxima of an (H, W) map, over a score, as (y, x), highest first; their windows do not overlap."""
-    known = np.where(np.isnan(anomaly_map), -np.inf, anomaly_map)
-    around = np.pad(known, 1, constant_values=-np.inf)
-    h, w = known.shape
-    peak = known > above
+    scores = np.where(np.isnan(anomaly_map), -np.inf, anomaly_map)
+    around = np.pad(scores, 1, constant_values=-np.inf)
+    h, w = scores.shape
+    peak = scores > above
     for dy, dx in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 2)):
-        peak &= known >= around[dy : dy + h, dx : dx + w]
-    order = np.argsort(-known[peak], kind="stable")
-    found: list[tuple[int, int]] = []
+        peak &= scores >= around[dy : dy + h, dx : dx + w]
+    order = np.argsort(-scores[peak], kind="stable")
+    places: list[tuple[int, int]] = []
     windows: list[Window] = []
     for y, x in np.argwhere(peak)[order].tolist():
         here = window(y, x, h, w, side)
         if all(max(abs(here.top - other.top), abs(here.left - other.left)) >= here.side for other in windows):
-            found.append((y, x))
+            places.append((y, x))
             windows.append(here)
-            if len(found) == most:
+            if len(places) == most:
                 break
-    return found
+    return places
 
 
 def window_side(height: int, width: int, framing: Framing) -> float:
@@ -54,7 +54,7 @@ def window_side(height: int, width: int, framing: Framing) -> float:
 
 
 def window(y: float, x: float, height: int, width: int, side: float) -> Window:
-    """The square around the pixel at row y, column x of an image, moved where it would reach over the edge."""
+    """The square around the pixel at row y, column x of an image, shifted to lie inside the image."""
     whole = max(1, round(side))
     top, left = (math.floor(centre + 1 - whole / 2) for centre in (y, x))
     return Window(min(max(top, 0), height - whole), min(max(left, 0), width - whole), whole)
@@ -76,13 +76,13 @@ def window_in(
 
 
 def small_map(inspection: Inspection, longest: int) -> NDArray[np.float32]:
-    """The anomaly map at a size no larger than is shown: the photograph's own may be a hundred times larger."""
-    width, height = fitted(inspection.width, inspection.height, longest, enlarge=False)
+    """The anomaly map, no larger than it is shown; at the photograph's size it may be a hundred times larger."""
+    width, height = fit_size(inspection.width, inspection.height, longest, enlarge=False)
     return place_on_image(inspection.aligned.square, inspection.framing, height, width)
 
 
-def fitted(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int, int]:
-    """Width and height in the same proportion, the longer side `longest`, or less if it is not to be enlarged."""
+def fit_size(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int, int]:
+    """Width and height in the same proportion, the longer side `longest`, or less if `enlarge` is False."""
     scale = longest / max(width, height)
     if scale > 1 and not enlarge:
         return width, height
@@ -95,5 +95,5 @@ def preview(bank: Bank, image_id: int, turn: Turn = UPRIGHT) -> Image.Image:
 
 
 def told(y: float, x: float) -> str:
-    """A place in words; centres of edge pixels may lie a little outside, and there is no row -0."""
+    """A place in words. The centre of an edge pixel may lie slightly outside the image; it is never row -0."""
     return f"row {max(y, 0):.0f}, column {max(x, 0):.0f}"

@@ -1,4 +1,4 @@
-"""One HTML file that opens anywhere, offline: what was inspected, what was found, and against what."""
+"""The report of inspections: one HTML file that opens anywhere, offline."""
 
 import heapq
 import os
@@ -22,16 +22,16 @@ from anomalign.reporting.page import write_page
 class Report:
     """Collects inspections and writes them as one self-contained HTML file.
 
-    Memory stays bounded: pictures are kept of the worst `most_detailed` anomalous images only, at most 480 px; of every
-    other image one line.
+    Memory stays bounded: pictures, at most 480 px large, are kept only of the `most_detailed` anomalous images with the
+    highest scores. Every other image takes one row of the table.
 
     Parameters
     ----------
     detector : Detector
-        That inspected the images.
+        Detector that inspected the images.
     title : str
     most_detailed : int
-        Anomalous images to show in pictures; the report says how many were left out.
+        Number of anomalous images to show with pictures; the report says how many more there are.
     """
 
     def __init__(self, detector: Detector, title: str = "Inspection report", most_detailed: int = 100) -> None:
@@ -42,16 +42,16 @@ class Report:
         self._most_detailed = most_detailed
         self._summaries: list[InspectionSummary] = []
         self._failures: list[Failure] = []
-        self._details: list[tuple[float, int, Detail]] = []  # a heap: the least anomalous is the first to go
+        self._details: list[tuple[float, int, Detail]] = []  # a heap: the lowest score is removed first
 
     def add(self, inspection: Inspection, image: NDArray[np.uint8] | None = None) -> None:
-        """Take in an inspected image.
+        """Add an inspected image.
 
         Parameters
         ----------
         inspection : Inspection
         image : (H, W, 3) uint8 array, optional
-            The inspected image, RGB; looked at only where the verdict is anomalous, and needed there.
+            The inspected image, RGB; needed, and used, only if the verdict is anomalous.
 
         Raises
         ------
@@ -60,15 +60,15 @@ class Report:
         """
         key = len(self._summaries)
         if inspection.verdict == "anomalous":
-            self._take_detail(key, inspection, image)
+            self._add_detail(key, inspection, image)
         self._summaries.append(inspection.summary())
 
     def fail(self, failure: Failure) -> None:
-        """Take in a file that could not be inspected."""
+        """Add a file that could not be inspected."""
         self._failures.append(failure)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the report so far, whole or not at all; parent folders are made.
+        """Write the report so far, completely or not at all; parent folders are made.
 
         Raises
         ------
@@ -77,12 +77,12 @@ class Report:
         """
         write_page(path, "report.html.j2", self._content())
 
-    def _take_detail(self, key: int, inspection: Inspection, image: NDArray[np.uint8] | None) -> None:
+    def _add_detail(self, key: int, inspection: Inspection, image: NDArray[np.uint8] | None) -> None:
         if image is None or image.shape != (inspection.height, inspection.width, 3) or image.dtype != np.uint8:
-            given = "none" if image is None else f"{image.shape} {image.dtype}"
+            got = "none" if image is None else f"{image.shape} {image.dtype}"
             raise InputError(
                 f"{inspection.name}: the report of an anomalous image needs its picture, "
-                f"({inspection.height}, {inspection.width}, 3) uint8, got {given}"
+                f"({inspection.height}, {inspection.width}, 3) uint8, got {got}"
             )
         if len(self._details) < self._most_detailed:
             heapq.heappush(self._details, self._detail(key, inspection, image))
@@ -108,7 +108,7 @@ class Report:
             "normals": len(detector.normal_scores),
             "threshold": detector.threshold,
             "lines": lines,
-            "shown": _shown([summary.name for _, summary in lines]),
+            "short_names": _short_names([summary.name for _, summary in lines]),
             "details": [(key, summary, details[key]) for key, summary in lines if key in details],
             "anomalous": anomalous,
             "left_out": anomalous - len(details),
@@ -131,7 +131,7 @@ class Report:
         ]
 
 
-def _shown(names: Sequence[str]) -> dict[str, str]:
+def _short_names(names: Sequence[str]) -> dict[str, str]:
     """Names without the folders that all of them share; file names alone are often the same in several folders."""
     try:
         common = os.path.commonpath([os.path.dirname(name) for name in names])  # noqa: PTH120 -- names, not paths

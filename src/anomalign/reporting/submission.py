@@ -1,4 +1,4 @@
-"""Predictions for MVTec AD 2's private test sets, as its evaluation server takes them."""
+"""Predictions for the private test sets of MVTec AD 2, in the format of its evaluation server."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from anomalign.reporting.files import written_aside
 def write_prediction(root: Path, category: str, split: str, inspection: Inspection, threshold: float) -> None:
     """Write the map as a float16 TIFF and as a PNG of 0 and 255, in the size of the original image.
 
-    Scores are divided by `threshold` (so that 1 is the limit), as float16 ends at 65504; the server's metrics of the
-    map depend on the order of scores only.
+    Scores are divided by `threshold`, because float16 ends at 65504; the threshold becomes 1. The server's metrics of
+    the map depend only on the order of scores.
 
     Raises
     ------

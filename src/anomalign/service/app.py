@@ -1,4 +1,4 @@
-"""The web application: routers, what stands around them, and what ends with them."""
+"""The web application: its routers, its middleware and its shutdown."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,16 +14,16 @@ from anomalign.service.container import Container
 from anomalign.service.pages.router import router as pages
 from anomalign.service.security.gate import Gate
 
-_TEXT = "Inspect images, see why, disagree, and be heard the same minute."
+_TEXT = "Inspect images, see the evidence of a verdict, correct it, and edit the bank."
 
 
 def create_app(container: Container) -> FastAPI:
-    """The application of a service whose parts are open; it closes them when it ends.
+    """Make the application of a service; it closes the service when it ends.
 
     Parameters
     ----------
-    parts : Container
-        As `bootstrap.open_container` gives them.
+    container : Container
+        From `bootstrap.open_container`.
     """
     app = FastAPI(
         title="anomalign",

@@ -1,4 +1,4 @@
-"""How a service is run, checked as a whole before anything is opened."""
+"""The configuration of a service, checked as a whole before anything is opened."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from anomalign.errors import InputError
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.service.security.requests import is_loopback
 
-LEAST_UPLOAD_BYTES = 64 * 1024
-MOST_DAYS = 36_500
+MIN_UPLOAD_BYTES = 64 * 1024
+MAX_DAYS = 36_500
 
 
 def bank_name(path: Path) -> str:
-    """What a bank is called: its folder's name, without ``.bank``."""
+    """Return the name of a bank: its folder's name without ``.bank``."""
     return path.resolve().name.removesuffix(".bank")
 
 
@@ -28,45 +28,46 @@ class Watch:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """How a service is run.
+    """Configuration of a service.
 
     Attributes
     ----------
     banks : tuple of Path
-        Folders; the last part of a path, without ``.bank``, is the bank's name.
+        Folders of the banks. The last part of a path, without ``.bank``, is the name of the bank.
     data : Path
-        Folder of pictures, and of the records where no `database` is given.
+        Folder for image files, for drafts, and for the records if there is no `database`.
     database : str
-        URL of the records; empty: a file in `data`.
+        URL of the database; empty: a SQLite file in `data`.
     host, port
-        To listen at. Other addresses than the loopback's need a `token_file`.
+        Address to listen at. An address that other machines can reach needs a `token_file`.
     token_file : Path, optional
-        Who may sign in; without it everybody on this machine may do everything.
+        File of the people who may sign in. Without it everybody on this machine may do everything.
     host_names : tuple of str
-        Names that the service goes by, beside those of the loopback.
+        Host names of the service, besides those of the loopback.
     proxies : tuple of str
-        Addresses or networks beside 127.0.0.1; believed when they say whom they ask for, and whether by HTTPS.
+        Trusted proxies, as addresses or networks, besides 127.0.0.1. Their headers name the client and the scheme.
     watches : tuple of Watch
     preset : str
+        Name of the settings.
     target_fpr : float, optional
-        Where no admin has chosen another.
+        Target false-positive rate of banks for which no admin has set another.
     provider : str
-        What runs the networks.
+        Execution provider of the networks.
     keep_bytes : int
-        Of pictures; the oldest go first.
+        Size of the image files that are kept; the oldest are deleted first.
     keep_days : int, optional
-        Of records; older ones are forgotten. Without it none are.
+        Age of records at which they are deleted. Default: they are kept.
     max_upload_bytes : int
-        Of one request.
+        Maximum size of one upload request.
     max_pixels : int
-        Of one image, checked before it is decoded.
+        Maximum number of pixels of an image, checked before it is decoded.
     waiting : int
-        Images that may wait; more are refused.
+        Number of images that may wait; more are refused.
 
     Raises
     ------
     InputError
-        Values that do not go together; it says which and why.
+        Values that contradict each other; the text says which and why.
     """
 
     banks: tuple[Path, ...]
@@ -90,41 +91,41 @@ class Configuration:
     def __post_init__(self) -> None:
         self._check_reach()
         if not self.banks:
-            raise InputError("no bank given; name the folder of one, or several")
+            raise InputError("no bank given; name the folder of at least one")
         names = list(self.names)
         for name in names:
             if not name or not name.isprintable():
-                raise InputError(f"{self.names[name]}: a bank of this name cannot be served; rename its folder")
+                raise InputError(f"{self.names[name]}: a bank with this name cannot be served; rename its folder")
         if len(names) < len(self.banks):
-            raise InputError("two of the banks go by the same name; rename the folder of one")
+            raise InputError("two banks have the same name; rename the folder of one")
         for proxy in self.proxies:
             try:
                 ipaddress.ip_network(proxy)
             except ValueError as error:
-                raise InputError(f"--proxy {proxy}: no address and no network ({error})") from error
+                raise InputError(f"proxies: {proxy!r} is not an IP address or network ({error})") from error
         for watch in self.watches:
             if watch.bank not in names:
-                raise InputError(f"--watch {watch.folder}={watch.bank}: no such bank; there are {', '.join(names)}")
-        if self.max_upload_bytes < LEAST_UPLOAD_BYTES:
-            raise InputError(f"max_upload_bytes is {self.max_upload_bytes}; needs {LEAST_UPLOAD_BYTES} at least")
-        if self.keep_days is not None and not 1 <= self.keep_days <= MOST_DAYS:
-            raise InputError(f"keep_days is {self.keep_days}; must lie between 1 and {MOST_DAYS}")
+                raise InputError(f"watches: {watch.folder}: no bank {watch.bank!r}; served are {', '.join(names)}")
+        if self.max_upload_bytes < MIN_UPLOAD_BYTES:
+            raise InputError(f"max_upload_bytes is {self.max_upload_bytes}; needs {MIN_UPLOAD_BYTES} at least")
+        if self.keep_days is not None and not 1 <= self.keep_days <= MAX_DAYS:
+            raise InputError(f"keep_days is {self.keep_days}; must lie between 1 and {MAX_DAYS}")
         if self.waiting < 1:
             raise InputError(f"waiting is {self.waiting}; must be at least 1")
 
     @property
     def names(self) -> dict[str, Path]:
-        """Banks by name."""
+        """Paths of the banks, by name."""
         return {bank_name(path): path for path in self.banks}
 
     @property
     def only_loopback(self) -> bool:
-        """Whether the service can be reached from this machine alone."""
+        """Whether only this machine can reach the service."""
         return is_loopback(self.host)
 
     @property
     def database_url(self) -> str:
-        """URL of the records."""
+        """URL of the database."""
         return self.database or f"sqlite:///{self.data.resolve() / 'records.sqlite'}"
 
     def _check_reach(self) -> None:
@@ -132,11 +133,11 @@ class Configuration:
             return
         if not self.only_loopback:
             raise InputError(
-                f"--host {self.host} can be reached by other machines: give --token-file FILE, which "
-                "`anomalign token add FILE NAME --role admin` makes"
+                f"host {self.host} can be reached from other machines; this needs a token_file: "
+                "`anomalign token add FILE NAME --role admin` makes one"
             )
         if self.host_names:
             raise InputError(
-                "--host-name says that others reach this service: give --token-file FILE, which "
-                "`anomalign token add FILE NAME --role admin` makes"
+                "host_names lets other machines reach this service; this needs a token_file: "
+                "`anomalign token add FILE NAME --role admin` makes one"
             )

@@ -1,4 +1,4 @@
-"""What a running service is made of, and what a request may ask of it."""
+"""The parts of a running service."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,14 @@ from fastapi import Depends, Request
 from filelock import FileLock
 
 from anomalign.service.banks.proposals import Proposals
+from anomalign.service.banks.refresher import BankRefresher
 from anomalign.service.banks.served_bank import ServedBank
-from anomalign.service.banks.statistics import Suspicions
+from anomalign.service.banks.statistics import SuspectLists
 from anomalign.service.configuration import Configuration
 from anomalign.service.events import Events
 from anomalign.service.inspections.evidence import Evidence
 from anomalign.service.inspections.queue import InspectionQueue
-from anomalign.service.inspections.retention import Forgetter
+from anomalign.service.inspections.retention import Retention
 from anomalign.service.inspections.watcher import Watcher
 from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.metrics import Metrics
@@ -25,54 +26,55 @@ from anomalign.service.store import Store
 
 
 class Budget:
-    """Bytes of uploads that may be held at once. Safe to use from several threads."""
+    """Memory for uploads, in bytes. Safe to use from several threads."""
 
-    def __init__(self, most: int) -> None:
-        self._left = most
+    def __init__(self, size: int) -> None:
+        self._free = size
         self._lock = threading.Lock()
 
     def take(self, count: int) -> bool:
-        """Take some, if they are left."""
+        """Take `count` bytes; False if fewer are free."""
         with self._lock:
-            if count > self._left:
+            if count > self._free:
                 return False
-            self._left -= count
+            self._free -= count
             return True
 
     def give(self, count: int) -> None:
-        """Give them back."""
+        """Give `count` bytes back."""
         with self._lock:
-            self._left += count
+            self._free += count
 
 
 @dataclass(eq=False)
 class Container:
-    """A running service; `closing` once it accepts no more."""
+    """A running service. `closing` is True once it accepts no more images."""
 
     configuration: Configuration
     store: Store
     served_banks: Mapping[str, ServedBank]
-    pictures: ImageFiles
-    pool: InspectionQueue
+    image_files: ImageFiles
+    queue: InspectionQueue
+    refresher: BankRefresher
     proposals: Proposals
     watchers: Sequence[Watcher]
-    forgetter: Forgetter | None
+    retention: Retention | None
     events: Events
     metrics: Metrics
     people: People
     evidence: Evidence
-    suspicions: Suspicions
+    suspects: SuspectLists
     drawing: ThreadPoolExecutor
     budget: Budget
-    alone: FileLock
+    folder_lock: FileLock
     closing: bool = False
 
 
-async def of(request: Request) -> Container:
-    """The service that a request came to."""
+async def container_of(request: Request) -> Container:
+    """Return the service that a request came to."""
     container: Container = request.app.state.container
     return container
 
 
-ContainerDep = Annotated[Container, Depends(of)]
+ContainerDep = Annotated[Container, Depends(container_of)]
 """Type of a handler's argument."""

@@ -1,4 +1,4 @@
-"""From an error to a response: a status, and one sentence that may leave the house."""
+"""Turns errors into responses: a status, and one sentence that is safe to send."""
 
 import logging
 from collections.abc import Mapping
@@ -20,25 +20,25 @@ from anomalign.errors import (
 )
 from anomalign.service.banks.dry_run import ProposalError
 from anomalign.service.events import TooManyListenersError
-from anomalign.service.inspections.queue import Busy, Closed
 from anomalign.service.pages import router as pages
+from anomalign.service.refusals import Busy, Closed
 from anomalign.service.security.people import SignInNeeded
 
 _log = logging.getLogger("anomalign.service")
 
-_RETRY_S = 5  # for a database that is away, or a bank that another process writes to
+_RETRY_S = 5  # for a database that cannot be reached, or a bank that another process writes to
 
 
 def install(app: FastAPI) -> None:
-    """Have an app answer errors this way."""
-    app.add_exception_handler(AnomalignError, _ours)
-    app.add_exception_handler(SignInNeeded, _sign_in)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    """Register the error handlers of an app."""
+    app.add_exception_handler(AnomalignError, _answer_error)
+    app.add_exception_handler(SignInNeeded, _answer_sign_in)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
 
 
 def status_of(error: AnomalignError) -> tuple[int, dict[str, str]]:
-    """Status and headers."""
+    """Return the status and the headers for an error."""
     match error:
         case NotFoundError():
             return 404, {}
@@ -55,18 +55,18 @@ def status_of(error: AnomalignError) -> tuple[int, dict[str, str]]:
 
 
 def text_of(error: AnomalignError) -> str:
-    """What may be said: the state of the database and of the disk is for the log."""
+    """Return the text to send. The state of the database and of the disk is only for the log."""
     if isinstance(error, StoreError) and not isinstance(error, NotFoundError | ConflictError):
-        return "records cannot be read or written just now; the service's log tells more"
+        return "records cannot be read or written just now; see the service's log"
     return str(error)
 
 
 def answer(status: int, error: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An error as it is sent."""
+    """Return an error as a JSON response."""
     return JSONResponse({"error": error}, status, dict(headers or {}))
 
 
-async def _ours(request: Request, error: Exception) -> Response:
+async def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AnomalignError)
     status, headers = status_of(error)
     if status >= 500:
@@ -74,31 +74,31 @@ async def _ours(request: Request, error: Exception) -> Response:
     return answer(status, text_of(error), headers)
 
 
-async def _sign_in(request: Request, error: Exception) -> Response:
-    """People are sent to the page where one signs in."""
+async def _answer_sign_in(request: Request, error: Exception) -> Response:
+    """Send a browser to the sign-in page, and others a 401."""
     assert isinstance(error, SignInNeeded)
     if _wants_page(request):
         return RedirectResponse("/login", 303)
     return answer(401, error.text, {"WWW-Authenticate": "Bearer"})
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404 and _wants_page(request):
-        return pages.missing(request, "There is no such page.")
+        return pages.show_missing(request, "There is no such page.")
     return answer(error.status_code, str(error.detail), error.headers)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
-    """Names what is wrong, but does not send it back."""
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    """Name the wrong fields, without their values."""
     assert isinstance(error, RequestValidationError)
     if _wants_page(request):  # /inspections/x
-        return pages.missing(request, "There is no such page.")
-    parts = [f"{'.'.join(str(place) for place in found['loc'])}: {found['msg']}" for found in error.errors()[:5]]
+        return pages.show_missing(request, "There is no such page.")
+    parts = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()[:5]]
     return answer(422, "; ".join(parts)[:1000])
 
 
 def _wants_page(request: Request) -> bool:
-    """Whether a browser shows the answer to a person, not a script."""
+    """Return whether a browser will show the response as a page."""
     api = request.url.path.startswith("/api/")
     return request.method == "GET" and not api and "text/html" in request.headers.get("accept", "")

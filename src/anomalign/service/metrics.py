@@ -1,4 +1,4 @@
-"""What the service tells Prometheus."""
+"""Metrics of the service, for Prometheus."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """Counters of one service; a registry of its own, so that several can live in one process."""
+    """Metrics of one service. Each has its own registry, so that several services can run in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -32,14 +32,14 @@ class Metrics:
         )
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A number that is asked for when Prometheus asks."""
+        """Add a gauge whose value is computed when Prometheus asks."""
         Gauge(name, text, registry=self.registry).set_function(value)
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count a request."""
-        known = method if method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH") else "other"
-        self._requests.labels(route, known, str(status)).observe(seconds)
+        """Count a request and its duration."""
+        label = method if method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH") else "other"
+        self._requests.labels(route, label, str(status)).observe(seconds)
 
     def text(self) -> bytes:
-        """In Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

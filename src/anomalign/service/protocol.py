@@ -1,13 +1,16 @@
-"""HTTP as llhttp parses it, with the limit that llhttp leaves to others."""
+"""HTTP parsed by llhttp, with a limit on the size of headers, which llhttp does not have."""
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of what is neither a body nor complete: request line, headers, trailers, sizes of chunks. A read more may come."""
+"""Size of the incomplete parts of a request that are not body: request line, headers, trailers, chunk sizes.
+
+One read more may arrive.
+"""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Ends a connection on which ever more arrives and nothing of it is a request or a part of a body."""
+    """Ends a connection that sends more than `MAX_HEAD_BYTES` without completing a head or sending a body."""
 
     _unfinished = 0
 

@@ -1,4 +1,4 @@
-"""The process: listens, and on a signal finishes what was accepted before it goes."""
+"""The server: it listens, and on a signal it inspects all accepted images before it stops."""
 
 import logging
 import signal
@@ -16,27 +16,33 @@ from anomalign.service.protocol import BoundedProtocol
 
 _CONNECTIONS = 1000  # at once; more are answered with 503
 _KEEP_ALIVE_S = 20
-_GRACE_S = 30  # for clients that read their last answer slowly
+_GRACE_S = 30  # for clients that read their last response slowly
 
 _log = logging.getLogger("anomalign.service")
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; `InputError` where it cannot."""
+    """Open a socket to listen at.
+
+    Raises
+    ------
+    InputError
+        The address cannot be used.
+    """
     try:
         address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        family, kind, protocol, _, place = address
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(place)
+        family, kind, protocol, _, socket_address = address
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(socket_address)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot listen at {host} port {port} ({reason}); choose another --host or --port") from error
-    return listening
+        raise InputError(f"cannot listen at {host} port {port} ({reason}); choose another host or port") from error
+    return listener
 
 
 def server(container: Container) -> uvicorn.Server:
-    """A server of parts that are open; ``run(sockets=[...])`` serves until SIGTERM or SIGINT."""
+    """Make the server of a service; ``run(sockets=[...])`` serves until SIGTERM or SIGINT."""
     configuration = uvicorn.Config(
         create_app(container),
         log_config=None,
@@ -55,7 +61,7 @@ def server(container: Container) -> uvicorn.Server:
 
 
 class _Server(uvicorn.Server):
-    """On the first signal it accepts no more images, answers those it has, and then ends; on the second it ends."""
+    """Answers all accepted images after the first signal, and then stops; a second signal stops it at once."""
 
     def __init__(self, config: uvicorn.Config, container: Container) -> None:
         super().__init__(config)
@@ -67,11 +73,11 @@ class _Server(uvicorn.Server):
             super().handle_exit(sig, frame)
             return
         self._finishing = True
-        self._container.closing = True  # at once: from now on the service is not ready
-        threading.Thread(target=self._finish, name="finishing", args=(sig,)).start()
+        self._container.closing = True  # set first: from now on the service is not ready
+        threading.Thread(target=self._finish, name="finish", args=(sig,)).start()
 
     def _finish(self, sig: int) -> None:
-        _log.info("%s: finishing %d images", signal.Signals(sig).name, self._container.pool.depth)
+        _log.info("%s: finishing %d images", signal.Signals(sig).name, self._container.queue.depth)
         try:
             finish(self._container)
         finally:

@@ -1,4 +1,4 @@
-"""Banks over HTTP: what they hold, the curve, drift, edits that are tried, made and undone."""
+"""Banks over HTTP: images, the calibration curve, drift, and edits: proposed, confirmed and undone."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from anomalign import Bank, Detector
 from anomalign.curation.suspects import suspects
 from anomalign.monitoring.drift import detect_drift
 from anomalign.monitoring.observations import read_records
-from tests.service.api.serving import defect, good, inspected, send
+from tests.service.api.live_service import defect, good, inspect_image, send
 
 
 @pytest.fixture
@@ -24,17 +24,17 @@ def test_a_bank_tells_what_it_is(client, detector):
 
 
 def test_normals_come_in_the_order_of_suspicion_with_their_use(client, detector):
-    found = [suspect.image.id for suspect in suspects(detector)]
+    expected_ids = [suspect.image.id for suspect in suspects(detector)]
     results = send(client, *map(good, range(100, 104))).json()["results"]
-    seen, after = [], 0
+    images, after = [], 0
     while after is not None:
         page = client.get("/api/banks/parts/images", params={"limit": 7, "after": after}).json()
-        seen += page["images"]
+        images += page["images"]
         after = page["next"]
-    assert [image["id"] for image in seen] == found
-    used = {image["id"]: image["used"] for image in seen}
+    assert [image["id"] for image in images] == expected_ids
+    usage = {image["id"]: image["used"] for image in images}
     expected = [neighbour["id"] for result in results for neighbour in result["neighbours"]]
-    assert {id: count for id, count in used.items() if count} == {id: expected.count(id) for id in set(expected)}
+    assert {id: count for id, count in usage.items() if count} == {id: expected.count(id) for id in set(expected)}
     by_id = client.get("/api/banks/parts/images", params={"order": "id"}).json()["images"]
     assert [image["id"] for image in by_id] == [image.id for image in detector.bank.images]
 
@@ -73,26 +73,26 @@ def test_drift_is_what_the_command_says_of_the_same_records(client, detector, tm
 
 def test_an_added_false_alarm_is_normal_from_then_on_and_undone_it_is_as_before(client, bank):
     content = Bank.open(bank).content
-    first = inspected(client, defect(1))
-    proposed = client.post("/api/banks/parts/proposals", json={"add": first["id"]})
-    assert proposed.status_code == 201
-    proposal = proposed.json()
+    first = inspect_image(client, defect(1))
+    answer = client.post("/api/banks/parts/proposals", json={"add": first["id"]})
+    assert answer.status_code == 201
+    proposal = answer.json()
     assert [change["record"] for change in proposal["changes"]] == [first["id"]]
-    assert Bank.open(bank).content == content  # only tried
+    assert Bank.open(bank).content == content  # only tested
     edit = client.post(f"/api/proposals/{proposal['id']}/confirm", json={"note": "dust"}).json()
     assert (edit["kind"], edit["record"], edit["who"], edit["note"]) == ("add", first["id"], "local", "dust")
     assert client.post(f"/api/proposals/{proposal['id']}/confirm").status_code == 404
-    again = inspected(client, defect(1))
+    again = inspect_image(client, defect(1))
     assert (again["verdict"], again["bank_version"]) == ("normal", edit["version"])
     assert client.get("/api/banks/parts/edits").json()["edits"] == [edit]
     assert client.post(f"/api/edits/{edit['id']}/undo").json()["undone"] is True
-    assert inspected(client, defect(1))["verdict"] == "anomalous"
+    assert inspect_image(client, defect(1))["verdict"] == "anomalous"
     assert Bank.open(bank).content == content
     assert client.get(f"/api/inspections/{again['id']}").json()["neighbours"][0]["gone"] is True
 
 
 def test_a_proposal_names_what_people_said_and_is_tried_on_as_many_as_asked(client):
-    first, second, third = (inspected(client, defect(seed))["id"] for seed in (1, 2, 3))
+    first, second, third = (inspect_image(client, defect(seed))["id"] for seed in (1, 2, 3))
     client.post(f"/api/inspections/{second}/decisions", json={"kind": "defect"}).raise_for_status()
     proposal = client.post("/api/banks/parts/proposals", json={"add": third}).json()
     assert {change["record"]: change["decision"] for change in proposal["changes"]} == {
@@ -105,7 +105,7 @@ def test_a_proposal_names_what_people_said_and_is_tried_on_as_many_as_asked(clie
 
 
 def test_a_proposal_that_the_bank_has_outrun_is_refused(client):
-    first, second = (inspected(client, defect(seed))["id"] for seed in (1, 2))
+    first, second = (inspect_image(client, defect(seed))["id"] for seed in (1, 2))
     a, b = (client.post("/api/banks/parts/proposals", json={"add": id}).json()["id"] for id in (first, second))
     assert client.post(f"/api/proposals/{a}/confirm").status_code == 201
     answer = client.post(f"/api/proposals/{b}/confirm")

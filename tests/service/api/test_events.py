@@ -1,4 +1,4 @@
-"""Server-sent events: what happens is told at once, nobody is waited for, and streams end with the service."""
+"""Server-sent events: they are sent at once, slow listeners do not delay others, streams end with the service."""
 
 import asyncio
 import json
@@ -11,13 +11,13 @@ import pytest
 from anomalign.service import events as events_module
 from anomalign.service.events import Events, TooManyListenersError
 from anomalign.service.security import tokens
-from tests.service.api.serving import defect, inspected
+from tests.service.api.live_service import defect, inspect_image
 
 
-def listened(served, wanted, ready):
-    """Events until so many have come."""
-    found = []
-    with httpx.stream("GET", f"{served.url}/api/events", timeout=20) as stream:
+def read_events(service, count, ready):
+    """Read this number of events."""
+    received = []
+    with httpx.stream("GET", f"{service.url}/api/events", timeout=20) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         kind = None
         for line in stream.iter_lines():
@@ -26,49 +26,49 @@ def listened(served, wanted, ready):
             elif line.startswith("event: "):
                 kind = line.removeprefix("event: ")
             elif line.startswith("data: "):
-                found.append((kind, json.loads(line.removeprefix("data: "))))
-                if len(found) == wanted:
+                received.append((kind, json.loads(line.removeprefix("data: "))))
+                if len(received) == count:
                     break
-    return found
+    return received
 
 
-def test_inspections_decisions_and_edits_are_told(served, client):
-    found, ready = [], threading.Event()
-    thread = threading.Thread(target=lambda: found.extend(listened(served, 3, ready)))
+def test_inspections_decisions_and_edits_are_told(service, client):
+    received, ready = [], threading.Event()
+    thread = threading.Thread(target=lambda: received.extend(read_events(service, 3, ready)))
     thread.start()
     ready.wait(10)
-    result = inspected(client, defect(1))
-    made = client.post(f"/api/inspections/{result['id']}/decisions", json={"kind": "false_alarm"}).json()
+    result = inspect_image(client, defect(1))
+    decision = client.post(f"/api/inspections/{result['id']}/decisions", json={"kind": "false_alarm"}).json()
     proposal = client.post("/api/banks/parts/proposals", json={"add": result["id"]}).json()
     edit = client.post(f"/api/proposals/{proposal['id']}/confirm").json()
     thread.join(20)
-    assert found == [
+    assert received == [
         ("inspection", result),
-        ("decision", {"record": result["id"], "decision": made}),
+        ("decision", {"record": result["id"], "decision": decision}),
         ("bank", {"bank": "parts", "version": 2, "edit": edit}),
     ]
 
 
-def test_a_listener_that_is_gone_is_forgotten(served):
-    with httpx.stream("GET", f"{served.url}/api/events", timeout=20) as stream:
+def test_a_listener_that_is_gone_is_forgotten(service):
+    with httpx.stream("GET", f"{service.url}/api/events", timeout=20) as stream:
         lines = stream.iter_lines()
         next(lines)
-        assert len(served.container.events) == 1
+        assert len(service.container.events) == 1
     deadline = time.monotonic() + 20
-    while len(served.container.events) and time.monotonic() < deadline:
-        served.container.events.publish("decision", {"record": 1, "decision": None})
+    while len(service.container.events) and time.monotonic() < deadline:
+        service.container.events.publish("decision", {"record": 1, "decision": None})
         time.sleep(0.05)
-    assert len(served.container.events) == 0
+    assert len(service.container.events) == 0
 
 
-def test_whoever_is_signed_out_hears_nothing_more(guarded, token_file):
-    headers = {"Authorization": f"Bearer {guarded.tokens['ann']}"}
-    with httpx.stream("GET", f"{guarded.url}/api/events", headers=headers, timeout=20) as stream:
+def test_whoever_is_signed_out_hears_nothing_more(guarded_service, token_file):
+    headers = {"Authorization": f"Bearer {guarded_service.tokens['ann']}"}
+    with httpx.stream("GET", f"{guarded_service.url}/api/events", headers=headers, timeout=20) as stream:
         lines = stream.iter_lines()
         next(lines)
         tokens.remove(token_file, "ann")
-        with guarded.client("bob") as bob:
-            inspected(bob, defect(1))
+        with guarded_service.client("bob") as bob:
+            inspect_image(bob, defect(1))
         assert not "".join(lines)
 
 
@@ -77,11 +77,11 @@ def test_a_slow_listener_is_ended_not_waited_for():
         events = Events()
         slow = events.listen()
         await anext(slow)
-        for number in range(10 * events_module.WAITING):
+        for number in range(10 * events_module.BACKLOG):
             events.publish("decision", {"record": number})
         await asyncio.sleep(0.01)
-        left = [text async for text in slow]
-        assert len(left) <= events_module.WAITING
+        texts = [text async for text in slow]
+        assert len(texts) <= events_module.BACKLOG
         assert len(events) == 0
 
     asyncio.run(check())

@@ -1,4 +1,4 @@
-"""Why: the picture, its heat and map, and the match of every place, as `Inspection` gives them."""
+"""Evidence over HTTP: image, heat, map and matches are those of `Inspection`."""
 
 import io
 
@@ -9,10 +9,10 @@ from PIL import Image
 from anomalign import Bank, Detector
 from anomalign.reporting import overlay
 from tests.pictures import texture
-from tests.service.api.serving import defect, good, inspected, png, serving
+from tests.service.api.live_service import defect, good, inspect_image, png, run_service
 
 
-def opened(answer):
+def open_image(answer):
     assert answer.status_code == 200, answer.text
     with Image.open(io.BytesIO(answer.content)) as image:
         return np.asarray(image.convert("RGBA") if image.format == "PNG" else image)
@@ -22,21 +22,22 @@ def opened(answer):
 def expected(bank, tmp_path):
     def inspect(content):
         (tmp_path / "image.png").write_bytes(content)
-        return Detector(Bank.open(bank)).inspect(tmp_path / "image.png")
+        detector = Detector(Bank.open(bank))
+        return detector.align(detector.inspect(tmp_path / "image.png"))
 
     return inspect
 
 
 @pytest.mark.parametrize("content", [defect(1), good(100)])
 def test_matches_are_the_inspections(client, expected, content):
-    result = inspected(client, content)
+    result = inspect_image(client, content)
     inspection = expected(content)
     for y, x in ((0, 0), (20.5, 33), (63, 63)):
         match = inspection.match_at(y, x)
-        found = client.get(f"/api/inspections/{result['id']}/match", params={"y": y, "x": x}).json()
-        assert (found["image_id"], found["y"], found["x"]) == (match.image_id, match.y, match.x)
-        assert found["distance"] == pytest.approx(match.distance)
-        assert found["per_level"] == pytest.approx(match.per_level)
+        answer = client.get(f"/api/inspections/{result['id']}/match", params={"y": y, "x": x}).json()
+        assert (answer["image_id"], answer["y"], answer["x"]) == (match.image_id, match.y, match.x)
+        assert answer["distance"] == pytest.approx(match.distance)
+        assert answer["per_level"] == pytest.approx(match.per_level)
     grid = client.get(f"/api/inspections/{result['id']}/matches").json()
     h, w, levels = grid["h"], grid["w"], grid["levels"]
     assert [len(grid[key]) for key in ("image", "y", "x", "distance", "p", "per_level")] == [h * w] * 5 + [
@@ -48,7 +49,7 @@ def test_matches_are_the_inspections(client, expected, content):
 
 
 def test_compared_with_one_normal_alone_every_match_is_in_it(client):
-    result = inspected(client, defect(1))
+    result = inspect_image(client, defect(1))
     other = result["neighbours"][-1]["id"]
     grid = client.get(f"/api/inspections/{result['id']}/matches", params={"against": other}).json()
     assert [n["id"] for n in grid["neighbours"]] == [other]
@@ -57,51 +58,51 @@ def test_compared_with_one_normal_alone_every_match_is_in_it(client):
 
 
 def test_the_map_is_the_inspections_to_the_bit(client, expected):
-    result = inspected(client, defect(1))
+    result = inspect_image(client, defect(1))
     answer = client.get(f"/api/inspections/{result['id']}/map.tiff")
     assert answer.headers["content-type"] == "image/tiff"
-    assert np.array_equal(opened(answer), expected(defect(1)).anomaly_map)
+    assert np.array_equal(open_image(answer), expected(defect(1)).anomaly_map)
 
 
 def test_heat_lies_where_the_inspection_has_it_and_a_normal_image_has_none(client, expected):
-    result, inspection = inspected(client, defect(1)), expected(defect(1))
-    overlaid = opened(client.get(f"/api/inspections/{result['id']}/overlay.png"))[..., :3]
+    result, inspection = inspect_image(client, defect(1)), expected(defect(1))
+    actual_overlay = open_image(client.get(f"/api/inspections/{result['id']}/overlay.png"))[..., :3]
     with Image.open(io.BytesIO(defect(1))) as image:
-        wanted = overlay(np.asarray(image.convert("RGB")), inspection.heat(inspection.anomaly_map))
-    # The kept rarity is rounded to 1/32 of a decade: 1/64 of the scale of heat, a few grey values.
-    assert np.abs(overlaid.astype(int) - wanted).max() <= 6
-    layer = opened(client.get(f"/api/inspections/{result['id']}/heat.png"))
+        expected_overlay = overlay(np.asarray(image.convert("RGB")), inspection.heat(inspection.anomaly_map))
+    # The stored rarity is rounded to 1/32 of a decade: 1/64 of the scale of heat, a few grey values.
+    assert np.abs(actual_overlay.astype(int) - expected_overlay).max() <= 6
+    layer = open_image(client.get(f"/api/inspections/{result['id']}/heat.png"))
     assert layer.shape == (64, 64, 4)
     assert layer[..., 3].any()
-    normal = inspected(client, good(100))
-    assert not opened(client.get(f"/api/inspections/{normal['id']}/heat.png"))[..., 3].any()
+    normal = inspect_image(client, good(100))
+    assert not open_image(client.get(f"/api/inspections/{normal['id']}/heat.png"))[..., 3].any()
     always = client.get(f"/api/inspections/{normal['id']}/heat.png", params={"always": 1})
-    assert opened(always).shape == (64, 64, 4)
+    assert open_image(always).shape == (64, 64, 4)
 
 
-def test_large_pictures_are_made_smaller_in_proportion(bank, tmp_path):
+def test_large_images_are_scaled_down_in_proportion(bank, tmp_path):
     image = np.asarray(Image.fromarray(texture(1)).resize((3000, 1000)))
-    with serving(bank, tmp_path / "data") as served, served.client() as client:
-        result = inspected(client, png(image))
+    with run_service(bank, tmp_path / "data") as service, service.client() as client:
+        result = inspect_image(client, png(image))
         base = f"/api/inspections/{result['id']}"
         assert result["seen"] == [0, 0, 1000, 3000]
-        assert opened(client.get(f"{base}/picture")).shape[:2] == (683, 2048)
-        assert opened(client.get(f"{base}/heat.png?always=1")).shape[:2] == (683, 2048)
-        assert opened(client.get(f"{base}/thumbnail.jpg")).shape[:2] == (107, 320)
-        assert opened(client.get(f"{base}/map.tiff")).shape == (1000, 3000)
+        assert open_image(client.get(f"{base}/picture")).shape[:2] == (683, 2048)
+        assert open_image(client.get(f"{base}/heat.png?always=1")).shape[:2] == (683, 2048)
+        assert open_image(client.get(f"{base}/thumbnail.jpg")).shape[:2] == (107, 320)
+        assert open_image(client.get(f"{base}/map.tiff")).shape == (1000, 3000)
 
 
-def test_an_unchanged_picture_is_not_sent_twice(client):
-    result = inspected(client, defect(1))
+def test_an_unchanged_image_is_not_sent_twice(client):
+    result = inspect_image(client, defect(1))
     for name in ("picture", "thumbnail.jpg", "heat.png"):
         first = client.get(f"/api/inspections/{result['id']}/{name}")
         again = client.get(f"/api/inspections/{result['id']}/{name}", headers={"If-None-Match": first.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
 
 
-def test_without_its_picture_a_record_still_tells_what_it_kept(served, client):
-    result = inspected(client, defect(1))
-    served.container.pictures.path(result["sha256"]).unlink()
+def test_without_its_image_file_a_record_still_has_its_matches_and_heat(service, client):
+    result = inspect_image(client, defect(1))
+    service.container.image_files.path(result["sha256"]).unlink()
     base = f"/api/inspections/{result['id']}"
     assert client.get(f"{base}/picture").status_code == 404
     assert client.get(f"{base}/thumbnail.jpg").status_code == 404
@@ -111,5 +112,5 @@ def test_without_its_picture_a_record_still_tells_what_it_kept(served, client):
 
 def test_previews_of_normals(client):
     answer = client.get("/api/banks/parts/images/3/preview.jpg")
-    assert opened(answer).shape == (64, 64, 3)
+    assert open_image(answer).shape == (64, 64, 3)
     assert client.get("/api/banks/parts/images/999/preview.jpg").status_code == 404

@@ -1,4 +1,4 @@
-"""The examples of docs/service.md, run as they stand there, but for address, bank and size of the image."""
+"""The examples of docs/service.md, run unchanged except for port, bank and place in the image."""
 
 import json
 import re
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from anomalign.service.api import operations
-from tests.service.api.serving import defect, good
+from tests.service.api.live_service import defect, good
 
 PAGE = (Path(__file__).parents[3] / "docs" / "service.md").read_text(encoding="utf-8")
 LINES = re.findall(r"^curl .*$", PAGE, flags=re.MULTILINE)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the examples are for curl, which is not installed")
-def test_the_examples_over_rest(served, client, tmp_path):
+def test_the_examples_over_rest(service, client, tmp_path):
     (tmp_path / "000.png").write_bytes(defect(1))
     (tmp_path / "001.png").write_bytes(good(101))
     before = client.get("/api/banks/parts").json()["images"]
@@ -25,22 +25,22 @@ def test_the_examples_over_rest(served, client, tmp_path):
     assert len(LINES) == 7
     for line in LINES:
         here = (
-            line.replace(":8000", f":{served.port}")
+            line.replace(":8000", f":{service.port}")
             .replace("/screws/", "/parts/")
             .replace("/ID/", f"/{proposal}/")
             .replace("y=120&x=88", "y=12&x=8")
         )
         words = shlex.split(here, comments=True)
-        done = subprocess.run([*words, "--fail-with-body", "-sS"], capture_output=True, cwd=tmp_path, check=False)
-        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        result = subprocess.run([*words, "--fail-with-body", "-sS"], capture_output=True, cwd=tmp_path, check=False)
+        assert result.returncode == 0, (line, result.stdout, result.stderr)
         if "/proposals" in line and "confirm" not in line:
-            proposal = json.loads(done.stdout)["id"]
+            proposal = json.loads(result.stdout)["id"]
     assert (tmp_path / "map.tiff").read_bytes()[:2] == b"II"
     assert client.get("/api/banks/parts").json()["images"] == before + 1
 
 
 def test_a_full_disk_is_not_ready(client, monkeypatch):
     assert client.get("/readyz").status_code == 200
-    monkeypatch.setattr(operations, "_ROOM_BYTES", 2**80)
+    monkeypatch.setattr(operations, "_MIN_FREE_BYTES", 2**80)
     answer = client.get("/readyz")
-    assert (answer.status_code, "no room on the disk" in answer.text) == (503, True)
+    assert (answer.status_code, "the disk is full" in answer.text) == (503, True)

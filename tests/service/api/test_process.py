@@ -1,4 +1,4 @@
-"""The service as a process of its own, as it is started and ended by people and machines."""
+"""The service in its own process, as people and machines start and stop it."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ import pytest
 
 from anomalign.errors import StoreError
 from anomalign.service.store import Filters, Store
-from tests.service.api.serving import good, send
+from tests.service.api.live_service import good, send
 
 
 def anomalign(*arguments, **options):
@@ -25,28 +25,28 @@ def anomalign(*arguments, **options):
 
 
 def start(bank, data, *arguments):
-    """A process that serves at a free port; returns it, its address, and the file of what it says."""
+    """Start a service at a free port; return the process, its URL and its log file."""
     command = [sys.executable, "-m", "anomalign", "serve", str(bank), "--data", str(data), "--port", "0"]
-    said = data.with_name(f"said-{time.monotonic_ns()}")
-    with said.open("w") as file:
+    log = data.with_name(f"log-{time.monotonic_ns()}")
+    with log.open("w") as file:
         process = subprocess.Popen([*command, *map(str, arguments)], stderr=file)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        lines = [line for line in said.read_text().splitlines() if line.startswith("http://")]
+        lines = [line for line in log.read_text().splitlines() if line.startswith("http://")]
         url = lines[0].split()[0].rstrip("/").replace("0.0.0.0", "127.0.0.1") if lines else None
         with contextlib.suppress(httpx.TransportError):
             if url and httpx.get(f"{url}/healthz").status_code == 200:
-                return process, url, said
+                return process, url, log
         time.sleep(0.05)
     process.kill()
-    raise AssertionError(said.read_text())
+    raise AssertionError(log.read_text())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_once_what_was_accepted_is_answered_and_recorded(bank, tmp_path, kind):
     process, url, _ = start(bank, tmp_path / "data", "--waiting", 500)
-    answered, statuses = [], []
+    ids, statuses = [], []
 
     def work(number):
         with httpx.Client(base_url=url, timeout=60) as client:
@@ -57,7 +57,7 @@ def test_a_signal_ends_it_once_what_was_accepted_is_answered_and_recorded(bank, 
                     return
                 statuses.append(answer.status_code)
                 if answer.status_code == 200:
-                    answered.extend(result["id"] for result in answer.json()["results"])
+                    ids.extend(result["id"] for result in answer.json()["results"])
                 else:
                     return
 
@@ -66,7 +66,7 @@ def test_a_signal_ends_it_once_what_was_accepted_is_answered_and_recorded(bank, 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for worker in workers:
         worker.start()
-    while len(answered) < 24:
+    while len(ids) < 24:
         time.sleep(0.01)
     process.send_signal(kind)
     for worker in workers:
@@ -75,23 +75,23 @@ def test_a_signal_ends_it_once_what_was_accepted_is_answered_and_recorded(bank, 
     listener.close()
     assert set(statuses) <= {200, 503}
     store = Store.open(f"sqlite:///{tmp_path / 'data' / 'records.sqlite'}")
-    assert all(store.get(id) for id in answered)
-    assert store.count(Filters()) == len(answered) == len(set(answered))  # nothing accepted went without an answer
+    assert all(store.get(id) for id in ids)
+    assert store.count(Filters()) == len(ids) == len(set(ids))  # nothing accepted went without an answer
     store.close()
 
 
 def test_beyond_the_loopback_only_with_a_token(bank, tmp_path):
     for host in ("0.0.0.0", "::", "192.0.2.1"):
-        refused = anomalign("serve", bank, "--host", host, "--data", tmp_path / "data")
-        assert refused.returncode == 2
-        assert "--token-file" in refused.stderr
+        result = anomalign("serve", bank, "--host", host, "--data", tmp_path / "data")
+        assert result.returncode == 2
+        assert "--token-file" in result.stderr
     empty = tmp_path / "empty"
     empty.write_text("")
-    refused = anomalign("serve", bank, "--host", "0.0.0.0", "--token-file", empty, "--data", tmp_path / "data")
-    assert (refused.returncode, "holds no token" in refused.stderr) == (2, True)
-    made = anomalign("token", "add", tmp_path / "tokens", "eve", "--role", "admin")
-    token = made.stdout.strip()
-    process, url, said = start(
+    result = anomalign("serve", bank, "--host", "0.0.0.0", "--token-file", empty, "--data", tmp_path / "data")
+    assert (result.returncode, "holds no token" in result.stderr) == (2, True)
+    result = anomalign("token", "add", tmp_path / "tokens", "eve", "--role", "admin")
+    token = result.stdout.strip()
+    process, url, log = start(
         bank,
         tmp_path / "data",
         "--host",
@@ -113,32 +113,32 @@ def test_beyond_the_loopback_only_with_a_token(bank, tmp_path):
     finally:
         process.terminate()
         assert process.wait(60) == 0
-    assert token not in said.read_text()
+    assert token not in log.read_text()
 
 
 def test_what_cannot_be_served_is_one_line_and_exit_code_2(bank, tmp_path):
     (tmp_path / "file").write_text("")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         for arguments, word in (
             ((tmp_path / "nix.bank",), "nix.bank"),
-            ((bank, "--port", taken.getsockname()[1]), "cannot listen"),
-            ((bank, "--watch", tmp_path / "nix"), "no such folder"),
-            ((bank, "--preset", "best"), "--preset"),
+            ((bank, "--port", listener.getsockname()[1]), "cannot listen"),
+            ((bank, "--watch", tmp_path / "nix"), "is not a folder"),
+            ((bank, "--preset", "best"), "preset is 'best'"),
             ((bank, "--database", "mysql://x"), "mysql"),
             ((bank, "--data", tmp_path / "file"), "file"),
             ((bank, "--target-fpr", "0.0001"), "false-positive rate"),
         ):
             arguments = arguments if "--data" in arguments else (*arguments, "--data", tmp_path / "data")
-            done = anomalign("serve", *arguments)
-            assert done.returncode == 2, (arguments, done.stderr)
-            assert word in done.stderr
-            assert "Traceback" not in done.stderr
+            result = anomalign("serve", *arguments)
+            assert result.returncode == 2, (arguments, result.stderr)
+            assert word in result.stderr
+            assert "Traceback" not in result.stderr
 
 
 def test_a_folder_serves_one_service_at_a_time(bank, tmp_path):
     process, url, _ = start(bank, tmp_path / "data")
     second = anomalign("serve", bank, "--data", tmp_path / "data", "--port", 0)
-    assert (second.returncode, "another service uses it" in second.stderr) == (2, True)
+    assert (second.returncode, "another service uses this data folder" in second.stderr) == (2, True)
     process.kill()
     process.wait()
     process, url, _ = start(bank, tmp_path / "data")
@@ -164,7 +164,7 @@ def test_a_watched_folder_is_inspected_once_also_after_a_restart(bank, tmp_path)
         assert process.wait(60) == 0
 
 
-def test_metrics_count_what_is_kept_and_outlive_the_database(served, client, monkeypatch):
+def test_metrics_count_what_is_kept_and_outlive_the_database(service, client, monkeypatch):
     def numbers():
         lines = client.get("/metrics").text.splitlines()
         return {
@@ -172,17 +172,19 @@ def test_metrics_count_what_is_kept_and_outlive_the_database(served, client, mon
         }
 
     send(client, good(100), good(101), good(102))
-    told = numbers()
-    assert told["anomalign_records"] == 3
-    assert told["anomalign_waiting"] == told["anomalign_waiting_bytes"] == told["anomalign_pictures_not_kept"] == 0
-    assert told["anomalign_inspecting_seconds"] > 0
-    assert told["anomalign_committing_seconds"] > 0
-    assert told["anomalign_pictures_bytes"] == len(good(100)) + len(good(101)) + len(good(102))
+    values = numbers()
+    assert values["anomalign_records"] == 3
+    assert (
+        values["anomalign_waiting"] == values["anomalign_waiting_bytes"] == values["anomalign_pictures_not_kept"] == 0
+    )
+    assert values["anomalign_inspecting_seconds"] > 0
+    assert values["anomalign_committing_seconds"] > 0
+    assert values["anomalign_pictures_bytes"] == len(good(100)) + len(good(101)) + len(good(102))
 
     def away(_):
         raise StoreError("the database is away")
 
-    monkeypatch.setattr(served.container.store, "count", away)
+    monkeypatch.setattr(service.container.store, "count", away)
     assert math.isnan(numbers()["anomalign_records"])
 
 
@@ -192,13 +194,13 @@ def test_without_the_extra_it_says_which(tmp_path):
         "u.find_spec = lambda name, *a: None if name in ('fastapi', 'sqlalchemy') else real(name, *a); "
         "sys.argv = ['anomalign', 'serve', 'x']; from anomalign.cli import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: `anomalign serve` needs fastapi, sqlalchemy: install the extra")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: `anomalign serve` needs fastapi, sqlalchemy: install the extra")
 
 
 def test_the_command_line_starts_without_the_web(tmp_path):
     heavy = ["fastapi", "sqlalchemy", "uvicorn"]
     code = f"import anomalign, anomalign.cli, sys; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == []
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == []

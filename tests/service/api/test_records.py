@@ -8,37 +8,37 @@ from anomalign.bank import Bank
 from anomalign.monitoring.observations import read_records
 from anomalign.monitoring.replay import Replayer
 from anomalign.service.api import schemas
-from tests.service.api.serving import defect, good, inspected, send
+from tests.service.api.live_service import defect, good, inspect_image, send
 
 
 def test_pages_give_every_record_once_while_new_ones_arrive(client):
     send(client, *map(good, range(100, 110)))
-    seen, after = [], None
+    ids, after = [], None
     while True:
         page = client.get("/api/inspections", params={"limit": 3, **({"after": after} if after else {})}).json()
-        seen += [record["id"] for record in page["records"]]
-        inspected(client, good(200))
+        ids += [record["id"] for record in page["records"]]
+        inspect_image(client, good(200))
         after = page["next"]
         if after is None:
             break
-    assert len(seen) == len(set(seen)) == 10
+    assert len(ids) == len(set(ids)) == 10
 
 
 def test_filters_hold_together(client):
     results = send(client, good(100), defect(101), good(102), defect(103)).json()["results"]
     client.post(f"/api/inspections/{results[1]['id']}/decisions", json={"kind": "false_alarm", "note": "ok"})
 
-    def found(**filters):
+    def ids_of(**filters):
         return sorted(r["id"] for r in client.get("/api/inspections", params=filters).json()["records"])
 
     ids = [result["id"] for result in results]
-    assert found(verdict="anomalous") == sorted([ids[1], ids[3]])
-    assert found(verdict="anomalous", reviewed="false") == [ids[3]]
-    assert found(kind="false_alarm") == [ids[1]]
-    assert found(name="2.PNG") == [ids[2]]
-    assert found(bank="parts", until=results[0]["time"], name="9") == []
-    assert found(since="1999-01-01") == sorted(ids)
-    assert found(bank="other") == []
+    assert ids_of(verdict="anomalous") == sorted([ids[1], ids[3]])
+    assert ids_of(verdict="anomalous", reviewed="false") == [ids[3]]
+    assert ids_of(kind="false_alarm") == [ids[1]]
+    assert ids_of(name="2.PNG") == [ids[2]]
+    assert ids_of(bank="parts", until=results[0]["time"], name="9") == []
+    assert ids_of(since="1999-01-01") == sorted(ids)
+    assert ids_of(bank="other") == []
     worst = client.get("/api/inspections", params={"order": "worst"}).json()["records"]
     assert [record["verdict"] for record in worst] == ["anomalous"] * 2 + ["normal"] * 2
 
@@ -54,9 +54,9 @@ def test_values_that_cannot_be_used_are_refused_in_a_sentence(client):
     assert client.get(f"/api/inspections/{2**63 - 1}").status_code == 404
 
 
-def test_decisions_are_kept_undone_and_told_with_name_and_time(guarded):
-    with guarded.client("ann") as ann, guarded.client("eve") as eve:
-        id = inspected(ann, defect(1))["id"]
+def test_decisions_are_kept_undone_and_told_with_name_and_time(guarded_service):
+    with guarded_service.client("ann") as ann, guarded_service.client("eve") as eve:
+        id = inspect_image(ann, defect(1))["id"]
         first = ann.post(f"/api/inspections/{id}/decisions", json={"kind": "defect", "note": "a scratch"}).json()
         second = eve.post(f"/api/inspections/{id}/decisions", json={"kind": "false_alarm"}).json()
         assert ann.get(f"/api/inspections/{id}").json()["decision"] == second
@@ -98,26 +98,25 @@ def test_an_export_takes_the_filters_of_the_list(client):
     assert client.get("/api/records.jsonl", params={"verdict": "x"}).status_code == 422
 
 
-def test_an_export_asks_for_many_records_at_once_and_passes_over_what_is_forgotten_meanwhile(
-    served, client, monkeypatch
-):
+def test_an_export_reads_many_records_at_once_and_skips_those_deleted_meanwhile(service, client, monkeypatch):
     send(client, *map(good, range(100, 106)))
     records = client.get("/api/inspections").json()["records"]
     ids = [record["id"] for record in records]
-    real, asked = served.container.store.entries, []
+    deleted = ids[2]
+    real, queries = service.container.store.entries, []
 
-    def entries(wanted):
-        asked.append(sorted(wanted))
-        return {id: entry for id, entry in real(wanted).items() if id != ids[2]}
+    def entries(ids):
+        queries.append(sorted(ids))
+        return {id: entry for id, entry in real(ids).items() if id != deleted}
 
-    monkeypatch.setattr(served.container.store, "entries", entries)
+    monkeypatch.setattr(service.container.store, "entries", entries)
     exported = client.get("/api/records.jsonl").text.splitlines()
-    assert [json.loads(line)["name"] for line in exported] == [r["name"] for r in records if r["id"] != ids[2]]
-    assert asked == [sorted(ids)]
+    assert [json.loads(line)["name"] for line in exported] == [r["name"] for r in records if r["id"] != deleted]
+    assert queries == [sorted(ids)]
 
 
 def test_an_answer_has_the_fields_of_the_schema_and_the_whole_summary(client):
-    answer = inspected(client, defect(101))
+    answer = inspect_image(client, defect(101))
     assert set(answer) == set(schemas.Inspection.__annotations__)
     assert set(answer["neighbours"][0]) == set(schemas.Neighbour.__annotations__)
     assert set(InspectionSummary.from_dict(answer_without_gone(answer)).to_dict()) <= set(answer)

@@ -1,4 +1,4 @@
-"""Attacks: without a token, with another's role, from the page of another site, under another name, on the limits."""
+"""Attacks: without a token, with the wrong role, from another site's page, with another host name, with large input."""
 
 import hashlib
 import json
@@ -11,45 +11,45 @@ import pytest
 
 from anomalign.service.security import tokens
 from anomalign.service.security.sessions import COOKIE
-from tests.service.api.serving import defect, inspected, send, serving
+from tests.service.api.live_service import defect, inspect_image, run_service, send
 
 OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/login"), ("POST", "/logout")}
 
 
 @pytest.fixture
-def document(guarded):
-    with guarded.client("eve") as eve:
+def document(guarded_service):
+    with guarded_service.client("eve") as eve:
         return eve.get("/openapi.json").json()
 
 
-def filled(path):
+def fill_path(path):
     return path.replace("{bank}", "parts").replace("{id}", "1")
 
 
-def test_nobody_gets_in_without_a_token(guarded, document):
+def test_nobody_gets_in_without_a_token(guarded_service, document):
     routes = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert routes > OPEN
     wrong = [{}, {"Authorization": "Basic YTpi"}, {"Cookie": f"{COOKIE}=x"}]
-    with guarded.client() as nobody:
+    with guarded_service.client() as nobody:
         for method, path in sorted(routes - OPEN):
             for headers in wrong:
-                answer = nobody.request(method, filled(path), headers=headers)
+                answer = nobody.request(method, fill_path(path), headers=headers)
                 assert answer.status_code == 401, (method, path)
                 assert answer.json().keys() == {"error"}
         for path in ("/docs", "/openapi.json"):
             assert nobody.get(path).status_code == 401
 
 
-def test_a_person_is_sent_to_the_page_where_one_signs_in(guarded):
-    with guarded.client() as nobody:
+def test_a_person_is_sent_to_the_page_where_one_signs_in(guarded_service):
+    with guarded_service.client() as nobody:
         for path in ("/", "/inspections/1", "/banks/parts", "/audit", "/docs"):
             answer = nobody.get(path, headers={"Accept": "text/html,*/*"})
             assert (answer.status_code, answer.headers["location"]) == (303, "/login")
         assert nobody.get("/api/banks", headers={"Accept": "text/html"}).status_code == 401
 
 
-def test_a_page_that_there_is_not_is_a_page_for_people_and_json_for_machines(guarded):
-    with guarded.client("ann") as ann, guarded.client() as nobody:
+def test_a_page_that_there_is_not_is_a_page_for_people_and_json_for_machines(guarded_service):
+    with guarded_service.client("ann") as ann, guarded_service.client() as nobody:
         for client in (ann, nobody):
             answer = client.get("/nix/%3Cscript%3E", headers={"Accept": "text/html,*/*"})
             assert answer.status_code == 404
@@ -64,69 +64,73 @@ def test_a_page_that_there_is_not_is_a_page_for_people_and_json_for_machines(gua
         assert ann.get("/inspections/x").status_code == 422
 
 
-def test_monitors_may_ask_for_the_head_alone(guarded):
-    with guarded.client() as nobody, guarded.client("ann") as ann:
+def test_monitors_may_ask_for_the_head_alone(guarded_service):
+    with guarded_service.client() as nobody, guarded_service.client("ann") as ann:
         for client, path in ((nobody, "/healthz"), (nobody, "/readyz"), (ann, "/")):
             head, whole = client.head(path), client.get(path)
             assert (head.status_code, head.content) == (200, b"")
             assert head.headers["content-length"] == str(len(whole.content)) != "0"
             assert head.headers["content-type"] == whole.headers["content-type"]
         assert nobody.head("/").status_code == 401
-        guarded.container.closing = True
+        guarded_service.container.closing = True
         assert nobody.head("/readyz").status_code == 503
 
 
-def test_what_is_for_admins_is_refused_to_operators(guarded):
-    with guarded.client("ann") as ann, guarded.client("eve") as eve:
+def test_what_is_for_admins_is_refused_to_operators(guarded_service):
+    with guarded_service.client("ann") as ann, guarded_service.client("eve") as eve:
         for body in ({"remove": [1]}, {"target_fpr": 0.2}):
             assert ann.post("/api/banks/parts/proposals", json=body).status_code == 403
-            proposed = eve.post("/api/banks/parts/proposals", json=body).json()
-            assert ann.post(f"/api/proposals/{proposed['id']}/confirm").status_code == 403
-            made = eve.post(f"/api/proposals/{proposed['id']}/confirm")
-            assert made.status_code == 201
-            assert ann.post(f"/api/edits/{made.json()['id']}/undo").status_code == 403
-            assert eve.post(f"/api/edits/{made.json()['id']}/undo").status_code == 200
+            proposal = eve.post("/api/banks/parts/proposals", json=body).json()
+            assert ann.post(f"/api/proposals/{proposal['id']}/confirm").status_code == 403
+            confirmation = eve.post(f"/api/proposals/{proposal['id']}/confirm")
+            assert confirmation.status_code == 201
+            assert ann.post(f"/api/edits/{confirmation.json()['id']}/undo").status_code == 403
+            assert eve.post(f"/api/edits/{confirmation.json()['id']}/undo").status_code == 200
         assert ann.get("/api/audit").status_code == 403
         assert ann.get("/audit").status_code == 403
         assert eve.get("/api/audit").status_code == 200
 
 
-def test_an_operator_takes_back_only_what_is_their_own(guarded):
-    with guarded.client("ann") as ann, guarded.client("bob") as bob, guarded.client("eve") as eve:
-        id = inspected(ann, defect(1))["id"]
+def test_an_operator_takes_back_only_what_is_their_own(guarded_service):
+    with (
+        guarded_service.client("ann") as ann,
+        guarded_service.client("bob") as bob,
+        guarded_service.client("eve") as eve,
+    ):
+        id = inspect_image(ann, defect(1))["id"]
         for taker, status in ((bob, 403), (ann, 204), (ann, 409), (eve, 409)):
             if taker is bob:
-                made = ann.post(f"/api/inspections/{id}/decisions", json={"kind": "defect"}).json()
-                assert made["who"] == "ann"
-            assert taker.delete(f"/api/decisions/{made['id']}").status_code == status
-        proposed = ann.post("/api/banks/parts/proposals", json={"add": id}).json()
-        edit = ann.post(f"/api/proposals/{proposed['id']}/confirm").json()
+                decision = ann.post(f"/api/inspections/{id}/decisions", json={"kind": "defect"}).json()
+                assert decision["who"] == "ann"
+            assert taker.delete(f"/api/decisions/{decision['id']}").status_code == status
+        proposal = ann.post("/api/banks/parts/proposals", json={"add": id}).json()
+        edit = ann.post(f"/api/proposals/{proposal['id']}/confirm").json()
         assert bob.post(f"/api/edits/{edit['id']}/undo").status_code == 403
         assert ann.post(f"/api/edits/{edit['id']}/undo").status_code == 200
 
 
-def test_a_session_stands_for_a_token_and_ends_with_it(guarded, token_file):
-    with guarded.client() as browser:
-        answer = browser.post("/login", data={"token": guarded.tokens["ann"]})
+def test_a_session_stands_for_a_token_and_ends_with_it(guarded_service, token_file):
+    with guarded_service.client() as browser:
+        answer = browser.post("/login", data={"token": guarded_service.tokens["ann"]})
         assert answer.status_code == 303
         cookie = answer.headers["set-cookie"]
         assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
-        assert guarded.tokens["ann"] not in cookie
+        assert guarded_service.tokens["ann"] not in cookie
         assert browser.get("/api/banks").status_code == 200
         tokens.remove(token_file, "ann")
         assert browser.get("/api/banks").status_code == 401
         tokens.add(token_file, "ann", "admin")  # another token of that name opens no session of the old one
         assert browser.get("/api/banks").status_code == 401
-    with guarded.client() as browser:
-        browser.post("/login", data={"token": guarded.tokens["bob"]})
-        stolen = dict(browser.cookies)
+    with guarded_service.client() as browser:
+        browser.post("/login", data={"token": guarded_service.tokens["bob"]})
+        old_cookies = dict(browser.cookies)
         assert browser.post("/logout").status_code == 303
-        assert httpx.get(f"{guarded.url}/api/banks", cookies=stolen).status_code == 401
+        assert httpx.get(f"{guarded_service.url}/api/banks", cookies=old_cookies).status_code == 401
 
 
-def test_wrong_tokens_are_slowed_down_but_right_ones_and_sessions_go_on(guarded):
-    with guarded.client() as browser, guarded.client() as attacker:
-        browser.post("/login", data={"token": guarded.tokens["ann"]})
+def test_wrong_tokens_are_slowed_down_but_right_ones_and_sessions_go_on(guarded_service):
+    with guarded_service.client() as browser, guarded_service.client() as attacker:
+        browser.post("/login", data={"token": guarded_service.tokens["ann"]})
         statuses = [
             attacker.get("/api/banks", headers={"Authorization": f"Bearer {number}"}).status_code for number in range(6)
         ] + [attacker.post("/login", data={"token": str(number)}).status_code for number in range(6)]
@@ -135,28 +139,31 @@ def test_wrong_tokens_are_slowed_down_but_right_ones_and_sessions_go_on(guarded)
         assert refused.status_code == 429
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
         assert browser.get("/api/banks").status_code == 200
-    with guarded.client("eve") as eve, guarded.client() as another:  # from the attacker's address, as behind a proxy
+    with (
+        guarded_service.client("eve") as eve,
+        guarded_service.client() as another,
+    ):  # from the attacker's address, as behind a proxy
         assert eve.get("/api/banks").status_code == 200
-        assert another.post("/login", data={"token": guarded.tokens["bob"]}).status_code == 303
+        assert another.post("/login", data={"token": guarded_service.tokens["bob"]}).status_code == 303
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 must be an address of this machine")
 def test_only_a_proxy_that_was_named_is_believed(bank, tmp_path, token_file):
     token = tokens.add(token_file, "eve", "admin")
-    told = {"X-Forwarded-For": "192.0.2.9", "X-Forwarded-Proto": "https"}
-    with serving(bank, tmp_path / "data", token_file=token_file, proxies=("127.0.0.2", "127.0.3.0/24")) as served:
-        for source, believed in (("127.0.0.2", True), ("127.0.3.9", True), ("127.0.0.3", False)):
+    headers = {"X-Forwarded-For": "192.0.2.9", "X-Forwarded-Proto": "https"}
+    with run_service(bank, tmp_path / "data", token_file=token_file, proxies=("127.0.0.2", "127.0.3.0/24")) as service:
+        for source, is_trusted in (("127.0.0.2", True), ("127.0.3.9", True), ("127.0.0.3", False)):
             transport = httpx.HTTPTransport(local_address=source)
-            with httpx.Client(base_url=served.url, headers=told, transport=transport) as browser:
+            with httpx.Client(base_url=service.url, headers=headers, transport=transport) as browser:
                 answer = browser.post("/login", data={"token": token})
                 assert answer.status_code == 303
-                assert ("Secure" in answer.headers["set-cookie"].split("; ")) == believed
-                (event,) = served.container.store.audit(limit=1).events
-                assert event.details == {"address": "192.0.2.9" if believed else source}
+                assert ("Secure" in answer.headers["set-cookie"].split("; ")) == is_trusted
+                (event,) = service.container.store.audit(limit=1).events
+                assert event.details == {"address": "192.0.2.9" if is_trusted else source}
 
 
-def test_a_token_file_that_cannot_be_read_lets_nobody_in(guarded, token_file):
-    with guarded.client("eve") as eve:
+def test_a_token_file_that_cannot_be_read_lets_nobody_in(guarded_service, token_file):
+    with guarded_service.client("eve") as eve:
         assert eve.get("/api/banks").status_code == 200
         token_file.write_text(token_file.read_text() + "half a li")
         answer = eve.get("/api/banks")
@@ -179,8 +186,8 @@ def test_a_token_file_that_cannot_be_read_lets_nobody_in(guarded, token_file):
         {"Sec-Fetch-Site": "cross-site", "Authorization": "Basic dTpw"},  # of a URL as http://u:p@127.0.0.1/
     ],
 )
-def test_what_another_sites_page_sends_is_refused(served, client, headers):
-    id = inspected(client, defect(1))["id"]
+def test_what_another_sites_page_sends_is_refused(service, client, headers):
+    id = inspect_image(client, defect(1))["id"]
     writes = [
         ("POST", f"/api/inspections/{id}/decisions", {"json": {"kind": "defect"}}),
         ("DELETE", "/api/decisions/1", {}),
@@ -189,36 +196,36 @@ def test_what_another_sites_page_sends_is_refused(served, client, headers):
         ("POST", "/login", {"data": {"token": "x"}}),
         ("POST", "/logout", {}),
     ]
-    before = served.container.store.audit().events
+    before = service.container.store.audit().events
     for method, path, content in writes:
         assert client.request(method, path, headers=headers, **content).status_code == 403, path
-    assert served.container.store.audit().events == before
-    assert served.container.store.get(id + 1) is None
+    assert service.container.store.audit().events == before
+    assert service.container.store.get(id + 1) is None
 
 
-def test_own_pages_and_scripts_may_write(served, client):
-    id = inspected(client, defect(1))["id"]
+def test_own_pages_and_scripts_may_write(service, client):
+    id = inspect_image(client, defect(1))["id"]
     for headers in (
         {},
-        {"Sec-Fetch-Site": "same-origin", "Origin": served.url},
+        {"Sec-Fetch-Site": "same-origin", "Origin": service.url},
         {"Sec-Fetch-Site": "none"},
-        {"Origin": served.url},
+        {"Origin": service.url},
     ):
         answer = client.post(f"/api/inspections/{id}/decisions", json={"kind": "unsure"}, headers=headers)
         assert answer.status_code == 201
 
 
 def test_another_sites_page_cannot_read_or_show_ours(client):
-    id = inspected(client, defect(1))["id"]
+    id = inspect_image(client, defect(1))["id"]
     for path in (f"/api/inspections/{id}/picture", "/api/inspections", "/"):
-        framed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
-        shown = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
-        for headers in (framed, shown):
+        frame_headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+        image_headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+        for headers in (frame_headers, image_headers):
             assert client.get(path, headers=headers).status_code == 403
         answer = client.get(path, headers={"Origin": "http://evil.example"})
         assert not [name for name in answer.headers if name.startswith("access-control")]
-    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    assert client.get("/", headers=followed).status_code == 200
+    link_headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert client.get("/", headers=link_headers).status_code == 200
     assert client.options("/api/banks", headers={"Access-Control-Request-Method": "POST"}).status_code == 405
 
 
@@ -227,19 +234,19 @@ def test_another_sites_page_cannot_read_or_show_ours(client):
     ["evil.example", "evil.example:8000", "localhost.evil.example", "10.0.0.1", "", "localhost@evil.example",
      "127.0.0.1:99999999", "[::1", "local host", "localhost/x", "xn--lcalhost-8za"],
 )  # fmt: skip
-def test_a_name_that_was_made_to_point_here_is_refused(served, host):
-    with socket.create_connection(("127.0.0.1", served.port), 10) as link:
+def test_a_name_that_was_made_to_point_here_is_refused(service, host):
+    with socket.create_connection(("127.0.0.1", service.port), 10) as link:
         link.sendall(f"GET /api/banks HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         assert int(link.recv(100).split()[1]) in (400, 421)
 
 
-def test_names_of_the_loopback_are_ours(served):
+def test_names_of_the_loopback_are_ours(service):
     for host in ("localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.2:80", "[::1]:8000"):
-        assert httpx.get(f"{served.url}/healthz", headers={"Host": host}).status_code == 200
+        assert httpx.get(f"{service.url}/healthz", headers={"Host": host}).status_code == 200
 
 
 def test_every_response_has_the_headers(client):
-    id = inspected(client, defect(1))["id"]
+    id = inspect_image(client, defect(1))["id"]
     paths = ["/", "/docs", "/healthz", f"/api/inspections/{id}", f"/api/inspections/{id}/picture", "/nix", "/metrics"]
     answers = [client.get(path) for path in paths]
     answers += [client.get("/", headers={"Host": "evil.example"}), client.post("/api/inspections/x/decisions")]
@@ -255,20 +262,20 @@ def test_every_response_has_the_headers(client):
         assert "server" not in answer.headers
 
 
-def test_no_stack_trace_leaves_the_house(served, client, caplog):
+def test_no_stack_trace_leaves_the_house(service, client, caplog):
     def fail(*_):
         raise RuntimeError("secret: /var/lib/passwords")
 
-    served.container.store.get = fail
+    service.container.store.get = fail
     answer = client.get("/api/inspections/1")
     assert answer.status_code == 500
     id = answer.headers["x-request-id"]
-    assert answer.json() == {"error": f"internal error; request {id} in the service's log tells more"}
+    assert answer.json() == {"error": f"internal error; see request {id} in the service's log"}
     logged = next(record for record in caplog.records if record.exc_info and id in record.getMessage())
     assert "passwords" in str(logged.exc_info[1])
 
 
-def test_the_log_is_a_line_a_failed_request_whatever_is_asked_for(served, client, caplog):
+def test_the_log_is_a_line_a_failed_request_whatever_is_asked_for(service, client, caplog):
     caplog.set_level("INFO", "anomalign.service")
     client.get("/api/banks")
     client.get("/api/inspections/%0d%0aGET%20forged%1b[31m?token=secret")
@@ -281,10 +288,10 @@ def test_the_log_is_a_line_a_failed_request_whatever_is_asked_for(served, client
     assert "secret" not in lines[0]
 
 
-def test_the_database_of_the_service_holds_no_token_and_neither_does_the_file(guarded, token_file, tmp_path):
-    with guarded.client() as browser:
-        browser.post("/login", data={"token": guarded.tokens["ann"]})
-    for name, token in guarded.tokens.items():
+def test_the_database_of_the_service_holds_no_token_and_neither_does_the_file(guarded_service, token_file, tmp_path):
+    with guarded_service.client() as browser:
+        browser.post("/login", data={"token": guarded_service.tokens["ann"]})
+    for name, token in guarded_service.tokens.items():
         assert hashlib.sha256(token.encode()).hexdigest() in token_file.read_text(), name
         for path in tmp_path.rglob("*"):
             if path.is_file():
@@ -302,22 +309,22 @@ def test_the_database_of_the_service_holds_no_token_and_neither_does_the_file(gu
     ],
     ids=["address", "header", "headers", "extension of a chunk", "trailers"],
 )
-def test_heads_without_an_end_are_not_collected(served, client, begin, more):
-    with socket.create_connection(("127.0.0.1", served.port), 10) as link:
+def test_heads_without_an_end_are_not_collected(service, client, begin, more):
+    with socket.create_connection(("127.0.0.1", service.port), 10) as link:
         link.sendall(begin)
-        sent = 0
+        size = 0
         try:
-            while sent < 8_000_000:
+            while size < 8_000_000:
                 link.sendall(more)
-                sent += len(more)
+                size += len(more)
         except OSError:  # the other side has closed
             pass
-        assert sent < 8_000_000
+        assert size < 8_000_000
     assert client.get("/healthz").status_code == 200
 
 
-def test_requests_that_are_too_slow_or_broken_hold_nothing_up(served, client):
-    links = [socket.create_connection(("127.0.0.1", served.port), 10) for _ in range(50)]
+def test_requests_that_are_too_slow_or_broken_hold_nothing_up(service, client):
+    links = [socket.create_connection(("127.0.0.1", service.port), 10) for _ in range(50)]
     for number, link in enumerate(links):
         link.sendall(
             [
@@ -340,17 +347,17 @@ def test_requests_that_are_too_slow_or_broken_hold_nothing_up(served, client):
         "/api/banks/..%2f..%2fetc/images",
     ],
 )
-def test_a_path_of_a_request_reaches_no_file(served, path):
-    with socket.create_connection(("127.0.0.1", served.port), 10) as link:
+def test_a_path_of_a_request_reaches_no_file(service, path):
+    with socket.create_connection(("127.0.0.1", service.port), 10) as link:
         link.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert int(link.recv(100).split()[1]) in (404, 422)
 
 
 def test_notes_come_back_as_they_are_and_only_as_json(client):
-    id = inspected(client, defect(1))["id"]
+    id = inspect_image(client, defect(1))["id"]
     note = "<script>alert(1)</script> \u202e'; DROP TABLE inspections; -- \x00"
-    made = client.post(f"/api/inspections/{id}/decisions", json={"kind": "defect", "note": note})
-    assert made.status_code == 201
+    answer = client.post(f"/api/inspections/{id}/decisions", json={"kind": "defect", "note": note})
+    assert answer.status_code == 201
     answer = client.get(f"/api/inspections/{id}")
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(answer.text)["decision"]["note"].startswith("<script>alert(1)</script>")

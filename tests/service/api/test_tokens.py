@@ -1,4 +1,4 @@
-"""The token file, counting attempts, sessions, host names, and what a configuration refuses."""
+"""The token file, failed attempts, sessions, host names, and configurations that are refused."""
 
 import os
 import stat
@@ -22,15 +22,17 @@ class Clock:
 
 
 def test_a_token_is_found_by_itself_alone(token_file):
-    given = {name: tokens.add(token_file, name, role) for name, role in (("ann", "operator"), ("eve", "admin"))}
+    tokens_by_name = {
+        name: tokens.add(token_file, name, role) for name, role in (("ann", "operator"), ("eve", "admin"))
+    }
     entries = tokens.read(token_file)
-    for name, token in given.items():
+    for name, token in tokens_by_name.items():
         assert tokens.find(entries, token).name == name
         assert tokens.find(entries, token[:-1]) is None
         assert tokens.find(entries, token + "x") is None
         assert tokens.find(entries, tokens.digest(token)) is None  # the hash opens nothing
     assert tokens.find(entries, "") is None
-    assert len(given["ann"]) - len("anomalign_") == 43  # 256 bits, six a letter
+    assert len(tokens_by_name["ann"]) - len("anomalign_") == 43  # 256 bits, six a letter
     if os.name == "posix":
         assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
 
@@ -51,13 +53,13 @@ def test_who_may_read_the_file_stays_as_it_was_set(token_file):
 
 @pytest.mark.skipif(os.name != "posix", reason="owners as POSIX has them")
 def test_an_owner_who_cannot_be_kept_is_an_error_and_changes_nothing(token_file, monkeypatch):
-    """As for another person's file in a folder of one's own: root and the owner can."""
+    """For example another person's file: only root and its owner can keep the owner."""
     tokens.add(token_file, "ann", "operator")
     before, folder = token_file.read_bytes(), sorted(token_file.parent.iterdir())
-    given = []
+    owners = []
 
     def refuse(_, *owner):
-        given.append(owner)
+        owners.append(owner)
         raise PermissionError(1, "Operation not permitted")
 
     real = os.fstat
@@ -71,7 +73,7 @@ def test_an_owner_who_cannot_be_kept_is_an_error_and_changes_nothing(token_file,
     monkeypatch.setattr(os, "fchown", refuse)
     with pytest.raises(InputError, match="Operation not permitted.*as its owner, or as root"):
         tokens.add(token_file, "bob", "operator")
-    assert given == [(token_file.stat().st_uid, token_file.stat().st_gid)]
+    assert owners == [(token_file.stat().st_uid, token_file.stat().st_gid)]
     assert token_file.read_bytes() == before
     assert sorted(token_file.parent.iterdir()) == folder
 
@@ -114,19 +116,19 @@ def test_an_address_that_fails_too_often_waits_and_others_do_not():
     attempts = Attempts(clock)
     for _ in range(ALLOWED):
         assert attempts.wait_s("10.0.0.1") == 0
-        attempts.failed("10.0.0.1")
+        attempts.count_failure("10.0.0.1")
     assert attempts.wait_s("10.0.0.1") == PERIOD_S
     assert attempts.wait_s("10.0.0.2") == 0
     clock.now += PERIOD_S
     assert attempts.wait_s("10.0.0.1") == 0
-    attempts.failed("10.0.0.1")
+    attempts.count_failure("10.0.0.1")
     assert attempts.wait_s("10.0.0.1") == 0
 
 
 def test_an_ipv6_host_cannot_evade_by_another_of_its_addresses():
     attempts = Attempts(Clock())
     for number in range(ALLOWED):
-        attempts.failed(f"2001:db8:0:1::{number:x}")
+        attempts.count_failure(f"2001:db8:0:1::{number:x}")
     assert attempts.wait_s("2001:db8:0:1:ffff::1")
     assert not attempts.wait_s("2001:db8:0:2::1")
 
@@ -134,7 +136,7 @@ def test_an_ipv6_host_cannot_evade_by_another_of_its_addresses():
 def test_addresses_are_forgotten_before_they_fill_the_memory():
     attempts = Attempts(Clock())
     for number in range(20_000):
-        attempts.failed(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+        attempts.count_failure(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     assert len(attempts._failures) <= 10_000
 
 
@@ -155,16 +157,16 @@ def test_loopback_is_what_can_be_reached_from_here_alone():
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"host": "0.0.0.0"}, "--token-file"),
-        ({"host": "::"}, "--token-file"),
-        ({"host": "192.168.1.2"}, "--token-file"),
-        ({"host": "station.example"}, "--token-file"),
-        ({"host_names": ("station.example",)}, "--token-file"),
+        ({"host": "0.0.0.0"}, "token_file"),
+        ({"host": "::"}, "token_file"),
+        ({"host": "192.168.1.2"}, "token_file"),
+        ({"host": "station.example"}, "token_file"),
+        ({"host_names": ("station.example",)}, "token_file"),
         ({"banks": ()}, "no bank"),
         ({"banks": (Path("a/x.bank"), Path("b/x"))}, "same name"),
-        ({"watches": (Watch(folder=Path("in"), bank="y"),)}, "no such bank"),
-        ({"proxies": ("10.0.0.1/8",)}, "--proxy 10.0.0.1/8"),
-        ({"proxies": ("*",)}, "--proxy"),
+        ({"watches": (Watch(folder=Path("in"), bank="y"),)}, "no bank 'y'; served are"),
+        ({"proxies": ("10.0.0.1/8",)}, "proxies: '10.0.0.1/8' is not an IP"),
+        ({"proxies": ("*",)}, "proxies"),
         ({"keep_days": 0}, "keep_days"),
         ({"keep_days": 10**9}, "keep_days"),
         ({"waiting": 0}, "waiting"),
@@ -172,7 +174,7 @@ def test_loopback_is_what_can_be_reached_from_here_alone():
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_opened(tmp_path, options, word):
-    given = {"banks": (Path("x.bank"),), "data": tmp_path / "data", **options}
+    values = {"banks": (Path("x.bank"),), "data": tmp_path / "data", **options}
     with pytest.raises(InputError, match=word):
-        Configuration(**given)
+        Configuration(**values)
     assert not (tmp_path / "data").exists()

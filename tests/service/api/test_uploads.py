@@ -1,4 +1,4 @@
-"""Images come in over HTTP: answered when recorded, limited before they are decoded, refused when too many wait."""
+"""Uploads: answered after the commit, limited in size before decoding, refused if too many wait."""
 
 import io
 import socket
@@ -13,7 +13,7 @@ from PIL import Image
 from anomalign import Bank, Detector
 from anomalign.service.security import gate
 from tests.pictures import texture
-from tests.service.api.serving import defect, good, inspected, png, send, serving
+from tests.service.api.live_service import defect, good, inspect_image, png, run_service, send
 
 
 def test_a_batch_is_answered_in_order_with_what_the_detector_says(client, bank, tmp_path):
@@ -44,10 +44,10 @@ def test_the_content_counts_not_what_it_is_called(client, format):
     files = {"files": ("malware.exe", content, "text/html")}
     answer = client.post("/api/banks/parts/inspections", files=files)
     assert answer.status_code == 200
-    kept = client.get(f"/api/inspections/{answer.json()['results'][0]['id']}/picture")
-    assert kept.headers["content-type"] == "image/jpeg"
-    with Image.open(io.BytesIO(kept.content)) as picture:
-        assert (picture.format, picture.size) == ("JPEG", (64, 64))
+    answer = client.get(f"/api/inspections/{answer.json()['results'][0]['id']}/picture")
+    assert answer.headers["content-type"] == "image/jpeg"
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert (image.format, image.size) == ("JPEG", (64, 64))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_content_counts_not_what_it_is_called(client, format):
         "é" * 999,
     ],
 )
-def test_a_name_is_for_showing_and_no_path(client, served, name, tmp_path):
+def test_a_name_is_for_showing_and_no_path(client, service, name, tmp_path):
     before = {path for path in tmp_path.rglob("*") if "pictures" not in path.parts}
     body = b"".join(
         [
@@ -77,11 +77,11 @@ def test_a_name_is_for_showing_and_no_path(client, served, name, tmp_path):
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     answer = client.post("/api/banks/parts/inspections", content=body, headers=headers)
     assert answer.status_code == 200, answer.text
-    shown = answer.json()["results"][0]["name"]
-    assert "/" not in shown
-    assert "\\" not in shown
-    assert shown.isprintable()
-    assert len(shown) <= 255
+    name = answer.json()["results"][0]["name"]
+    assert "/" not in name
+    assert "\\" not in name
+    assert name.isprintable()
+    assert len(name) <= 255
     assert {path for path in tmp_path.rglob("*") if "pictures" not in path.parts} == before
 
 
@@ -98,7 +98,7 @@ def test_what_is_no_image_or_no_multipart_is_refused_in_one_sentence(client):
 
 
 def bomb(width, height):
-    """A PNG of a few kilobytes that says it has so many pixels."""
+    """Return a PNG of a few kilobytes whose header claims this number of pixels."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -113,7 +113,7 @@ def bomb(width, height):
 
 
 def test_pixels_are_limited_before_anything_is_decoded(bank, tmp_path):
-    with serving(bank, tmp_path / "data", max_pixels=64 * 64) as served, served.client() as client:
+    with run_service(bank, tmp_path / "data", max_pixels=64 * 64) as service, service.client() as client:
         assert send(client, png(texture(1))).status_code == 200
         for content in (png(np.zeros((65, 64, 3), np.uint8)), bomb(60_000, 60_000), bomb(2**31 - 1, 2**31 - 1)):
             answer = send(client, content)
@@ -122,15 +122,15 @@ def test_pixels_are_limited_before_anything_is_decoded(bank, tmp_path):
 
 
 def test_bytes_are_limited_by_what_is_said_and_by_what_comes(bank, tmp_path):
-    with serving(bank, tmp_path / "data", max_upload_bytes=100_000) as served, served.client() as client:
+    with run_service(bank, tmp_path / "data", max_upload_bytes=100_000) as service, service.client() as client:
         assert send(client, good(1)).status_code == 200
         assert send(client, b"x" * 100_000).status_code == 413
         head = b"POST /api/banks/parts/inspections HTTP/1.1\r\nHost: localhost\r\n"
         head += b"Content-Type: multipart/form-data; boundary=b\r\n"
-        with socket.create_connection(("127.0.0.1", served.port), 10) as link:
+        with socket.create_connection(("127.0.0.1", service.port), 10) as link:
             link.sendall(head + b"Content-Length: 900000000000\r\n\r\n")  # and nothing of it: answered at once
             assert link.recv(100).startswith(b"HTTP/1.1 413")
-        with socket.create_connection(("127.0.0.1", served.port), 10) as link:
+        with socket.create_connection(("127.0.0.1", service.port), 10) as link:
             link.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
             part = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
             link.sendall(b"%x\r\n%s\r\n" % (len(part), part))
@@ -141,33 +141,33 @@ def test_bytes_are_limited_by_what_is_said_and_by_what_comes(bank, tmp_path):
         assert send(client, good(2)).status_code == 200
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(served, client, monkeypatch):
+def test_a_body_that_does_not_come_is_not_waited_for(service, client, monkeypatch):
     monkeypatch.setattr(gate, "_IDLE_S", 0.2)
-    with socket.create_connection(("127.0.0.1", served.port), 10) as link:
+    with socket.create_connection(("127.0.0.1", service.port), 10) as link:
         head = b"POST /api/banks/parts/inspections HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\n"
         link.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b")
         assert link.recv(100).startswith(b"HTTP/1.1 408")
-    assert served.container.budget.take(
-        served.container.configuration.max_upload_bytes * 8
+    assert service.container.budget.take(
+        service.container.configuration.max_upload_bytes * 8
     )  # nothing of it is held any more
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_again(bank, tmp_path):
-    with serving(bank, tmp_path / "data", waiting=2) as served, served.client() as client:
-        served_bank = served.container.served_banks["parts"]
+    with run_service(bank, tmp_path / "data", waiting=2) as service, service.client() as client:
+        served_bank = service.container.served_banks["parts"]
         go = threading.Event()
         real = served_bank.detector.inspect_batch
         served_bank.detector.inspect_batch = lambda *given: go.wait(30) and real(*given)
         answers = []
 
         def post(seed):
-            with served.client() as other:
+            with service.client() as other:
                 answers.append(send(other, good(seed)))
 
         threads = [threading.Thread(target=post, args=(seed,)) for seed in (1, 2)]
         for thread in threads:
             thread.start()
-        while served.container.pool.depth < 2:
+        while service.container.queue.depth < 2:
             threading.Event().wait(0.01)
         refused = send(client, good(3))
         assert refused.status_code == 429
@@ -182,25 +182,25 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(bank, tmp_path):
 
 
 def test_a_batch_may_be_larger_than_the_queue(bank, tmp_path):
-    with serving(bank, tmp_path / "data", waiting=2) as served, served.client() as client:
+    with run_service(bank, tmp_path / "data", waiting=2) as service, service.client() as client:
         results = send(client, *map(good, range(100, 112))).json()["results"]
         assert [result["name"] for result in results] == [f"{number}.png" for number in range(12)]
         assert len({result["id"] for result in results}) == 12
 
 
-def test_uploads_under_way_are_limited_together(served, client):
-    assert served.container.budget.take(served.container.configuration.max_upload_bytes * 8)
+def test_uploads_under_way_are_limited_together(service, client):
+    assert service.container.budget.take(service.container.configuration.max_upload_bytes * 8)
     answer = send(client, good(1))
     assert answer.status_code == 429
     assert answer.headers["Retry-After"]
-    served.container.budget.give(served.container.configuration.max_upload_bytes * 8)
+    service.container.budget.give(service.container.configuration.max_upload_bytes * 8)
     assert send(client, good(1)).status_code == 200
-    assert served.container.budget.take(served.container.configuration.max_upload_bytes * 8)  # all was given back
+    assert service.container.budget.take(service.container.configuration.max_upload_bytes * 8)  # all was given back
 
 
-def test_nothing_is_accepted_any_more_once_it_closes(served, client):
-    inspected(client, good(1))
-    served.container.closing = True
+def test_nothing_is_accepted_any_more_once_it_closes(service, client):
+    inspect_image(client, good(1))
+    service.container.closing = True
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == 200
     answer = send(client, good(2))

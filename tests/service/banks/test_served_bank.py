@@ -1,4 +1,4 @@
-"""A served bank: one calibrated detector at any time, and what was found in a recorded image."""
+"""A served bank: one calibrated detector at any time, also while the bank is edited."""
 
 import threading
 
@@ -8,19 +8,8 @@ import pytest
 from anomalign import BackboneError, Bank, CalibrationError, Detector, ImageError, InputError, Settings
 from anomalign.images.sources import Encoded
 from anomalign.service.banks.served_bank import ServedBank
-from anomalign.service.inspections.commits import new_record
-from anomalign.service.kept.match_data import MatchData
-from anomalign.service.store import Record
 from tests.pictures import texture
 from tests.service.samples import SETTINGS, png
-
-
-def recorded(served_bank, content, id=1):
-    """A record as the store would give it, and its details."""
-    (inspection,) = served_bank.detector.inspect_batch([Encoded("image.png", content)])
-    new = new_record(inspection, served_bank.detector, served_bank.name, "upload", None)
-    shared = {name: value for name, value in vars(new).items() if name not in ("entry", "details", "watched")}
-    return Record(id=id, **shared), new.details, inspection
 
 
 def test_edits_are_those_of_the_bank_and_the_detector_is_always_calibrated(served_bank, bank):
@@ -38,13 +27,13 @@ def test_edits_are_those_of_the_bank_and_the_detector_is_always_calibrated(serve
     assert served_bank.bank.content == first.bank.content
     assert served_bank.detector.threshold == first.threshold
     assert np.array_equal(served_bank.detector.normal_scores, first.normal_scores)
-    assert len(first.bank) == 30  # an old detector goes on with what it knows
+    assert len(first.bank) == 30  # an old detector keeps its images
 
 
 def test_what_cannot_be_done_changes_nothing(served_bank):
     served_bank.add(png(3), "here.png")
     before = served_bank.detector
-    with pytest.raises(InputError, match="holds this picture already"):
+    with pytest.raises(InputError, match="holds this image already"):
         served_bank.add(png(3), "again.png")
     with pytest.raises(ImageError, match=r"torn\.png"):
         served_bank.add(png(4)[:-30], "torn.png")
@@ -70,7 +59,7 @@ def test_a_rate_is_kept_over_edits_and_guards_against_too_few_images(served_bank
     assert served_bank.detector is detector
     served_bank.set_rate(None)
     assert served_bank.detector.threshold.target_fpr == 1 / 32
-    with pytest.raises(CalibrationError, match="1 normal images would be left"):
+    with pytest.raises(CalibrationError, match="1 normal images would remain"):
         served_bank.remove([image.id for image in served_bank.bank.images[1:]])
 
 
@@ -84,11 +73,11 @@ def test_an_edit_by_another_process_is_noticed(served_bank, bank):
     assert [i.id for i in served_bank.bank.images] == [i.id for i in other.images]
     assert not served_bank.refresh()
     served_bank.add(png(50), "good.png")
-    assert not served_bank.refresh()  # that was our own
+    assert not served_bank.refresh()  # an edit of this process
 
 
 def test_the_old_detector_serves_until_the_new_one_is_calibrated(served_bank, monkeypatch):
-    """While an edit calibrates, `detector` gives at once the one that was there."""
+    """During the calibration of an edit `detector` returns the old detector at once."""
     calibrating, go_on = threading.Event(), threading.Event()
     calibrate = Detector.calibrate
 
@@ -117,49 +106,6 @@ def test_edits_from_many_threads_come_one_after_the_other(served_bank):
         thread.join()
     assert len(served_bank.bank) == 34
     assert served_bank.detector.threshold == Detector(Bank.open(served_bank.path), SETTINGS).threshold
-
-
-def test_details_are_those_stored_or_found_again(served_bank, monkeypatch):
-    content = png(80, defect=True)
-    record, stored, inspection = recorded(served_bank, content)
-    found = served_bank.details(record, stored, pytest.fail)  # the picture is not asked for
-    assert np.array_equal(found.distance, inspection.alignment.distance)
-    again = served_bank.details(record, b"", lambda: content)
-    for name in ("image", "y", "x", "distance", "per_level", "rarity"):
-        assert np.array_equal(getattr(again, name), getattr(found, name))
-    assert served_bank.details(record, b"", pytest.fail) is again  # remembered
-    other, _, _ = recorded(served_bank, png(81), id=2)
-    assert served_bank.details(other, b"", lambda: None) is None
-
-
-def test_one_normal_alone(served_bank):
-    content = png(80, defect=True)
-    record, _, _ = recorded(served_bank, content)
-    details = served_bank.compare(record, (5,), lambda: content)
-    assert [normal.id for normal in details.gallery] == [5]
-    expected = MatchData.of_alignment(
-        served_bank.detector.against(Encoded("image.png", content), 5),
-        served_bank.detector.rule.calibration.pixels,
-        served_bank.bank.identity.framing,
-    )
-    assert np.array_equal(details.distance, expected.distance)
-    with pytest.raises(InputError, match="no image 999"):
-        served_bank.compare(record, (999,), lambda: content)
-
-
-def test_neighbours_that_were_removed_since_are_still_known_until_compacted(served_bank):
-    content = png(80)
-    record, _, _ = recorded(served_bank, content)
-    before = served_bank.details(record, b"", lambda: content)
-    served_bank.remove([record.neighbours[0].id])
-    served_bank.compare(record, (5,), lambda: content)  # something else in between
-    forgotten = ServedBank(served_bank.path, settings=SETTINGS)  # another process, that remembers nothing
-    after = forgotten.details(record, b"", lambda: content)
-    assert np.array_equal(after.distance, before.distance)
-    assert after.gallery == before.gallery
-    Bank.open(served_bank.path).compact()
-    with pytest.raises(InputError, match="is gone"):
-        ServedBank(served_bank.path, settings=SETTINGS).details(record, b"", lambda: content)
 
 
 def test_its_name_and_settings(bank):

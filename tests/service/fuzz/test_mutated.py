@@ -1,4 +1,4 @@
-"""A little of what `tools/fuzz_service.py` does ten thousand times: mutated files and requests, and no 500."""
+"""A short run of `tools/fuzz_service.py`: mutated files and requests, and no status 500."""
 
 import importlib.util
 import random
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.api.serving import defect, good, send
+from tests.service.api.live_service import defect, good, send
 
 TOOL = Path(__file__).parents[3] / "tools" / "fuzz_service.py"
 
@@ -24,7 +24,7 @@ def tool():
 
 
 def test_seeds_are_images_that_are_accepted_but_for_one(tool, client):
-    """All but the one of floating-point pixels, so that mutations begin from what decoders take."""
+    """All but the image with floating-point pixels, so that mutations begin with valid files."""
     refused = [content for content in tool.seeds() if send(client, content).status_code != 200]
     assert len(refused) == 1
 
@@ -35,9 +35,9 @@ def test_whatever_is_sent_is_answered_with_a_verdict_or_a_sentence(tool, client)
     document = client.get("/openapi.json").json()
     for number in range(240):
         kind = ("image", "image", "multipart", "request")[number % 4]
-        begun = time.perf_counter()
+        start = time.perf_counter()
         what, answer = tool.sent(kind, rng, images, document, client)
-        outcome.take(kind, what, answer, time.perf_counter() - begun)
+        outcome.take(kind, what, answer, time.perf_counter() - start)
     assert outcome.problems == []
     assert {status for kind, status in outcome.statuses if kind == "image"} >= {200, 422}
     assert client.get("/readyz").status_code == 200

@@ -1,4 +1,4 @@
-"""The service against its own OpenAPI document: whatever it allows, or does not, is answered as it says. No 500."""
+"""Checks the service against its OpenAPI document: valid and invalid requests get documented answers, never a 500."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.service.api.serving import defect, good, send, serving
+from tests.service.api.live_service import defect, good, run_service, send
 
 EXAMPLES = int(os.environ.get("ANOMALIGN_FUZZ_EXAMPLES", "10"))
 """Of each route and mode."""
@@ -29,22 +29,22 @@ CHECKS = [
 
 
 @pytest.fixture(scope="module")
-def document(made_bank, tmp_path_factory):
-    """Of a service with some records, decisions and edits."""
+def document(template_bank, tmp_path_factory):
+    """The OpenAPI document of a service with some records, decisions and edits."""
     folder = tmp_path_factory.mktemp("fuzz")
-    bank = shutil.copytree(made_bank, folder / "parts.bank")
-    with serving(bank, folder / "data") as served, served.client() as client:
+    bank = shutil.copytree(template_bank, folder / "parts.bank")
+    with run_service(bank, folder / "data") as service, service.client() as client:
         assert send(client, *map(good, range(100, 104)), defect(1)).status_code == 200
         client.post("/api/inspections/1/decisions", json={"kind": "false_alarm"})
         proposal = client.post("/api/banks/parts/proposals", json={"add": 5}).json()
         assert client.post(f"/api/proposals/{proposal['id']}/confirm").status_code == 201
-        found = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+        found = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
         yield found.exclude(path="/api/events")  # which never ends
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_every_answer_is_as_documented(document, mode):
-    """With values as the document allows them, and with others."""
+    """With valid and with invalid values."""
     tried = 0
     for operation in document.get_all_operations():
         try:

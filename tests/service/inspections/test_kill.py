@@ -1,4 +1,4 @@
-"""A real process killed under load: what it had acknowledged is there, record and picture."""
+"""A process is killed under load: every acknowledged record is complete, with its image file."""
 
 import random
 import subprocess
@@ -14,16 +14,17 @@ SERVE = """
 import sys
 from pathlib import Path
 from anomalign.service.kept.image_files import ImageFiles
-from anomalign.service.inspections.queue import Busy, InspectionQueue
+from anomalign.service.inspections.queue import InspectionQueue
+from anomalign.service.refusals import Busy
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.store import Store
-bank, data, sent = map(Path, sys.argv[1:])
-contents = [path.read_bytes() for path in sorted(sent.iterdir())]
+bank, data, sources = map(Path, sys.argv[1:])
+contents = [path.read_bytes() for path in sorted(sources.iterdir())]
 served_bank = ServedBank(bank)
 store = Store.open(f"sqlite:///{data}/records.sqlite")
-pool = InspectionQueue({"parts": served_bank}, store, ImageFiles(data / "pictures", 10**9))
+queue = InspectionQueue({"parts": served_bank}, store, ImageFiles(data / "pictures", 10**9))
 
-def answered(answer):
+def report(answer):
     record = answer.result()
     sys.stdout.write(f"{record.id} {record.sha256} {record.name}\\n")  # one write, so that no line is torn by another
     sys.stdout.flush()
@@ -31,25 +32,25 @@ def answered(answer):
 print("ready", flush=True)
 number = 0
 while True:
-    content = contents[number % len(contents)] + number.to_bytes(4, "big")  # each a picture of its own
+    content = contents[number % len(contents)] + number.to_bytes(4, "big")  # each file is different
     try:
-        pool.submit("parts", f"{number}.png", content).add_done_callback(answered)
+        queue.submit("parts", f"{number}.png", content).add_done_callback(report)
         number += 1
     except Busy:
         pass
 """
 
 
-def test_kills_under_load_lose_no_acknowledged_record_and_no_picture_of_one(bank, tmp_path):
+def test_kills_under_load_lose_no_acknowledged_record_and_no_image_file_of_one(bank, tmp_path):
     chance = random.Random(0)
-    sent, data = tmp_path / "sent", tmp_path / "data"
-    sent.mkdir()
+    sources, data = tmp_path / "sources", tmp_path / "data"
+    sources.mkdir()
     data.mkdir()
     for n in range(8):
-        (sent / f"{n}.png").write_bytes(png(100 + n, defect=n % 2 == 0))
+        (sources / f"{n}.png").write_bytes(png(100 + n, defect=n % 2 == 0))
     acknowledged = {}
     for _ in range(5):
-        command = [sys.executable, "-c", SERVE, str(bank), str(data), str(sent)]
+        command = [sys.executable, "-c", SERVE, str(bank), str(data), str(sources)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "ready\n"
             lines = [process.stdout.readline() for _ in range(3)]  # it is under load now
@@ -61,19 +62,19 @@ def test_kills_under_load_lose_no_acknowledged_record_and_no_picture_of_one(bank
                 id, sha256, name = line.split()
                 assert int(id) not in acknowledged
                 acknowledged[int(id)] = sha256, name
-    store, pictures = Store.open(f"sqlite:///{data}/records.sqlite"), ImageFiles(data / "pictures", 10**9)
+    store, image_files = Store.open(f"sqlite:///{data}/records.sqlite"), ImageFiles(data / "pictures", 10**9)
     assert len(acknowledged) >= 15
     for id, (sha256, name) in acknowledged.items():
         record = store.get(id)
         assert (record.sha256, record.name) == (sha256, name)
-        assert pictures.read(sha256) is not None
-    # What was not acknowledged is whole, or not there.
+        assert image_files.read(sha256) is not None
+    # Records that were not acknowledged are complete or absent.
     assert store.count(Filters()) >= len(acknowledged)
     after = None
     while True:
         page = store.page(Filters(), "newest", after, 100)
         for record in page.records:
-            assert pictures.read(record.sha256) is not None
+            assert image_files.read(record.sha256) is not None
             assert store.entry(record.id)["sha256"] == record.sha256
             if stored := store.details(record.id):
                 MatchData.from_bytes(stored)

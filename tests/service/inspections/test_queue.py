@@ -1,5 +1,6 @@
-"""Inspections on their way: what is accepted is answered, by one version of the bank, after it is on the disk."""
+"""The inspection queue: accepted images are answered after the commit, each by one version of the bank."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -9,28 +10,30 @@ import pytest
 from anomalign import Bank, Detector, ImageError, InputError
 from anomalign.errors import StoreError
 from anomalign.monitoring.replay import Replayer
+from anomalign.service.banks.refresher import BankRefresher
 from anomalign.service.banks.served_bank import ServedBank
-from anomalign.service.inspections.queue import BATCH, Busy, Closed
+from anomalign.service.inspections.queue import BATCH
 from anomalign.service.kept.image_files import ImageFileError, ImageFiles
 from anomalign.service.kept.match_data import MatchData
+from anomalign.service.refusals import Busy, Closed
 from anomalign.service.store import Store
 from tests.pictures import texture
 from tests.service.samples import SETTINGS, png, until
 
 
 class Gate:
-    """Holds `Detector.inspect_batch` back until it is opened, and notes the batches."""
+    """Blocks `Detector.inspect_batch` until `opened` is set, and records the batches."""
 
     def __init__(self, monkeypatch):
         self.batches, self.opened = [], threading.Event()
         inspect_batch = Detector.inspect_batch
 
-        def held(detector, images, max_pixels):
+        def inspect_later(detector, images, max_pixels):
             self.batches.append([image.name for image in images])
             assert self.opened.wait(60)
             return inspect_batch(detector, images, max_pixels)
 
-        monkeypatch.setattr(Detector, "inspect_batch", held)
+        monkeypatch.setattr(Detector, "inspect_batch", inspect_later)
 
 
 @pytest.fixture
@@ -40,21 +43,21 @@ def gate(monkeypatch):
     gate.opened.set()
 
 
-def test_an_answer_is_the_inspection_and_lies_in_the_store(make_queue, served_bank, store, pictures, bank):
-    pool = make_queue()
+def test_an_answer_is_the_inspection_and_lies_in_the_store(make_queue, served_bank, store, image_files, bank):
+    queue = make_queue()
     contents = [png(n, defect=n % 2 == 0) for n in range(100, 106)] + [png(3)]  # the last looks like one of the bank
-    answers = [pool.submit("parts", f"{n}.png", content) for n, content in enumerate(contents)]
+    answers = [queue.submit("parts", f"{n}.png", content) for n, content in enumerate(contents)]
     for n, (content, answer) in enumerate(zip(contents, answers, strict=True)):
         record = answer.result()
         assert store.get(record.id) == record
-        assert pictures.read(record.sha256) == content
-        inspection = served_bank.detector.inspect(pictures.path(record.sha256))
+        assert image_files.read(record.sha256) == content
+        inspection = served_bank.detector.inspect(image_files.path(record.sha256))
         for name in ("verdict", "image_score", "p_value", "threshold", "stage", "course", "suspected", "sha256",
                      "retrieval_score", "retrieval_p_value", "height", "width"):  # fmt: skip
             assert getattr(record, name) == getattr(inspection, name)
         assert [near.id for near in record.neighbours] == [near.id for near in inspection.neighbours]
         assert (record.name, record.bank, record.bank_version) == (f"{n}.png", "parts", served_bank.bank.version)
-        assert Replayer(Bank.open(bank)).replay(store.entry(record.id), pictures.path(record.sha256)).same
+        assert Replayer(Bank.open(bank)).replay(store.entry(record.id), image_files.path(record.sha256)).same
         stored = store.details(record.id)
         assert bool(stored) == (record.stage != "retrieval")
         if stored:
@@ -63,13 +66,13 @@ def test_an_answer_is_the_inspection_and_lies_in_the_store(make_queue, served_ba
 
 
 def test_what_is_no_image_fails_alone(make_queue, gate):
-    pool = make_queue(workers=1)
+    queue = make_queue(workers=1)
     contents = [png(1), b"", png(2)[:-200], png(3), b"GIF89a"]
-    answers = [pool.submit("parts", f"{n}", content) for n, content in enumerate(contents)]
+    answers = [queue.submit("parts", f"{n}", content) for n, content in enumerate(contents)]
     gate.opened.set()
     assert [answer.exception() is None for answer in answers] == [True, False, False, True, False]
     assert all(isinstance(answer.exception(), ImageError | None) for answer in answers)
-    assert (pool.depth, pool.stats().waiting_bytes) == (0, 0)
+    assert (queue.depth, queue.stats().waiting_bytes) == (0, 0)
 
 
 def test_an_unknown_bank_is_refused(make_queue):
@@ -78,56 +81,56 @@ def test_an_unknown_bank_is_refused(make_queue):
 
 
 def test_a_full_queue_refuses_and_recovers(make_queue, gate):
-    pool = make_queue(waiting=6)
-    answers = [pool.submit("parts", "a.png", png(n)) for n in range(6)]
+    queue = make_queue(waiting=6)
+    answers = [queue.submit("parts", "a.png", png(n)) for n in range(6)]
     for _ in range(3):
         with pytest.raises(Busy, match="6 images are waiting already") as refused:
-            pool.submit("parts", "a.png", png(9))
+            queue.submit("parts", "a.png", png(9))
         assert 1 <= refused.value.retry_after_s <= 60
-    assert pool.depth == 6
+    assert queue.depth == 6
     gate.opened.set()
     assert [answer.result().id for answer in answers]
-    assert pool.submit("parts", "a.png", png(9)).result().verdict
-    assert pool.depth == 0
+    assert queue.submit("parts", "a.png", png(9)).result().verdict
+    assert queue.depth == 0
 
 
 def test_the_bytes_that_wait_have_a_bound_too(make_queue, gate):
     content = png(1)
-    pool = make_queue(waiting_bytes=2 * len(content))
+    queue = make_queue(waiting_bytes=2 * len(content))
     large = png(2) + bytes(3 * len(content))
-    alone = pool.submit("parts", "large.png", large)  # alone any size is taken
+    alone = queue.submit("parts", "large.png", large)  # alone any size is taken
     with pytest.raises(Busy):
-        pool.submit("parts", "a.png", content)
+        queue.submit("parts", "a.png", content)
     gate.opened.set()
     alone.result()
     gate.opened.clear()
     for _ in range(2):
-        pool.submit("parts", "a.png", content)
+        queue.submit("parts", "a.png", content)
     with pytest.raises(Busy):
-        pool.submit("parts", "a.png", b"x")
-    assert pool.stats().waiting_bytes == 2 * len(content)
+        queue.submit("parts", "a.png", b"x")
+    assert queue.stats().waiting_bytes == 2 * len(content)
 
 
 def test_nothing_is_held_on_to(make_queue):
-    pool = make_queue(waiting=1000)
+    queue = make_queue(waiting=1000)
     content = png(1)
     before = sys.getrefcount(content)
-    answers = [pool.submit("parts", "a.png", content) for _ in range(40)]
+    answers = [queue.submit("parts", "a.png", content) for _ in range(40)]
     for answer in answers:
         answer.result()
     del answers, answer
-    pool.close()
+    queue.close()
     assert sys.getrefcount(content) == before
 
 
 def test_batches_are_small_of_one_bank_and_leave_work_for_all(make_queue, served_bank, bank, gate):
     other = ServedBank(bank, "other", settings=SETTINGS)
-    pool = make_queue(served_banks={"parts": served_bank, "other": other}, workers=2)
-    firsts = [pool.submit("parts", "first", png(n)) for n in range(2)]
+    queue = make_queue(served_banks={"parts": served_bank, "other": other}, workers=2)
+    firsts = [queue.submit("parts", "first", png(n)) for n in range(2)]
     until(lambda: len(gate.batches) == 2)  # both workers are busy
     for n in range(24):
         firsts.append(
-            pool.submit("other" if n % 3 == 0 else "parts", f"{'other' if n % 3 == 0 else 'parts'} {n}", png(n))
+            queue.submit("other" if n % 3 == 0 else "parts", f"{'other' if n % 3 == 0 else 'parts'} {n}", png(n))
         )
     gate.opened.set()
     records = [answer.result() for answer in firsts]
@@ -141,30 +144,58 @@ def test_batches_are_small_of_one_bank_and_leave_work_for_all(make_queue, served
 
 
 def test_closing_finishes_all_that_was_accepted(make_queue, store, gate):
-    pool = make_queue()
-    answers = [pool.submit("parts", f"{n}.png", png(n)) for n in range(20)]
-    closing = threading.Thread(target=pool.close)
+    queue = make_queue()
+    answers = [queue.submit("parts", f"{n}.png", png(n)) for n in range(20)]
+    closing = threading.Thread(target=queue.close)
     closing.start()
-    until(lambda: pool.closing)
+    until(lambda: queue.closing)
     with pytest.raises(Closed, match="shutting down"):
-        pool.submit("parts", "late.png", png(1))
+        queue.submit("parts", "late.png", png(1))
     assert not any(answer.done() for answer in answers)
     gate.opened.set()
     closing.join()
     assert all(answer.done() for answer in answers)
     assert {store.get(answer.result().id).name for answer in answers} == {f"{n}.png" for n in range(20)}
-    pool.close()  # again is harmless
-    assert not any(thread.name.startswith("pool") for thread in threading.enumerate())
+    queue.close()  # again is harmless
+    assert not any(thread.name.startswith("inspection queue") for thread in threading.enumerate())
 
 
 def test_a_database_that_is_away_fails_what_waits_and_is_found_again(make_queue, store, monkeypatch):
-    pool = make_queue()
+    queue = make_queue()
     add = Store.add
     monkeypatch.setattr(Store, "add", lambda *_: (_ for _ in ()).throw(StoreError("away")))
-    answers = [pool.submit("parts", "a.png", png(n)) for n in range(5)]
+    answers = [queue.submit("parts", "a.png", png(n)) for n in range(5)]
     assert all(isinstance(answer.exception(), StoreError) for answer in answers)
     monkeypatch.setattr(Store, "add", add)
-    assert pool.submit("parts", "a.png", png(9)).result().id == 1
+    assert queue.submit("parts", "a.png", png(9)).result().id == 1
+
+
+def test_records_that_finish_during_a_commit_go_together_into_the_next(make_queue, monkeypatch):
+    """A commit that fails does not spoil the next one."""
+    commits, disk_ready, disk_full = [], threading.Event(), False
+    add = Store.add
+
+    def add_slowly(self, records):
+        commits.append(sorted(record.name for record in records))
+        assert disk_ready.wait(30)
+        if disk_full:
+            raise StoreError("the disk is full; make room")
+        return add(self, records)
+
+    monkeypatch.setattr(Store, "add", add_slowly)
+    queue = make_queue(workers=1)
+    first = queue.submit("parts", "first", png(0))
+    until(lambda: commits == [["first"]])
+    answers = [queue.submit("parts", f"{n}", png(n)) for n in range(1, 6)]
+    until(lambda: len(queue._results) == 5)
+    disk_ready.set()
+    assert first.result().name == "first"
+    assert [answer.result().name for answer in answers] == ["1", "2", "3", "4", "5"]
+    assert commits == [["first"], ["1", "2", "3", "4", "5"]]
+    disk_full = True
+    assert str(queue.submit("parts", "full", png(6)).exception()) == "the disk is full; make room"
+    disk_full = False
+    assert queue.submit("parts", "later", png(6)).result().name == "later"
 
 
 def test_a_record_that_cannot_be_kept_does_not_take_others_along(make_queue, store, monkeypatch):
@@ -176,8 +207,8 @@ def test_a_record_that_cannot_be_kept_does_not_take_others_along(make_queue, sto
         return add(self, records)
 
     monkeypatch.setattr(Store, "add", particular)
-    pool = make_queue(workers=1)
-    answers = [pool.submit("parts", "bad" if n == 2 else "good", png(n)) for n in range(8)]
+    queue = make_queue(workers=1)
+    answers = [queue.submit("parts", "bad" if n == 2 else "good", png(n)) for n in range(8)]
     assert [answer.exception() is None for answer in answers] == [n != 2 for n in range(8)]
 
 
@@ -190,39 +221,39 @@ def test_an_error_that_nobody_foresaw_does_not_take_others_along(make_queue, mon
         return inspect_batch(detector, images, max_pixels)
 
     monkeypatch.setattr(Detector, "inspect_batch", particular)
-    pool = make_queue(workers=1)
-    answers = [pool.submit("parts", "bad" if n == 2 else "good", png(n)) for n in range(8)]
+    queue = make_queue(workers=1)
+    answers = [queue.submit("parts", "bad" if n == 2 else "good", png(n)) for n in range(8)]
     assert [type(answer.exception()) for answer in answers] == [
         ZeroDivisionError if n == 2 else type(None) for n in range(8)
     ]
 
 
-def test_a_picture_that_cannot_be_kept_costs_no_verdict(make_queue, monkeypatch):
+def test_an_image_file_that_cannot_be_kept_does_not_cost_the_verdict(make_queue, monkeypatch):
     def full(*_):
         raise ImageFileError("no room")
 
     monkeypatch.setattr(ImageFiles, "keep", full)
-    pool = make_queue()
-    assert pool.submit("parts", "a.png", png(1)).result().verdict
-    assert pool.stats().not_kept == 1
+    queue = make_queue()
+    assert queue.submit("parts", "a.png", png(1)).result().verdict
+    assert queue.stats().not_kept == 1
 
 
 def test_listeners_are_told_after_the_commit_and_may_fail(make_queue, store):
-    told = []
+    notifications = []
 
     def listen(record):
-        told.append(store.get(record.id))
-        raise ValueError("a listener's own trouble")
+        notifications.append(store.get(record.id))
+        raise ValueError("an error of the listener")
 
-    pool = make_queue(listener=listen)
-    records = [pool.submit("parts", "a.png", png(n)).result() for n in range(3)]
-    pool.close()
-    assert told == records
+    queue = make_queue(listener=listen)
+    records = [queue.submit("parts", "a.png", png(n)).result() for n in range(3)]
+    queue.close()
+    assert notifications == records
 
 
-def test_edits_while_inspecting_never_mix_two_banks_in_one_record(make_queue, served_bank, store, pictures, bank):
-    """Each record names one version; its neighbours are of that version, and replayed by it, it is the same."""
-    pool = make_queue(waiting=1000)
+def test_edits_while_inspecting_never_mix_two_banks_in_one_record(make_queue, served_bank, store, image_files, bank):
+    """Each record names one version of the bank; its neighbours are in it, and a replay gives the same verdict."""
+    queue = make_queue(waiting=1000)
     done = threading.Event()
 
     def edit():
@@ -236,8 +267,8 @@ def test_edits_while_inspecting_never_mix_two_banks_in_one_record(make_queue, se
     editing.start()
     answers, n = [], 0
     while not done.is_set():
-        answers.append(pool.submit("parts", f"{n}.png", png(300 + n % 6, defect=n % 2 == 1)))
-        if pool.depth > 20:
+        answers.append(queue.submit("parts", f"{n}.png", png(300 + n % 6, defect=n % 2 == 1)))
+        if queue.depth > 20:
             time.sleep(0.01)
         n += 1
     editing.join()
@@ -253,22 +284,23 @@ def test_edits_while_inspecting_never_mix_two_banks_in_one_record(make_queue, se
         assert entry["bank"]["content"] == then.content
         assert {near.id for near in record.neighbours} <= {image.id for image in then.images}
         if number % 10 == 0:
-            assert replayer.replay(entry, pictures.path(record.sha256)).same
+            assert replayer.replay(entry, image_files.path(record.sha256)).same
 
 
 def test_what_another_process_does_to_the_bank_is_noticed(make_queue, served_bank, bank):
-    pool = make_queue()
+    queue = make_queue()
     other = Bank.open(bank, served_bank.bank.backbone)
     other.add(texture(99))
-    until(lambda: served_bank.bank.version == other.version)
-    assert pool.submit("parts", "a.png", png(1)).result().bank_version == other.version
+    with contextlib.closing(BankRefresher({"parts": served_bank})):
+        until(lambda: served_bank.bank.version == other.version)
+    assert queue.submit("parts", "a.png", png(1)).result().bank_version == other.version
 
 
 def test_a_bank_compacted_by_another_process_goes_on(make_queue, bank):
-    """Segments that a detector has not opened yet are gone under it: it is made anew."""
+    """Compacting deletes segments that the detector has not opened yet, so the bank is read again."""
     other = Bank.open(bank)
     other.remove([1])
     served_bank = ServedBank(bank, settings=SETTINGS)
     other.compact()
-    pool = make_queue(served_banks={"parts": served_bank})
-    assert pool.submit("parts", "a.png", png(50, defect=True)).result().stage == "both"
+    queue = make_queue(served_banks={"parts": served_bank})
+    assert queue.submit("parts", "a.png", png(50, defect=True)).result().stage == "both"

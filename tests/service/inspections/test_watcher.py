@@ -1,4 +1,4 @@
-"""A watched folder: every image once, whole, also after a restart."""
+"""A watched folder: every image is inspected once, when it is complete, also after a restart."""
 
 import contextlib
 import hashlib
@@ -25,18 +25,18 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def watch(served_bank, store, pictures, folder):
-    """A service that watches; to be started, ended and started again."""
+def watch(served_bank, store, image_files, folder):
+    """A queue with a watcher; it can be started several times."""
 
     @contextlib.contextmanager
     def watch(folder=folder, max_bytes=64_000_000, **options):
-        pool = InspectionQueue({served_bank.name: served_bank}, store, pictures, **options)
-        watcher = Watcher(folder, "parts", pool, store, max_bytes)
+        queue = InspectionQueue({served_bank.name: served_bank}, store, image_files, **options)
+        watcher = Watcher(folder, "parts", queue, store, max_bytes)
         try:
-            yield pool
+            yield queue
         finally:
             watcher.close()
-            pool.close()
+            queue.close()
 
     return watch
 
@@ -45,12 +45,12 @@ def names(store):
     return sorted(os.path.basename(record.name) for record in store.latest("parts", 1000))  # noqa: PTH119
 
 
-def passed_over(store):
+def skipped_files(store):
     return [event.details["path"] for event in store.audit(action="passed over").events]
 
 
-def looks(count=4):
-    """Long enough for some looks."""
+def wait_for_scans(count=4):
+    """Wait long enough for some scans."""
     time.sleep(count * module._EVERY_S * 1.5)
 
 
@@ -62,11 +62,11 @@ def test_each_image_is_inspected_once_also_after_a_restart(watch, store, folder)
         (folder / "later" / "deeper").mkdir(parents=True)
         (folder / "later" / "deeper" / "x.PNG").write_bytes(png(7))
         until(lambda: len(names(store)) == 6)
-        looks()
+        wait_for_scans()
     (folder / "meanwhile.png").write_bytes(png(8))
     with watch():
         until(lambda: len(names(store)) == 7)
-        looks()
+        wait_for_scans()
     assert names(store) == [*(f"before {n}.png" for n in range(5)), "meanwhile.png", "x.PNG"]
     (record,) = store.page(Filters(name="x.PNG"), "newest", None, 10).records
     assert (record.source, record.name) == ("watch", str(folder.resolve() / "later" / "deeper" / "x.PNG"))
@@ -81,7 +81,7 @@ def test_a_file_is_taken_when_it_is_whole(watch, store, folder):
             time.sleep(module._EVERY_S * 0.9)
         (folder / "growing.png").write_bytes(content)
         until(lambda: names(store))
-        looks()
+        wait_for_scans()
     (record,) = store.latest("parts", 10)
     assert record.sha256 == hashlib.sha256(content).hexdigest()
 
@@ -93,7 +93,7 @@ def test_a_changed_file_is_another_image(watch, store, folder):
         (folder / "a.png").write_bytes(png(2))
         until(lambda: len(names(store)) == 2)
         (folder / "a.png").unlink()
-        looks(2)
+        wait_for_scans(2)
         (folder / "a.png").write_bytes(png(3))
         until(lambda: len(names(store)) == 3)
     assert len({record.sha256 for record in store.latest("parts", 10)}) == 3
@@ -105,9 +105,9 @@ def test_what_is_no_image_is_said_once_and_remembered(watch, store, folder):
     (folder / "good.png").write_bytes(png(3))
     for _ in range(2):
         with watch(max_bytes=100_000):
-            until(lambda: len(passed_over(store)) == 2 and names(store) == ["good.png"])
-            looks()
-    assert sorted(os.path.basename(path) for path in passed_over(store)) == ["large.png", "torn.png"]  # noqa: PTH119
+            until(lambda: len(skipped_files(store)) == 2 and names(store) == ["good.png"])
+            wait_for_scans()
+    assert sorted(os.path.basename(path) for path in skipped_files(store)) == ["large.png", "torn.png"]  # noqa: PTH119
     assert names(store) == ["good.png"]
     with watch(max_bytes=100_000):
         (folder / "torn.png").write_bytes(png(1))  # repaired
@@ -126,9 +126,9 @@ def test_what_is_not_meant_is_left_alone(watch, store, folder, tmp_path):
     with watch():
         (folder / "image.png").write_bytes(png(2))
         until(lambda: names(store))
-        looks()
+        wait_for_scans()
     assert names(store) == ["image.png"]
-    assert passed_over(store) == []
+    assert skipped_files(store) == []
 
 
 def test_a_full_queue_means_later_and_uploads_find_room(watch, store, folder):
@@ -140,11 +140,11 @@ def test_a_full_queue_means_later_and_uploads_find_room(watch, store, folder):
     for n in range(60):
         (folder / f"more {n:02}.png").write_bytes(png(100 + n))
     most = 0
-    with watch(waiting=64) as pool:
+    with watch(waiting=64) as queue:
         while len(names(store)) < 90:
-            most = max(most, pool.depth)
+            most = max(most, queue.depth)
             time.sleep(0.005)
-    assert most <= module._AT_ONCE
+    assert most <= module._MAX_PENDING
 
 
 def test_a_database_that_was_away_is_tried_again(watch, store, folder, monkeypatch):
@@ -167,26 +167,26 @@ def test_a_database_that_was_away_is_tried_again(watch, store, folder, monkeypat
     (folder / "good.png").write_bytes(png(1))
     (folder / "torn.png").write_bytes(png(1)[:-30])
     with watch():
-        looks()
+        wait_for_scans()
         assert names(store) == []
         away.clear()
-        until(lambda: names(store) and passed_over(store))
-        looks()
+        until(lambda: names(store) and skipped_files(store))
+        wait_for_scans()
     assert names(store) == ["good.png"]
-    assert len(passed_over(store)) == 1
+    assert len(skipped_files(store)) == 1
 
 
 def test_a_folder_that_goes_and_comes_back(watch, store, folder, tmp_path):
-    """As a network drive does: what was inspected is not inspected again."""
+    """Like a network drive: images that were inspected are not inspected again."""
     (folder / "a.png").write_bytes(png(1))
     with watch():
         until(lambda: names(store))
         shutil.move(folder, tmp_path / "away")
-        looks()
+        wait_for_scans()
         (tmp_path / "away" / "b.png").write_bytes(png(2))
         shutil.move(tmp_path / "away", folder)
         until(lambda: len(names(store)) == 2)
-        looks()
+        wait_for_scans()
     assert names(store) == ["a.png", "b.png"]
 
 
@@ -195,5 +195,5 @@ def test_two_services_on_one_folder_and_database_record_each_image_once(watch, s
         for n in range(10):
             (folder / f"{n}.png").write_bytes(png(n))
         until(lambda: len(names(store)) == 10)
-        looks()
+        wait_for_scans()
     assert names(store) == [f"{n}.png" for n in range(10)]

@@ -1,4 +1,4 @@
-"""A bank whose normal images are also held turned: the service shows places in the images as they are."""
+"""A bank that also holds turned normal images: the service shows places in the original images."""
 
 import numpy as np
 import pytest
@@ -24,10 +24,10 @@ def test_places_are_those_of_the_inspection_and_of_the_image_as_it_is(turned_ban
     turns = [turn for turn in inspection.aligned.turns if turn.degrees or turn.mirrored]
     assert turns  # something was compared turned
     for y, x in np.random.default_rng(0).integers(0, 64, (40, 2)):
-        found = details.match_at(int(y), int(x), inspection.framing, 64, 64)
+        match = details.match_at(int(y), int(x), inspection.framing, 64, 64)
         expected = inspection.match_at(int(y), int(x))
-        assert (found.image_id, found.distance) == (expected.image_id, expected.distance)
-        np.testing.assert_allclose((found.y, found.x), (expected.y, expected.x), atol=1e-6)
+        assert (match.image_id, match.distance) == (expected.image_id, expected.distance)
+        np.testing.assert_allclose((match.y, match.x), (expected.y, expected.x), atol=1e-6)
 
 
 def test_an_image_alone_is_compared_in_all_its_orientations(turned_bank):

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.service.api.serving import defect, good, inspected
+from tests.service.api.live_service import defect, good, inspect_image
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -47,12 +47,12 @@ def elsewhere(address, url):
 
 
 @pytest.fixture
-def page(browse, served):
-    with browse(served.url) as page:
+def page(browse, service):
+    with browse(service.url) as page:
         yield page
 
 
 @pytest.fixture
 def records(client):
     """Three normal images and two defects, in this order."""
-    return [inspected(client, content) for content in (good(50), good(51), defect(52), good(53), defect(54))]
+    return [inspect_image(client, content) for content in (good(50), good(51), defect(52), good(53), defect(54))]

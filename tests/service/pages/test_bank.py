@@ -11,7 +11,7 @@ def bank(client):
 def open_bank(page):
     page.goto("/banks/parts")
     page.wait_for_function(
-        "() => document.querySelectorAll('.sheet-tile').length && document.querySelector('#limit-said').textContent"
+        "() => document.querySelectorAll('.sheet-tile').length && document.querySelector('#rate-changes').textContent"
     )
 
 
@@ -35,7 +35,7 @@ def test_of_two_orders_asked_for_the_latter_is_shown(page, client):
     held = []
     page.route("**/api/banks/parts/images?order=*", lambda route: held.append(route))
     page.get_by_text("Oldest first").click()
-    page.get_by_text("Least normal first").click()
+    page.get_by_text("Most unusual first").click()
     while len(held) < 2:
         page.wait_for_timeout(20)
     for route in held:
@@ -52,7 +52,7 @@ def test_removing_images_and_undoing_it(page, client, records):
     open_bank(page)
     for place in (0, 3):
         page.locator(".sheet-tile").nth(place).click()
-    page.get_by_text("2 images chosen").wait_for()
+    page.get_by_text("2 images selected").wait_for()
     ids = [box.input_value() for box in page.locator(".sheet-tile input:checked").all()]
     chosen = ", ".join(sorted(ids, key=int))
     page.get_by_role("button", name="Remove").click()
@@ -73,21 +73,21 @@ def test_removing_images_and_undoing_it(page, client, records):
     said = [row.locator("td").nth(2).inner_text() for row in page.locator("#rows tr").all()]
     assert said == [
         "undid a change: images were removed",
-        "began to undo a change: images were removed",
+        "started to undo a change: images were removed",
         f"removed images {chosen}",
-        f"began to remove images {chosen}",
+        f"started to remove images {chosen}",
     ]
 
 
-def test_the_page_shows_more_than_fifty_edits(page, client, served):
+def test_the_page_shows_more_than_fifty_edits(page, client, service):
     for number in range(60):
-        served.container.store.add_edit("parts", 100 + number, "remove", images=[number], who="eve")
+        service.container.store.edits.add("parts", 100 + number, "remove", images=[number], who="eve")
     open_bank(page)
     assert page.locator("#changes").get_by_text("removed image").count() == 60
 
 
-def test_what_the_service_did_itself_is_told_in_words(page, served):
-    store = served.container.store
+def test_what_the_service_did_itself_is_told_in_words(page, service):
+    store = service.container.store
     store.pass_over(Watched("/camera/notes.txt", 1, 2), "parts", "notes.txt: not an image")
     store.log("eve", "begin edit", "parts", 3, {"kind": "add", "images": [], "target_fpr": None})
     store.log("eve", "begin edit", "parts", None, {"kind": "rate", "images": [], "target_fpr": 0.3})
@@ -95,9 +95,9 @@ def test_what_the_service_did_itself_is_told_in_words(page, served):
     page.wait_for_function("() => document.querySelectorAll('#rows tr').length === 3")
     said = [row.locator("td").nth(2).inner_text() for row in page.locator("#rows tr").all()]
     assert said == [
-        "began to allow 30\u00a0% false alarms",
-        "began to add an image",
-        "passed over /camera/notes.txt\nnotes.txt: not an image",
+        "started to allow 30\u00a0% false alarms",
+        "started to add an image",
+        "skipped /camera/notes.txt\nnotes.txt: not an image",
     ]
 
 
@@ -109,37 +109,37 @@ def test_the_slider_counts_what_would_change(page, client, records):
     for steps in (5, 20, 20):
         slide(page, steps)
         start = min(start + steps, len(rates) - 1)
-        limit = rates[start]["threshold"]
-        changed = [r for r in scores["recent"] if (r["score"] > limit) != (r["verdict"] == "anomalous")]
-        said = page.locator("#limit-said").inner_text()
-        if limit == scores["threshold"]:
-            assert said.startswith("In force.")
+        threshold = rates[start]["threshold"]
+        changed = [r for r in scores["recent"] if (r["score"] > threshold) != (r["verdict"] == "anomalous")]
+        said = page.locator("#rate-changes").inner_text()
+        if threshold == scores["threshold"]:
+            assert said.startswith("Current setting.")
         elif changed:
             assert said.startswith(f"{len(changed)} of the latest 5 images would change")
         else:
             assert said.startswith("None of the latest 5 images would change")
         red = page.locator("#histogram .over").count()
-        assert (red > 0) == any(r["score"] > limit for r in scores["recent"])
+        assert (red > 0) == any(r["score"] > threshold for r in scores["recent"])
 
 
 def test_setting_the_rate(page, client, records):
     before = bank(client)
     open_bank(page)
     slide(page, 30)
-    chosen = page.locator("#rate-said").inner_text()
-    page.get_by_role("button", name="See exactly").click()
+    chosen = page.locator("#rate-text").inner_text()
+    page.get_by_role("button", name="See what would change").click()
     page.locator("#proposal-confirm").click()
     page.locator("#undo").wait_for()
-    page.wait_for_function("() => document.querySelector('#limit-end').hidden")
-    assert bank(client)[2] < before[2]  # more alarms, a lower limit
-    assert page.locator("#rate-said").inner_text() == chosen
+    page.wait_for_function("() => document.querySelector('#rate-buttons').hidden")
+    assert bank(client)[2] < before[2]  # more alarms, a lower threshold
+    assert page.locator("#rate-text").inner_text() == chosen
     page.locator("#undo").get_by_role("button", name="Undo").click()
     page.locator("#undo").get_by_text("Undone").wait_for()
     assert bank(client) == before
 
 
 def test_adding_an_image_from_this_device(page, client):
-    from tests.service.api.serving import good
+    from tests.service.api.live_service import good
 
     open_bank(page)
     page.locator("#add input").set_input_files({"name": "new.png", "mimeType": "image/png", "buffer": good(88)})
@@ -158,13 +158,13 @@ def test_drift_points_lead_to_their_inspections(page, client, records):
     page.locator("#plot").focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    page.locator("#pointed").get_by_text("Inspection 4").wait_for()
+    page.locator("#selected-point").get_by_text("Inspection 4").wait_for()
     page.keyboard.press("Enter")
     page.wait_for_url("**/inspections/4")
 
 
 @pytest.mark.parametrize("page_of", ["/banks/nothing", "/banks/nothing/drift"])
-def test_no_such_bank(browse, served, page_of):
-    with browse(served.url, expected=["404"]) as page:
+def test_no_such_bank(browse, service, page_of):
+    with browse(service.url, expected=["404"]) as page:
         assert page.goto(page_of).status == 404
         assert "No bank 'nothing'" in page.locator("main").inner_text()

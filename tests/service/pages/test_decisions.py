@@ -1,6 +1,6 @@
 import pytest
 
-from tests.service.api.serving import defect, good, inspected
+from tests.service.api.live_service import defect, good, inspect_image
 
 READY = "() => document.querySelectorAll('#strip button').length"
 
@@ -21,7 +21,7 @@ def bank(client):
 
 def propose_adding(page):
     page.get_by_role("button", name="False alarm").click()
-    page.get_by_role("button", name="Add to normals").click()
+    page.get_by_role("button", name="Add to normal images").click()
     page.locator("#proposal-confirm").wait_for()
 
 
@@ -83,7 +83,7 @@ def test_by_keyboard_alone_from_the_queue_and_back(page, client, records):
 def test_every_control_is_reached_by_tab(page, records):
     open_inspection(page, records[2])
     page.keyboard.press("f")
-    page.get_by_role("button", name="Add to normals").wait_for()
+    page.get_by_role("button", name="Add to normal images").wait_for()
     wanted = page.evaluate(
         """() => [...document.querySelectorAll('main :is(a[href], button, input, textarea, summary, #here)')]
                  .filter(element => element.checkVisibility() && !element.disabled).length"""
@@ -141,9 +141,9 @@ def test_a_false_alarm_becomes_a_normal_image_and_is_taken_out_again(page, clien
     page.locator("#proposal-confirm").click()
     page.locator("#offer").get_by_text("Added to the normal images").wait_for()
     assert bank(client)[0] == before[0] + 1
-    after = inspected(client, defect(52))
+    after = inspect_image(client, defect(52))
     changed = 1 + sum(
-        inspected(client, content)["verdict"] != record["verdict"]
+        inspect_image(client, content)["verdict"] != record["verdict"]
         for content, record in zip(
             (good(50), good(51), good(53), defect(54)), (records[i] for i in (0, 1, 3, 4)), strict=True
         )
@@ -151,23 +151,23 @@ def test_a_false_alarm_becomes_a_normal_image_and_is_taken_out_again(page, clien
     assert after["verdict"] == "normal"
     assert f"Of the latest 5 images, {changed} would change" in told
     page.reload()  # it is known of the record, not of the page
-    page.get_by_role("button", name="Take it out again").click()
-    page.get_by_role("button", name="Add to normals").wait_for()
+    page.get_by_role("button", name="Remove it from the normal images").click()
+    page.get_by_role("button", name="Add to normal images").wait_for()
     assert bank(client) == before
 
 
-def test_a_proposal_says_which_confirmed_defects_would_no_longer_be_found(page, client, records):
+def test_a_proposal_says_which_confirmed_defects_would_be_missed(page, client, records):
     client.post("/api/inspections/5/decisions", json={"kind": "defect"}).raise_for_status()
-    open_inspection(page, inspected(client, defect(52)))  # newer, so it would be the first of the list
+    open_inspection(page, inspect_image(client, defect(52)))  # newer, so it would be the first of the list
     propose_adding(page)
-    assert page.locator("#proposal .warning").inner_text() == "1 confirmed defect would no longer be found."
+    assert page.locator("#proposal .warning").inner_text() == "1 confirmed defect would be missed."
     rows = page.locator("#proposal tbody tr").all_inner_texts()
     assert len(rows) == 3
     assert ["defect" in row for row in rows] == [True, False, False]
     assert sum("false alarm" in row for row in rows) == 1
     page.get_by_role("button", name="Cancel").click()
     client.post("/api/inspections/5/decisions", json={"kind": "unsure"}).raise_for_status()
-    page.get_by_role("button", name="Add to normals").click()
+    page.get_by_role("button", name="Add to normal images").click()
     page.locator("#proposal-confirm").wait_for()
     assert page.locator("#proposal .warning").count() == 0
 
@@ -175,7 +175,7 @@ def test_a_proposal_says_which_confirmed_defects_would_no_longer_be_found(page, 
 def test_an_edit_takes_a_note_along(page, client, records):
     open_inspection(page, records[2])
     propose_adding(page)
-    page.get_by_label("Why?").fill("a mark of the fixture: f, d")
+    page.get_by_label("Reason").fill("a mark of the fixture: f, d")
     page.locator("#proposal-confirm").click()
     page.locator("#offer").get_by_text("Added to the normal images").wait_for()
     assert client.get("/api/banks/parts/edits").json()["edits"][0]["note"] == "a mark of the fixture: f, d"
@@ -197,8 +197,8 @@ def test_a_proposal_that_is_not_confirmed_changes_nothing(page, client, records,
     assert decision(client, 3)["kind"] == "false_alarm"
 
 
-def test_a_proposal_that_came_too_late_says_so(browse, served, client, records):
-    with browse(served.url, expected=["409"]) as page:
+def test_a_proposal_that_came_too_late_says_so(browse, service, client, records):
+    with browse(service.url, expected=["409"]) as page:
         open_inspection(page, records[2])
         propose_adding(page)
         other = client.post("/api/banks/parts/proposals", json={"remove": [1]}).json()
@@ -225,6 +225,6 @@ def test_what_was_done_is_in_the_history(page, records):
     page.goto("/audit")
     page.wait_for_function("() => document.querySelectorAll('#rows tr').length === 2")
     undone, made = page.locator("#rows tr").all_inner_texts()
-    assert "took back the decision: false alarm" in undone
+    assert "undid the decision: false alarm" in undone
     assert "decided: false alarm" in made
     assert "dust" in made

@@ -3,7 +3,7 @@ import pytest
 
 from anomalign.service.pages.assets import VERSION
 from tests.pictures import texture
-from tests.service.api.serving import good, inspected, png
+from tests.service.api.live_service import good, inspect_image, png
 
 READY = "() => document.querySelectorAll('#strip button').length && document.querySelector('#rarity').textContent"
 
@@ -13,7 +13,7 @@ def wide(client):
     """A defect, not square: rows 16 to 32, columns 72 to 96 of 48 x 96."""
     image = texture(90, 48, 96).copy()
     image[16:32, 72:96] = 255
-    return inspected(client, png(image))
+    return inspect_image(client, png(image))
 
 
 def open_inspection(page, record):
@@ -161,11 +161,11 @@ def test_arrow_keys_move_by_a_cell(page, client, wide):
     for _ in range(100):
         page.keyboard.press("ArrowLeft")
     assert mark(page, "here")[1] == pytest.approx(0.5 / matches["w"])  # at the edge
-    page.wait_for_function("() => document.querySelector('#said').textContent.startsWith('Row ')")
+    page.wait_for_function("() => document.querySelector('#announcement').textContent.startsWith('Row ')")
 
 
-def test_a_finger_is_a_pointer(browse, served, client, wide):
-    with browse(served.url, viewport={"width": 768, "height": 1024}, has_touch=True) as page:
+def test_a_finger_is_a_pointer(browse, service, client, wide):
+    with browse(service.url, viewport={"width": 768, "height": 1024}, has_touch=True) as page:
         open_inspection(page, wide)
         touch = page.context.new_cdp_session(page)
 
@@ -192,7 +192,7 @@ def test_one_neighbour_alone(page, client, wide):
     third = page.locator("#strip button").nth(2)
     image = int(third.get_attribute("data-id"))
     third.click()
-    page.get_by_text("Compared alone with").wait_for()
+    page.get_by_text("Compared only with").wait_for()
     for fy, fx in [(0.2, 0.2), (0.7, 0.8)]:
         page.mouse.move(*at(page, fy, fx))
         page.wait_for_timeout(150)
@@ -202,7 +202,7 @@ def test_one_neighbour_alone(page, client, wide):
     page.keyboard.press("0")
     page.get_by_text("Matched with").wait_for()
     page.keyboard.press("3")
-    page.get_by_text("Compared alone with").wait_for()
+    page.get_by_text("Compared only with").wait_for()
 
 
 def test_heat_fades(page, wide):
@@ -218,7 +218,7 @@ def test_heat_stays_as_it_was_set_and_h_goes_back_to_it(page, client, wide):
     def heat():
         return page.locator(".heat").evaluate("image => image.style.opacity"), page.locator("#opacity").input_value()
 
-    other = inspected(client, good(50))
+    other = inspect_image(client, good(50))
     open_inspection(page, wide)
     page.locator("#opacity").fill("40")
     open_inspection(page, other)
@@ -244,22 +244,22 @@ def test_keys_live_on_after_the_slider_and_arrows_are_its_own(page, client, wide
 
 
 def test_a_normal_image_has_heat_only_when_asked_for(page, client):
-    open_inspection(page, inspected(client, good(91)))
+    open_inspection(page, inspect_image(client, good(91)))
     assert page.locator("#verdict").inner_text() == "Normal"
     assert page.locator(".heat").get_attribute("src").endswith("heat.png")
     with page.expect_response("**/heat.png?always=1"):
-        page.get_by_label("show it though normal").check()
+        page.get_by_label("show heat, although the verdict is normal").check()
 
 
-def test_no_such_inspection(browse, served):
-    with browse(served.url, expected=["404"]) as page:
+def test_no_such_inspection(browse, service):
+    with browse(service.url, expected=["404"]) as page:
         page.goto("/inspections/12345")
         page.get_by_text("no inspection 12345").wait_for()
 
 
-def test_a_picture_that_is_no_longer_kept(browse, served, wide):
-    next((served.container.configuration.data / "pictures").rglob(f"{wide['sha256']}*")).unlink()
-    with browse(served.url, expected=["404"]) as page:
+def test_a_picture_that_is_no_longer_kept(browse, service, wide):
+    next((service.container.configuration.data / "pictures").rglob(f"{wide['sha256']}*")).unlink()
+    with browse(service.url, expected=["404"]) as page:
         page.goto(f"/inspections/{wide['id']}")
-        page.get_by_text("The picture is no longer kept.").wait_for()
+        page.get_by_text("The picture is no longer stored.").wait_for()
         page.wait_for_function(READY)  # what it was matched with is still known

@@ -1,6 +1,6 @@
 """Pages hear what happens; one that nobody sees keeps no connection, as a browser opens six to a host and no more."""
 
-from tests.service.api.serving import good, inspected
+from tests.service.api.live_service import good, inspect_image
 
 # Headless, every page counts as seen; here a page is hidden when the test says so, as behind another tab.
 HIDING = """
@@ -17,14 +17,14 @@ def opened(context, address):
     return page
 
 
-def test_eight_tabs_at_once(page, served, client, records):
+def test_eight_tabs_at_once(page, service, client, records):
     page.context.add_init_script(HIDING)
     tabs = []
     for address in ("/", "/inspections/3", "/banks/parts", "/banks/parts/drift", *["/"] * 4):
         tabs.append(opened(page.context, address))
         tabs[-1].evaluate("hide(true)")
     queue, inspection, bank, drift, *_ = tabs
-    new = inspected(client, good(60))
+    new = inspect_image(client, good(60))
     client.post("/api/inspections/3/decisions", json={"kind": "defect"}).raise_for_status()
     proposal = client.post("/api/banks/parts/proposals", json={"add": new["id"]}).json()
     client.post(f"/api/proposals/{proposal['id']}/confirm").raise_for_status()

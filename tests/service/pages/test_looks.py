@@ -56,9 +56,9 @@ def settled(page, address):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_can_be_read(browse, served, records, scheme):
+def test_all_text_can_be_read(browse, service, records, scheme):
     """WCAG 2 AA: 4.5 to 1."""
-    with browse(served.url, color_scheme=scheme) as page:
+    with browse(service.url, color_scheme=scheme) as page:
         for address in PAGES:
             settled(page, address)
             assert [(ratio, text) for ratio, text in page.evaluate(CONTRASTS) if ratio < 4.5] == []
@@ -67,17 +67,17 @@ def test_all_text_can_be_read(browse, served, records, scheme):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_nothing_hangs_over_the_edge_and_fingers_hit(browse, served, records, size):
+def test_nothing_hangs_over_the_edge_and_fingers_hit(browse, service, records, size):
     """Also of a tablet: no page is wider than the screen, and what is touched is 40 px high at least."""
-    with browse(served.url, viewport=dict(zip(("width", "height"), size, strict=True)), has_touch=True) as page:
+    with browse(service.url, viewport=dict(zip(("width", "height"), size, strict=True)), has_touch=True) as page:
         for address in PAGES:
             settled(page, address)
             assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), address
             assert [(height, text) for height, text in page.evaluate(TARGETS) if height < 40] == []
 
 
-def test_every_control_has_a_name(browse, served, records):
-    with browse(served.url) as page:
+def test_every_control_has_a_name(browse, service, records):
+    with browse(service.url) as page:
         for address in PAGES:
             settled(page, address)
             assert page.evaluate(UNNAMED) == []
@@ -85,15 +85,15 @@ def test_every_control_has_a_name(browse, served, records):
             assert page.evaluate("() => document.documentElement.lang") == "en"
 
 
-def test_nothing_moves_for_those_who_want_it_still(browse, served, records):
-    with browse(served.url, reduced_motion="reduce") as page:
+def test_nothing_moves_for_those_who_want_it_still(browse, service, records):
+    with browse(service.url, reduced_motion="reduce") as page:
         for address in PAGES:
             settled(page, address)
             assert page.evaluate("() => document.getAnimations().length") == 0
 
 
-def test_without_scripts_a_page_says_what_it_needs(browse, served):
-    with browse(served.url, java_script_enabled=False) as page:
+def test_without_scripts_a_page_says_what_it_needs(browse, service):
+    with browse(service.url, java_script_enabled=False) as page:
         page.goto("/")
         assert "needs JavaScript" in page.locator("main").inner_text()
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.service.api.serving import defect, good, inspected, send
+from tests.service.api.live_service import defect, good, inspect_image, send
 
 
 def shown(page):
@@ -29,7 +29,7 @@ def test_a_card_says_what_was_found(page, records):
     page.wait_for_selector(".tile")
     page.wait_for_function("() => [...document.querySelectorAll('.thumb img')].every(image => image.naturalWidth > 0)")
     assert card.locator(".pill").inner_text() == "Anomalous"
-    assert "1 in 31 normal images is as unusual" in card.inner_text()  # of 30 normal images none is
+    assert "Only 1 in 31 normal images looks this unusual" in card.inner_text()  # of 30 normal images none is
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_filter_by_day_takes_whole_days(page, records):
     page.goto(f"/?since={today}&until={today}")
     wait_for(page, [record["id"] for record in reversed(records)])
     page.goto("/?since=2001-01-01&until=2001-01-01")
-    page.get_by_text("No image answers to these filters.").wait_for()
+    page.get_by_text("No image matches these filters.").wait_for()
 
 
 def test_new_images_appear_by_themselves(page, client, records):
     page.goto("/")
     page.locator(".live.on").wait_for()
     page.mouse.move(5, 600)
-    new = inspected(client, good(60))
+    new = inspect_image(client, good(60))
     wait_for(page, [new["id"], *(record["id"] for record in reversed(records))])
 
 
@@ -81,10 +81,10 @@ def test_cards_do_not_move_under_a_pointer(page, client, records):
     page.locator(".live.on").wait_for()
     page.locator(".tile").first.hover()
     before = shown(page)
-    new = inspected(client, good(60))
-    page.get_by_text("1 new image: show").wait_for()
+    new = inspect_image(client, good(60))
+    page.get_by_text("Show 1 new image").wait_for()
     assert shown(page) == before
-    page.get_by_text("1 new image: show").click()
+    page.get_by_text("Show 1 new image").click()
     wait_for(page, [new["id"], *before])
 
 
@@ -106,14 +106,14 @@ def test_a_name_is_shown_and_never_run(page, client):
     assert page.locator("h1 img").count() == 0
 
 
-def test_images_are_inspected_from_the_page(browse, served, records):
+def test_images_are_inspected_from_the_page(browse, service, records):
     files = {"fine.png": good(70), "torn.png": good(71)[:200], "broken.png": defect(72)}
-    with browse(served.url, expected=["422"]) as page:
+    with browse(service.url, expected=["422"]) as page:
         page.goto("/")
         page.locator("#upload input").set_input_files(
             [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files.items()]
         )
-        page.get_by_text("2 images inspected, 1 anomalous.").wait_for()
+        page.get_by_text("2 images inspect_image, 1 anomalous.").wait_for()
         assert "torn.png" in page.locator("#upload-state li").inner_text()
         page.locator(".tile-name").get_by_text("fine.png").wait_for()
 

@@ -13,10 +13,10 @@ def server():
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request, tmp_path):
-    """Of an empty database."""
+    """URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'records.sqlite'}"
-    return request.getfixturevalue("server").new()
+    return request.getfixturevalue("server").new_schema()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A real PostgreSQL of our own, in a new folder on a free port."""
+"""A PostgreSQL server for the tests, in a new folder on a free port."""
 
 import contextlib
 import os
@@ -19,14 +19,14 @@ PASSWORD = "p@ss:w/rd %1?"
 
 
 def programs():
-    """The folder of `initdb` and `postgres`, or None."""
-    found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    """Return the folder of `initdb` and `postgres`, or None."""
+    initdb = shutil.which("initdb")
+    folders = [Path(initdb).resolve().parent] if initdb else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return next((folder for folder in reversed(folders) if (folder / "initdb").exists()), None)
 
 
 class Server:
-    """PostgreSQL refuses to run as root, so then it runs as its own user, or as nobody."""
+    """A PostgreSQL server. It refuses to run as root, so root starts it as `postgres` or `nobody`."""
 
     def __init__(self):
         self.programs = programs()
@@ -47,7 +47,7 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.process = None
-        self.made = 0
+        self.count = 0
         self.start()
 
     def own(self, *paths):
@@ -56,7 +56,7 @@ class Server:
                 shutil.chown(path, self.user)
 
     def start(self, *settings):
-        """Start and wait until it answers; after a kill, until what is left of the last one is gone."""
+        """Start and wait until the server answers; after a kill this includes its recovery."""
         options = ["-p", str(self.port), "-h", "127.0.0.1", "-k", "", *(f"-c{setting}" for setting in settings)]
         deadline = time.monotonic() + 60
         while True:
@@ -73,13 +73,13 @@ class Server:
                 time.sleep(0.05)
 
     def stop(self, how=signal.SIGINT):
-        """SIGINT ends every connection and stops in order, SIGQUIT does not tidy up, SIGKILL is a crash."""
+        """Stop the server: SIGINT closes connections and shuts down, SIGQUIT skips the clean-up, SIGKILL is a crash."""
         self.process.send_signal(how)
         self.process.wait(60)
 
     def close(self):
         with contextlib.suppress(ProcessLookupError):
-            self.stop(signal.SIGQUIT)  # nobody needs its files any more, so they need not be written out
+            self.stop(signal.SIGQUIT)  # its files are not needed any more
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database, password=PASSWORD):
@@ -89,14 +89,14 @@ class Server:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             return connection.execute(statement).pgresult
 
-    def database(self, options=""):
-        """URL of a new database."""
-        self.made += 1
-        self.execute(f"CREATE DATABASE test{self.made} {options}")
-        return self.url(f"test{self.made}")
+    def new_database(self, options=""):
+        """Make a database and return its URL."""
+        self.count += 1
+        self.execute(f"CREATE DATABASE test{self.count} {options}")
+        return self.url(f"test{self.count}")
 
-    def new(self):
-        """URL of a new schema, which is as good as a database and made in a hundredth of the time."""
-        self.made += 1
-        self.execute(f"CREATE SCHEMA test{self.made}")
-        return f"{self.url('postgres')}?options=-csearch_path%3Dtest{self.made}"
+    def new_schema(self):
+        """Make a schema and return its URL: it is as separate as a database, and a hundred times faster to make."""
+        self.count += 1
+        self.execute(f"CREATE SCHEMA test{self.count}")
+        return f"{self.url('postgres')}?options=-csearch_path%3Dtest{self.count}"

@@ -1,4 +1,4 @@
-"""The schema: made once, brought up to date, never touched where it is not ours to touch."""
+"""The schema: it is made once and migrated, and tables of other programs are not touched."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from anomalign.errors import StoreError
 from anomalign.service.store import Filters, Store, Watched, migrations
 from anomalign.service.store.database import Database
 from anomalign.service.store.tables import VERSION_TABLE, metadata
-from tests.service.store.making import new
+from tests.service.store.new_records import new_record
 
 OPEN = """
 import sys
@@ -28,13 +28,13 @@ Store.open(sys.argv[1]).close()
 
 @pytest.fixture
 def engine(url):
-    """Behind the store's back."""
+    """Access to the database without the store."""
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     yield engine
     engine.dispose()
 
 
-def opening(url):
+def open_in_process(url):
     return subprocess.Popen(
         [sys.executable, "-c", OPEN, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -49,9 +49,9 @@ def test_the_migrations_make_the_tables_that_are_written_down(url, engine):
 
 
 def indices(engine):
-    """By name, without the order of what they hold, which the two databases describe each in its way."""
-    found = inspect(engine)
-    return {index["name"] for table in metadata.tables for index in found.get_indexes(table)}
+    """Return the names of the indices; the two databases describe their order differently."""
+    inspector = inspect(engine)
+    return {index["name"] for table in metadata.tables for index in inspector.get_indexes(table)}
 
 
 def test_the_indices_that_are_written_down_are_there(url, engine):
@@ -60,7 +60,7 @@ def test_the_indices_that_are_written_down_are_there(url, engine):
 
 
 def rows(engine, columns):
-    """Of every table, in the columns named."""
+    """Return the rows of every table, with these columns."""
     with engine.connect() as connection:
         return {
             table: set(connection.execute(select(*(column(name) for name in names)).select_from(text(table))).all())
@@ -69,25 +69,25 @@ def rows(engine, columns):
 
 
 def test_records_of_the_first_schema_are_kept(url, engine):
-    """Revision 1, with a row in each table, is brought up to date: each is there as it was, and new ones follow."""
+    """A database of revision 1, with a row in each table, is migrated: its rows stay the same, new ones can follow."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-    old = Store(Database(url))  # not brought up to date
-    (record,) = old.add([new(watched=Watched("/camera/1.png", 3, 4))])
-    decision = old.decide(record.id, "defect", "seen", "ann")
-    undone = old.add_edit("screws", 2, "add", images=[7], who="ann", record=record.id, note="dust", after={"a": 0.1})
-    standing = old.add_edit("screws", 4, "remove", images=[1, 2], who="eve")
-    old.set_target_fpr("screws", 0.02, "eve")
+    old = Store(Database(url))  # not migrated
+    (record,) = old.add([new_record(watched=Watched("/camera/1.png", 3, 4))])
+    decision = old.decisions.add(record.id, "defect", "seen", "ann")
+    undone = old.edits.add("screws", 2, "add", images=[7], who="ann", record=record.id, note="dust", after={"a": 0.1})
+    standing = old.edits.add("screws", 4, "remove", images=[1, 2], who="eve")
+    old.rates.set("screws", 0.02, "eve")
     old.close()
     with engine.begin() as connection:
         connection.execute(
             text("UPDATE edits SET undone_by = 'eve', undone_at = :at WHERE id = :id"),
             {"at": "2026-01-02 03:04:05.678000", "id": undone.id},
         )
-    columns = {name: [found["name"] for found in inspect(engine).get_columns(name)] for name in metadata.tables}
+    columns = {name: [column["name"] for column in inspect(engine).get_columns(name)] for name in metadata.tables}
     assert "undone_version" not in columns["edits"]
     before = rows(engine, columns)
     assert all(before.values())
@@ -95,16 +95,16 @@ def test_records_of_the_first_schema_are_kept(url, engine):
     assert rows(engine, columns) == before
     assert store.get(record.id).decision == decision
     assert store.is_watched("/camera/1.png", 3, 4)
-    first, second = store.edit(undone.id), store.edit(standing.id)
+    first, second = store.edits.get(undone.id), store.edits.get(standing.id)
     assert (first.undone_by, first.undone_version, second) == ("eve", None, standing)
-    assert store.undo_edit(standing.id, "bob", 5).undone_version == 5
-    assert store.add_edit("screws", 6, "remove", images=[3], who="eve").id > standing.id
+    assert store.edits.undo(standing.id, "bob", 5).undone_version == 5
+    assert store.edits.add("screws", 6, "remove", images=[3], who="eve").id > standing.id
     store.close()
 
 
 def test_opening_again_changes_nothing(url):
     store = Store.open(url)
-    (record,) = store.add([new()])
+    (record,) = store.add([new_record()])
     other = Store.open(url)  # while the first is in use
     assert other.get(record.id) == record
     store.close()
@@ -113,7 +113,7 @@ def test_opening_again_changes_nothing(url):
 
 def test_a_newer_schema_is_refused_and_left_as_it_is(url, engine):
     store = Store.open(url)
-    (record,) = store.add([new()])
+    (record,) = store.add([new_record()])
     store.close()
     with engine.begin() as connection:
         own = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one()
@@ -151,7 +151,7 @@ def test_beside_another_program_that_uses_alembic(url, engine):
 
 
 def test_five_processes_open_a_new_database_at_once(url):
-    processes = [opening(url) for _ in range(5)]
+    processes = [open_in_process(url) for _ in range(5)]
     assert [(process.communicate(timeout=120)[1], process.returncode) for process in processes] == [("", 0)] * 5
     store = Store.open(url)
     assert store.count(Filters()) == 0
@@ -159,14 +159,14 @@ def test_five_processes_open_a_new_database_at_once(url):
 
 
 def test_kills_while_a_database_is_made(url):
-    """Every kill falls at another moment; the next opening finishes what was begun."""
+    """Every kill comes at another moment; the next opening finishes the migration."""
     for pause in (0.0, 0.05, 0.1, 0.15, 0.2, 0.3):
-        with opening(url) as process:
+        with open_in_process(url) as process:
             assert process.stdout.readline() == "begun\n"
             time.sleep(pause)
             process.kill()
     store = Store.open(url)
-    (record,) = store.add([new()])
+    (record,) = store.add([new_record()])
     assert store.get(record.id) == record
     store.close()
 

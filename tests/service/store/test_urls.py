@@ -1,4 +1,4 @@
-"""URLs: what is no database is refused with a remedy, and a password is in no message."""
+"""URLs: a URL that is not valid is refused with a remedy, and no message shows a password."""
 
 import builtins
 import traceback
@@ -44,22 +44,24 @@ def test_what_cannot_be_opened_is_refused_without_its_password(url):
 
 def test_a_service_makes_no_folder_for_a_database_that_is_none(tmp_path):
     configuration = Configuration(banks=(tmp_path / "a.bank",), data=tmp_path / "data", database="mysql://x")
-    with pytest.raises(StoreError, match="mysql: not a kind of database"):
+    with pytest.raises(StoreError, match="mysql: this kind of database is not supported"):
         open_container(configuration)
     assert not (tmp_path / "data").exists()
 
 
 def test_a_wrong_password_is_not_told(server):
-    url = server.new().replace("p%40ss", SECRET)
+    url = server.new_schema().replace("p%40ss", SECRET)
     assert SECRET in url
     with pytest.raises(
-        StoreError, match=r"records:\*\*\*@127.0.0.1.*password authentication failed.*; see that its URL"
+        StoreError, match=r"records:\*\*\*@127.0.0.1.*password authentication failed.*; check the user and the database"
     ):
         Store.open(url)
 
 
 def test_a_database_that_is_not_there_is_named(server):
-    with pytest.raises(StoreError, match='database "nowhere" does not exist; see that its URL') as caught:
+    with pytest.raises(
+        StoreError, match='database "nowhere" does not exist; check the user and the database'
+    ) as caught:
         Store.open(server.url("nowhere"))
     assert PASSWORD not in str(caught.value)
 
@@ -70,7 +72,7 @@ def test_without_the_driver_the_extra_is_named(server, monkeypatch):
             raise ImportError(name)
         return real(name, *arguments, **options)
 
-    url = server.new()
+    url = server.new_schema()
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(StoreError, match=r"pip install 'anomalign\[postgres\]'"):
         Store.open(url)
@@ -78,6 +80,6 @@ def test_without_the_driver_the_extra_is_named(server, monkeypatch):
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_each_way_to_write_postgresql(server, scheme):
-    store = Store.open(server.new().replace("postgresql", scheme, 1))
+    store = Store.open(server.new_schema().replace("postgresql", scheme, 1))
     store.ping()
     store.close()

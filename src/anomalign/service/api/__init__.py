@@ -1,1 +1,1 @@
-"""The REST interface: a router a subject; `answers` and `shapes` say what is sent."""
+"""The REST interface: one router per subject. `schemas` describes the JSON, `serializers` makes it."""

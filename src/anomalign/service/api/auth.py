@@ -1,4 +1,4 @@
-"""Signing in and out with a browser: a token is given once, a cookie stands for it from then on."""
+"""Signing in and out with a browser: the person enters a token once, then a cookie stands for it."""
 
 from typing import Annotated, Any
 
@@ -12,16 +12,16 @@ from anomalign.service.security.sessions import COOKIE, LIFETIME_S
 
 router = APIRouter(tags=["signing in"], responses=ERRORS)
 
-_SENT_ON: dict[int | str, dict[str, Any]] = {303: {"description": "to the first page"}}
+_REDIRECT: dict[int | str, dict[str, Any]] = {303: {"description": "redirect to a page"}}
 
 
-@router.post("/login", status_code=303, response_class=Response, responses=_SENT_ON)
+@router.post("/login", status_code=303, response_class=Response, responses=_REDIRECT)
 def login(
     request: Request, container: ContainerDep, token: Annotated[str, Form(min_length=1, max_length=200)]
 ) -> Response:
-    """Sign in with a token; sets the cookie of a session."""
+    """Sign in with a token; sets the session cookie."""
     if container.people.tokens is None:
-        raise HTTPException(404, "there are no tokens here: everybody on this machine is signed in")
+        raise HTTPException(404, "this service has no tokens: everybody on this machine is signed in")
     entry = container.people.check(token.strip(), address(request))
     container.store.log(entry.name, "login", details={"address": address(request)})
     answer = RedirectResponse("/", 303)
@@ -36,7 +36,7 @@ def login(
     return answer
 
 
-@router.post("/logout", status_code=303, response_class=Response, responses=_SENT_ON)
+@router.post("/logout", status_code=303, response_class=Response, responses=_REDIRECT)
 def logout(
     container: ContainerDep, session: Annotated[str, Cookie(alias=COOKIE, include_in_schema=False)] = ""
 ) -> Response:

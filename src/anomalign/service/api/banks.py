@@ -1,4 +1,4 @@
-"""Banks: what they hold, how they came to be, where normal ends in them, and whether images still look like theirs."""
+"""Banks: their images, versions and edits, their threshold, and drift."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from anomalign.errors import BankDamagedError, BankError, NotFoundError
 from anomalign.service.api import schemas, serializers
-from anomalign.service.api.dependencies import ERRORS, MOST_ID, Limit, ServedBankDep
-from anomalign.service.api.evidence import cached, on_drawing
+from anomalign.service.api.dependencies import ERRORS, MAX_ID, Limit, ServedBankDep
+from anomalign.service.api.evidence import answer_cached, on_drawing
 from anomalign.service.api.times import utc
 from anomalign.service.banks import statistics
 from anomalign.service.container import ContainerDep
@@ -17,19 +17,19 @@ from anomalign.service.security.people import Operator
 
 router = APIRouter(prefix="/api/banks", tags=["banks"], responses=ERRORS)
 
-_MOST_POINTS = 5000
-_RECENT = 1000
+_MAX_POINTS = 5000
+_MAX_RECENT = 1000
 
 
 @router.get("")
 def list_banks(container: ContainerDep, person: Operator) -> schemas.Banks:
-    """All banks that are served."""
+    """List the banks that are served."""
     return {"banks": [serializers.bank(served_bank) for served_bank in container.served_banks.values()]}
 
 
 @router.get("/{bank}")
 def get_bank(person: Operator, served_bank: ServedBankDep) -> schemas.BankSummary:
-    """One bank."""
+    """Return one bank."""
     return serializers.bank(served_bank)
 
 
@@ -39,21 +39,21 @@ def list_images(
     person: Operator,
     served_bank: ServedBankDep,
     order: Literal["suspicious", "id"] = "suspicious",
-    after: Annotated[int, Query(ge=0, le=MOST_ID, description="`next` of the page before")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_ID, description="`next` of the previous page")] = 0,
     limit: Limit = 100,
 ) -> schemas.NormalImages:
-    """Normal images, the least likely to be normal first; those that calibration did not score come last."""
-    detector, found = container.suspicions.of(served_bank)
-    by_id = {suspect.image.id: suspect for suspect in found}
+    """List normal images, the least likely to be normal first; images without a calibration score come last."""
+    detector, suspects = container.suspects.of(served_bank)
+    by_id = {suspect.image.id: suspect for suspect in suspects}
     images = list(detector.bank.images)
     if order == "suspicious":
-        place = {suspect.image.id: number for number, suspect in enumerate(found)}
+        place = {suspect.image.id: number for number, suspect in enumerate(suspects)}
         images.sort(key=lambda image: place.get(image.id, len(place)))
-    used = container.store.usage(served_bank.name)
+    usage = container.store.usage(served_bank.name)
     end = min(after + limit, len(images))
     return {
         "images": [
-            serializers.normal_image(image, used.get(image.id, 0), by_id.get(image.id)) for image in images[after:end]
+            serializers.normal_image(image, usage.get(image.id, 0), by_id.get(image.id)) for image in images[after:end]
         ],
         "next": end if end < len(images) else None,
         "total": len(images),
@@ -70,9 +70,9 @@ async def preview(
     container: ContainerDep,
     person: Operator,
     served_bank: ServedBankDep,
-    id: Annotated[int, Path(ge=1, le=MOST_ID)],
+    id: Annotated[int, Path(ge=1, le=MAX_ID)],
 ) -> Response:
-    """A normal image as a JPEG, longer side at most 320 px, also of one that was removed, until it is compacted."""
+    """Return a normal image as a JPEG, longer side at most 320 px. Removed images stay until the bank is compacted."""
 
     def read() -> bytes:
         try:
@@ -83,19 +83,19 @@ async def preview(
             raise NotFoundError(f"bank {served_bank.name} has no image {id}") from error
 
     content = await on_drawing(container, read)
-    return await cached(request, container, (content,), "image/jpeg", lambda: content)
+    return await answer_cached(request, container, (content,), "image/jpeg", lambda: content)
 
 
 @router.get("/{bank}/versions")
 def versions(person: Operator, served_bank: ServedBankDep) -> schemas.Versions:
-    """All versions of a bank, oldest first."""
+    """History of a bank, oldest first: for each edit the version that it led to."""
     return {"versions": [serializers.version(change) for change in served_bank.bank.history()]}
 
 
 @router.get("/{bank}/edits")
 def edits(container: ContainerDep, person: Operator, served_bank: ServedBankDep, limit: Limit = 50) -> schemas.Edits:
-    """The latest changes that people made, newest first."""
-    return {"edits": [serializers.edit(made) for made in container.store.edits(served_bank.name, limit)]}
+    """List the latest edits that people made, newest first."""
+    return {"edits": [serializers.edit(edit) for edit in container.store.edits.latest(served_bank.name, limit)]}
 
 
 @router.get("/{bank}/scores")
@@ -103,9 +103,9 @@ def scores(
     container: ContainerDep,
     person: Operator,
     served_bank: ServedBankDep,
-    limit: Annotated[int, Query(ge=1, le=_RECENT)] = 500,
+    limit: Annotated[int, Query(ge=1, le=_MAX_RECENT)] = 500,
 ) -> schemas.Scores:
-    """Scores of the normals and of recent inspections, and the threshold that each rate of false alarms gives."""
+    """Return scores of the normal images and of recent inspections, and the threshold for each false-positive rate."""
     detector = served_bank.detector
     records = container.store.latest(served_bank.name, limit)
     return {
@@ -122,8 +122,8 @@ def scores(
             for record in records
         ],
         "rates": [
-            {"target_fpr": limit.target_fpr, "threshold": limit.value, "expected_fpr": limit.expected_fpr}
-            for limit in statistics.curve(detector)
+            {"target_fpr": point.target_fpr, "threshold": point.value, "expected_fpr": point.expected_fpr}
+            for point in statistics.curve(detector)
         ],
     }
 
@@ -135,12 +135,11 @@ async def drift(
     served_bank: ServedBankDep,
     since: datetime | None = None,
     until: datetime | None = None,
-    limit: Annotated[int, Query(ge=1, le=_MOST_POINTS)] = 1000,
+    limit: Annotated[int, Query(ge=1, le=_MAX_POINTS)] = 1000,
 ) -> schemas.Drift:
-    """Distances to the normals over time, oldest first, and whether the latest differ from the normals' own."""
+    """Return distances to the normal images over time, oldest first, and a test of the latest for drift."""
 
-    def make() -> schemas.Drift:
-        found = statistics.drift(served_bank, container.store, utc(since), utc(until), limit)
-        return serializers.drift(*found)
+    def compute() -> schemas.Drift:
+        return serializers.drift(*statistics.drift(served_bank, container.store, utc(since), utc(until), limit))
 
-    return await on_drawing(container, make)
+    return await on_drawing(container, compute)

@@ -1,4 +1,4 @@
-"""What handlers have in common: ids, banks and records that a request names."""
+"""Dependencies that handlers share: ids, banks and records that a request names."""
 
 from typing import Annotated, Any
 
@@ -10,29 +10,29 @@ from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.container import Container, ContainerDep
 from anomalign.service.store import Record
 
-MOST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
-Id = Annotated[int, Path(ge=1, le=MOST_ID)]
+Id = Annotated[int, Path(ge=1, le=MAX_ID)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 BankName = Annotated[str, Path(max_length=255)]
 
-# What every handler may answer besides what it is for; for the OpenAPI document.
+# Errors that every handler may answer with, for the OpenAPI document.
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": schemas.Error, "description": "the request cannot be understood"},
     401: {"model": schemas.Error, "description": "not signed in"},
     403: {"model": schemas.Error, "description": "not allowed for this role, or sent by the page of another site"},
-    404: {"model": schemas.Error, "description": "no such thing"},
-    409: {"model": schemas.Error, "description": "somebody else was there before"},
+    404: {"model": schemas.Error, "description": "there is nothing with this id or name"},
+    409: {"model": schemas.Error, "description": "another person or process changed it first"},
     413: {"model": schemas.Error, "description": "the request is too large"},
-    421: {"model": schemas.Error, "description": "the service does not go by that host name"},
-    422: {"model": schemas.Error, "description": "a value that cannot be used"},
-    429: {"model": schemas.Error, "description": "too many at once; Retry-After says when"},
-    503: {"model": schemas.Error, "description": "cannot be done just now"},
+    421: {"model": schemas.Error, "description": "the service does not have this host name"},
+    422: {"model": schemas.Error, "description": "a value is not valid"},
+    429: {"model": schemas.Error, "description": "too many requests at once; Retry-After says when to try again"},
+    503: {"model": schemas.Error, "description": "not possible at the moment; Retry-After says when to try again"},
 }
 
 
 def served_bank_of(container: Container, bank: str) -> ServedBank:
-    """The bank of that name.
+    """Return the bank with this name.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def served_bank_of(container: Container, bank: str) -> ServedBank:
 
 
 def record_of(container: Container, id: int) -> Record:
-    """The record of that id.
+    """Return the record with this id.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The OpenAPI document for people: one page that needs no network and no script."""
+"""The OpenAPI document as a page, which needs no network and no script."""
 
 from functools import cache
 from importlib.resources import files
@@ -17,18 +17,18 @@ _HOME = "anomalign.service.api"
 
 @router.get("/openapi.json")
 def openapi(request: Request, person: Operator) -> JSONResponse:
-    """The OpenAPI document."""
+    """Return the OpenAPI document."""
     return JSONResponse(request.app.openapi())
 
 
 @router.get("/docs")
 def docs(request: Request, person: Operator) -> HTMLResponse:
-    """All routes, with what they take and give."""
+    """Show all routes, their parameters and their responses."""
     document = request.app.openapi()
     groups: dict[str, list[dict[str, Any]]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            entry = {"method": method.upper(), "path": path, **_shown(operation)}
+            entry = {"method": method.upper(), "path": path, **_describe(operation)}
             groups.setdefault(operation["tags"][0], []).append(entry)
     shapes = document["components"]["schemas"]
     return HTMLResponse(_template().render(title=document["info"]["title"], groups=groups, shapes=shapes, kind=kind))
@@ -36,12 +36,12 @@ def docs(request: Request, person: Operator) -> HTMLResponse:
 
 @router.get("/docs.css")
 def style() -> Response:
-    """The page's style sheet."""
+    """Return the page's style sheet."""
     return Response(files(_HOME).joinpath("docs.css").read_bytes(), media_type="text/css")
 
 
 def kind(schema: dict[str, Any]) -> str:
-    """A schema in a few words: `integer`, `Inspection`, `list of number`, `string or null`."""
+    """Describe a schema in a few words: `integer`, `Inspection`, `list of number`, `string or null`."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:
@@ -57,7 +57,7 @@ def kind(schema: dict[str, Any]) -> str:
     return str(schema.get("type", "anything"))
 
 
-def _shown(operation: dict[str, Any]) -> dict[str, Any]:
+def _describe(operation: dict[str, Any]) -> dict[str, Any]:
     body = operation.get("requestBody", {}).get("content", {})
     answers = {
         status: [kind(content.get("schema", {})) for content in response.get("content", {}).values()]

@@ -1,4 +1,4 @@
-"""What was inspected: found by filters, page by page, and what people make of it."""
+"""Recorded inspections: filter them, page through them, export them, and decide on them."""
 
 import json
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from anomalign.service.store import DecisionKind, Filters, Order
 
 router = APIRouter(tags=["inspections"], responses=ERRORS)
 
-Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before")]
+Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the previous page")]
 
 
 class NewDecision(BaseModel):
-    """What a person makes of an inspection."""
+    """A person's decision on an inspection."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,11 +33,11 @@ class NewDecision(BaseModel):
 def _filters(
     bank: Annotated[str | None, Query(max_length=255)] = None,
     verdict: schemas.Verdict | None = None,
-    since: Annotated[datetime | None, Query(description="from then on")] = None,
-    until: Annotated[datetime | None, Query(description="before that")] = None,
+    since: Annotated[datetime | None, Query(description="at this time or later")] = None,
+    until: Annotated[datetime | None, Query(description="before this time")] = None,
     reviewed: bool | None = None,
     kind: DecisionKind | None = None,
-    name: Annotated[str | None, Query(max_length=255, description="part of the file's name")] = None,
+    name: Annotated[str | None, Query(max_length=255, description="part of the file name, in any case")] = None,
 ) -> Filters:
     return Filters(
         bank=bank,
@@ -51,7 +51,7 @@ def _filters(
 
 
 FiltersDep = Annotated[Filters, Depends(_filters)]
-"""Type of a handler's argument: which inspections a request asks for."""
+"""Type of a handler's argument: the filters in its query."""
 
 
 @router.get("/api/inspections")
@@ -63,11 +63,11 @@ def list_inspections(
     after: Cursor = None,
     limit: Limit = 50,
 ) -> schemas.Inspections:
-    """Inspections that satisfy all filters. Times without an offset are UTC."""
+    """List inspections that satisfy all filters. Times without an offset are UTC."""
     page = container.store.page(filters, order, after, limit)
     return {
         "records": [
-            serializers.inspection(r, container.served_banks.get(r.bank), container.pictures) for r in page.records
+            serializers.inspection(r, container.served_banks.get(r.bank), container.image_files) for r in page.records
         ],
         "next": page.next,
     }
@@ -75,13 +75,13 @@ def list_inspections(
 
 @router.get("/api/inspections/{id}")
 def get_inspection(container: ContainerDep, person: Operator, record: RecordDep) -> schemas.Inspection:
-    """One inspection."""
-    return serializers.inspection(record, container.served_banks.get(record.bank), container.pictures)
+    """Return one inspection."""
+    return serializers.inspection(record, container.served_banks.get(record.bank), container.image_files)
 
 
 @router.get("/api/inspections/{id}/record.json", response_model=dict[str, Any])
 def get_record(container: ContainerDep, person: Operator, record: RecordDep) -> Any:
-    """The record that `anomalign replay RECORD --bank BANK --image FILE` derives the verdict from again."""
+    """Return the record from which `anomalign replay RECORD --bank BANK --image FILE` computes the verdict again."""
     return container.store.entry(record.id)
 
 
@@ -91,39 +91,39 @@ def get_record(container: ContainerDep, person: Operator, record: RecordDep) -> 
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
 def export(container: ContainerDep, person: Operator, filters: FiltersDep) -> StreamingResponse:
-    """Records that satisfy all filters, newest first, one a line, as `anomalign replay` and `drift` read them.
+    """Export records that satisfy all filters, newest first, one per line; `anomalign replay` and `drift` read them.
 
-    `image` is the kept picture's place on the machine of the service, `name` what it was called.
+    `image` is the path of the image file on the machine of the service, `name` its original name.
     """
     return StreamingResponse(_lines(container, filters), media_type="application/x-ndjson")
 
 
 @router.post("/api/inspections/{id}/decisions", status_code=201)
 def decide(container: ContainerDep, person: Operator, record: RecordDep, decision: NewDecision) -> schemas.Decision:
-    """Say what an inspection was; what was said before is kept, but no longer counts."""
-    made = serializers.decision(container.store.decide(record.id, decision.kind, decision.note, person.name))
+    """Decide on an inspection. Earlier decisions stay in the history but do not count any more."""
+    result = serializers.decision(container.store.decisions.add(record.id, decision.kind, decision.note, person.name))
     container.metrics.decisions.labels(record.bank, decision.kind).inc()
-    container.events.publish("decision", {"record": record.id, "decision": made})
-    return made
+    container.events.publish("decision", {"record": record.id, "decision": result})
+    return result
 
 
 @router.delete("/api/decisions/{id}", status_code=204)
 def undo_decision(container: ContainerDep, person: Operator, id: Id) -> None:
-    """Take a decision back: one's own, or as an admin anybody's. What was said before it counts again."""
-    made = container.store.decision(id)
-    if made is not None:
-        only_own(person, made.who, "decision")
-    container.store.undo_decision(id, person.name)
-    record = container.store.get(made.record) if made else None
+    """Undo a decision; the one before it counts again. Operators may undo only their own decisions."""
+    decision = container.store.decisions.get(id)
+    if decision is not None:
+        check_owner(person, decision.who, "decision")
+    container.store.decisions.undo(id, person.name)
+    record = container.store.get(decision.record) if decision else None
     if record is not None:
-        now = None if record.decision is None else serializers.decision(record.decision)
-        container.events.publish("decision", {"record": record.id, "decision": now})
+        current = None if record.decision is None else serializers.decision(record.decision)
+        container.events.publish("decision", {"record": record.id, "decision": current})
 
 
-def only_own(person: Person, who: str, what: str) -> None:
-    """Operators take back only what they did themselves; refuses with 403."""
+def check_owner(person: Person, who: str, what: str) -> None:
+    """Refuse with 403 where an operator wants to undo what another person did."""
     if person.role != "admin" and person.name != who:
-        raise HTTPException(403, f"this {what} was made by {who}; only they or an admin can take it back")
+        raise HTTPException(403, f"this {what} was made by {who}; only they or an admin can undo it")
 
 
 def _lines(container: Container, filters: Filters) -> Iterator[str]:
@@ -132,10 +132,10 @@ def _lines(container: Container, filters: Filters) -> Iterator[str]:
         page = container.store.page(filters, "newest", after, 200)
         entries = container.store.entries([record.id for record in page.records])
         for record in page.records:
-            if record.id not in entries:  # forgotten meanwhile
+            if record.id not in entries:  # deleted meanwhile
                 continue
-            kept = container.pictures.path(record.sha256)
-            entry = {**entries[record.id], "name": record.name, "image": str(kept.resolve()) if kept else record.name}
+            path = container.image_files.path(record.sha256)
+            entry = {**entries[record.id], "name": record.name, "image": str(path.resolve()) if path else record.name}
             yield json.dumps(entry) + "\n"
         after = page.next
         if after is None:

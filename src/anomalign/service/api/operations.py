@@ -1,4 +1,4 @@
-"""For those who run the service: is it alive, is it ready, what does it count, who did what; and its live events."""
+"""Operation of the service: health, readiness, metrics, the audit log, and live events."""
 
 import asyncio
 import shutil
@@ -17,28 +17,28 @@ from anomalign.service.security.people import Admin, Operator, SignInNeeded
 router = APIRouter(tags=["operations"], responses=ERRORS)
 
 _PING_S = 5.0
-_ROOM_BYTES = 50_000_000  # less than that left for pictures and records is full
+_MIN_FREE_BYTES = 50_000_000  # on the disk of image files and records
 
 
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Answers while the process lives. For everybody."""
+    """Answer while the process is alive. Needs no sign-in."""
     return {"status": "alive"}
 
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 async def readyz(container: ContainerDep) -> dict[str, str]:
-    """Whether images can be inspected and recorded now; 503 also once the service shuts down. For everybody."""
+    """Answer 200 if images can be inspected and recorded, else 503, also during shutdown. Needs no sign-in."""
     if container.closing:
         raise HTTPException(503, "shutting down")
     try:
         await asyncio.wait_for(asyncio.to_thread(container.store.ping), _PING_S)
     except (StoreError, asyncio.TimeoutError):
         raise HTTPException(503, "records cannot be read just now") from None
-    if shutil.disk_usage(container.configuration.data).free < _ROOM_BYTES:
-        raise HTTPException(503, "no room on the disk for pictures and records")
+    if shutil.disk_usage(container.configuration.data).free < _MIN_FREE_BYTES:
+        raise HTTPException(503, "the disk is full: no space for image files and records")
     return {"status": "ready"}
 
 
@@ -46,7 +46,7 @@ async def readyz(container: ContainerDep) -> dict[str, str]:
     "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 )
 def metrics(container: ContainerDep, person: Operator) -> Response:
-    """Counters for Prometheus, which sends a token as anybody does."""
+    """Return metrics for Prometheus, which must send a token."""
     return Response(container.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
@@ -58,7 +58,7 @@ def audit(
     after: Cursor = None,
     limit: Limit = 50,
 ) -> schemas.AuditLog:
-    """Who did what, newest first."""
+    """List who did what, newest first."""
     page = container.store.audit(after, limit, action)
     return {"entries": [serializers.audit_entry(event) for event in page.events], "next": page.next}
 
@@ -69,16 +69,16 @@ def audit(
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def events(request: Request, container: ContainerDep, person: Operator) -> StreamingResponse:
-    """What happens, as server-sent events: `inspection` (the inspection), `decision` (`record`, `decision` or null),
-    `bank` (`bank`, `version`, `edit`). A comment now and then shows that the connection lives.
+    """Stream server-sent events: `inspection` (the inspection), `decision` (`record`, `decision` or null) and `bank`
+    (`bank`, `version`, `edit`). A regular comment shows that the connection is alive.
     """
 
-    def still() -> bool:
+    def still_signed_in() -> bool:
         try:
             return container.people.of(request) == person
         except (SignInNeeded, HTTPException):
             return False
 
     return StreamingResponse(
-        container.events.listen(still), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+        container.events.listen(still_signed_in), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
     )

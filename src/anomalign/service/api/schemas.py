@@ -1,4 +1,4 @@
-"""What the service sends, field by field. The OpenAPI document is made of these; pages are drawn from the same."""
+"""The JSON that the service sends, field by field. The OpenAPI document and the pages are made from it."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ DecisionKind = Literal["defect", "false_alarm", "unsure"]
 
 
 class Neighbour(TypedDict):
-    """A normal image near an inspected one; `gone`: no longer in the bank."""
+    """A normal image near an inspected one. `gone`: it is not in the bank any more."""
 
     id: int
     name: str
@@ -19,7 +19,7 @@ class Neighbour(TypedDict):
 
 
 class Decision(TypedDict):
-    """What a person made of an inspection."""
+    """A person's decision on an inspection."""
 
     id: int
     record: int
@@ -30,7 +30,7 @@ class Decision(TypedDict):
 
 
 class Inspection(TypedDict):
-    """An inspection as it is recorded. `seen`: [top, left, bottom, right] in the image's pixels; times are UTC."""
+    """A recorded inspection. `seen`: [top, left, bottom, right] of the inspected part, in pixels. Times are UTC."""
 
     id: int
     time: str
@@ -57,27 +57,27 @@ class Inspection(TypedDict):
 
 
 class Failure(TypedDict):
-    """A file that was not inspected, and why."""
+    """A file that could not be inspected, and the reason."""
 
     name: str
     error: str
 
 
 class Results(TypedDict):
-    """One entry a file, in the order of the files."""
+    """One entry per file, in the order of the files."""
 
     results: list[Inspection | Failure]
 
 
 class Inspections(TypedDict):
-    """A page of inspections; `next` is the `after` of the following one."""
+    """A page of inspections; `next` is the `after` of the next page."""
 
     records: list[Inspection]
     next: str | None
 
 
 class Matched(TypedDict):
-    """A normal image that places were matched with."""
+    """A normal image in which matches lie. `seen`: as in `Inspection`."""
 
     id: int
     name: str
@@ -87,9 +87,10 @@ class Matched(TypedDict):
 
 
 class Matches(TypedDict):
-    """Every cell's match, row by row of an h x w grid. `image` indexes `neighbours`; `y`, `x` are cells of that image.
+    """The match of every cell of an h x w grid, row by row.
 
-    `per_level` has `levels` values a cell, finest first; `p` is the p-value of the cell's pixels.
+    `image` indexes `neighbours`; `y`, `x` are cells of that image. `per_level` has `levels` values per cell, finest
+    first; `p` is the p-value of the pixels in the cell.
     """
 
     h: int
@@ -105,7 +106,7 @@ class Matches(TypedDict):
 
 
 class Match(TypedDict):
-    """The place in a normal image that a place was matched with, each in the pixels of its own image."""
+    """The match of one place: a place in a normal image, in the pixels of that image."""
 
     image_id: int
     name: str
@@ -116,7 +117,7 @@ class Match(TypedDict):
 
 
 class BankSummary(TypedDict):
-    """A bank, its rate of false alarms and its threshold."""
+    """A bank, its target false-positive rate and its threshold."""
 
     name: str
     images: int
@@ -138,7 +139,7 @@ class Banks(TypedDict):
 
 
 class NormalImage(TypedDict):
-    """A normal image; what calibration says of it where it scored it. `used`: among the neighbours of records."""
+    """A normal image and its calibration result, if any. `used`: how often it was a neighbour in recent records."""
 
     id: int
     name: str
@@ -153,7 +154,7 @@ class NormalImage(TypedDict):
 
 
 class NormalImages(TypedDict):
-    """A page of normal images; `next` is the `after` of the following one."""
+    """A page of normal images; `next` is the `after` of the next page."""
 
     images: list[NormalImage]
     next: int | None
@@ -161,7 +162,7 @@ class NormalImages(TypedDict):
 
 
 class Version(TypedDict):
-    """A version of a bank: when it came to be, and how many images came and went with it."""
+    """An edit of a bank: the version that it led to, when, and how many images it added and removed."""
 
     version: int
     time: str
@@ -170,13 +171,13 @@ class Version(TypedDict):
 
 
 class Versions(TypedDict):
-    """All versions of a bank, oldest first."""
+    """History of a bank, oldest first: for each edit the version that it led to."""
 
     versions: list[Version]
 
 
 class Edit(TypedDict):
-    """A change of a bank by a person; `undone_version`: of the bank after it was undone, null where not known."""
+    """An edit of a bank by a person. `undone_version`: version of the bank after the undo; null if unknown."""
 
     id: int
     bank: str
@@ -196,13 +197,13 @@ class Edit(TypedDict):
 
 
 class Edits(TypedDict):
-    """The latest changes of a bank, newest first."""
+    """The latest edits of a bank, newest first."""
 
     edits: list[Edit]
 
 
 class RecentScore(TypedDict):
-    """Score of a recorded inspection; `current`: made with the bank as it is now."""
+    """Score of a recorded inspection. `current`: it was made with the current version of the bank."""
 
     id: int
     score: float | None
@@ -211,7 +212,7 @@ class RecentScore(TypedDict):
 
 
 class Rate(TypedDict):
-    """A rate of false alarms that could be asked for, and the threshold it gives."""
+    """A target false-positive rate, and the threshold for it."""
 
     target_fpr: float
     threshold: float
@@ -219,7 +220,7 @@ class Rate(TypedDict):
 
 
 class Scores(TypedDict):
-    """Calibration curve of a bank, and recent scores to try thresholds on."""
+    """Calibration curve of a bank, and recent scores to compare thresholds with."""
 
     normal_scores: list[float]
     threshold: float
@@ -229,7 +230,7 @@ class Scores(TypedDict):
 
 
 class ScorePoint(TypedDict):
-    """Distance to the normals of one inspection."""
+    """Distance of one inspection to the normal images."""
 
     id: int
     time: str
@@ -238,7 +239,7 @@ class ScorePoint(TypedDict):
 
 
 class NormalRange(TypedDict):
-    """Quantiles 5 %, 50 % and 95 % of the normals' own distances."""
+    """Quantiles 5 %, 50 % and 95 % of the normal images' own distances."""
 
     low: float
     middle: float
@@ -246,7 +247,7 @@ class NormalRange(TypedDict):
 
 
 class DriftTest(TypedDict):
-    """What the drift test says of the latest inspections made with the bank as it is now."""
+    """Result of the drift test on the latest inspections made with the current version of the bank."""
 
     window: int
     drifted: bool
@@ -258,7 +259,7 @@ class DriftTest(TypedDict):
 
 
 class Drift(TypedDict):
-    """Distances over time, oldest first, with the calibration's band; `test` is null where nothing was inspected."""
+    """Distances over time, oldest first, and the range of normal images. `test` is null if there are no inspections."""
 
     points: list[ScorePoint]
     band: NormalRange
@@ -267,7 +268,7 @@ class Drift(TypedDict):
 
 
 class Judgement(TypedDict):
-    """Verdict and scores of one record with one bank."""
+    """Verdict and scores of one image with one version of a bank."""
 
     verdict: Verdict
     image_score: float | None
@@ -275,7 +276,7 @@ class Judgement(TypedDict):
 
 
 class VerdictChange(TypedDict):
-    """A record whose verdict would be another; `decision` is what a person made of it."""
+    """A record whose verdict would change. `decision`: the person's decision on it."""
 
     record: int
     name: str
@@ -285,7 +286,7 @@ class VerdictChange(TypedDict):
 
 
 class Proposal(TypedDict):
-    """What an edit would change, tried on a copy of the bank: verdicts of the latest records, before and after."""
+    """Effect of an edit, tested on a copy of the bank: verdicts of the latest records, before and after."""
 
     id: str
     bank: str
@@ -299,7 +300,7 @@ class Proposal(TypedDict):
 
 
 class AuditEntry(TypedDict):
-    """Who did what, and when."""
+    """A row of the audit log: who did what, and when."""
 
     id: int
     time: str
@@ -311,13 +312,13 @@ class AuditEntry(TypedDict):
 
 
 class AuditLog(TypedDict):
-    """A page of the audit log, newest first; `next` is the `after` of the following one."""
+    """A page of the audit log, newest first; `next` is the `after` of the next page."""
 
     entries: list[AuditEntry]
     next: str | None
 
 
 class Error(TypedDict):
-    """What went wrong, in a sentence."""
+    """An error, described in one sentence."""
 
     error: str

@@ -1,4 +1,4 @@
-"""From what is known to what is sent: plain dicts, shaped as `shapes` says; pages and REST take the same."""
+"""Turns records, banks and edits into the plain dicts that `schemas` describes."""
 
 import math
 from bisect import bisect_left
@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 import numpy as np
 
-from anomalign.bank.catalogue import BankVersion, NormalImage
+from anomalign.bank import BankVersion, NormalImage
 from anomalign.calibration.thresholds import best_rate
 from anomalign.curation.suspects import Suspect
 from anomalign.detection.detector import Detector
@@ -23,8 +23,8 @@ from anomalign.service.kept.match_data import MatchData
 from anomalign.service.store import Decision, Edit, Event, Record, ScorePoint
 
 
-def inspection(record: Record, served_bank: ServedBank | None, pictures: ImageFiles) -> schemas.Inspection:
-    """A record; `served_bank` is that of its bank, None where that bank is not served any more."""
+def inspection(record: Record, served_bank: ServedBank | None, image_files: ImageFiles) -> schemas.Inspection:
+    """Serialize a record; `served_bank` is None if its bank is not served any more."""
     normals = () if served_bank is None else served_bank.bank.images
     values = record.to_dict()
     for name in ("image_score", "threshold", "retrieval_score"):
@@ -39,39 +39,39 @@ def inspection(record: Record, served_bank: ServedBank | None, pictures: ImageFi
         "source": record.source,
         "decision": None if record.decision is None else decision(record.decision),
         "seen": seen(served_bank, record.height, record.width),
-        "picture": pictures.has(record.sha256),
+        "picture": image_files.has(record.sha256),
     }
 
 
 def _has(images: Sequence[NormalImage], id: int) -> bool:
-    """Whether an image of that id is among these, which are in order of id."""
+    """Return whether one of these images, sorted by id, has this id."""
     place = bisect_left(images, id, key=lambda image: image.id)
     return place < len(images) and images[place].id == id
 
 
 def seen(served_bank: ServedBank | None, height: int, width: int) -> list[float]:
-    """[top, left, bottom, right] of the part of an image that the bank's framing looks at."""
+    """Return [top, left, bottom, right] of the part of an image that the bank's framing uses."""
     if served_bank is None:
         return [0.0, 0.0, float(height), float(width)]
     return list(served_bank.bank.identity.framing.box(height, width))
 
 
-def decision(made: Decision) -> schemas.Decision:
-    """What a person made of an inspection."""
+def decision(decision: Decision) -> schemas.Decision:
+    """Serialize a person's decision on an inspection."""
     return {
-        "id": made.id,
-        "record": made.record,
-        "kind": made.kind,
-        "note": made.note,
-        "who": made.who,
-        "time": time(made.time),
+        "id": decision.id,
+        "record": decision.record,
+        "kind": decision.kind,
+        "note": decision.note,
+        "who": decision.who,
+        "time": time(decision.time),
     }
 
 
 def bank(served_bank: ServedBank) -> schemas.BankSummary:
-    """A bank as it is served."""
+    """Serialize a bank."""
     detector = served_bank.detector
-    limit, identity = detector.threshold, detector.bank.identity
+    threshold, identity = detector.threshold, detector.bank.identity
     return {
         "name": served_bank.name,
         "images": len(detector.bank),
@@ -79,21 +79,21 @@ def bank(served_bank: ServedBank) -> schemas.BankSummary:
         "content": detector.bank.content,
         "backbone": identity.backbone,
         "size_px": identity.framing.size_px,
-        "target_fpr": limit.target_fpr,
-        "expected_fpr": limit.expected_fpr,
-        "least_fpr": best_rate(limit.normals),
-        "threshold": limit.value,
-        "normals": limit.normals,
+        "target_fpr": threshold.target_fpr,
+        "expected_fpr": threshold.expected_fpr,
+        "least_fpr": best_rate(threshold.normals),
+        "threshold": threshold.value,
+        "normals": threshold.normals,
     }
 
 
 def version(change: BankVersion) -> schemas.Version:
-    """A version of a bank."""
+    """Serialize a version of a bank."""
     return {"version": change.version, "time": change.at, "added": change.added, "removed": change.removed}
 
 
 def normal_image(image: NormalImage, used: int, suspect: Suspect | None) -> schemas.NormalImage:
-    """A normal image, and what calibration says of it."""
+    """Serialize a normal image and its calibration result; `used` counts the records with it as a neighbour."""
     return {
         "id": image.id,
         "name": image.name,
@@ -108,29 +108,29 @@ def normal_image(image: NormalImage, used: int, suspect: Suspect | None) -> sche
     }
 
 
-def edit(made: Edit) -> schemas.Edit:
-    """A change of a bank by a person."""
+def edit(edit: Edit) -> schemas.Edit:
+    """Serialize an edit of a bank."""
     return {
-        "id": made.id,
-        "bank": made.bank,
-        "version": made.version,
-        "kind": made.kind,
-        "record": made.record,
-        "images": list(made.images),
-        "note": made.note,
-        "who": made.who,
-        "time": time(made.time),
-        "before": made.before,
-        "after": made.after,
-        "undone": made.undone,
-        "undone_by": made.undone_by,
-        "undone_at": None if made.undone_at is None else time(made.undone_at),
-        "undone_version": made.undone_version,
+        "id": edit.id,
+        "bank": edit.bank,
+        "version": edit.version,
+        "kind": edit.kind,
+        "record": edit.record,
+        "images": list(edit.images),
+        "note": edit.note,
+        "who": edit.who,
+        "time": time(edit.time),
+        "before": edit.before,
+        "after": edit.after,
+        "undone": edit.undone,
+        "undone_by": edit.undone_by,
+        "undone_at": None if edit.undone_at is None else time(edit.undone_at),
+        "undone_version": edit.undone_version,
     }
 
 
 def audit_entry(event: Event) -> schemas.AuditEntry:
-    """A row of the audit log."""
+    """Serialize a row of the audit log."""
     return {
         "id": event.id,
         "time": time(event.time),
@@ -143,7 +143,7 @@ def audit_entry(event: Event) -> schemas.AuditEntry:
 
 
 def matches(details: MatchData, framing: Framing) -> schemas.Matches:
-    """The match of every place."""
+    """Serialize the match of every place."""
     h, w = details.grid
     return {
         "h": h,
@@ -168,25 +168,25 @@ def matches(details: MatchData, framing: Framing) -> schemas.Matches:
     }
 
 
-def match(found: Match) -> schemas.Match:
-    """The match of one place."""
+def match(match: Match) -> schemas.Match:
+    """Serialize the match of one place."""
     return {
-        "image_id": found.image_id,
-        "name": found.name,
-        "y": found.y,
-        "x": found.x,
-        "distance": found.distance,
-        "per_level": list(found.per_level),
+        "image_id": match.image_id,
+        "name": match.name,
+        "y": match.y,
+        "x": match.x,
+        "distance": match.distance,
+        "per_level": list(match.per_level),
     }
 
 
-def proposal(proposed: Proposal) -> schemas.Proposal:
-    """What an edit would change."""
+def proposal(proposal: Proposal) -> schemas.Proposal:
+    """Serialize the effect of an edit."""
     return {
-        "id": proposed.id,
-        "bank": proposed.bank,
-        "version": proposed.version,
-        "kind": proposed.kind,
+        "id": proposal.id,
+        "bank": proposal.bank,
+        "version": proposal.version,
+        "kind": proposal.kind,
         "changes": [
             {
                 "record": change.record,
@@ -195,12 +195,12 @@ def proposal(proposed: Proposal) -> schemas.Proposal:
                 "before": _judgement(change.before),
                 "after": _judgement(change.after),
             }
-            for change in proposed.changes
+            for change in proposal.changes
         ],
-        "threshold_before": proposed.threshold_before,
-        "threshold_after": proposed.threshold_after,
-        "unchanged": proposed.unchanged,
-        "skipped": proposed.skipped,
+        "threshold_before": proposal.threshold_before,
+        "threshold_after": proposal.threshold_after,
+        "unchanged": proposal.unchanged,
+        "skipped": proposal.skipped,
     }
 
 
@@ -209,7 +209,7 @@ def _judgement(side: InspectionSummary) -> schemas.Judgement:
 
 
 def drift(detector: Detector, points: Sequence[ScorePoint], test: Drift | None) -> schemas.Drift:
-    """Distances over time, and what the drift test says of the latest."""
+    """Serialize distances over time and the result of the drift test."""
     low, middle, high = np.quantile(detector.rule.calibration.retrieval, [0.05, 0.5, 0.95]).tolist()
     return {
         "points": [
@@ -218,7 +218,7 @@ def drift(detector: Detector, points: Sequence[ScorePoint], test: Drift | None) 
         ],
         "band": {"low": low, "middle": middle, "high": high},
         "test": None if test is None else _test(test),
-        "summary": "Nothing was inspected with the bank as it is now." if test is None else test.summary,
+        "summary": "Nothing was inspected with the current version of the bank." if test is None else test.summary,
     }
 
 
@@ -235,10 +235,10 @@ def _test(test: Drift) -> schemas.DriftTest:
 
 
 def finite(value: float) -> float | None:
-    """JSON has no infinity and no NaN."""
+    """Return None for infinity and NaN, which JSON does not have."""
     return value if math.isfinite(value) else None
 
 
 def time(moment: datetime) -> str:
-    """ISO 8601 in UTC, to the millisecond."""
+    """Format a time as ISO 8601 in UTC, to the millisecond."""
     return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

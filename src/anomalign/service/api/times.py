@@ -1,4 +1,4 @@
-"""Times that a request names."""
+"""Times in requests."""
 
 from datetime import datetime, timezone
 
@@ -6,15 +6,15 @@ from anomalign.errors import InputError
 
 
 def utc(time: datetime | None) -> datetime | None:
-    """In UTC, which is what a time without an offset is taken to be.
+    """Convert a time to UTC; a time without an offset is UTC already.
 
     Raises
     ------
     InputError
-        At the ends of the calendar, where other offsets cannot be reckoned.
+        The year is before 1970 or after 9998.
     """
     if time is None:
         return None
     if not 1970 <= time.year < 9999:
-        raise InputError(f"{time.isoformat()} is no time that an inspection could have been made at")
+        raise InputError(f"{time.isoformat()} is not a time at which an inspection can have been made")
     return time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time.astimezone(timezone.utc)

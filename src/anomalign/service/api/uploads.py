@@ -1,4 +1,4 @@
-"""Images come in: one or several by multipart, through the bounded pool, answered when they are recorded."""
+"""Uploads: one or several images as multipart, through the inspection queue, answered when they are recorded."""
 
 import asyncio
 import logging
@@ -18,19 +18,19 @@ from anomalign.service import errors
 from anomalign.service.api import schemas, serializers
 from anomalign.service.api.dependencies import ERRORS, BankName, served_bank_of
 from anomalign.service.container import Container, ContainerDep
-from anomalign.service.inspections.queue import Busy, Closed
+from anomalign.service.refusals import Busy, Closed
 from anomalign.service.security.people import Operator
 from anomalign.service.store import Record
 
 router = APIRouter(tags=["inspecting"], responses=ERRORS)
 
 FILES = 256
-"""Most files of one request."""
+"""Maximum number of files in one request."""
 
-_PATIENCE_S = 60.0  # that a batch waits for room beside others before the rest of it is given up
-_LOOK_S = 0.1
-_LONGEST_NAME = 255
-_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PATIENCE_S = 60.0  # how long a batch waits for space in the queue before the rest of it is refused
+_RETRY_S = 0.1
+_MAX_NAME_LENGTH = 255
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _log = logging.getLogger("anomalign.service")
 
@@ -58,20 +58,20 @@ _BODY = {
 
 
 class _InMemory(MultiPartParser):
-    spool_max_size = 2**62  # nothing of a request is written to the disk: its size is limited
+    spool_max_size = 2**62  # requests stay in memory: their size is limited
 
 
 @router.post(
     "/api/banks/{bank}/inspections",
     response_model=schemas.Results,
-    responses={415: {"model": schemas.Error, "description": "no multipart, or no file of it is an image"}},
+    responses={415: {"model": schemas.Error, "description": "not multipart, or none of the files is an image"}},
     openapi_extra=_BODY,
 )
 async def inspect(bank: BankName, request: Request, container: ContainerDep, person: Operator) -> Any:
-    """Inspect image files: PNG, JPEG, BMP, TIFF or WebP, whatever they call themselves.
+    """Inspect image files: PNG, JPEG, BMP, TIFF or WebP. The content decides, not the file name.
 
-    Each is answered with its inspection, which is recorded then, or with the reason why it could not be inspected.
-    The status is that of the first failure where there is no inspection at all.
+    The response holds one result per file: its recorded inspection, or the reason why it could not be inspected. If no
+    file could be inspected, the status is that of the first failure.
     """
     served_bank_of(container, bank)
     if container.closing:
@@ -83,69 +83,69 @@ async def inspect(bank: BankName, request: Request, container: ContainerDep, per
         container.metrics.refused.inc()
         raise HTTPException(429, "too much is being uploaded already; try again in 2 s", {"Retry-After": "2"})
     try:
-        files = await _files(request)
-        outcomes = await _outcomes(container, bank, files)
+        files = await _read_files(request)
+        outcomes = await _inspect_files(container, bank, files)
     finally:
         container.budget.give(size)
     return _answer(container, request, [name for name, _ in files], outcomes)
 
 
-async def _files(request: Request) -> list[tuple[str, bytes]]:
+async def _read_files(request: Request) -> list[tuple[str, bytes]]:
     try:
         form = await _InMemory(request.headers, request.stream(), max_files=FILES, max_fields=16).parse()
     except MultiPartException as error:
-        raise HTTPException(400, f"this is no multipart body: {error.message}") from error
-    except (ValueError, KeyError, UnicodeError) as error:  # of a boundary or charset that is none
-        raise HTTPException(400, "this is no multipart body") from error
+        raise HTTPException(400, f"the body is not valid multipart: {error.message}") from error
+    except (ValueError, KeyError, UnicodeError) as error:  # an invalid boundary or charset
+        raise HTTPException(400, "the body is not valid multipart") from error
     try:
         uploads = [value for key, value in form.multi_items() if key == "files" and isinstance(value, UploadFile)]
         if not uploads:
             raise HTTPException(422, "no image: send one or more files in fields named `files`")
-        return [(_name(upload.filename), await upload.read()) for upload in uploads]
+        return [(_display_name(upload.filename), await upload.read()) for upload in uploads]
     finally:
         await form.close()
 
 
-def _name(given: str | None) -> str:
-    """The file's own name, to be shown: no folders, nothing that cannot be printed."""
-    last = PurePosixPath(PureWindowsPath(given or "").name).name
-    shown = "".join(letter if letter.isprintable() else "�" for letter in last)[-_LONGEST_NAME:]
-    return shown.strip() or "image"
+def _display_name(filename: str | None) -> str:
+    """Return a file name to display: without folders and without characters that cannot be printed."""
+    last = PurePosixPath(PureWindowsPath(filename or "").name).name
+    printable = "".join(letter if letter.isprintable() else "�" for letter in last)[-_MAX_NAME_LENGTH:]
+    return printable.strip() or "image"
 
 
 def _looks_like_an_image(content: bytes) -> bool:
-    return content.startswith(_HEADS) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
+    return content.startswith(_SIGNATURES) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
 
 
-async def _outcomes(
+async def _inspect_files(
     container: Container, bank: str, files: Sequence[tuple[str, bytes]]
 ) -> list[Record | BaseException]:
-    """Of each file its record, or why there is none. Raises `Busy` where there was no room for a single one."""
-    accepted: list[Future[Record]] = []
+    """Return the record of each file, or the error. Raises `Busy` if the queue has no space for a single file."""
+    answers: list[Future[Record]] = []
     outcomes: list[Future[Record] | Exception] = []
-    until = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _PATIENCE_S
     for name, content in files:
         if not _looks_like_an_image(content):
-            outcomes.append(HTTPException(415, f"{name}: no PNG, JPEG, BMP, TIFF or WebP file"))
+            outcomes.append(HTTPException(415, f"{name}: not a PNG, JPEG, BMP, TIFF or WebP file"))
             continue
         while True:
             try:
-                accepted.append(container.pool.submit(bank, name, content))
-                outcomes.append(accepted[-1])
+                answers.append(container.queue.submit(bank, name, content))
+                outcomes.append(answers[-1])
             except Busy as busy:
-                if not accepted:
+                if not answers:
                     container.metrics.refused.inc()
                     raise
-                if time.monotonic() < until:  # a batch may be larger than the queue: it goes on as its first are done
-                    await asyncio.sleep(_LOOK_S)
+                if time.monotonic() < deadline:  # a batch may be larger than the queue: wait for its first answers
+                    await asyncio.sleep(_RETRY_S)
                     continue
                 outcomes.append(busy)
             except AnomalignError as error:
                 outcomes.append(error)
             break
-    waiting = [asyncio.wrap_future(future) for future in accepted]
-    done = iter(await asyncio.gather(*waiting, return_exceptions=True))
-    return [outcome if isinstance(outcome, Exception) else next(done) for outcome in outcomes]
+    futures = [asyncio.wrap_future(answer) for answer in answers]
+    records = iter(await asyncio.gather(*futures, return_exceptions=True))
+    return [outcome if isinstance(outcome, Exception) else next(records) for outcome in outcomes]
 
 
 def _answer(
@@ -156,10 +156,10 @@ def _answer(
     for name, outcome in zip(names, outcomes, strict=True):
         if isinstance(outcome, Record):
             results.append(
-                serializers.inspection(outcome, container.served_banks.get(outcome.bank), container.pictures)
+                serializers.inspection(outcome, container.served_banks.get(outcome.bank), container.image_files)
             )
             continue
-        status, text, headers = _failure(request, name, outcome)
+        status, text, headers = _describe_failure(request, name, outcome)
         container.metrics.failed.inc()
         statuses.append((status, headers))
         results.append({"name": name, "error": text})
@@ -170,7 +170,7 @@ def _answer(
     return JSONResponse({"error": first.get("error"), "results": results}, status, headers)
 
 
-def _failure(request: Request, name: str, error: BaseException) -> tuple[int, str, dict[str, str]]:
+def _describe_failure(request: Request, name: str, error: BaseException) -> tuple[int, str, dict[str, str]]:
     if isinstance(error, HTTPException):
         return error.status_code, error.detail, {}
     if isinstance(error, AnomalignError):
@@ -179,4 +179,4 @@ def _failure(request: Request, name: str, error: BaseException) -> tuple[int, st
             _log.error("%s: %s: %s", request.state.request_id, name, error)
         return status, errors.text_of(error), headers
     _log.error("%s: %s failed", request.state.request_id, name, exc_info=error)
-    return 500, f"{name}: internal error; request {request.state.request_id} in the service's log tells more", {}
+    return 500, f"{name}: internal error; see request {request.state.request_id} in the service's log", {}

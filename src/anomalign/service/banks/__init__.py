@@ -1,1 +1,1 @@
-"""Banks as they are served: detectors, statistics, edits tried and made."""
+"""Served banks: their detectors, their statistics, and edits, which are tested before they are made."""

@@ -1,4 +1,4 @@
-"""What would an edit of a bank change? DraftScores on a draft of it, on the images of its latest records."""
+"""Tests an edit on a draft of a bank, to show which verdicts of the latest records would change."""
 
 import contextlib
 import re
@@ -23,12 +23,12 @@ _DRAFT = re.compile(r"draft-[0-9a-f]{32}")
 
 
 class ProposalError(AnomalignError):
-    """An edit that cannot be made, or undone, any more, as the bank was edited since."""
+    """An edit that can no longer be made or undone, because the bank was edited in the meantime."""
 
 
 @dataclass(frozen=True)
 class VerdictChange:
-    """A record whose verdict would be another; `decision` is what a person made of it."""
+    """A record whose verdict would change; `decision` is the person's decision on it."""
 
     record: int
     name: str
@@ -39,23 +39,23 @@ class VerdictChange:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What an edit would change.
+    """Effect of an edit.
 
     Attributes
     ----------
     id : str
     bank : str
     version : int
-        Of the bank that it rests on.
+        Version of the bank before the edit.
     kind : {"add", "remove", "rate"}
     changes : tuple of VerdictChange
-        Of the latest records those whose verdicts would be others, newest first.
+        The latest records whose verdicts would change, newest first.
     threshold_before, threshold_after : float
-        Of image scores.
+        Thresholds of the image score.
     unchanged : int
-        Records whose verdicts would stay.
+        Number of records whose verdicts would stay.
     skipped : int
-        Records that could not be tried, as their pictures are not kept.
+        Number of records that could not be tested, because their image files are not kept any more.
     """
 
     id: str
@@ -71,7 +71,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class EditRequest:
-    """One edit: a record's image to add, images to remove, or a rate."""
+    """One edit: a record whose image is added, images to remove, or a target rate."""
 
     add: Record | None = None
     remove: tuple[int, ...] = ()
@@ -83,13 +83,13 @@ class EditRequest:
 
 
 def try_edit(
-    served_bank: ServedBank, request: EditRequest, records: Sequence[Record], pictures: ImageFiles, folder: Path
+    served_bank: ServedBank, request: EditRequest, records: Sequence[Record], image_files: ImageFiles, folder: Path
 ) -> tuple[Proposal, DraftScores | None]:
-    """What an edit would change in the verdicts of these records, and what a draft in `folder` has found out."""
+    """Return the effect of an edit on the verdicts of these records, and the scores of a draft made in `folder`."""
     before = served_bank.detector
-    with _edited(served_bank, before, request, pictures, folder) as (after, tried):
+    with _apply(served_bank, before, request, image_files, folder) as (after, draft_scores):
         changes, unchanged, skipped = _replay(
-            records, before, after, request.kind == "rate", pictures, served_bank.max_pixels
+            records, before, after, request.kind == "rate", image_files, served_bank.max_pixels
         )
         proposal = Proposal(
             id=uuid.uuid4().hex,
@@ -102,55 +102,55 @@ def try_edit(
             unchanged=unchanged,
             skipped=skipped,
         )
-    return proposal, tried
+    return proposal, draft_scores
 
 
 def sweep(folder: Path) -> None:
-    """Delete drafts that a kill has left there."""
-    for left in folder.iterdir():
-        if _DRAFT.fullmatch(left.name):
-            shutil.rmtree(left, ignore_errors=True)
+    """Delete drafts that remain after a kill."""
+    for path in folder.iterdir():
+        if _DRAFT.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def kept(record: Record, pictures: ImageFiles) -> Encoded:
-    """The picture of a record; `InputError` where it is not kept any more."""
-    content = pictures.read(record.sha256)
+def load_image(record: Record, image_files: ImageFiles) -> Encoded:
+    """Return the image of a record; raises `InputError` if its file is not kept any more."""
+    content = image_files.read(record.sha256)
     if content is None:
-        raise InputError(f"the picture of inspection {record.id} is not kept any more (--keep-gb keeps more)")
+        raise InputError(f"the image file of inspection {record.id} is no longer kept; a larger keep_bytes keeps more")
     return Encoded(record.name, content)
 
 
 @contextlib.contextmanager
-def _edited(
-    served_bank: ServedBank, before: Detector, request: EditRequest, pictures: ImageFiles, folder: Path
+def _apply(
+    served_bank: ServedBank, before: Detector, request: EditRequest, image_files: ImageFiles, folder: Path
 ) -> Iterator[tuple[Detector, DraftScores | None]]:
-    """A detector of the bank as it would be, and what making it has found out."""
+    """Give a detector of the bank after the edit, and the scores that were computed for it."""
     if request.kind == "rate":
         after = Detector(before.bank, served_bank.settings, request.target_fpr)
         yield after, None
         return
     if request.remove:
         served_bank.check_enough(len(before.bank) - len(before.bank.select(request.remove)))
-    aside = folder / f"draft-{uuid.uuid4().hex}"
+    draft_path = folder / f"draft-{uuid.uuid4().hex}"
     try:
-        draft = before.bank.draft(aside)
+        draft = before.bank.draft(draft_path)
         if (draft.version, draft.content) != (before.bank.version, before.bank.content):
             raise ProposalError(f"bank {served_bank.name} has just been edited by another process; try again")
-        known = set(draft.load_aligned(served_bank.settings.alignment_key()))
+        old_scores = set(draft.load_aligned(served_bank.settings.alignment_key()))
         if request.add:
-            image = kept(request.add, pictures)
+            image = load_image(request.add, image_files)
             report = draft.add(image, max_pixels=served_bank.max_pixels)
             if report.failures:
                 raise ImageError(report.failures[0].error)
             if report.known:
-                raise InputError(f"{image.name}: bank {served_bank.name} holds this picture already")
+                raise InputError(f"{image.name}: bank {served_bank.name} holds this image already")
         else:
             draft.remove(request.remove)
         after = Detector(draft, served_bank.settings, served_bank.target_fpr)
         after.calibrate()
-        yield after, _tried(draft, after, known)
+        yield after, _new_scores(draft, after, old_scores)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(draft_path, ignore_errors=True)
 
 
 def _replay(
@@ -158,32 +158,32 @@ def _replay(
     before: Detector,
     after: Detector,
     same_bank: bool,
-    pictures: ImageFiles,
+    image_files: ImageFiles,
     max_pixels: int,
 ) -> tuple[list[VerdictChange], int, int]:
-    """Changes of verdicts; how many stay; how many could not be tried.
+    """Return the changes of verdicts, the number of unchanged verdicts, and the number of records without an image.
 
-    The network runs once an image, and stage 2, too, where only the threshold is another.
+    The network runs once per image. Stage 2 also runs only once if only the threshold changes.
     """
-    shown = [record for record in records if pictures.has(record.sha256)]
-    images = (Encoded(record.name, pictures.read(record.sha256) or b"") for record in shown)
+    replayable = [record for record in records if image_files.has(record.sha256)]
+    images = (Encoded(record.name, image_files.read(record.sha256) or b"") for record in replayable)
     bank = before.bank
-    described = describe(images, bank.backbone, bank.identity.framing, max_pixels=max_pixels)
-    changes, tried = [], 0
-    with contextlib.closing(described):
-        for record, image in zip(shown, described, strict=True):
+    descriptions = describe(images, bank.backbone, bank.identity.framing, max_pixels=max_pixels)
+    changes, replays = [], 0
+    with contextlib.closing(descriptions):
+        for record, image in zip(replayable, descriptions, strict=True):
             if not isinstance(image, Described):
                 continue
-            tried += 1
+            replays += 1
             now = before.judge(image)
             then = after.judge_again(now) if same_bank else after.judge(image)
             if now.verdict != then.verdict:
-                made = record.decision.kind if record.decision else None
-                changes.append(VerdictChange(record.id, record.name, made, now.summary(), then.summary()))
-    return changes, tried - len(changes), len(records) - tried
+                decision = record.decision.kind if record.decision else None
+                changes.append(VerdictChange(record.id, record.name, decision, now.summary(), then.summary()))
+    return changes, replays - len(changes), len(records) - replays
 
 
-def _tried(draft: Bank, after: Detector, known: set[Any]) -> DraftScores:
+def _new_scores(draft: Bank, after: Detector, old_scores: set[Any]) -> DraftScores:
     key = after.settings.alignment_key()
-    new = tuple(score for score in draft.load_aligned(key) if score not in known)
+    new = tuple(score for score in draft.load_aligned(key) if score not in old_scores)
     return DraftScores(draft.version, draft.load_calibration(after.settings.calibration_key()), new)

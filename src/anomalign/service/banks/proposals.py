@@ -1,4 +1,4 @@
-"""Edits of a bank: proposed once they are tried, made when confirmed, recorded, and undone if need be."""
+"""Edits of banks: they are tested, proposed, confirmed, recorded, and undone on request."""
 
 import contextlib
 import threading
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from anomalign.errors import ConflictError, InputError, NotFoundError, StoreError
-from anomalign.service.banks.dry_run import EditRequest, Proposal, ProposalError, kept, sweep, try_edit
+from anomalign.service.banks.dry_run import EditRequest, Proposal, ProposalError, load_image, sweep, try_edit
 from anomalign.service.banks.served_bank import DraftScores, ServedBank
-from anomalign.service.inspections.queue import Busy
 from anomalign.service.kept.image_files import ImageFiles
+from anomalign.service.refusals import Busy
 from anomalign.service.store import Edit, EditKind, Record, Store
 
-LASTING_S = 600.0  # as `_EXPIRED` says
-_PENDING = 16  # proposals remembered; each is small, as its draft is gone
+LIFETIME_S = 600.0  # as `_EXPIRED` says
+_MAX_PENDING = 16  # proposals that wait for confirmation; each is small, since its draft is deleted
 _PATIENCE_S = 30.0
 
 
@@ -25,39 +25,39 @@ _PATIENCE_S = 30.0
 class _Pending:
     proposal: Proposal
     request: EditRequest
-    content: str  # of the bank, when it was tried: a version's number may come again, in a bank put in its place
-    target_fpr: float | None  # of the served_bank, likewise
-    tried: DraftScores | None
-    until: float
+    content: str  # of the bank at the test: a bank that replaces this one may have the same version number
+    target_fpr: float | None  # of the bank at the test
+    draft_scores: DraftScores | None
+    deadline: float
 
 
 class Proposals:
-    """Tries edits, makes them when they are confirmed, undoes them. Safe to use from several threads.
+    """Tests edits, makes them after confirmation, and undoes them. Safe to use from several threads.
 
     Parameters
     ----------
     served_banks : mapping of name to ServedBank
     store : Store
-    pictures : Pictures
+    image_files : ImageFiles
     folder : path
-        For drafts; best on the disk of the banks, so that nothing is copied.
+        Folder of drafts; best on the disk of the banks, so that files are linked and not copied.
     listener : callable, optional
-        Called with each edit that has been made or undone.
+        Called with each edit after it was made or undone.
     """
 
     def __init__(
         self,
         served_banks: Mapping[str, ServedBank],
         store: Store,
-        pictures: ImageFiles,
+        image_files: ImageFiles,
         folder: Path,
         listener: Callable[[Edit], None] | None = None,
     ) -> None:
-        self._served_banks, self._store, self._pictures = dict(served_banks), store, pictures
+        self._served_banks, self._store, self._image_files = dict(served_banks), store, image_files
         self._folder, self._listener = folder, listener
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
         self._lock = threading.Lock()
-        self._trying = threading.Lock()
+        self._test_lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
 
@@ -70,92 +70,94 @@ class Proposals:
         target_fpr: float | None = None,
         replayed: int = 100,
     ) -> Proposal:
-        """Try an edit on a draft of the bank, on the images of its latest records.
+        """Test an edit on a draft of the bank, with the images of its latest records.
 
         Parameters
         ----------
         served_bank : ServedBank
         add : int, optional
-            A record whose image is to be a normal one.
+            Id of the record whose image is added.
         remove : sequence of int
-            Images to take out of the bank.
+            Ids of the images to remove.
         target_fpr : float, optional
-            A new rate. Of these three exactly one is to be given.
+            New target rate. Exactly one of the three edits must be given.
         replayed : int
-            Records to try it on, at most.
+            Maximum number of records to test the edit on.
 
         Raises
         ------
         InputError
-            An edit that cannot be made: not one of the three, or the picture is in the bank already, or is not kept.
+            Not exactly one edit; or the image is in the bank already, or its file is not kept any more.
         NotFoundError
-            No such record of that bank.
+            The bank has no such record.
         CalibrationError, ImageError, BankError
             As `Bank` and `Detector`.
         Busy
-            Others are being tried.
+            Other edits are being tested.
         """
         if (add is not None) + bool(remove) + (target_fpr is not None) != 1:
-            raise InputError("an edit adds one record, or removes images, or sets a rate: exactly one of them")
+            raise InputError("give exactly one edit: add a record, remove images, or set a target rate")
         record = None if add is None else self._record(served_bank, add)
         request = EditRequest(record, tuple(sorted(set(remove))), target_fpr)
-        if not self._trying.acquire(timeout=_PATIENCE_S):
-            raise Busy("other edits are being tried", 10)
+        if not self._test_lock.acquire(timeout=_PATIENCE_S):
+            raise Busy("other edits are being tested", 10)
         try:
             served_bank.refresh()
             content, rate = served_bank.bank.content, served_bank.target_fpr
             records = self._store.latest(served_bank.name, replayed)
             if record and record.id not in {other.id for other in records}:
                 records.append(record)
-            proposal, tried = try_edit(served_bank, request, records, self._pictures, self._folder)
+            proposal, draft_scores = try_edit(served_bank, request, records, self._image_files, self._folder)
         finally:
-            self._trying.release()
+            self._test_lock.release()
         with self._lock:
-            until = time.monotonic() + LASTING_S
-            self._pending[proposal.id] = _Pending(proposal, request, content, rate, tried, until)
-            self._forget()
+            deadline = time.monotonic() + LIFETIME_S
+            self._pending[proposal.id] = _Pending(proposal, request, content, rate, draft_scores, deadline)
+            self._expire()
         return proposal
 
     def get(self, id: str) -> Proposal:
-        """A proposal that can still be confirmed; `NotFoundError` where it has expired or never was."""
+        """Return a proposal that can be confirmed; raises `NotFoundError` if there is none, or it has expired."""
         return self._find(id).proposal
 
     def drop(self, id: str) -> None:
-        """Forget a proposal."""
+        """Delete a proposal, if it exists."""
         with self._lock:
             self._pending.pop(id, None)
 
     def confirm(self, id: str, who: str, note: str = "") -> Edit:
-        """Make the proposed edit. The old detector serves until the new one is there.
+        """Make the proposed edit. The old detector stays in use until the new one is calibrated.
 
         Raises
         ------
         NotFoundError
-            The proposal has expired, or was confirmed.
+            The proposal has expired, or was confirmed already.
         ProposalError
-            The bank or its rate is not what it was when this was tried.
+            The bank or its rate has changed since the test.
         BankLockedError, BankError, StoreError
-            It could not be made; then everything is as it was.
+            The edit could not be made; the bank is unchanged.
         """
         pending = self._find(id)
         request, proposal = pending.request, pending.proposal
         served_bank = self._served_banks[proposal.bank]
         with served_bank.editing:
             served_bank.refresh()
-            as_tried = proposal.version, pending.content, pending.target_fpr
-            if (served_bank.bank.version, served_bank.bank.content, served_bank.target_fpr) != as_tried:
-                raise ProposalError(f"bank {served_bank.name} has been edited since this was tried; try it again")
+            tested_state = proposal.version, pending.content, pending.target_fpr
+            if (served_bank.bank.version, served_bank.bank.content, served_bank.target_fpr) != tested_state:
+                raise ProposalError(
+                    f"bank {served_bank.name} has been edited since this edit was tested; propose it again"
+                )
             with self._lock:
                 if self._pending.pop(id, None) is None:
                     raise NotFoundError(_EXPIRED)
-            # Before anything is done: a kill in the middle leaves no change that nobody is known to have made.
+            # Log first: if the process is killed during the edit, the log still says who began it.
             record = request.add.id if request.add else None
-            what = {"kind": request.kind, "images": list(request.remove), "target_fpr": request.target_fpr}
-            self._store.log(who, "begin edit", served_bank.name, record, what)
+            details = {"kind": request.kind, "images": list(request.remove), "target_fpr": request.target_fpr}
+            self._store.log(who, "begin edit", served_bank.name, record, details)
             before = self._state(served_bank)
-            images = self._make(served_bank, request, pending.tried, who)
-            with self._or_back(served_bank, request.kind, images, pending.target_fpr, who):
-                edit = self._store.add_edit(
+            images = self._make(served_bank, request, pending.draft_scores, who)
+            with self._rollback(served_bank, request.kind, images, pending.target_fpr, who):
+                edit = self._store.edits.add(
                     served_bank.name,
                     served_bank.bank.version,
                     request.kind,
@@ -166,43 +168,43 @@ class Proposals:
                     before=before,
                     after=self._state(served_bank),
                 )
-        self._tell(edit)
+        self._notify(edit)
         return edit
 
     def undo(self, edit_id: int, who: str) -> Edit:
-        """Take an edit back: images that were removed come back with their ids, so the bank is what it was.
+        """Undo an edit. Removed images are restored with their ids, so the bank has its old content again.
 
         Raises
         ------
         NotFoundError
-            No such edit, or its bank is not served.
+            There is no such edit, or its bank is not served.
         ConflictError
             It is undone already.
         ProposalError
-            It cannot be undone any more: compacted since, or edited otherwise.
+            It cannot be undone any more: the bank was compacted or edited since.
         CalibrationError, BankLockedError, BankError, StoreError
-            It could not be undone.
+            The edit could not be undone.
         """
-        edit = self._store.edit(edit_id)
+        edit = self._store.edits.get(edit_id)
         if edit is None:
             raise NotFoundError(f"no edit {edit_id}")
         served_bank = self._served_banks.get(edit.bank)
         if served_bank is None:
             raise NotFoundError(f"bank {edit.bank} is not served now; name it when the service is started")
         with served_bank.editing:
-            if (now := self._store.edit(edit_id)) and now.undone:  # by another thread, meanwhile
+            if (current := self._store.edits.get(edit_id)) and current.undone:  # by another thread, meanwhile
                 raise ConflictError(f"edit {edit_id} is undone already")
             rate = served_bank.target_fpr
             if edit.kind == "rate" and rate != edit.after["target_fpr"]:
-                raise ProposalError(f"the rate of bank {edit.bank} has been changed since; undo that first")
+                raise ProposalError(f"the target rate of bank {edit.bank} has been changed since; undo that edit first")
             self._store.log(who, "begin undo", edit.bank, edit.record, {"edit": edit_id, "kind": edit.kind})
             try:
-                self._take_back(served_bank, edit.kind, edit.images, edit.before.get("target_fpr"), who)
+                self._revert(served_bank, edit.kind, edit.images, edit.before.get("target_fpr"), who)
             except InputError as error:
                 raise ProposalError(str(error)) from error
-            with self._or_back(served_bank, _OPPOSITE[edit.kind], edit.images, rate, who):
-                edit = self._store.undo_edit(edit_id, who, served_bank.bank.version)
-        self._tell(edit)
+            with self._rollback(served_bank, _OPPOSITE[edit.kind], edit.images, rate, who):
+                edit = self._store.edits.undo(edit_id, who, served_bank.bank.version)
+        self._notify(edit)
         return edit
 
     # --- proposing
@@ -215,18 +217,20 @@ class Proposals:
 
     # --- making and undoing
 
-    def _make(self, served_bank: ServedBank, request: EditRequest, tried: DraftScores | None, who: str) -> list[int]:
-        """Make an edit; the ids of the images that came or went."""
+    def _make(
+        self, served_bank: ServedBank, request: EditRequest, draft_scores: DraftScores | None, who: str
+    ) -> list[int]:
+        """Make an edit; return the ids of the images that were added or removed."""
         if request.add:
-            image = kept(request.add, self._pictures)
-            return [served_bank.add(image.content, image.name, tried)]
+            image = load_image(request.add, self._image_files)
+            return [served_bank.add(image.content, image.name, draft_scores)]
         if request.remove:
-            served_bank.remove(request.remove, tried)
+            served_bank.remove(request.remove, draft_scores)
             return list(request.remove)
         self._set_rate(served_bank, request.target_fpr, who)
         return []
 
-    def _take_back(
+    def _revert(
         self, served_bank: ServedBank, kind: EditKind, images: Sequence[int], target_fpr: float | None, who: str
     ) -> None:
         if kind == "add":
@@ -240,21 +244,21 @@ class Proposals:
         before = served_bank.target_fpr
         served_bank.set_rate(target_fpr)
         try:
-            self._store.set_target_fpr(served_bank.name, target_fpr, who)
+            self._store.rates.set(served_bank.name, target_fpr, who)
         except StoreError:
             served_bank.set_rate(before)
             raise
 
     @contextlib.contextmanager
-    def _or_back(
+    def _rollback(
         self, served_bank: ServedBank, kind: EditKind, images: Sequence[int], target_fpr: float | None, who: str
     ) -> Iterator[None]:
-        """Where the database cannot record an edit, the bank is as it was again: nothing is changed without a trace."""
+        """Revert the edit if the database cannot record it: no bank changes without a record."""
         try:
             yield
         except StoreError:
             with contextlib.suppress(StoreError):
-                self._take_back(served_bank, kind, images, target_fpr, who)
+                self._revert(served_bank, kind, images, target_fpr, who)
             raise
 
     def _state(self, served_bank: ServedBank) -> dict[str, Any]:
@@ -267,26 +271,26 @@ class Proposals:
             "target_fpr": served_bank.target_fpr,
         }
 
-    def _tell(self, edit: Edit) -> None:
+    def _notify(self, edit: Edit) -> None:
         if self._listener:
             self._listener(edit)
 
-    # --- what is pending
+    # --- pending proposals
 
     def _find(self, id: str) -> _Pending:
         with self._lock:
-            self._forget()
+            self._expire()
             if id not in self._pending:
                 raise NotFoundError(_EXPIRED)
             return self._pending[id]
 
-    def _forget(self) -> None:
+    def _expire(self) -> None:
         now = time.monotonic()
-        for id in [id for id, pending in self._pending.items() if pending.until < now]:
+        for id in [id for id, pending in self._pending.items() if pending.deadline < now]:
             del self._pending[id]
-        while len(self._pending) > _PENDING:
+        while len(self._pending) > _MAX_PENDING:
             self._pending.popitem(last=False)
 
 
 _OPPOSITE: dict[EditKind, EditKind] = {"add": "remove", "remove": "add", "rate": "rate"}
-_EXPIRED = "this proposal is gone: confirmed, withdrawn or older than ten minutes; propose it again"
+_EXPIRED = "there is no such proposal: it was confirmed, withdrawn, or is older than ten minutes; propose it again"

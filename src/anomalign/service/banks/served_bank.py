@@ -1,9 +1,8 @@
-"""A bank as it is served: always one calibrated detector, also while the bank is edited."""
+"""A served bank: there is always one calibrated detector, also while the bank is edited."""
 
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,28 +11,23 @@ from anomalign.bank import AlignedScore, Bank
 from anomalign.calibration import thresholds
 from anomalign.detection.detector import Detector
 from anomalign.detection.settings import PRESETS, Settings
-from anomalign.errors import BankError, CalibrationError, ImageError, InputError
+from anomalign.errors import CalibrationError, ImageError, InputError
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.sources import Encoded
-from anomalign.service.kept.match_data import MatchData
-from anomalign.service.store import Record
-
-_REMEMBERED = 32  # details found on demand: a few megabytes
-_OLDER = 2  # detectors of older versions: descriptors of all their images
 
 
 @dataclass(frozen=True)
 class DraftScores:
-    """What trying an edit on a draft has found out, so that the edit itself need not.
+    """Scores that testing an edit on a draft has computed, so that the edit itself need not compute them again.
 
     Attributes
     ----------
     version : int
-        Of the draft after the edit.
+        Version of the draft after the edit.
     calibration : bytes or None
-        As `Bank.load_calibration` gives it.
+        As from `Bank.load_calibration`.
     aligned : tuple of AlignedScore
-        Those that the bank itself has not.
+        The scores that the bank itself does not have.
     """
 
     version: int
@@ -42,21 +36,21 @@ class DraftScores:
 
 
 class ServedBank:
-    """One bank that images are inspected against. Safe to use from several threads.
+    """One bank against which images are inspected. Safe to use from several threads.
 
     Attributes
     ----------
     name : str
-        What the service calls it.
+        Name of the bank in the service.
     path : Path
     settings : Settings
     max_pixels : int
-        Of an image.
+        Maximum number of pixels of an image.
 
     Parameters
     ----------
     path : path
-        Of the bank.
+        Folder of the bank.
     name : str, optional
         Default: the folder's name without ``.bank``.
     settings : Settings
@@ -64,7 +58,7 @@ class ServedBank:
         As for `Detector`.
     max_pixels : int
     provider : str
-        What runs the network, as for `load_backbone`.
+        Execution provider of the network, as for `load_backbone`.
 
     Raises
     ------
@@ -88,52 +82,49 @@ class ServedBank:
         self.max_pixels = max_pixels
         self.editing = threading.RLock()
         self._target_fpr = target_fpr
-        self._found: OrderedDict[tuple[int, tuple[int, ...]], MatchData] = OrderedDict()
-        self._older: OrderedDict[int, Detector] = OrderedDict()
-        self._finding = threading.Lock()
-        self._detector = self._made(Bank.open(self.path, provider=provider), target_fpr)
+        self._detector = self._calibrated_detector(Bank.open(self.path, provider=provider), target_fpr)
 
     @property
     def detector(self) -> Detector:
-        """The current one, calibrated. Take it once for all that has to belong together."""
+        """The current detector, calibrated. Read it once for results that must belong to one version of the bank."""
         return self._detector
 
     @property
     def bank(self) -> Bank:
-        """The bank as `detector` knows it: to be read."""
+        """The bank of `detector`, for reading."""
         return self._detector.bank
 
     @property
     def target_fpr(self) -> float | None:
-        """The rate that was asked for; None where it is the usual one."""
+        """The target false-positive rate; None for the default."""
         return self._target_fpr
 
     def rebuild(self) -> None:
-        """Take the bank as it is on the disk now. The old detector serves until the new one is calibrated."""
+        """Read the bank from the disk again. The old detector stays in use until the new one is calibrated."""
         with self.editing:
-            self._detector = self._made(self.open_bank(), self._target_fpr)
+            self._detector = self._calibrated_detector(self.open_bank(), self._target_fpr)
 
     def refresh(self) -> bool:
-        """`rebuild` if another process has edited or replaced the bank since; whether it has. Costs a millisecond."""
+        """Call `rebuild` if another process has edited or replaced the bank; return whether it has. Takes 1 ms."""
         if self.bank.is_current():
             return False
         with self.editing:
-            if self.bank.is_current():  # that was our own edit, and is done
+            if self.bank.is_current():  # an edit of this process, which is finished
                 return False
             self.rebuild()
         return True
 
     def open_bank(self) -> Bank:
-        """The bank as it is on the disk now, to be edited."""
+        """Open the bank as it is on the disk, for editing."""
         return Bank.open(self.path, self.bank.backbone)
 
-    def add(self, content: bytes, name: str, tried: DraftScores | None = None) -> int:
-        """Add an image file to the normals; returns its id.
+    def add(self, content: bytes, name: str, draft_scores: DraftScores | None = None) -> int:
+        """Add an image file to the normal images; return its id.
 
         Raises
         ------
         InputError
-            The bank holds that picture already.
+            The bank holds that image already.
         ImageError, BankLockedError, BankError
             As `Bank.add`.
         """
@@ -143,19 +134,19 @@ class ServedBank:
             if report.failures:
                 raise ImageError(report.failures[0].error)
             if report.known:
-                raise InputError(f"{name}: the bank holds this picture already")
-            self._serve(bank, tried)
+                raise InputError(f"{name}: the bank holds this image already")
+            self._serve(bank, draft_scores)
             return bank.images[-1].id
 
-    def remove(self, ids: Sequence[int], tried: DraftScores | None = None) -> None:
-        """Take images out of the normals, all or none.
+    def remove(self, ids: Sequence[int], draft_scores: DraftScores | None = None) -> None:
+        """Remove normal images, all or none.
 
         Raises
         ------
         InputError
-            One is not in the bank.
+            An image is not in the bank.
         CalibrationError
-            Those that would be left are too few for the target rate.
+            The remaining images are too few for the target rate.
         BankLockedError, BankError
             As `Bank.remove`.
         """
@@ -163,17 +154,17 @@ class ServedBank:
             bank = self.open_bank()
             self.check_enough(len(bank) - len(bank.select(ids)))
             bank.remove(ids)
-            self._serve(bank, tried)
+            self._serve(bank, draft_scores)
 
     def restore(self, ids: Sequence[int]) -> None:
-        """Bring removed images back; as `Bank.restore`."""
+        """Restore removed images, as `Bank.restore`."""
         with self.editing:
             bank = self.open_bank()
             bank.restore(ids)
             self._serve(bank)
 
     def set_rate(self, target_fpr: float | None) -> None:
-        """Set the target rate of false positives; None: the usual one.
+        """Set the target false-positive rate; None for the default.
 
         Raises
         ------
@@ -181,89 +172,24 @@ class ServedBank:
             As `thresholds.check_rate`.
         """
         with self.editing:
-            self._detector = self._made(self.open_bank(), target_fpr)
+            self._detector = self._calibrated_detector(self.open_bank(), target_fpr)
             self._target_fpr = target_fpr
 
-    def details(self, record: Record, stored: bytes, picture: Callable[[], bytes | None]) -> MatchData | None:
-        """What stage 2 found in a recorded image.
+    def _serve(self, bank: Bank, draft_scores: DraftScores | None = None) -> None:
+        if draft_scores and draft_scores.version == bank.version:
+            bank.save_aligned(self.settings.alignment_key(), draft_scores.aligned)
+            if draft_scores.calibration is not None:
+                bank.save_calibration(self.settings.calibration_key(), draft_scores.calibration)
+        self._detector = self._calibrated_detector(bank, self._target_fpr)
 
-        Where stage 1 had cleared it, stage 2 runs now, against the neighbours that are recorded; how rare its scores
-        are is then told by the normals of today.
-
-        Parameters
-        ----------
-        record : Record
-        stored : bytes
-            Its details in the store; may be empty.
-        picture : callable
-            Gives the picture, if it is kept.
-
-        Returns
-        -------
-        MatchData or None
-            None where they are to be found now and the picture is not kept.
-        """
-        if stored:
-            return MatchData.from_bytes(stored)
-        return self.compare(
-            record, tuple(normal.id for normal in record.neighbours[: self.settings.gallery_size]), picture
-        )
-
-    def compare(self, record: Record, ids: tuple[int, ...], picture: Callable[[], bytes | None]) -> MatchData | None:
-        """Stage 2 of a recorded image against these normals, also if they were removed since; remembered for a while.
-
-        Returns None where the picture is not kept.
-
-        Raises
-        ------
-        InputError
-            An image that is not in the bank and was not when the record was made, or that compacting has forgotten.
-        """
-        key = record.id, ids
-        with self._finding:  # one at a time: a page asks for the same several times at once
-            if key in self._found:
-                self._found.move_to_end(key)
-                return self._found[key]
-            content = picture()
-            if content is None:
-                return None
-            detector = self._knowing(ids, record.bank_version)
-            aligned = detector.against(Encoded(record.name, content), *ids, max_pixels=self.max_pixels)
-            details = MatchData.of_alignment(aligned, self.detector.rule.calibration.pixels, self.bank.identity.framing)
-            self._found[key] = details
-            if len(self._found) > _REMEMBERED:
-                self._found.popitem(last=False)
-            return details
-
-    def _knowing(self, ids: Sequence[int], version: int) -> Detector:
-        """A detector whose bank has these images: the current one, else that of an older version."""
-        current = self.detector
-        if {image.id for image in current.bank.images}.issuperset(ids):
-            return current
-        if version not in self._older:
-            try:
-                self._older[version] = Detector(Bank.open(self.path, current.bank.backbone, version), self.settings)
-            except BankError as error:
-                raise InputError(f"a normal image of version {version} of the bank is gone: {error}") from error
-            if len(self._older) > _OLDER:
-                self._older.popitem(last=False)
-        return self._older[version]
-
-    def _serve(self, bank: Bank, tried: DraftScores | None = None) -> None:
-        if tried and tried.version == bank.version:
-            bank.save_aligned(self.settings.alignment_key(), tried.aligned)
-            if tried.calibration is not None:
-                bank.save_calibration(self.settings.calibration_key(), tried.calibration)
-        self._detector = self._made(bank, self._target_fpr)
-
-    def _made(self, bank: Bank, target_fpr: float | None) -> Detector:
+    def _calibrated_detector(self, bank: Bank, target_fpr: float | None) -> Detector:
         detector = Detector(bank, self.settings, target_fpr)
         detector.calibrate()
         return detector
 
     def check_enough(self, images: int) -> None:
-        """Raise `CalibrationError` where so many normal images are too few for the target rate."""
+        """Raise `CalibrationError` if this number of normal images is too small for the target rate."""
         if images < 2:
-            raise CalibrationError(f"{self.path}: {images} normal images would be left; at least two are needed")
+            raise CalibrationError(f"{self.path}: {images} normal images would remain; at least two are needed")
         if self._target_fpr is not None:
             thresholds.check_rate(self._target_fpr, min(images, self.settings.calibration_size))

@@ -1,4 +1,4 @@
-"""What a bank and its records tell together: suspicious normals, the calibration curve, drift."""
+"""Statistics of a bank and its records: suspect normal images, the calibration curve, drift."""
 
 import threading
 from collections.abc import Sequence
@@ -15,44 +15,44 @@ from anomalign.monitoring.observations import Observation
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.store import Record, ScorePoint, Store
 
-_CURVE = 60  # points of the calibration curve, at most
+_CURVE_POINTS = 60  # of the calibration curve, at most
 _HIGHEST_RATE = 0.5
 WINDOW = 100
-"""Latest inspections that are tested for drift."""
+"""Number of latest inspections in the drift test."""
 
 
-class Suspicions:
-    """`suspects` of each bank, found once a version. Safe to use from several threads."""
+class SuspectLists:
+    """Caches the suspects of each bank, once per version. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: dict[str, tuple[Detector, list[Suspect]]] = {}
+        self._cache: dict[str, tuple[Detector, list[Suspect]]] = {}
 
     def of(self, served_bank: ServedBank) -> tuple[Detector, list[Suspect]]:
-        """The bank's detector, and its normal images that calibration scored, the least likely to be normal first."""
+        """Return the bank's detector and its normal images with a calibration score, the least likely normal first."""
         detector = served_bank.detector
         with self._lock:
-            known = self._found.get(served_bank.name)
-            if known is None or known[0] is not detector:
-                known = self._found[served_bank.name] = detector, suspects(detector)
-            return known
+            entry = self._cache.get(served_bank.name)
+            if entry is None or entry[0] is not detector:
+                entry = self._cache[served_bank.name] = detector, suspects(detector)
+            return entry
 
 
 def curve(detector: Detector) -> list[Threshold]:
-    """Thresholds for rates of false alarms, from the least that the normal images support to a half."""
+    """Return thresholds for target rates from the lowest that the normal images support up to one half."""
     scores = detector.rule.calibration
-    least = best_rate(detector.threshold.normals)
-    rates = {*np.geomspace(least, max(least, _HIGHEST_RATE), _CURVE).tolist(), detector.target_fpr}
+    lowest = best_rate(detector.threshold.normals)
+    rates = {*np.geomspace(lowest, max(lowest, _HIGHEST_RATE), _CURVE_POINTS).tolist(), detector.target_fpr}
     return [DecisionRule.of(scores, detector.settings, min(rate, 0.999)).threshold for rate in sorted(rates)]
 
 
 def drift(
     served_bank: ServedBank, store: Store, since: datetime | None, until: datetime | None, limit: int
 ) -> tuple[Detector, list[ScorePoint], Drift | None]:
-    """The bank's detector, distances of inspections in a span of time, and the drift test.
+    """Return the bank's detector, the distances of inspections in a span of time, and the drift test.
 
-    The test takes the latest inspections, whatever the span; those that were made with the bank as it is now, as
-    distances to different sets of normal images cannot be compared. None: there is no such inspection.
+    The test uses the latest inspections, whatever the span, but only those made with the current version of the bank:
+    distances to different sets of normal images cannot be compared. It is None if there are no such inspections.
     """
     detector = served_bank.detector
     points = store.scores_over_time(served_bank.name, since, until, limit)
@@ -63,14 +63,14 @@ def drift(
 
 
 def _observations(records: Sequence[Record], detector: Detector, store: Store) -> list[Observation]:
-    """Oldest first."""
+    """Return observations for the drift test, oldest first."""
     content, stage_1 = detector.bank.content, (detector.settings.descriptor, detector.settings.image_neighbours)
-    found = []
+    observations = []
     for record in reversed(records):
         entry = store.entry(record.id)
         settings = entry["settings"]
         if entry["bank"]["content"] != content or (settings["descriptor"], settings["image_neighbours"]) != stage_1:
             continue
         nearest = record.neighbours[0].id
-        found.append(Observation(entry["time"], record.name, record.retrieval_score, nearest, content))
-    return found
+        observations.append(Observation(entry["time"], record.name, record.retrieval_score, nearest, content))
+    return observations

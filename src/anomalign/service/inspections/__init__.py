@@ -1,1 +1,1 @@
-"""Inspections on their way: the queue, watched folders, evidence, retention."""
+"""Inspections: the queue, watched folders, evidence, retention."""

@@ -1,4 +1,4 @@
-"""What a record's verdict rests on: its picture, and the match of every place, made anew where it was not kept."""
+"""Evidence of a recorded verdict: the image file, and the match of every place, computed where it is not stored."""
 
 from collections.abc import Mapping
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from anomalign.alignment import place_on_image
 from anomalign.errors import NotFoundError
 from anomalign.images.framing import Framing
+from anomalign.service.banks.comparisons import Comparisons
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.kept.match_data import MatchData
@@ -15,66 +16,75 @@ from anomalign.service.store import Record, Store
 
 
 class Evidence:
-    """Finds the evidence of records in what a service keeps. Safe to use from several threads."""
+    """Reads or computes the evidence of records. Safe to use from several threads.
 
-    def __init__(self, store: Store, pictures: ImageFiles, served_banks: Mapping[str, ServedBank]) -> None:
+    Parameters
+    ----------
+    store : Store
+    image_files : ImageFiles
+    served_banks : mapping of name to ServedBank
+    """
+
+    def __init__(self, store: Store, image_files: ImageFiles, served_banks: Mapping[str, ServedBank]) -> None:
         self._store = store
-        self._pictures = pictures
+        self._image_files = image_files
         self._served_banks = served_banks
+        self._comparisons = {name: Comparisons(bank, image_files) for name, bank in served_banks.items()}
 
-    def picture(self, record: Record) -> bytes:
-        """The file that was inspected.
+    def image_file(self, record: Record) -> bytes:
+        """Return the content of the image file that was inspected.
 
         Raises
         ------
         NotFoundError
-            It is not kept any more.
+            The file is not kept any more.
         """
-        content = self._pictures.read(record.sha256)
+        content = self._image_files.read(record.sha256)
         if content is None:
-            raise _picture_gone(record)
+            raise _image_file_missing(record)
         return content
 
     def framing(self, record: Record) -> Framing:
-        """How its bank looks at images.
+        """Return the framing of the record's bank.
 
         Raises
         ------
         NotFoundError
-            Its bank is not served now.
+            The bank is not served now.
         """
         return self._served_bank(record).bank.identity.framing
 
     def details(self, record: Record, against: int | None = None) -> MatchData:
-        """Matches with the normal images that it was compared with, or with one image of the bank alone.
+        """Return the matches with the record's neighbours, or with one normal image of the bank alone.
 
         Raises
         ------
         NotFoundError
-            They are to be made now, and its picture or its bank is not there any more.
+            The bank is not served now; or the matches must be computed, and the image file is not kept any more.
         InputError
-            That normal image was not in the bank, or is forgotten.
+            The normal image was not in the bank, or was compacted.
         """
         served_bank = self._served_bank(record)
-        if against is None:
-            found = served_bank.details(
-                record, self._store.details(record.id), lambda: self._pictures.read(record.sha256)
-            )
+        if against is not None:
+            ids: tuple[int, ...] = (against,)
+        elif stored := self._store.details(record.id):
+            return MatchData.from_bytes(stored)
         else:
-            found = served_bank.compare(record, (against,), lambda: self._pictures.read(record.sha256))
-        if found is None:
-            raise _picture_gone(record)
-        return found
+            ids = tuple(normal.id for normal in record.neighbours[: served_bank.settings.gallery_size])
+        details = self._comparisons[record.bank].compare(record, ids)
+        if details is None:
+            raise _image_file_missing(record)
+        return details
 
     def heat(self, record: Record, height: int, width: int, *, even_if_normal: bool = False) -> NDArray[np.float32]:
-        """(height, width) heat of a picture of the image; one whose verdict is normal has none unless asked for."""
+        """Return (height, width) heat of the image in that size. A normal image has none unless `even_if_normal`."""
         framing = self.framing(record)
         if record.verdict == "normal" and not even_if_normal:
             return place_on_image(np.zeros((1, 1), np.float32), framing, height, width)
         return self.details(record).heat(framing, height, width)
 
     def anomaly_map(self, record: Record) -> NDArray[np.float32]:
-        """(H, W) float32 in the image's own pixels; NaN where a centre crop did not look."""
+        """Return the (H, W) float32 map in the image's own pixels; NaN outside of a centre crop."""
         sigma_px = float(self._store.entry(record.id)["settings"]["sigma_px"])
         return self.details(record).anomaly_map(self.framing(record), record.height, record.width, sigma_px)
 
@@ -85,5 +95,5 @@ class Evidence:
         return served_bank
 
 
-def _picture_gone(record: Record) -> NotFoundError:
-    return NotFoundError(f"the picture of inspection {record.id} is not kept any more; --keep-gb keeps more of them")
+def _image_file_missing(record: Record) -> NotFoundError:
+    return NotFoundError(f"the image file of inspection {record.id} is no longer kept; a larger keep_bytes keeps more")

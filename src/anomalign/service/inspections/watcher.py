@@ -1,4 +1,4 @@
-"""A folder in which files appear: each is inspected once, also after a restart."""
+"""Watches a folder: each new image file is inspected once, also after a restart."""
 
 import logging
 import os
@@ -10,78 +10,90 @@ from pathlib import Path
 
 from anomalign.errors import AnomalignError, ImageError, StoreError
 from anomalign.images.files import SUFFIXES
-from anomalign.service.inspections.queue import BATCH, Busy, Closed, InspectionQueue
+from anomalign.service.inspections.queue import BATCH, InspectionQueue
+from anomalign.service.refusals import Busy, Closed
 from anomalign.service.store import Record, Store, Watched
 
 _EVERY_S = 0.25
-_SHARE = 0.2  # of the time may go into looking, where a folder is large or its disk slow
-_RETRY_S = 5.0  # after an error that may pass: the database away, a file that cannot be read yet
-_AT_ONCE = 4 * BATCH  # files under way: enough to keep the workers busy, and to leave room for others
+_SHARE = 0.2  # of the time that a scan may take, if the folder is large or its disk slow
+_RETRY_S = 5.0  # after an error that may pass: no database, a file that cannot be read yet
+_MAX_PENDING = 4 * BATCH  # files in the queue: enough to keep the workers busy, with space for uploads
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class _File:
-    """What is known of a file that is there.
+    """State of a file in the folder.
 
-    `state`: what size and time it had when it was last looked at. `done`: the state in which it was dealt with.
+    Attributes
+    ----------
+    state : (int, int)
+        Size and modification time at the last scan.
+    is_steady : bool
+        Whether they were the same at the scan before.
+    last_result : (int, int), optional
+        Size and time for which the file was recorded or skipped.
+    is_pending : bool
+        Whether the file is in the queue.
+    not_before : float
+        Time of the next attempt after an error.
     """
 
     state: tuple[int, int]
-    steady: bool = False
-    done: tuple[int, int] | None = None
-    under_way: bool = False
+    is_steady: bool = False
+    last_result: tuple[int, int] | None = None
+    is_pending: bool = False
     not_before: float = 0.0
 
 
 class Watcher:
-    """Looks into a folder, to any depth, a few times a second, and has new and changed images inspected.
+    """Scans a folder and its subfolders a few times a second, and puts new and changed images into the queue.
 
-    It looks instead of being told, so that network drives work, too. A file is taken when its size and time stood still
-    for two looks. Names that begin with a dot, and endings that no image has, are passed over.
+    It scans instead of using notifications, which network drives do not send. A file is taken when its size and time
+    are the same in two scans. Names that begin with a dot, and suffixes that are not those of images, are ignored.
 
     Parameters
     ----------
     folder : path
     bank : str
-        The station's name.
-    pool : InspectionQueue
+        Name of the bank.
+    queue : InspectionQueue
     store : Store
     max_bytes : int
-        Larger files are passed over, with a word in the audit log.
+        Larger files are skipped, with a row in the audit log.
     """
 
     def __init__(
         self,
         folder: str | os.PathLike[str],
         bank: str,
-        pool: InspectionQueue,
+        queue: InspectionQueue,
         store: Store,
         max_bytes: int = 64_000_000,
     ) -> None:
         self.folder = Path(folder).resolve()
         self.bank = bank
-        self._pool, self._store, self._max_bytes = pool, store, max_bytes
+        self._queue, self._store, self._max_bytes = queue, store, max_bytes
         self._files: dict[str, _File] = {}
-        self._lock = threading.Lock()  # guards the files' states against the pool's threads
-        self._under_way = 0
+        self._lock = threading.Lock()  # guards the files' states against the threads of the queue
+        self._pending = 0
         self._missing = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch {self.folder}")
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more. What was submitted is finished by the pool."""
+        """Stop. The queue still finishes the files that it has."""
         self._stopped.set()
         self._thread.join()
 
     def _watch(self) -> None:
         pause = _EVERY_S
         while not self._stopped.wait(pause):
-            begun = time.monotonic()
+            start = time.monotonic()
             try:
-                self._look()
+                self._scan()
             except Closed:
                 return
             except StoreError as error:
@@ -90,33 +102,33 @@ class Watcher:
             except Exception:
                 _log.exception("watching %s", self.folder)
                 self._stopped.wait(_RETRY_S)
-            pause = max(_EVERY_S, (time.monotonic() - begun) * (1 / _SHARE - 1))
+            pause = max(_EVERY_S, (time.monotonic() - start) * (1 / _SHARE - 1))
 
-    def _look(self) -> None:
-        found = self._found()
+    def _scan(self) -> None:
+        states = self._list_files()
         with self._lock:
-            for path in self._files.keys() - found.keys():
-                if not self._files[path].under_way:
+            for path in self._files.keys() - states.keys():
+                if not self._files[path].is_pending:
                     del self._files[path]
-            for path, state in found.items():
+            for path, state in states.items():
                 file = self._files.setdefault(path, _File((-1, -1)))
-                file.steady = file.state == state
+                file.is_steady = file.state == state
                 file.state = state
-            ready = [path for path in found if self._is_ready(self._files[path])]
+            ready = [path for path in states if self._is_ready(self._files[path])]
         for path in ready:
             if self._stopped.is_set():
                 return
-            if not self._take(path, self._files[path]):
+            if not self._submit(path, self._files[path]):
                 return
 
-    def _found(self) -> dict[str, tuple[int, int]]:
-        """Size and time of each image file, in order of time, so that what came first is inspected first."""
-        found: dict[str, tuple[int, int]] = {}
+    def _list_files(self) -> dict[str, tuple[int, int]]:
+        """Return size and time of each image file, oldest first, so that older files are inspected first."""
+        states: dict[str, tuple[int, int]] = {}
         if not self.folder.is_dir():
             if not self._missing:
-                _log.error("watching %s: the folder is not there (any more)", self.folder)
+                _log.error("watching %s: the folder does not exist (any more)", self.folder)
             self._missing = True
-            return {path: file.state for path, file in self._files.items()}  # a drive that is away has not been emptied
+            return {path: file.state for path, file in self._files.items()}
         self._missing = False
         for folder, folders, names in os.walk(self.folder):
             folders[:] = [name for name in folders if not name.startswith(".")]
@@ -126,28 +138,33 @@ class Watcher:
                 path = Path(folder, name)
                 try:
                     state = path.stat()
-                except OSError:  # gone between the two
+                except OSError:  # deleted in the meantime
                     continue
                 if path.is_file() and state.st_size:
-                    found[str(path)] = state.st_size, state.st_mtime_ns
-        return dict(sorted(found.items(), key=lambda item: item[1][1]))
+                    states[str(path)] = state.st_size, state.st_mtime_ns
+        return dict(sorted(states.items(), key=lambda item: item[1][1]))
 
     @staticmethod
     def _is_ready(file: _File) -> bool:
-        return file.steady and file.done != file.state and not file.under_way and time.monotonic() >= file.not_before
+        return (
+            file.is_steady
+            and file.last_result != file.state
+            and not file.is_pending
+            and time.monotonic() >= file.not_before
+        )
 
-    def _take(self, path: str, file: _File) -> bool:
-        """Have a file inspected; False where no more can be taken now."""
+    def _submit(self, path: str, file: _File) -> bool:
+        """Put a file into the queue; return False if it takes no more files now."""
         size, mtime_ns = state = file.state
         watched = Watched(path, size, mtime_ns)
         if self._store.is_watched(path, size, mtime_ns):
-            file.done = state
+            file.last_result = state
             return True
         if size > self._max_bytes:
-            self._pass_over(file, watched, f"{size} bytes, more than the limit of {self._max_bytes}")
+            self._skip(file, watched, f"{size} bytes, more than the maximum of {self._max_bytes}")
             return True
         with self._lock:
-            if self._under_way >= _AT_ONCE:
+            if self._pending >= _MAX_PENDING:
                 return False
         try:
             content = Path(path).read_bytes()
@@ -155,45 +172,45 @@ class Watcher:
             _log.warning("watching: %s cannot be read (%s)", path, error.strerror or error)
             file.not_before = time.monotonic() + _RETRY_S
             return True
-        if len(content) != size:  # it is being written after all
-            file.steady = False
+        if len(content) != size:  # another program is still writing it
+            file.is_steady = False
             return True
         with self._lock:
-            file.under_way = True
-            self._under_way += 1
+            file.is_pending = True
+            self._pending += 1
         try:
-            answer = self._pool.submit(self.bank, path, content, "watch", watched)
+            answer = self._queue.submit(self.bank, path, content, "watch", watched)
         except AnomalignError as error:
             with self._lock:
-                file.under_way = False
-                self._under_way -= 1
+                file.is_pending = False
+                self._pending -= 1
             if isinstance(error, Busy):
                 return False
             raise
-        answer.add_done_callback(lambda answer: self._answered(file, watched, answer))
+        answer.add_done_callback(lambda answer: self._on_answer(file, watched, answer))
         return True
 
-    def _answered(self, file: _File, watched: Watched, answer: "Future[Record]") -> None:
-        """Called by a thread of the pool."""
+    def _on_answer(self, file: _File, watched: Watched, answer: "Future[Record]") -> None:
+        """Called by a thread of the queue."""
         error = answer.exception()
         with self._lock:
-            file.under_way = False
-            self._under_way -= 1
+            file.is_pending = False
+            self._pending -= 1
             if error is None:
-                file.done = watched.size, watched.mtime_ns
+                file.last_result = watched.size, watched.mtime_ns
             else:
                 file.not_before = time.monotonic() + _RETRY_S
         if isinstance(error, ImageError):
-            self._pass_over(file, watched, str(error))
+            self._skip(file, watched, str(error))
         elif error is not None:
             _log.error("watching: %s could not be inspected: %s", watched.path, error)
 
-    def _pass_over(self, file: _File, watched: Watched, why: str) -> None:
+    def _skip(self, file: _File, watched: Watched, reason: str) -> None:
         try:
-            self._store.pass_over(watched, self.bank, why)
+            self._store.pass_over(watched, self.bank, reason)
         except StoreError as error:
             _log.error("watching: %s", error)
             file.not_before = time.monotonic() + _RETRY_S
             return
-        _log.warning("watching: %s passed over: %s", watched.path, why)
-        file.done = watched.size, watched.mtime_ns
+        _log.warning("watching: %s skipped: %s", watched.path, reason)
+        file.last_result = watched.size, watched.mtime_ns

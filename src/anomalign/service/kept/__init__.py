@@ -1,1 +1,1 @@
-"""What is kept of an inspection besides its record: match data, image files, and how both are drawn."""
+"""Data that is kept besides the record of an inspection: match data, image files, and how to draw both."""

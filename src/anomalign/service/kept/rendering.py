@@ -1,4 +1,4 @@
-"""Pictures for browsers: an inspected image, its heat, both together, and its map."""
+"""Images for browsers: an inspected image, its heat, both together, and its anomaly map."""
 
 import io
 
@@ -9,57 +9,57 @@ from PIL import Image
 from anomalign.images.decoding import decode
 from anomalign.reporting.heat import heat_layer, overlay
 
-PICTURE_PX, THUMBNAIL_PX = 2048, 320
-"""Longer sides, at most."""
+DISPLAY_PX, THUMBNAIL_PX = 2048, 320
+"""Maximum length of the longer side."""
 
 
-def size_within(height: int, width: int, px: int) -> tuple[int, int]:
-    """(height, width) of an image scaled down, if need be, to a longer side of `px`."""
-    scale = min(1.0, px / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
+def fit_size(height: int, width: int, px: int) -> tuple[int, int]:
+    """Return (height, width) of an image scaled down, if it is larger, to a longer side of `px`."""
+    factor = min(1.0, px / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def scaled(content: bytes, name: str, max_pixels: int, px: int) -> Image.Image:
-    """Decode an image file and scale it down to a longer side of `px`; RGB or grey.
+def scale(content: bytes, name: str, max_pixels: int, px: int) -> Image.Image:
+    """Decode an image file, RGB or grey, and scale it down to a longer side of `px`.
 
     Raises
     ------
     ImageError
-        Not an image that can be used.
+        The image cannot be used.
     """
     image = decode(content, name, max_pixels)
-    height, width = size_within(image.height, image.width, px)
+    height, width = fit_size(image.height, image.width, px)
     if (height, width) == (image.height, image.width):
         return image
     return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2)
 
 
-def jpeg(image: Image.Image, quality: int = 92) -> bytes:
-    """As a JPEG, colours in full resolution: small defects must stay."""
+def encode_jpeg(image: Image.Image, quality: int = 92) -> bytes:
+    """Encode as JPEG, without chroma subsampling, so that small defects stay visible."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, subsampling=0)
     return file.getvalue()
 
 
-def png(image: Image.Image) -> bytes:
-    """As a PNG, quickly."""
+def encode_png(image: Image.Image) -> bytes:
+    """Encode as PNG with little compression, which is fast."""
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
-def with_heat(image: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
-    """The image with heat laid over it; `heat` is (H, W) of the same size."""
+def overlay_heat(image: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
+    """Return the image with heat over it; `heat` is (H, W) of the same size."""
     return Image.fromarray(overlay(np.asarray(image.convert("RGB")), heat))
 
 
-def layer(heat: NDArray[np.float32]) -> bytes:
-    """PNG of heat alone, transparent where there is none."""
+def encode_heat(heat: NDArray[np.float32]) -> bytes:
+    """Encode heat alone as PNG, transparent where there is none."""
     return heat_layer(heat)
 
 
-def tiff(anomaly_map: NDArray[np.float32]) -> bytes:
-    """An anomaly map as a TIFF of one page, float32, every bit kept."""
+def encode_tiff(anomaly_map: NDArray[np.float32]) -> bytes:
+    """Encode an anomaly map as a float32 TIFF, without loss."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(anomaly_map)).save(file, "TIFF")
     return file.getvalue()

@@ -1,1 +1,1 @@
-"""The pages that people use: frames of HTML, filled by the scripts of `static/` from the REST interface."""
+"""The web pages: HTML frames, which the scripts in `static/` fill from the REST interface."""

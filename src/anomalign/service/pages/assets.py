@@ -1,4 +1,4 @@
-"""Style sheets, scripts and pictures of the pages, all read once: no name in a request is ever a path."""
+"""Style sheets, scripts and icons of the pages. They are read once, so no name in a request becomes a path."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ _MEDIA_TYPES = {
 
 @dataclass(frozen=True)
 class Asset:
-    """A file as it is sent."""
+    """Content and media type of a file."""
 
     content: bytes
     media_type: str
 
 
 def _read() -> dict[str, Asset]:
-    found = {}
+    assets = {}
     for file in files("anomalign.service").joinpath("static").iterdir():
         suffix = file.name.rpartition(".")[2]
         if suffix in _MEDIA_TYPES:
-            found[file.name] = Asset(file.read_bytes(), _MEDIA_TYPES[suffix])
-    # The reports' own style sheet, so that a report and the pages cannot drift apart; it holds no template language.
+            assets[file.name] = Asset(file.read_bytes(), _MEDIA_TYPES[suffix])
+    # The style sheet of the reports, so that reports and pages look the same. It holds no template syntax.
     report = files("anomalign.reporting").joinpath("style.css.j2").read_bytes()
-    found["report.css"] = Asset(report, _MEDIA_TYPES["css"])
-    return found
+    assets["report.css"] = Asset(report, _MEDIA_TYPES["css"])
+    return assets
 
 
 def _version(assets: dict[str, Asset]) -> str:
@@ -40,4 +40,4 @@ def _version(assets: dict[str, Asset]) -> str:
 
 ASSETS = _read()
 VERSION = _version(ASSETS)
-"""Part of every asset's address, so that browsers may keep them for good."""
+"""Part of the URL of every asset, so that browsers may cache assets for ever."""

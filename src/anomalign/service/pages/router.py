@@ -1,4 +1,4 @@
-"""The pages. Each is a frame that names who is signed in and what is served; its script asks the REST interface."""
+"""Routes of the pages. A page is a frame with the person and the banks; its script loads data by REST."""
 
 from functools import cache
 from typing import Annotated, Any
@@ -17,31 +17,31 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 @router.head("/")
 @router.get("/")
 def queue(request: Request, person: Operator) -> HTMLResponse:
-    """What was inspected."""
+    """Show the inspections."""
     return _page(request, person, "queue.html", here="queue")
 
 
 @router.get("/inspections/{id}")
 def inspection(request: Request, person: Operator, id: Annotated[int, Path(ge=1, lt=2**63)]) -> HTMLResponse:
-    """One image: why, and what people say of it."""
+    """Show one inspection: its evidence and the decisions on it."""
     return _page(request, person, "inspection.html", here="inspection", id=id, heat=scale())
 
 
 @router.get("/banks/{name}")
 def bank(request: Request, person: Operator, name: str) -> HTMLResponse:
-    """The normal images of a bank, and where normal ends."""
-    return _of_bank(request, person, "bank.html", "bank", name)
+    """Show the normal images of a bank and its threshold."""
+    return _bank_page(request, person, "bank.html", "bank", name)
 
 
 @router.get("/banks/{name}/drift")
 def drift(request: Request, person: Operator, name: str) -> HTMLResponse:
-    """Whether images still look like the normal ones."""
-    return _of_bank(request, person, "drift.html", "drift", name)
+    """Show the drift of a bank."""
+    return _bank_page(request, person, "drift.html", "drift", name)
 
 
 @router.get("/audit")
 def audit(request: Request, person: Operator) -> HTMLResponse:
-    """Who did what."""
+    """Show the audit log."""
     if person.role != "admin":
         return _page(request, person, "missing.html", 403, title="For admins", what="The history is for admins to see.")
     return _page(request, person, "audit.html", here="audit")
@@ -49,7 +49,7 @@ def audit(request: Request, person: Operator) -> HTMLResponse:
 
 @router.get("/login", response_model=None)
 def login(request: Request) -> Response:
-    """Where one signs in; the form posts to the REST interface."""
+    """Show the sign-in form, which posts to the REST interface."""
     people: People = request.app.state.container.people
     if people.tokens is None:
         return RedirectResponse("/", 303)
@@ -58,13 +58,13 @@ def login(request: Request) -> Response:
 
 @router.get("/favicon.ico")
 def icon() -> Response:
-    """For pages that name no icon of their own, as errors are."""
+    """Return the icon for pages that do not name one, such as errors."""
     return Response(ASSETS["icon.svg"].content, media_type=ASSETS["icon.svg"].media_type)
 
 
 @router.get("/static/{version}/{name}")
 def static(version: str, name: str) -> Response:
-    """A style sheet, script or picture; of another version than this there is none."""
+    """Return an asset of this version; 404 for other versions."""
     asset = ASSETS.get(name) if version == VERSION else None
     if asset is None:
         return Response("no such file", 404, media_type="text/plain")
@@ -73,8 +73,8 @@ def static(version: str, name: str) -> Response:
     )
 
 
-def missing(request: Request, what: str) -> HTMLResponse:
-    """In place of a page that there is not; who asks need not be signed in."""
+def show_missing(request: Request, what: str) -> HTMLResponse:
+    """Show a "not found" page, also to people who are not signed in."""
     people: People = request.app.state.container.people
     try:
         person = people.of(request)
@@ -83,7 +83,7 @@ def missing(request: Request, what: str) -> HTMLResponse:
     return _page(request, person, "missing.html", 404, title="Not found", what=what)
 
 
-def _of_bank(request: Request, person: Person, template: str, here: str, name: str) -> HTMLResponse:
+def _bank_page(request: Request, person: Person, template: str, here: str, name: str) -> HTMLResponse:
     if name not in request.app.state.container.served_banks:
         return _page(request, person, "missing.html", 404, title="Not found", what=f"No bank {name!r} is served here.")
     return _page(request, person, template, here=here, name=name)

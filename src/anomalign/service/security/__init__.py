@@ -1,1 +1,1 @@
-"""Who may do what: tokens and roles, sessions of browsers, and what every request must satisfy first."""
+"""Security: tokens and roles, browser sessions, and checks on every request."""

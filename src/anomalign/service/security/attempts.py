@@ -8,28 +8,28 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 ALLOWED, PERIOD_S = 10, 60.0
-"""So many wrong tokens may come from an address in a period; then more of them are told to wait."""
+"""Number of wrong tokens per address and period; after that the address must wait."""
 
-_ADDRESSES = 10_000  # that are remembered; the least recent are forgotten first
+_ADDRESSES = 10_000  # in memory; the oldest are removed first
 
 
 class Attempts:
-    """Refuses addresses that have failed too often. Safe to use from several threads."""
+    """Limits the failed attempts of each address. Safe to use from several threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()  # since when, how many
+        self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()  # start of the period, number
 
     def wait_s(self, address: str) -> int:
-        """Whole seconds that an address must wait before it is told again that a token is wrong; 0: none."""
+        """Return the seconds that an address must wait before its next attempt, rounded up; 0 if it need not wait."""
         with self._lock:
             since, count = self._failures.get(_network(address), (0.0, 0))
-            left = since + PERIOD_S - self._clock()
-            return math.ceil(left) if count >= ALLOWED and left > 0 else 0
+            remaining = since + PERIOD_S - self._clock()
+            return math.ceil(remaining) if count >= ALLOWED and remaining > 0 else 0
 
-    def failed(self, address: str) -> None:
-        """Count a failure."""
+    def count_failure(self, address: str) -> None:
+        """Count a failed attempt."""
         with self._lock:
             key, now = _network(address), self._clock()
             since, count = self._failures.pop(key, (now, 0))
@@ -39,7 +39,7 @@ class Attempts:
 
 
 def _network(address: str) -> str:
-    """An IPv6 host may use any address of its /64."""
+    """Return the address, or its /64 network for IPv6: a host may use any address in it."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

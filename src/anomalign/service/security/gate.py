@@ -1,4 +1,4 @@
-"""Around every request: refuses what must not come in, limits bodies, adds headers, and lets no stack trace out."""
+"""Middleware around every request: it refuses forged requests, limits bodies, adds headers and hides stack traces."""
 
 import json
 import logging
@@ -12,13 +12,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anomalign.service.security.requests import forged, host_allowed
+from anomalign.service.security.requests import is_forged, is_host_allowed
 
 MAX_BODY_BYTES = 64 * 1024
-"""Of all requests but uploads."""
+"""Maximum size of the body of a request that is not an upload."""
 
 _UPLOAD = re.compile(r"/api/banks/[^/]+/inspections")
-_IDLE_S, _WHOLE_S = 30.0, 300.0  # to wait for more of a body, and for all of it
+_IDLE_S, _TOTAL_S = 30.0, 300.0  # timeouts for the next part of a body, and for the whole body
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -26,12 +26,12 @@ HEADERS = {
         "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # without it a form of our own page would send no Origin to be checked
+    "Referrer-Policy": "same-origin",  # without it the forms of our own pages would send no Origin header to check
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""On every response; a handler may say otherwise about caching."""
+"""Headers of every response; a handler may set another Cache-Control."""
 
 _log = logging.getLogger("anomalign.service")
 
@@ -40,19 +40,19 @@ Observe = Callable[[str, str, int, float], None]
 
 
 class Gate:
-    """ASGI middleware.
+    """ASGI middleware for all requests.
 
     Parameters
     ----------
     app
     names : frozenset of str
-        Host names of this service beside those of the loopback.
+        Host names of this service, besides those of the loopback.
     only_loopback : bool
-        Whether it is bound to the loopback; then no other address names it.
+        Whether the service listens only on the loopback; then other addresses are refused as host names.
     max_upload_bytes : int
-        Of a request that uploads images.
+        Maximum size of an upload request.
     observe : callable
-        For metrics.
+        Called at the end of every request, for metrics.
     """
 
     def __init__(
@@ -65,34 +65,34 @@ class Gate:
         self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, or pass on what is none."""
+        """Handle one HTTP request; pass on other events."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, send)
         try:
-            refused = self._refused(scope)
-            if refused:
-                await exchange.answer(*refused)
+            refusal = self._check(scope)
+            if refusal:
+                await exchange.answer(*refusal)
             else:
-                await self._app(scope, _limited(receive, self._max_body(scope)), exchange.send)
+                await self._app(scope, _limit_body(receive, self._max_body(scope)), exchange.send)
         except Exception:
             _log.exception("%s failed", exchange.id)
-            await exchange.answer(500, f"internal error; request {exchange.id} in the service's log tells more")
+            await exchange.answer(500, f"internal error; see request {exchange.id} in the service's log")
         finally:
             exchange.log()
             route = getattr(scope["route"], "path", "none") if "route" in scope else "none"
             self._observe(route, scope["method"], exchange.status, exchange.seconds())
 
-    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+    def _check(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
-        if len(headers.getlist("host")) != 1 or not host_allowed(headers["host"], self._names, self._only_loopback):
-            return 421, "this service does not go by that host name; --host-name NAME lets it"
-        if forged(scope["method"], headers):
-            return 403, "refused: sent by the page of another site"
+        if len(headers.getlist("host")) != 1 or not is_host_allowed(headers["host"], self._names, self._only_loopback):
+            return 421, "this service does not have that host name; its setting host_names adds names"
+        if is_forged(scope["method"], headers):
+            return 403, "refused: a page of another site sent this request"
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or len(length) > 20:
-            return 400, "Content-Length is no number"
+            return 400, "Content-Length is not a number"
         if int(length) > self._max_body(scope):
             return 413, _too_large(self._max_body(scope))
         return None
@@ -103,7 +103,7 @@ class Gate:
 
 
 class _Exchange:
-    """One request and its response: an id, the response's status, and the headers that are added."""
+    """One request and its response: its id, status and additional headers."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.id = secrets.token_hex(6)
@@ -123,7 +123,7 @@ class _Exchange:
         await self._send(message)
 
     async def answer(self, status: int, error: str) -> None:
-        """An error of ours; what is under way already can only be broken off."""
+        """Send an error, unless the response has begun already."""
         if self.status:
             return
         body = json.dumps({"error": error}).encode()
@@ -135,7 +135,7 @@ class _Exchange:
         return time.perf_counter() - self._start
 
     def log(self) -> None:
-        """A line where a request failed; the path as it was sent, where no line break can be, and no query."""
+        """Log a failed request. Its path is still quoted, so it cannot hold a line break; its query is left out."""
         if self.status < 400 and not _log.isEnabledFor(logging.DEBUG):
             return
         path = self._scope.get("raw_path") or self._scope["path"].encode()
@@ -151,27 +151,27 @@ class _Exchange:
         )
 
 
-def _limited(receive: Receive, most: int) -> Receive:
-    """`receive` that gives up on bodies which are too large, whatever they say of themselves, or come too slowly."""
-    taken, ended, until = 0, False, time.monotonic() + _WHOLE_S
+def _limit_body(receive: Receive, max_bytes: int) -> Receive:
+    """Wrap `receive` so that it refuses bodies that are too large, whatever their headers say, or too slow."""
+    size, complete, deadline = 0, False, time.monotonic() + _TOTAL_S
 
-    async def limited() -> Message:
-        nonlocal taken, ended
-        if ended:
+    async def receive_part() -> Message:
+        nonlocal size, complete
+        if complete:
             return await receive()
         try:
-            with anyio.fail_after(min(_IDLE_S, max(0.0, until - time.monotonic()))):
+            with anyio.fail_after(min(_IDLE_S, max(0.0, deadline - time.monotonic()))):
                 message = await receive()
         except TimeoutError:
             raise HTTPException(408, "the request came too slowly", {"Connection": "close"}) from None
-        taken += len(message.get("body", b""))
-        ended = message["type"] != "http.request" or not message.get("more_body", False)
-        if taken > most:
-            raise HTTPException(413, _too_large(most), {"Connection": "close"})
+        size += len(message.get("body", b""))
+        complete = message["type"] != "http.request" or not message.get("more_body", False)
+        if size > max_bytes:
+            raise HTTPException(413, _too_large(max_bytes), {"Connection": "close"})
         return message
 
-    return limited
+    return receive_part
 
 
-def _too_large(most: int) -> str:
-    return f"more than the {most / 1e6:g} MB that a request may have"
+def _too_large(max_bytes: int) -> str:
+    return f"the request is larger than {max_bytes / 1e6:g} MB"

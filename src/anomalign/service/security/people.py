@@ -1,4 +1,4 @@
-"""From a request to the person who made it."""
+"""Finds the person who made a request."""
 
 import logging
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ _log = logging.getLogger("anomalign.service")
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody, or some machine, who is signed in."""
+    """A person, or a machine, that is signed in."""
 
     name: str
     role: Role
 
 
 LOCAL = Person("local", "admin")
-"""Everybody, where there are no tokens: the service is then reached from this machine alone."""
+"""Everybody, if there are no tokens. Only this machine can reach such a service."""
 
 
-class SignInNeeded(Exception):  # noqa: N818 -- not an error: browsers are sent to the page where one signs in
-    """The request came from nobody who is known; `text` says what to do."""
+class SignInNeeded(Exception):  # noqa: N818 -- not an error: a browser is sent to the sign-in page
+    """Nobody is signed in for this request; `text` says what to do."""
 
     def __init__(self, text: str = "sign in, or send a token as `Authorization: Bearer TOKEN`") -> None:
         super().__init__(text)
@@ -36,7 +36,7 @@ class SignInNeeded(Exception):  # noqa: N818 -- not an error: browsers are sent 
 
 
 class People:
-    """Knows people by their tokens and sessions; without a token file everybody is `LOCAL`."""
+    """Finds people by their tokens and sessions. Without a token file everybody is `LOCAL`."""
 
     def __init__(self, tokens: TokenFile | None) -> None:
         self.tokens = tokens
@@ -44,12 +44,12 @@ class People:
         self.attempts = Attempts()
 
     def of(self, request: HTTPConnection) -> Person:
-        """Who made a request.
+        """Return the person who made a request.
 
         Raises
         ------
         SignInNeeded
-            Nobody who is known.
+            Nobody is signed in.
         HTTPException
             429: too many wrong tokens from this address. 503: the token file cannot be read any more.
         """
@@ -66,10 +66,10 @@ class People:
         raise SignInNeeded
 
     def check(self, token: str, address: str) -> Entry:
-        """The token's line in the file; raises as `of`.
+        """Return the entry of a token; raises as `of`.
 
-        A right token is never refused for wrong ones: others may come from the same address, as all behind a proxy do.
-        Nothing is lost by it, since nobody guesses 256 random bits.
+        A correct token is accepted even after many wrong ones: people behind a proxy share an address. This is safe,
+        because nobody can guess 256 random bits.
         """
         entry = find(self._entries(), token)
         if entry is not None:
@@ -79,39 +79,39 @@ class People:
             raise HTTPException(
                 429, f"too many wrong tokens from your address; wait {wait} s", {"Retry-After": str(wait)}
             )
-        self.attempts.failed(address)
-        raise SignInNeeded("this token is not known; ask for a new one")
+        self.attempts.count_failure(address)
+        raise SignInNeeded("this token is not valid; ask an admin for a new one")
 
     def _entries(self) -> list[Entry]:
         try:
             return [] if self.tokens is None else self.tokens.entries()
         except InputError as error:
             _log.error("%s; nobody can sign in", error)
-            raise HTTPException(503, "nobody can sign in just now; the service's log tells more") from None
+            raise HTTPException(503, "nobody can sign in just now; see the service's log") from None
 
 
 def address(request: HTTPConnection) -> str:
-    """Where a request came from."""
+    """Return the address that a request came from."""
     return request.client.host if request.client else "unknown"
 
 
-async def signed_in(request: Request) -> Person:
-    """Who made the request; whoever is not known is asked to sign in."""
+async def current_person(request: Request) -> Person:
+    """Return the person who made the request; raises `SignInNeeded` if nobody is signed in."""
     people: People = request.app.state.container.people
     person = people.of(request)
     request.state.who = person.name  # for the log
     return person
 
 
-async def admin(person: Annotated[Person, Depends(signed_in)]) -> Person:
-    """As `signed_in`; refuses all who are no admin."""
+async def current_admin(person: Annotated[Person, Depends(current_person)]) -> Person:
+    """Return the person as `current_person` does; refuse with 403 unless it is an admin."""
     if person.role != "admin":
         raise HTTPException(403, f"{person.name} is an operator; an admin is needed for this")
     return person
 
 
-Operator = Annotated[Person, Depends(signed_in)]
-"""Type of a handler's argument: anybody who is signed in."""
+Operator = Annotated[Person, Depends(current_person)]
+"""Type of a handler's argument: a person who is signed in."""
 
-Admin = Annotated[Person, Depends(admin)]
+Admin = Annotated[Person, Depends(current_admin)]
 """Type of a handler's argument: an admin."""

@@ -1,4 +1,4 @@
-"""What every request must satisfy before it is looked at: named for this host, and not forged by another site."""
+"""Checks on the headers of a request: it names this host, and no other site forged it."""
 
 import ipaddress
 from collections.abc import Collection, Mapping
@@ -8,7 +8,7 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address can be reached from this machine alone."""
+    """Return whether only this machine can reach a host name or address."""
     if host.lower() == "localhost":
         return True
     try:
@@ -17,11 +17,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def host_allowed(header: str, names: Collection[str], only_loopback: bool) -> bool:
-    """Whether the Host header names this service.
+def is_host_allowed(header: str, names: Collection[str], only_loopback: bool) -> bool:
+    """Return whether the Host header names this service.
 
-    A page of another site can have its own name point to this machine's address (DNS rebinding), and its scripts then
-    count as ours in a browser. So names count only if they were given; an address cannot be made to point elsewhere.
+    Another site can let its own name point to this machine's address (DNS rebinding). A browser then treats the scripts
+    of that site as ours. So only configured names are allowed. An address is safe: it cannot point elsewhere.
     """
     name = _host(header)
     if name is None:
@@ -31,11 +31,11 @@ def host_allowed(header: str, names: Collection[str], only_loopback: bool) -> bo
     return not only_loopback and _is_address(name)
 
 
-def forged(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether a browser sent this on behalf of another site's page.
+def is_forged(method: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a page of another site made the browser send this request.
 
-    Browsers say so, in headers that scripts cannot set. A request with a token in its header is none: no page can add
-    one to a request to another site without asking first, which is never granted here.
+    Browsers say so in headers that scripts cannot set. A request with a token in its header is not forged: a page can
+    add a header to a request to another site only with permission, which this service never gives.
     """
     if headers.get("authorization", "").lower().startswith("bearer "):
         return False
@@ -50,10 +50,10 @@ def forged(method: str, headers: Mapping[str, str]) -> bool:
 
 
 def _host(header: str) -> str | None:
-    """Name or address in a Host header, without port and brackets, in lower case; None where it is none."""
+    """Return the name or address in a Host header, without port and brackets, in lower case; None if it is invalid."""
     try:
         parts = urlsplit(f"//{header}")
-        _ = parts.port  # raises where it is no number
+        _ = parts.port  # raises ValueError if it is not a number
         return parts.hostname if parts.netloc == header and "@" not in header else None
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""Sessions of browsers: a random cookie that stands for a token which was given once."""
+"""Browser sessions: a random cookie that stands for a token."""
 
 import hashlib
 import secrets
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 COOKIE = "anomalign_session"
 LIFETIME_S = 12 * 3600
-"""A shift, and some more."""
+"""One shift, with some reserve."""
 
 _SESSIONS = 10_000
 
@@ -19,13 +19,13 @@ _SESSIONS = 10_000
 class _Session:
     name: str
     digest: str
-    until: float
+    deadline: float
 
 
 class Sessions:
-    """Sessions that are open, in memory: a restart ends them. Safe to use from several threads.
+    """Open sessions, in memory, so a restart ends them. Safe to use from several threads.
 
-    A session names the token that opened it, so that it ends when that token is removed.
+    A session names the token that opened it, so it ends when that token is removed.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,7 +34,7 @@ class Sessions:
         self._open: OrderedDict[bytes, _Session] = OrderedDict()
 
     def open(self, name: str, digest: str) -> str:
-        """Begin a session of a token; returns the cookie's value."""
+        """Open a session for a token; return the value of the cookie."""
         cookie = secrets.token_urlsafe(32)
         with self._lock:
             self._open[_key(cookie)] = _Session(name, digest, self._clock() + LIFETIME_S)
@@ -43,22 +43,22 @@ class Sessions:
         return cookie
 
     def find(self, cookie: str) -> tuple[str, str] | None:
-        """Name and digest of the token that a session belongs to; None where there is no such session any more."""
+        """Return name and digest of the token of a session; None if there is no such session, or it has expired."""
         with self._lock:
             session = self._open.get(_key(cookie))
             if session is None:
                 return None
-            if session.until < self._clock():
+            if session.deadline < self._clock():
                 del self._open[_key(cookie)]
                 return None
             return session.name, session.digest
 
     def close(self, cookie: str) -> None:
-        """End a session."""
+        """Close a session."""
         with self._lock:
             self._open.pop(_key(cookie), None)
 
 
 def _key(cookie: str) -> bytes:
-    """Looked up by hash, so that the time a look-up takes says nothing about the cookies there are."""
+    """Hash a cookie: with hashes as keys, the time of a look-up says nothing about existing cookies."""
     return hashlib.sha256(cookie.encode("utf-8", "surrogatepass")).digest()

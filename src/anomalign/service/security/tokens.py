@@ -1,16 +1,14 @@
-"""The token file: who may sign in, as what, and the hash of each token.
+"""The token file: names, roles and token hashes of the people who may sign in.
 
-A line a token: name, role, SHA-256 of the token. A token is 256 random bits, which nobody can guess from its hash, so a
-plain hash does what slow salted ones do for passwords.
+One line per token: name, role, SHA-256 of the token. A token is 256 random bits, which nobody can guess from its hash,
+so a plain hash is enough; passwords would need a slow, salted one.
 """
 
 import contextlib
 import hashlib
 import hmac
-import os
 import re
 import secrets
-import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Literal, get_args
 
 from filelock import FileLock
 
+from anomalign.atomic import atomic_write
 from anomalign.errors import InputError
 
 Role = Literal["operator", "admin"]
@@ -26,7 +25,7 @@ Role = Literal["operator", "admin"]
 _HEADER = "# name role sha256-of-token; written by `anomalign token`\n"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_LONGEST = 200  # characters of a token that are looked at
+_MAX_LENGTH = 200  # of a token; further characters are ignored
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Entry:
 
 
 def digest(token: str) -> str:
-    """SHA-256 of a token, in hexadecimal."""
+    """Return the SHA-256 of a token, in hexadecimal."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -49,7 +48,7 @@ def read(path: Path) -> list[Entry]:
     Raises
     ------
     InputError
-        It cannot be read, or a line is none of ours.
+        The file cannot be read, or a line is not valid.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -63,23 +62,23 @@ def read(path: Path) -> list[Entry]:
         if line.strip() and not line.startswith("#"):
             entries.append(_entry(f"{path}, line {number}", line.split()))
     names = [entry.name for entry in entries]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"{path}: names {twice[0]} twice; remove one of the lines")
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{path}: names {duplicates[0]} twice; remove one of the lines")
     return entries
 
 
 def add(path: Path, name: str, role: str) -> str:
-    """Add a token to a file, which is made where there is none, and return it; it is kept nowhere.
+    """Make a token, add its hash to a file, and return the token, which is not stored. A missing file is made.
 
     Raises
     ------
     InputError
-        The name is taken or cannot be one, there is no such role, or the file cannot be written.
+        The name is taken or not valid, there is no such role, or the file cannot be written.
     """
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} cannot be a name: letters, digits and . _ @ - only, 64 at most")
+        raise InputError(f"{name!r} is not a valid name: use letters, digits and . _ @ - only, at most 64")
     if role not in get_args(Role):
-        raise InputError(f"--role is {role!r}; must be one of {', '.join(get_args(Role))}")
+        raise InputError(f"role is {role!r}; must be one of {', '.join(get_args(Role))}")
     with _writer(path):
         entries = read(path) if path.exists() else []
         if any(entry.name == name for entry in entries):
@@ -90,57 +89,57 @@ def add(path: Path, name: str, role: str) -> str:
 
 
 def remove(path: Path, name: str) -> None:
-    """Take a token out of a file; whoever uses it is signed out at once.
+    """Remove a token from a file; its sessions end at once.
 
     Raises
     ------
     InputError
-        No token of that name, or the file cannot be read or written.
+        There is no token with that name, or the file cannot be read or written.
     """
     with _writer(path):
         entries = read(path)
-        kept = [entry for entry in entries if entry.name != name]
-        if len(kept) == len(entries):
+        others = [entry for entry in entries if entry.name != name]
+        if len(others) == len(entries):
             raise InputError(f"{path}: has no token of {name}")
-        _write(path, kept)
+        _write(path, others)
 
 
 def find(entries: list[Entry], token: str) -> Entry | None:
-    """Whose token this is. Takes as long for a wrong one as for a right one."""
-    given = digest(token[:_LONGEST])
-    found = None
+    """Return the entry of a token. A wrong token takes as long as a correct one."""
+    token_digest = digest(token[:_MAX_LENGTH])
+    match = None
     for entry in entries:
-        if hmac.compare_digest(entry.digest, given):
-            found = entry
-    return found
+        if hmac.compare_digest(entry.digest, token_digest):
+            match = entry
+    return match
 
 
 class TokenFile:
-    """A token file that is read again whenever it has changed. Safe to use from several threads.
+    """A token file, read again whenever it has changed. Safe to use from several threads.
 
-    A file that has become unreadable lets nobody in: a token that was removed from it must not go on working.
+    If the file becomes unreadable, nobody can sign in: a token that was removed from it must not work any more.
 
     Raises
     ------
     InputError
-        It cannot be read, or holds no token.
+        The file cannot be read, or has no token.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._seen: tuple[int, int, int] | None = None
+        self._read_state: tuple[int, int, int] | None = None
         self._entries: list[Entry] = []
         if not self.entries():
             raise InputError(f"{path}: holds no token; `anomalign token add {path} NAME --role admin` adds one")
 
     def entries(self) -> list[Entry]:
-        """All tokens, as the file is now."""
+        """Return all entries of the file as it is now."""
         with self._lock:
-            seen = _state(self._path)
-            if seen is None or seen != self._seen:
-                self._seen, self._entries = None, read(self._path)
-                self._seen = seen
+            state = _state(self._path)
+            if state is None or state != self._read_state:
+                self._read_state, self._entries = None, read(self._path)
+                self._read_state = state
             return self._entries
 
 
@@ -163,7 +162,7 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 @contextlib.contextmanager
 def _writer(path: Path) -> Iterator[None]:
-    """One process at a time changes the file."""
+    """Lock the file, so that one process at a time changes it."""
     try:
         with FileLock(f"{path}.lock"):
             yield
@@ -172,33 +171,15 @@ def _writer(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, entries: list[Entry]) -> None:
-    """Replace the file by a new one, which may be read by whom the old one could be: a service runs as another user."""
+    """Replace the file. Owner and mode stay as they are, because the service may run as another user."""
     text = _HEADER + "".join(f"{entry.name} {entry.role} {entry.digest}\n" for entry in entries)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            if path.exists():
-                _own_like(file.fileno(), path.stat())
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        with atomic_write(path, durable=True, mode=0o600, keep_owner=True) as file:
+            file.write(text.encode())
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
-    remedy = "do it as its owner, or as root" if isinstance(error, PermissionError) else "look at its folder and disk"
+    remedy = "run this as its owner, or as root" if isinstance(error, PermissionError) else "check its folder and disk"
     return InputError(f"{path}: token file cannot be written ({error.strerror or error}); {remedy}")
-
-
-def _own_like(descriptor: int, before: os.stat_result) -> None:
-    """Owner, group and mode as they were; an error where that is not allowed, or the service could read it no more."""
-    if not hasattr(os, "fchown"):  # Windows: a file's rights come from its folder
-        return
-    now = os.fstat(descriptor)
-    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
-        os.fchown(descriptor, before.st_uid, before.st_gid)
-    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))

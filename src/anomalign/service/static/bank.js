@@ -1,13 +1,13 @@
-/** A bank: where normal ends, the normal images, and who changed them. */
+/** A bank: its threshold, its normal images, and who changed them. */
 import { api, get } from "./api.js";
 import { breakable, byId, fill, h, say, show } from "./dom.js";
 import "./keys.js";
-import { chart, told } from "./limits.js";
 import { listen } from "./live.js";
-import { done, propose, undoEdit } from "./proposal.js";
+import { confirmation, propose, undoEdit } from "./proposal.js";
 import { Sheet } from "./sheet.js";
+import { changeSummary, chart } from "./thresholds.js";
 import { inspect } from "./upload.js";
-import { count, edited, fileName, number, several, share, when } from "./words.js";
+import { count, editSummary, fileName, number, several, share, when } from "./words.js";
 
 const name = document.body.dataset.bank;
 const isAdmin = document.body.dataset.role === "admin";
@@ -15,9 +15,10 @@ const me = document.body.dataset.person;
 const sheet = new Sheet(name, isAdmin);
 const slider = byId("rate");
 let scores = null;
-let shown = ""; // the state that the page shows
+let drawnState = ""; // the state of the bank that the page shows
 
-async function guarded(work) {
+/** Run a task; show the message of its error on the page. */
+async function showErrors(work) {
   try {
     await work();
     show(byId("state"), "");
@@ -27,17 +28,17 @@ async function guarded(work) {
 }
 
 async function load() {
-  const [bank, found, versions, edits] = await Promise.all([
+  const [bank, calibration, versions, edits] = await Promise.all([
     get(api`/api/banks/${name}`),
     get(api`/api/banks/${name}/scores`),
     get(api`/api/banks/${name}/versions`),
     get(api`/api/banks/${name}/edits?limit=200`),
   ]);
-  shown = state(bank);
+  drawnState = state(bank);
   counts(bank);
-  scores = found;
+  scores = calibration;
   slider.max = scores.rates.length - 1;
-  inForce();
+  selectCurrentRate();
   changes(versions.versions, edits.edits);
 }
 
@@ -49,110 +50,109 @@ function counts(bank) {
   fill(
     byId("counts"),
     entry("normal images", count(bank.images), `version ${bank.version}`),
+    entry("allowed false alarms", share(bank.target_fpr), `expected: ${share(bank.expected_fpr)} of normal images`),
+    entry("score threshold", number(bank.threshold), "higher scores are anomalous"),
     entry(
-      "false alarms to allow",
-      share(bank.target_fpr),
-      `${share(bank.expected_fpr)} of normal images are expected to be called anomalous`,
-    ),
-    entry("limit of the score", number(bank.threshold), "anomalous beyond"),
-    entry(
-      "network",
+      "backbone",
       h("span", { class: "words" }, breakable(fileName(bank.backbone))),
-      `looks at ${bank.size_px} \u00d7 ${bank.size_px} pixels`,
+      `sees ${bank.size_px} \u00d7 ${bank.size_px} pixels`,
     ),
   );
 }
 
-/* The limit. */
+/* The threshold. */
 
-const tried = () => scores.rates[Number(slider.value)];
+const selectedRate = () => scores.rates[Number(slider.value)];
 
-function inForce() {
+function selectCurrentRate() {
   const nearest = scores.rates.map((rate) => Math.abs(Math.log(rate.target_fpr / scores.target_fpr)));
   slider.value = nearest.indexOf(Math.min(...nearest));
-  limit();
+  drawRate();
 }
 
-function limit() {
-  const rate = tried();
+function drawRate() {
+  const rate = selectedRate();
   const words = `${share(rate.target_fpr)} of normal images`;
-  byId("rate-said").textContent = words;
+  byId("rate-text").textContent = words;
   slider.setAttribute("aria-valuetext", words);
-  byId("limit-said").textContent = told(scores, rate);
-  byId("limit-end").hidden = rate.target_fpr === scores.target_fpr;
+  byId("rate-changes").textContent = changeSummary(scores, rate);
+  byId("rate-buttons").hidden = rate.target_fpr === scores.target_fpr;
   byId("rate-propose").hidden = !isAdmin;
   chart(byId("histogram"), scores, rate);
 }
 
-slider.addEventListener("input", limit);
+slider.addEventListener("input", drawRate);
 byId("rate-reset").addEventListener("click", () => {
-  inForce();
+  selectCurrentRate();
   slider.focus();
 });
 byId("rate-propose").addEventListener("click", () =>
-  edit(
-    { target_fpr: tried().target_fpr },
-    { title: `Allow ${share(tried().target_fpr)} false alarms?`, confirm: "Put it in force" },
+  proposeEdit(
+    { target_fpr: selectedRate().target_fpr },
+    { title: `Allow ${share(selectedRate().target_fpr)} false alarms?`, confirm: "Use this setting" },
   ),
 );
 
 /* Edits. */
 
-async function edit(wanted, words) {
-  const made = await propose(name, wanted, words);
-  if (made) await after(made);
+async function proposeEdit(request, words) {
+  const edit = await propose(name, request, words);
+  if (edit) await showUndo(edit);
 }
 
-async function after(made) {
-  sheet.none();
+async function showUndo(edit) {
+  sheet.clearSelection();
   fill(
     byId("undo"),
-    h("span", {}, done(made)),
-    h("button", { type: "button", class: "button", onclick: () => takeBack(made) }, "Undo"),
+    h("span", {}, confirmation(edit)),
+    h("button", { type: "button", class: "button", onclick: () => undo(edit) }, "Undo"),
   );
   byId("undo").hidden = false;
   await refresh();
 }
 
-const takeBack = (made) =>
-  guarded(async () => {
-    await undoEdit(made);
-    fill(byId("undo"), h("span", {}, `Undone: ${edited(made)}.`));
+const undo = (edit) =>
+  showErrors(async () => {
+    await undoEdit(edit);
+    fill(byId("undo"), h("span", {}, `Undone: ${editSummary(edit)}.`));
     byId("undo").hidden = false;
     await refresh();
   });
 
-const refresh = () => guarded(() => Promise.all([load(), sheet.load()]));
+const refresh = () => showErrors(() => Promise.all([load(), sheet.load()]));
 
 byId("remove").addEventListener("click", () => {
-  const ids = [...sheet.chosen];
-  edit({ remove: ids }, { title: `Remove ${several(ids.length, "normal image")}?`, confirm: "Remove" });
+  const ids = [...sheet.selectedIds];
+  proposeEdit({ remove: ids }, { title: `Remove ${several(ids.length, "normal image")}?`, confirm: "Remove" });
 });
 
 const chooser = byId("add").querySelector("input");
 chooser.addEventListener("change", () =>
-  guarded(async () => {
+  showErrors(async () => {
     const [file] = chooser.files;
     if (!file) return;
     show(byId("state"), `Inspecting ${file.name}\u2026`);
     const record = await inspect(name, file, () =>
-      show(byId("state"), `The service is busy; ${file.name} waits for its turn.`),
+      show(byId("state"), `The service is busy; ${file.name} is waiting for its turn.`),
     );
     chooser.value = "";
     show(byId("state"), "");
-    await edit({ add: record.id }, { title: `Add ${file.name} to the normal images?`, confirm: "Add to normals" });
+    await proposeEdit(
+      { add: record.id },
+      { title: `Add ${file.name} to the normal images?`, confirm: "Add to normal images" },
+    );
   }),
 );
 
-/** Edits by people and versions that came about otherwise, newest first. */
+/** Edits by people and all other versions, newest first. */
 function changes(versions, edits) {
-  const ofImages = edits.filter((made) => made.kind !== "rate");
-  const known = new Set(ofImages.map((made) => made.version));
-  const undoing = new Map(ofImages.filter((made) => made.undone).map((made) => [made.undone_version, made]));
-  const others = versions.filter((version) => !known.has(version.version));
+  const imageEdits = edits.filter((edit) => edit.kind !== "rate");
+  const versionsOfEdits = new Set(imageEdits.map((edit) => edit.version));
+  const editOfUndo = new Map(imageEdits.filter((edit) => edit.undone).map((edit) => [edit.undone_version, edit]));
+  const others = versions.filter((version) => !versionsOfEdits.has(version.version));
   const rows = [
-    ...edits.map((made) => ({ time: made.time, row: editRow(made) })),
-    ...others.map((version) => ({ time: version.time, row: versionRow(version, undoing.get(version.version)) })),
+    ...edits.map((edit) => ({ time: edit.time, row: editRow(edit) })),
+    ...others.map((version) => ({ time: version.time, row: versionRow(version, editOfUndo.get(version.version)) })),
   ];
   rows.sort((a, b) => Date.parse(b.time) - Date.parse(a.time));
   fill(
@@ -161,33 +161,33 @@ function changes(versions, edits) {
   );
 }
 
-function editRow(made) {
+function editRow(edit) {
   const what = [
-    edited(made),
-    made.record ? [" from ", h("a", { href: `/inspections/${made.record}` }, `inspection ${made.record}`)] : [],
+    editSummary(edit),
+    edit.record ? [" from ", h("a", { href: `/inspections/${edit.record}` }, `inspection ${edit.record}`)] : [],
   ].flat();
-  const may = !made.undone && (isAdmin || (made.kind === "add" && made.who === me));
+  const canUndo = !edit.undone && (isAdmin || (edit.kind === "add" && edit.who === me));
   return h(
     "tr",
-    { class: made.undone ? "undone" : null },
-    h("td", {}, made.kind === "rate" ? "" : made.version),
-    h("td", {}, h("time", { datetime: made.time }, when(made.time))),
-    h("td", {}, made.who),
-    h("td", { class: "name" }, what, made.note ? h("span", { class: "quiet" }, ` \u201c${made.note}\u201d`) : null),
+    { class: edit.undone ? "undone" : null },
+    h("td", {}, edit.kind === "rate" ? "" : edit.version),
+    h("td", {}, h("time", { datetime: edit.time }, when(edit.time))),
+    h("td", {}, edit.who),
+    h("td", { class: "name" }, what, edit.note ? h("span", { class: "quiet" }, ` \u201c${edit.note}\u201d`) : null),
     h(
       "td",
       { class: "n" },
-      made.undone
-        ? h("span", { class: "quiet", title: when(made.undone_at) }, `undone by ${made.undone_by}`)
-        : may
-          ? h("button", { type: "button", class: "quiet-button", onclick: () => takeBack(made) }, "Undo")
+      edit.undone
+        ? h("span", { class: "quiet", title: when(edit.undone_at) }, `undone by ${edit.undone_by}`)
+        : canUndo
+          ? h("button", { type: "button", class: "quiet-button", onclick: () => undo(edit) }, "Undo")
           : null,
     ),
   );
 }
 
-/** A version that no edit names: made by the undoing of one, or from the command line. */
-function versionRow(version, undone) {
+/** A version without an edit of its own: from an undo (of `undoneEdit`), or from the command line. */
+function versionRow(version, undoneEdit) {
   const parts = [
     version.added ? `${several(version.added, "image")} added` : "",
     version.removed ? `${several(version.removed, "image")} removed` : "",
@@ -197,22 +197,23 @@ function versionRow(version, undone) {
     {},
     h("td", {}, version.version),
     h("td", {}, h("time", { datetime: version.time }, when(version.time))),
-    h("td", {}, undone?.undone_by),
-    h("td", {}, undone ? `undid: ${edited(undone)}` : parts.filter(Boolean).join(", ") || "made"),
+    h("td", {}, undoneEdit?.undone_by),
+    h("td", {}, undoneEdit ? `undid: ${editSummary(undoneEdit)}` : parts.filter(Boolean).join(", ") || "created"),
     h("td", {}),
   );
 }
 
-/** Only where something has changed: to draw the sheet anew moves it under the eyes. */
+/** Redraw only after a change, because the contact sheet jumps when it is drawn again. */
 const catchUp = () =>
-  guarded(async () => {
-    if (state(await get(api`/api/banks/${name}`)) !== shown && !document.querySelector("dialog[open]")) await refresh();
+  showErrors(async () => {
+    if (state(await get(api`/api/banks/${name}`)) !== drawnState && !document.querySelector("dialog[open]"))
+      await refresh();
   });
 
 byId("add").hidden = false;
 listen((kind, data) => {
   if (kind === "bank" && data.bank === name && !document.querySelector("dialog[open]")) {
-    say("The normal images were changed");
+    say("The normal images have changed");
     refresh();
   }
 }, catchUp);

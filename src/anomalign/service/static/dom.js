@@ -1,52 +1,53 @@
-/** Elements made in one expression, and a few that every page has. */
+/** Functions that make and find elements. */
 
-/** An HTML element: `h("a", {class: "pill", href: "/", onclick: f}, "text", child)`. Null and false are left out. */
+/** An HTML element: `h("a", {class: "pill", href: "/", onclick: f}, "text", child)`. Null and false are skipped. */
 export function h(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
+  return build(document.createElement(tag), attributes, children);
 }
 
 /** The same for SVG. */
 export function s(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+  return build(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
 
-function filled(element, attributes, children) {
+function build(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...given(children));
+  element.append(...present(children));
   return element;
 }
 
-const given = (children) =>
+const present = (children) =>
   children.flat(2).filter((child) => child !== null && child !== undefined && child !== false);
 
 export const byId = (id) => document.getElementById(id);
 
-/** Replace what is in an element. */
+/** Replace the children of an element. */
 export function fill(element, ...children) {
-  element.replaceChildren(...given(children));
+  element.replaceChildren(...present(children));
   return element;
 }
 
-/** Show an element with a text, or hide it where there is none. */
+/** Show an element with a text; without a text, hide it. */
 export function show(element, text) {
   element.textContent = text || "";
   element.hidden = !text;
 }
 
-/** Tell those who listen rather than look. */
+/** Announce a text to screen readers. */
 export function say(text) {
-  const place = byId("said");
-  place.textContent = place.textContent === text ? `${text}\u00a0` : text; // the same again is news, too
+  const place = byId("announcement");
+  // A screen reader stays silent when the text does not change.
+  place.textContent = place.textContent === text ? `${text}\u00a0` : text;
 }
 
-/** A name that may be broken after its parts, rather than anywhere. */
+/** A file name that can wrap after "_", "." and "-". */
 export const breakable = (name) => name.split(/(?<=[_.-])/).flatMap((part) => [part, h("wbr")]);
 
-/** A table's row of a name and a value. */
+/** A table row with a name and a value. */
 export function line(name, value) {
   return h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "name" }, value));
 }

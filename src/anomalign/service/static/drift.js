@@ -1,10 +1,10 @@
-/** The distance to the normals over time, with the band that the normals' own distances keep to. */
+/** Distance of inspected images to the normal images over time, with the band of the normal images' own distances. */
 import { api, get } from "./api.js";
 import { across, quantile, text, ticks, upright } from "./axes.js";
 import { byId, fill, h, line, s, show } from "./dom.js";
 import { bind } from "./keys.js";
 import { listen } from "./live.js";
-import { number, several, share, when } from "./words.js";
+import { count, number, share, verdictName, when } from "./words.js";
 
 const name = document.body.dataset.bank;
 const [WIDTH, HEIGHT] = [1080, 400];
@@ -12,8 +12,8 @@ const [LEFT, RIGHT, TOP, BASE] = [58, WIDTH - 12, 34, HEIGHT - 48];
 const LABELS = 7;
 
 let points = [];
-let place = null; // of the point that is looked at
-let down = null; // from a score to its y
+let place = null; // index of the selected point
+let down = null; // function: score -> y
 const x = (i) => LEFT + ((i + 0.5) / points.length) * (RIGHT - LEFT);
 
 async function load() {
@@ -34,18 +34,18 @@ async function load() {
   verdict.querySelector("p").hidden = !drift.test?.drifted;
   byId("plot-part").hidden = points.length === 0;
   if (points.length) plot(drift);
-  tests(drift.test);
+  drawTests(drift.test);
 }
 
 function plot({ band, test, summary }) {
   const scores = points.map((point) => point.score);
   const block = Math.min(points.length, Math.max(10, Math.floor(points.length / 40)));
-  const medians = running(scores, block);
+  const medians = blockMedians(scores, block);
   const [bottom, top] = scale(scores, [band.low, band.high, ...medians.map((median) => median.value)]);
   down = (score) => BASE - ((Math.min(score, top) - bottom) / (top - bottom)) * (BASE - TOP);
   const radius = Math.min(Math.max(40 / Math.sqrt(points.length), 1.6), 4);
-  const tested = test ? Math.max(0, points.length - test.window) : points.length;
-  const testedX = LEFT + (tested / points.length) * (RIGHT - LEFT);
+  const firstTested = test ? Math.max(0, points.length - test.window) : points.length;
+  const testedX = LEFT + (firstTested / points.length) * (RIGHT - LEFT);
   const start = medians[0].value;
   const end = medians.at(-1).value;
   const path = [[LEFT, start], ...medians.map((median) => [x(median.place), median.value]), [RIGHT, end]];
@@ -85,7 +85,7 @@ function plot({ band, test, summary }) {
     test
       ? [
           across(testedX, RIGHT, TOP, "tested-line"),
-          text(RIGHT, TOP - 9, "tested-text end", `tested: the latest ${points.length - tested}`),
+          text(RIGHT, TOP - 9, "tested-text end", `tested: the latest ${points.length - firstTested}`),
         ]
       : [],
     across(LEFT, RIGHT, BASE, "axis"),
@@ -98,7 +98,7 @@ function plot({ band, test, summary }) {
       s("circle", { class: "pointer-dot", r: 8 }),
     ),
   );
-  if (place !== null) point(Math.min(place, points.length - 1));
+  if (place !== null) selectPoint(Math.min(place, points.length - 1));
 }
 
 function dot(point, i, radius, beyond) {
@@ -117,8 +117,8 @@ function dot(point, i, radius, beyond) {
   });
 }
 
-/** Medians of consecutive blocks: of the last ones all are whole, an incomplete one comes first. */
-export function running(scores, block) {
+/** Medians of consecutive blocks. The blocks end at the newest score, so only the first can be incomplete. */
+export function blockMedians(scores, block) {
   const medians = [];
   for (let end = scores.length; end > 0; end -= block) {
     const begin = Math.max(0, end - block);
@@ -129,13 +129,13 @@ export function running(scores, block) {
   return medians;
 }
 
-/** Ends of the vertical axis: far defects must not press all else flat. */
-function scale(scores, shown) {
+/** Ends of the vertical axis. A few very distant defects must not flatten the rest of the plot. */
+function scale(scores, required) {
   const sorted = [...scores].sort((a, b) => a - b);
-  const allIn = 1.06 * Math.max(...shown, sorted.at(-1));
-  const mostIn = 1.25 * Math.max(...shown, quantile(sorted, 0.9));
-  const top = (allIn <= 1.4 * mostIn ? allIn : mostIn) || 1;
-  const bottom = 0.96 * Math.min(...shown, sorted[0]);
+  const topOfAll = 1.06 * Math.max(...required, sorted.at(-1));
+  const topOfMost = 1.25 * Math.max(...required, quantile(sorted, 0.9));
+  const top = (topOfAll <= 1.4 * topOfMost ? topOfAll : topOfMost) || 1;
+  const bottom = 0.96 * Math.min(...required, sorted[0]);
   return [bottom < 0.4 * top ? 0 : bottom, top];
 }
 
@@ -149,28 +149,30 @@ function dates() {
   return places.map((i, k) => [i, labels[k]]).filter(([, label], k) => label !== labels[k - 1]);
 }
 
-function tests(test) {
+function drawTests(test) {
   byId("how").hidden = !test;
   if (!test) return;
   const p = (value) => (value < 0.0001 ? "less than 0.0001" : number(value));
   fill(
     byId("rows"),
-    line("tested", `${several(test.window, "image")}, the latest that met these normal images`),
+    line("tested images", `the latest ${count(test.window)} that were compared with the current normal images`),
     line(
-      "distance: are recent images farther or nearer than normal ones?",
-      `p-value ${p(test.distance_p)}; farther ${share(test.farther)} of the time, where 50\u00a0% is no shift`,
+      "distance test: are recent images farther from the normal images, or nearer, than expected?",
+      `p-value ${p(test.distance_p)}; farther in ${share(test.farther)} of comparisons (50\u00a0% means no shift)`,
     ),
     line(
-      "use: do they look like other normal images than normal ones do?",
-      test.use_p === null ? "not defined: all are farther than 95 % of the normal images" : `p-value ${p(test.use_p)}`,
+      "use test: do recent images look like other normal images than expected?",
+      test.use_p === null
+        ? "not defined: all of them are farther away than 95\u00a0% of the normal images"
+        : `p-value ${p(test.use_p)}`,
     ),
-    line("called drift where a p-value is at most", number(test.level / 2)),
+    line("drift, if one of the two p-values is at most", number(test.level / 2)),
   );
 }
 
-/* Pointing. */
+/* Selection of a point. */
 
-function point(i) {
+function selectPoint(i) {
   place = i;
   const { id, time, score, verdict } = points[i];
   const mark = byId("pointer");
@@ -181,7 +183,7 @@ function point(i) {
   ring.setAttribute("cx", x(i));
   ring.setAttribute("cy", down(score));
   fill(
-    byId("pointed"),
+    byId("selected-point"),
     h("img", { src: `/api/inspections/${id}/thumbnail.jpg`, alt: "", width: 64, height: 64 }),
     h(
       "span",
@@ -189,35 +191,35 @@ function point(i) {
       h("a", { href: `/inspections/${id}` }, `Inspection ${id}`),
       h("span", { class: "quiet" }, ` ${when(time)}, distance ${number(score)}`),
     ),
-    h("span", { class: `pill ${verdict}` }, verdict === "anomalous" ? "Anomalous" : "Normal"),
+    h("span", { class: `pill ${verdict}` }, verdictName(verdict)),
   );
 }
 
-function nearest(event) {
+function nearestPoint(event) {
   const box = byId("chart").getBoundingClientRect();
   const px = ((event.clientX - box.left) / box.width) * WIDTH;
   const py = ((event.clientY - box.top) / box.height) * HEIGHT;
-  const far = (i) => Math.hypot(x(i) - px, (down(points[i].score) - py) / 3);
-  return points.reduce((best, _, i) => (far(i) < far(best) ? i : best), 0);
+  const distance = (i) => Math.hypot(x(i) - px, (down(points[i].score) - py) / 3);
+  return points.reduce((best, _, i) => (distance(i) < distance(best) ? i : best), 0);
 }
 
-byId("plot").addEventListener("pointermove", (event) => points.length && point(nearest(event)));
-byId("plot").addEventListener("pointerdown", (event) => points.length && point(nearest(event)));
+byId("plot").addEventListener("pointermove", (event) => points.length && selectPoint(nearestPoint(event)));
+byId("plot").addEventListener("pointerdown", (event) => points.length && selectPoint(nearestPoint(event)));
 byId("plot").addEventListener("click", (event) => {
   if (event.detail && matchMedia("(pointer: fine)").matches) open();
 });
 const open = () => place !== null && location.assign(`/inspections/${points[place].id}`);
-const move = (by) => (event) => {
+const moveBy = (by) => (event) => {
   if (!points.length || !event.target.closest("#plot")) return false;
-  point(Math.min(Math.max((place ?? points.length) + by, 0), points.length - 1));
+  selectPoint(Math.min(Math.max((place ?? points.length) + by, 0), points.length - 1));
 };
 bind(
-  { keys: ["ArrowLeft"], run: move(-1), shown: ["\u2190", "\u2192"], does: "from one inspection to the next" },
-  { keys: ["ArrowRight"], run: move(1) },
+  { keys: ["ArrowLeft"], run: moveBy(-1), labels: ["\u2190", "\u2192"], does: "from one inspection to the next" },
+  { keys: ["ArrowRight"], run: moveBy(1) },
   { keys: ["Enter"], does: "open it", run: (event) => (event.target.closest("#plot") ? void open() : false) },
 );
 
-let due = 0;
-const soon = () => (due ||= setTimeout(() => ((due = 0), load()), 3000));
-listen((kind) => kind !== "decision" && soon(), load);
+let reloadTimer = 0;
+const reloadSoon = () => (reloadTimer ||= setTimeout(() => ((reloadTimer = 0), load()), 3000));
+listen((kind) => kind !== "decision" && reloadSoon(), load);
 await load();

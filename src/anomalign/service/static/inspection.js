@@ -1,12 +1,12 @@
-/** One image: what is unusual about it, what it was compared with, and what people say of it. */
+/** One inspection: what is unusual about the image, what it was compared with, and the decision about it. */
 import { api, get } from "./api.js";
-import { decide } from "./decide.js";
+import { showComparison } from "./comparison.js";
+import { showDecision } from "./decision.js";
 import { byId, fill, h, line, show } from "./dom.js";
 import { bind } from "./keys.js";
 import { listen } from "./live.js";
-import { look } from "./looking.js";
-import { around, wayBack } from "./trail.js";
-import { fileName, number, unusual, when } from "./words.js";
+import { positionOf, queueAddress } from "./saved_queue.js";
+import { fileName, number, unusual, verdictName, when } from "./words.js";
 
 const id = Number(document.body.dataset.inspection);
 let record = null;
@@ -20,28 +20,28 @@ async function load() {
   }
   show(byId("state"), "");
   sessionStorage.setItem("anomalign.last", id);
-  head();
-  rows();
+  drawHeading();
+  drawFacts();
   byId("inspection").hidden = false;
-  const learnt = decide(record);
+  const updateDecision = showDecision(record);
   listen(
     (kind, data) => {
-      if (kind === "decision" && data.record === id) learnt(data.decision);
+      if (kind === "decision" && data.record === id) updateDecision(data.decision);
     },
     () =>
       get(api`/api/inspections/${id}`).then(
-        ({ decision }) => learnt(decision),
-        () => {}, // the next decision is heard of
+        ({ decision }) => updateDecision(decision),
+        () => {}, // the next event brings the decision
       ),
   );
-  walk();
-  await look(record);
+  linkNeighbours();
+  await showComparison(record);
 }
 
-function head() {
+function drawHeading() {
   document.title = `${fileName(record.name)} \u00b7 Anomalign`;
   const pill = byId("verdict");
-  pill.textContent = record.verdict === "anomalous" ? "Anomalous" : "Normal";
+  pill.textContent = verdictName(record.verdict);
   pill.classList.add(record.verdict);
   fill(byId("name"), fileName(record.name)).title = record.name;
   fill(
@@ -55,31 +55,29 @@ function head() {
   );
 }
 
-function rows() {
+function drawFacts() {
   byId("more-facts").hidden = false;
   fill(
     byId("rows"),
-    line("verdict", record.course),
-    line(
-      "score",
-      `${number(record.image_score)}, p-value ${number(record.p_value)}; the limit is ${number(record.threshold)}`,
-    ),
-    line("image as a whole", `distance ${number(record.retrieval_score)}, p-value ${number(record.retrieval_p_value)}`),
-    line(
-      "normal images",
-      h("a", { href: api`/banks/${record.bank}` }, `${record.bank}, version ${record.bank_version}`),
-    ),
-    line("size", `${record.width} \u00d7 ${record.height}`),
+    line("verdict", record.verdict),
+    line("stages", record.course),
+    line("image score", number(record.image_score)),
+    line("threshold", number(record.threshold)),
+    line("p-value", number(record.p_value)),
+    line("stage 1 distance", number(record.retrieval_score)),
+    line("stage 1 p-value", number(record.retrieval_p_value)),
+    line("bank", h("a", { href: api`/banks/${record.bank}` }, `${record.bank}, version ${record.bank_version}`)),
+    line("image size", `${record.width} \u00d7 ${record.height} pixels`),
     line("file", record.name),
-    line("sha256", record.sha256),
+    line("SHA-256", record.sha256),
     line(
-      "files",
+      "downloads",
       h(
         "span",
         { class: "links" },
         ...[
           ["picture with heat", "overlay.png"],
-          ["map of scores", "map.tiff"],
+          ["anomaly map", "map.tiff"],
           ["record", "record.json"],
         ].map(([text, file]) => h("a", { href: api`/api/inspections/${id}/` + file, download: `${id}-${file}` }, text)),
       ),
@@ -87,24 +85,23 @@ function rows() {
   );
 }
 
-/* Before and after in the queue. */
+/* The previous and the next image of the queue. */
 
-async function walk() {
-  byId("back").href = wayBack();
-  const lead = (name, to) => {
-    const link = byId(name);
+async function linkNeighbours() {
+  byId("back").href = queueAddress();
+  const link = (name, to) => {
     if (to === null) return;
-    link.href = `/inspections/${to}`;
-    link.removeAttribute("aria-disabled");
+    byId(name).href = `/inspections/${to}`;
+    byId(name).removeAttribute("aria-disabled");
   };
   try {
-    const { previous, next, place, total, more } = await around(id);
-    lead("previous", previous);
-    lead("next", next);
+    const { previous, next, place, total, more } = await positionOf(id);
+    link("previous", previous);
+    link("next", next);
     if (place) byId("position").textContent = `${place} of ${total}${more ? "+" : ""}`;
     if (next) new Image().src = `/api/inspections/${next}/picture`;
   } catch {
-    // the queue can be opened by hand
+    // without these links the page still works, and the queue is one click away
   }
 }
 

@@ -1,14 +1,14 @@
-/** One key for one thing, and a list of them for who asks with "?". */
+/** Keyboard shortcuts, and the list of them that "?" opens. */
 import { byId, h } from "./dom.js";
 
-const bound = new Map();
+const actions = new Map();
 
-/** Bind keys: `{keys: ["d"], does: "defect", run}`. `shown` is what the list says instead of the keys. */
+/** Bind keys: `{keys: ["d"], does: "defect", run}`. The list shows `labels` instead of `keys`, if they are given. */
 export function bind(...bindings) {
   const list = byId("help").querySelector("dl");
   for (const binding of bindings) {
-    for (const key of binding.keys) bound.set(key, binding.run);
-    const shown = binding.shown ?? binding.keys;
+    for (const key of binding.keys) actions.set(key, binding.run);
+    const labels = binding.labels ?? binding.keys;
     if (binding.does)
       list.append(
         h(
@@ -17,7 +17,7 @@ export function bind(...bindings) {
           h(
             "dt",
             {},
-            shown.map((key) => h("kbd", {}, key)),
+            labels.map((key) => h("kbd", {}, key)),
           ),
           h("dd", {}, binding.does),
         ),
@@ -25,20 +25,21 @@ export function bind(...bindings) {
   }
 }
 
-const UNTYPED = ["range", "file", "checkbox", "radio", "button", "submit"];
+const NOT_TYPED_INTO = ["range", "file", "checkbox", "radio", "button", "submit"];
 
-function typing(target) {
+function isTextField(target) {
   if (target.matches("textarea, select, [contenteditable]")) return true;
-  return target.matches("input") && !UNTYPED.includes(target.type);
+  return target.matches("input") && !NOT_TYPED_INTO.includes(target.type);
 }
 
-/** A slider and a choice of several move by arrow keys themselves. */
-const moves = (event) => event.key.startsWith("Arrow") && event.target.matches("input[type=range], input[type=radio]");
+/** Sliders and radio buttons use the arrow keys themselves. */
+const usesArrows = (event) =>
+  event.key.startsWith("Arrow") && event.target.matches("input[type=range], input[type=radio]");
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (document.querySelector("dialog[open]") || typing(event.target) || moves(event)) return;
-  const run = bound.get(event.key) ?? bound.get(event.key.toLowerCase());
+  if (document.querySelector("dialog[open]") || isTextField(event.target) || usesArrows(event)) return;
+  const run = actions.get(event.key) ?? actions.get(event.key.toLowerCase());
   if (run && run(event) !== false) event.preventDefault();
 });
 
@@ -47,5 +48,5 @@ const open = byId("help-open");
 if (open) {
   open.hidden = false;
   open.addEventListener("click", () => help.showModal());
-  bind({ keys: ["?"], does: "this list", run: () => help.showModal() });
+  bind({ keys: ["?"], does: "show this list", run: () => help.showModal() });
 }

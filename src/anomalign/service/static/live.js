@@ -1,49 +1,50 @@
-/** What happens meanwhile: the service's events, and a mark in the page's head that says whether they come.
+/** Events of the service, and a mark in the page's header that shows whether the page is connected.
 
-    A browser opens six connections to a host and no more, and events keep one: only a page that is seen listens. */
+    A browser opens at most six connections to a host, and each event stream keeps one: only a visible page listens. */
 import { byId } from "./dom.js";
 
-/** Calls `heard(kind, data)` for "inspection", "decision" and "bank", and `again()` where some may have been missed:
-    when a broken connection is back, and when the page is seen again. */
-export function listen(heard, again) {
+/** Calls `onEvent(kind, data)` for "inspection", "decision" and "bank". Calls `onReconnect()` when events may have been
+    missed: after a broken connection, and when the page becomes visible again. */
+export function listen(onEvent, onReconnect) {
   const mark = byId("live");
   let source = null;
-  let missed = false;
+  let mayHaveMissed = false;
 
   function open() {
-    const opened = (source = new EventSource("/api/events"));
+    const stream = (source = new EventSource("/api/events"));
     mark.textContent = "connecting";
     mark.className = "live";
-    opened.addEventListener("open", () => {
+    stream.addEventListener("open", () => {
       mark.textContent = "live";
       mark.className = "live on";
-      if (missed) again();
-      missed = false;
+      if (mayHaveMissed) onReconnect();
+      mayHaveMissed = false;
     });
-    opened.addEventListener("error", () => {
-      missed = true;
+    stream.addEventListener("error", () => {
+      mayHaveMissed = true;
       mark.textContent = "not connected";
       mark.className = "live off";
-      if (opened.readyState === EventSource.CLOSED) setTimeout(attend, 5000);
+      if (stream.readyState === EventSource.CLOSED) setTimeout(openIfVisible, 5000);
     });
     for (const kind of ["inspection", "decision", "bank"]) {
-      opened.addEventListener(kind, (event) => heard(kind, JSON.parse(event.data)));
+      stream.addEventListener(kind, (event) => onEvent(kind, JSON.parse(event.data)));
     }
   }
 
   function close() {
     source?.close();
-    missed = true;
+    mayHaveMissed = true;
   }
 
-  function attend() {
+  function openIfVisible() {
     if (document.hidden) close();
     else if (!source || source.readyState === EventSource.CLOSED) open();
   }
 
   mark.hidden = false;
-  document.addEventListener("visibilitychange", attend);
+  document.addEventListener("visibilitychange", openIfVisible);
   addEventListener("pagehide", close, { once: true });
-  addEventListener("pageshow", (event) => event.persisted && location.reload(), { once: true }); // kept aside meanwhile
-  attend();
+  // The browser may restore a page from its cache, with old data.
+  addEventListener("pageshow", (event) => event.persisted && location.reload(), { once: true });
+  openIfVisible();
 }

@@ -1,4 +1,4 @@
-/** Signing in: the form works by itself; this only keeps a wrong token on the page. */
+/** Sign-in. The form works without this script; the script shows the error of a wrong token on the same page. */
 import { byId } from "./dom.js";
 
 byId("login").addEventListener("submit", async (event) => {

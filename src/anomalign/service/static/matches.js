@@ -1,8 +1,8 @@
-/** From a place of the inspected image to the place it was matched with. Pure arithmetic on what /matches answers.
+/** From a place of the inspected image to its match in a normal image: arithmetic on the answer of /matches.
 
-    Places are fractions of a picture's height and width, so that they hold for a picture of any size. */
+    Places are fractions of a picture's height and width, so they are valid for every resolution of the picture. */
 
-/** Cell of the grid under a place, or null where the image was not looked at. */
+/** Cell of the grid under a place, or null outside the inspected part. */
 export function cellAt(matches, picture, fy, fx) {
   const [top, left, bottom, right] = picture.seen;
   const row = Math.floor(((fy * picture.height - top) * matches.h) / (bottom - top));
@@ -21,7 +21,7 @@ export function placeOf(matches, picture, { row, column }) {
   };
 }
 
-/** What a cell was matched with: the normal image, the place in it, distance, its parts by level, and the p-value. */
+/** Match of a cell: the normal image, the place in it, the distance (total and per level) and the p-value. */
 export function matchOf(matches, { row, column }) {
   const cell = row * matches.w + column;
   const index = matches.image[cell];
@@ -38,7 +38,7 @@ export function matchOf(matches, { row, column }) {
   };
 }
 
-/** The cell that is rarest in normal images; of equals the one that is farthest from its match. */
+/** The cell with the smallest p-value; of equal ones, the cell with the largest distance. */
 export function mostUnusual(matches) {
   let best = 0;
   for (let cell = 1; cell < matches.p.length; cell += 1) {
@@ -48,7 +48,7 @@ export function mostUnusual(matches) {
   return { row: Math.floor(best / matches.w), column: best % matches.w };
 }
 
-/** Of each neighbour, the share of places that it explains best. */
+/** For each neighbour, the share of cells whose best match lies in it. */
 export function shares(matches) {
   const counts = matches.neighbours.map(() => 0);
   for (const index of matches.image) counts[index] += 1;

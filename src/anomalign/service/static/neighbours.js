@@ -1,11 +1,11 @@
-/** The strip of normal images that an image was compared with. */
+/** The strip of normal images that the inspected image was compared with. */
 import { api } from "./api.js";
 import { byId, fill, h } from "./dom.js";
 import { shares } from "./matches.js";
 import { fileName, share } from "./words.js";
 
-/** Draw it; `choose(id)` is called with the one that is pressed. */
-export function strip(bank, matches, choose) {
+/** Draw the strip. `choose(id)` is called when one is pressed. */
+export function drawStrip(bank, matches, choose) {
   const parts = shares(matches);
   fill(
     byId("strip"),
@@ -16,7 +16,7 @@ export function strip(bank, matches, choose) {
           type: "button",
           "data-id": normal.id,
           "aria-pressed": "false",
-          title: `${normal.name}: the best match of ${share(parts[i])} of all places`,
+          title: `${normal.name}: best match for ${share(parts[i])} of all places`,
           onclick: () => choose(normal.id),
         },
         h("img", { src: api`/api/banks/${bank}/images/${normal.id}/preview.jpg`, alt: "", draggable: "false" }),
@@ -26,18 +26,18 @@ export function strip(bank, matches, choose) {
     ),
   );
   byId("strip-title").textContent = `Compared with ${matches.neighbours.length} normal images`;
-  byId("strip-note").textContent = "nearest first; the share of all places that each matches best";
+  byId("strip-note").textContent = "most similar first; %: share of places with their best match in this image";
 }
 
-/** Show in which the place under the cross-hair was found. */
-export function found(normal) {
+/** Mark the image that holds the match of the place under the cross-hair. */
+export function markMatch(normal) {
   for (const button of byId("strip").children) button.classList.toggle("matched", Number(button.dataset.id) === normal);
 }
 
-/** Show with which alone it is compared; null: with all. */
-export function chosen(normal) {
+/** Mark the only image that is compared with; null: all are compared with. */
+export function markOnly(normal) {
   for (const button of byId("strip").children)
     button.setAttribute("aria-pressed", String(Number(button.dataset.id) === normal));
   byId("all").hidden = normal === null;
-  byId("there-title").textContent = normal === null ? "Matched with" : "Compared alone with";
+  byId("there-title").textContent = normal === null ? "Matched with" : "Compared only with";
 }

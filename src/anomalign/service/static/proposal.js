@@ -1,13 +1,13 @@
-/** What an edit of the normal images would change, shown before it is made. */
+/** A dialog that shows what an edit of the bank would change, before the edit is made. */
 import { api, post, remove } from "./api.js";
 import { byId, fill, h, show } from "./dom.js";
-import { count, decided, fileName, number, several, share } from "./words.js";
+import { count, decisionName, fileName, number, several, share, verdictName } from "./words.js";
 
 const dialog = byId("proposal");
 
-/** Ask for a proposal, show it, and make the edit if it is confirmed. Resolves with the edit, or null.
+/** Request a proposal, show it, and make the edit if the person confirms it. Resolves with the edit, or null.
 
-    `edit` is what the service takes; `title` says what would be done, `confirm` what the button says. */
+    `edit` is the body of the request, `title` the question at the top, `confirm` the text of the button. */
 export function propose(bank, edit, { title, confirm }) {
   return new Promise((resolve) => {
     let proposal = null;
@@ -16,27 +16,27 @@ export function propose(bank, edit, { title, confirm }) {
     const button = byId("proposal-confirm");
     const error = byId("proposal-error");
     const note = byId("proposal-note");
-    const ready = (is) => (button.hidden = byId("proposal-note-part").hidden = !is);
+    const allowConfirm = (allow) => (button.hidden = byId("proposal-note-part").hidden = !allow);
     byId("proposal-title").textContent = title;
     show(error, "");
-    ready(false);
+    allowConfirm(false);
     note.value = "";
     fill(
       body,
       h(
         "p",
         { class: "working" },
-        "The latest images are inspected again, as if it were done already. This may take half a minute\u2026",
+        "The latest images are inspected again to show what would change. This can take half a minute\u2026",
       ),
     );
 
-    const end = (edited) => {
+    const end = (result) => {
       if (closed) return;
       closed = true;
       button.onclick = byId("proposal-cancel").onclick = dialog.onclose = null;
       if (dialog.open) dialog.close();
-      if (!edited && proposal) remove(api`/api/proposals/${proposal.id}`).catch(() => {}); // it expires by itself
-      resolve(edited);
+      if (!result && proposal) remove(api`/api/proposals/${proposal.id}`).catch(() => {}); // it expires by itself
+      resolve(result);
     };
     byId("proposal-cancel").onclick = () => end(null);
     dialog.onclose = () => end(null); // Escape
@@ -45,12 +45,12 @@ export function propose(bank, edit, { title, confirm }) {
       show(error, "");
       fill(button, "Working\u2026");
       try {
-        const edited = await post(api`/api/proposals/${proposal.id}/confirm`, { note: note.value.trim() });
+        const result = await post(api`/api/proposals/${proposal.id}/confirm`, { note: note.value.trim() });
         proposal = null;
-        end(edited);
-      } catch (refused) {
-        show(error, refused.message);
-        ready(false);
+        end(result);
+      } catch (failure) {
+        show(error, failure.message);
+        allowConfirm(false);
       } finally {
         button.disabled = false;
       }
@@ -67,33 +67,37 @@ export function propose(bank, edit, { title, confirm }) {
         }
         fill(body, ...table(answer));
         fill(button, confirm);
-        ready(true);
-        byId("proposal-title").focus(); // not the button: a key that was meant for something else must not confirm
+        allowConfirm(true);
+        byId("proposal-title").focus(); // not the button: a key pressed by accident must not confirm
       },
-      (refused) => {
+      (failure) => {
         fill(body);
-        show(error, refused.message);
+        show(error, failure.message);
       },
     );
   });
 }
 
-/** Whether a person said that it is a defect, and the edit would call it normal: what nobody may overlook. */
-const lost = (change) => change.decision === "defect" && change.after.verdict === "normal";
+/** Whether the edit would call a confirmed defect normal. These come first, so that nobody overlooks them. */
+const missesDefect = (change) => change.decision === "defect" && change.after.verdict === "normal";
 
 function table(proposal) {
-  const missed = proposal.changes.filter(lost);
-  const changes = [...missed, ...proposal.changes.filter((change) => !lost(change))];
-  const tried = proposal.changes.length + proposal.unchanged;
+  const missedDefects = proposal.changes.filter(missesDefect);
+  const changes = [...missedDefects, ...proposal.changes.filter((change) => !missesDefect(change))];
+  const total = proposal.changes.length + proposal.unchanged;
   const skipped = proposal.skipped
-    ? ` ${several(proposal.skipped, "older image")} could not be tried: ${proposal.skipped === 1 ? "its picture is" : "their pictures are"} no longer kept.`
+    ? ` ${several(proposal.skipped, "older image")} could not be checked, because ${proposal.skipped === 1 ? "its picture is" : "their pictures are"} no longer stored.`
     : "";
-  const limit = `The threshold of the score goes from ${number(proposal.threshold_before)} to ${number(proposal.threshold_after)}.`;
+  const [before, after] = [proposal.threshold_before, proposal.threshold_after].map(number);
+  const threshold =
+    before === after
+      ? `The score threshold stays at ${after}.`
+      : `The score threshold changes from ${before} to ${after}.`;
   const summary = proposal.changes.length
-    ? `Of the latest ${several(tried, "image")}, ${count(proposal.changes.length)} would change:`
-    : tried
-      ? `None of the latest ${several(tried, "image")} would change.`
-      : "There is no earlier image to try it on.";
+    ? `Of the latest ${several(total, "image")}, ${count(proposal.changes.length)} would change:`
+    : total
+      ? `None of the latest ${several(total, "image")} would change.`
+      : "There are no earlier images to check this against.";
   const [toNormal, toAnomalous] = ["normal", "anomalous"].map(
     (verdict) => proposal.changes.filter((change) => change.after.verdict === verdict).length,
   );
@@ -104,11 +108,11 @@ function table(proposal) {
       h("strong", {}, summary),
       changes.length ? ` ${count(toNormal)} to normal, ${count(toAnomalous)} to anomalous.` : null,
     ),
-    missed.length
+    missedDefects.length
       ? h(
           "p",
           { class: "warning" },
-          h("strong", {}, `${several(missed.length, "confirmed defect")} would no longer be found.`),
+          h("strong", {}, `${several(missedDefects.length, "confirmed defect")} would be missed.`),
         )
       : null,
     changes.length
@@ -124,7 +128,7 @@ function table(proposal) {
               h(
                 "tr",
                 {},
-                ...["image", "decided", "now", "then", "score now", "score then"].map((text, i) =>
+                ...["image", "decision", "now", "after", "score now", "score after"].map((text, i) =>
                   h("th", { scope: "col", class: i > 3 ? "n" : null }, text),
                 ),
               ),
@@ -133,12 +137,12 @@ function table(proposal) {
           ),
         )
       : null,
-    h("p", { class: "quiet" }, limit, skipped, " You can undo this at any time."),
+    h("p", { class: "quiet" }, threshold, skipped, " You can undo this at any time."),
   ].filter(Boolean);
 }
 
 function row({ record, name, decision, before, after }) {
-  const pill = (verdict) => h("span", { class: `pill ${verdict}` }, verdict === "anomalous" ? "Anomalous" : "Normal");
+  const pill = (verdict) => h("span", { class: `pill ${verdict}` }, verdictName(verdict));
   return h(
     "tr",
     {},
@@ -152,7 +156,7 @@ function row({ record, name, decision, before, after }) {
         fileName(name),
       ),
     ),
-    h("td", {}, decision ? h("span", { class: `badge ${decision}` }, decided(decision, before.verdict)) : null),
+    h("td", {}, decision ? h("span", { class: `badge ${decision}` }, decisionName(decision, before.verdict)) : null),
     h("td", {}, pill(before.verdict)),
     h("td", {}, pill(after.verdict)),
     h("td", { class: "n" }, number(before.image_score)),
@@ -160,13 +164,13 @@ function row({ record, name, decision, before, after }) {
   );
 }
 
-/** Take an edit back. */
+/** Undo an edit. */
 export const undoEdit = (edit) => post(api`/api/edits/${edit.id}/undo`);
 
 /** What an edit has done, in a sentence. */
-export function done(edit) {
+export function confirmation(edit) {
   if (edit.kind === "add") return `Added to the normal images (version ${edit.version}).`;
   if (edit.kind === "remove")
     return `${several(edit.images.length, "normal image")} removed (version ${edit.version}).`;
-  return `${share(edit.after.target_fpr)} false alarms are allowed from now on.`;
+  return `${share(edit.after.target_fpr)} false alarms are now allowed.`;
 }

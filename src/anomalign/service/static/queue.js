@@ -1,11 +1,11 @@
-/** The queue: filters, cards, what comes in meanwhile, images to inspect. */
+/** The queue: filters, cards, new images, and images to inspect from this device. */
 import { get, query } from "./api.js";
 import { breakable, byId, fill, h, say, show } from "./dom.js";
 import { bind } from "./keys.js";
 import { listen } from "./live.js";
-import { asked, leave } from "./trail.js";
+import { filterParameters, saveQueue } from "./saved_queue.js";
 import { inspect } from "./upload.js";
-import { count, decided, fileName, number, several, unusual, when } from "./words.js";
+import { count, decisionName, fileName, number, several, unusual, verdictName, when } from "./words.js";
 
 const PAGE = 48;
 const banks = JSON.parse(document.body.dataset.banks);
@@ -13,22 +13,21 @@ const form = byId("filters");
 const cards = byId("cards");
 let records = [];
 let next = null;
-let asking = null; // the latest request; an older one that comes late is dropped
+let latestRequest = null; // a new one aborts it, so that an old answer never replaces a newer one
 
 function filters() {
   return Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== "" && value !== "newest"));
 }
 
-function setFilters(given) {
-  for (const [name, value] of given) {
+function setFilters(values) {
+  for (const [name, value] of values) {
     const field = form.elements[name];
     if (field) field.value = value;
   }
 }
 
 function card(record) {
-  const anomalous = record.verdict === "anomalous";
-  const made = record.decision;
+  const { decision } = record;
   return h(
     "li",
     {},
@@ -47,12 +46,12 @@ function card(record) {
               width: 320,
               height: Math.round((320 * record.height) / record.width),
             })
-          : h("span", { class: "quiet" }, "picture no longer kept"),
+          : h("span", { class: "quiet" }, "picture no longer stored"),
       ),
       h(
         "span",
         { class: "tile-head" },
-        h("span", { class: `pill ${record.verdict}` }, anomalous ? "Anomalous" : "Normal"),
+        h("span", { class: `pill ${record.verdict}` }, verdictName(record.verdict)),
         h(
           "time",
           { class: "quiet", datetime: record.time, title: new Date(record.time).toLocaleString() },
@@ -71,8 +70,12 @@ function card(record) {
       h(
         "span",
         { class: "tile-end" },
-        made
-          ? h("span", { class: `badge ${made.kind}`, title: made.note || null }, decided(made.kind, record.verdict))
+        decision
+          ? h(
+              "span",
+              { class: `badge ${decision.kind}`, title: decision.note || null },
+              decisionName(decision.kind, record.verdict),
+            )
           : h("span", { class: "quiet" }, "not decided"),
         banks.length > 1 ? h("span", { class: "quiet tile-bank" }, record.bank) : null,
       ),
@@ -86,23 +89,25 @@ function draw() {
   if (focused) cards.querySelector(`[data-id="${focused}"]`)?.focus({ preventScroll: true });
   byId("more").hidden = !next;
   const none = Object.keys(filters()).length
-    ? "No image answers to these filters."
-    : "Nothing was inspected yet. Choose images to inspect, or let a folder be watched.";
+    ? "No image matches these filters."
+    : "No image has been inspected yet. Choose images to inspect, or start the service with a folder to watch.";
   show(byId("state"), records.length ? "" : none);
-  leave(
+  saveQueue(
     filters(),
     records.map((record) => record.id),
     next,
   );
 }
 
-async function ask(extra = {}) {
-  asking?.abort();
-  asking = new AbortController();
-  return get(`/api/inspections${query({ ...asked(filters()), limit: PAGE, ...extra })}`, { signal: asking.signal });
+async function fetchPage(extra = {}) {
+  latestRequest?.abort();
+  latestRequest = new AbortController();
+  const parameters = { ...filterParameters(filters()), limit: PAGE, ...extra };
+  return get(`/api/inspections${query(parameters)}`, { signal: latestRequest.signal });
 }
 
-async function guarded(work) {
+/** Run a task; show the message of its error on the page. */
+async function showErrors(work) {
   cards.setAttribute("aria-busy", "true");
   try {
     await work();
@@ -114,85 +119,85 @@ async function guarded(work) {
 }
 
 const load = () =>
-  guarded(async () => {
-    const page = await ask();
+  showErrors(async () => {
+    const page = await fetchPage();
     records = page.records;
     next = page.next;
-    forget();
+    hideNewImages();
     draw();
   });
 
 const more = () =>
-  guarded(async () => {
+  showErrors(async () => {
     const last = cards.children.length;
-    const page = await ask({ after: next });
-    const known = new Set(records.map((record) => record.id));
-    records = [...records, ...page.records.filter((record) => !known.has(record.id))];
+    const page = await fetchPage({ after: next });
+    const ids = new Set(records.map((record) => record.id));
+    records = [...records, ...page.records.filter((record) => !ids.has(record.id))];
     next = page.next;
     draw();
     cards.children[last]?.firstElementChild.focus();
   });
 
-function changed() {
-  const given = filters();
-  history.replaceState(null, "", `/${query(given)}`);
-  byId("clear").hidden = !Object.keys(given).some((name) => name !== "order");
+function applyFilters() {
+  const values = filters();
+  history.replaceState(null, "", `/${query(values)}`);
+  byId("clear").hidden = !Object.keys(values).some((name) => name !== "order");
   load();
 }
 
-let typed = 0;
+let typingTimer = 0;
 document.addEventListener("input", (event) => {
-  if (event.target.form !== form) return; // the name stands outside of it
-  clearTimeout(typed);
-  typed = setTimeout(changed, event.target.type === "search" ? 300 : 0);
+  if (event.target.form !== form) return; // the search field lies outside the form's element
+  clearTimeout(typingTimer);
+  typingTimer = setTimeout(applyFilters, event.target.type === "search" ? 300 : 0);
 });
 form.addEventListener("submit", (event) => event.preventDefault());
-form.addEventListener("reset", () => setTimeout(changed));
+form.addEventListener("reset", () => setTimeout(applyFilters));
 byId("more").addEventListener("click", more);
 
-/* What comes in meanwhile. Cards never move under a finger: new ones wait for a touch unless the page is at rest. */
+/* New images. Cards never move under a pointer: unless the page is idle, new ones wait behind a button. */
 
-const waiting = new Set();
-let due = 0;
+const newIds = new Set();
+let catchUpTimer = 0;
 
-function forget() {
-  waiting.clear();
-  byId("fresh").hidden = true;
+function hideNewImages() {
+  newIds.clear();
+  byId("new-images").hidden = true;
 }
 
-function atRest() {
+function isIdle() {
   return scrollY < 40 && !cards.matches(":hover, :focus-within") && document.activeElement !== form.elements.name;
 }
 
 async function catchUp() {
-  due = 0;
+  catchUpTimer = 0;
   let page;
   try {
-    const limit = Math.min(Math.max(records.length, PAGE), 200); // no fewer than are shown
-    page = await get(`/api/inspections${query({ ...asked(filters()), limit })}`);
+    const limit = Math.min(Math.max(records.length, PAGE), 200); // at least as many as are shown
+    page = await get(`/api/inspections${query({ ...filterParameters(filters()), limit })}`);
   } catch {
-    return; // the mark in the head says that the service is away
+    return; // the mark in the header shows that the service cannot be reached
   }
   const byNumber = new Map(page.records.map((record) => [record.id, record]));
-  const known = new Set(records.map((record) => record.id));
-  const coming = page.records.filter((record) => !known.has(record.id));
-  if (coming.length === 0 || !atRest()) {
+  const ids = new Set(records.map((record) => record.id));
+  const newRecords = page.records.filter((record) => !ids.has(record.id));
+  if (newRecords.length === 0 || !isIdle()) {
     replace(byNumber);
-    for (const record of coming) waiting.add(record.id);
-    const button = byId("fresh");
-    show(button, waiting.size ? `${several(waiting.size, "new image")}: show` : "");
+    for (const record of newRecords) newIds.add(record.id);
+    const button = byId("new-images");
+    show(button, newIds.size ? `Show ${several(newIds.size, "new image")}` : "");
     return;
   }
   records = page.records;
   next = page.next;
-  forget();
+  hideNewImages();
   draw();
-  for (const record of coming) cards.querySelector(`[data-id="${record.id}"]`)?.classList.add("new");
-  const anomalous = coming.filter((record) => record.verdict === "anomalous").length;
-  say(`${several(coming.length, "new image")}, ${anomalous} anomalous`);
+  for (const record of newRecords) cards.querySelector(`[data-id="${record.id}"]`)?.classList.add("new");
+  const anomalous = newRecords.filter((record) => record.verdict === "anomalous").length;
+  say(`${several(newRecords.length, "new image")}, ${anomalous} anomalous`);
 }
 
-/** Draw anew only the cards that say something else now. */
+/** Redraw only the cards whose record has changed. */
 function replace(byNumber) {
   records = records.map((record, place) => {
     const now = byNumber.get(record.id);
@@ -204,7 +209,7 @@ function replace(byNumber) {
   });
 }
 
-byId("fresh").addEventListener("click", async () => {
+byId("new-images").addEventListener("click", async () => {
   await load();
   scrollTo({ top: 0 });
   cards.querySelector("a")?.focus({ preventScroll: true });
@@ -212,55 +217,55 @@ byId("fresh").addEventListener("click", async () => {
 
 listen(
   (kind) => {
-    if (kind !== "bank" && !due) due = setTimeout(catchUp, 700); // many at once are one look
+    if (kind !== "bank" && !catchUpTimer) catchUpTimer = setTimeout(catchUp, 700); // one request for many events
   },
-  () => (records.length ? catchUp() : load()), // where nothing is shown an error may be
+  () => (records.length ? catchUp() : load()), // without cards, the page may show an error: load it again
 );
 
 /* Images from this device. */
 
-async function take(files) {
+async function inspectFiles(files) {
   const bank = byId("upload-bank")?.value ?? banks[0];
   const state = byId("upload-state");
-  const refused = [];
-  let done = 0;
+  const errors = [];
+  let finished = 0;
   let anomalous = 0;
   for (const file of files) {
-    show(state, `Inspecting ${count(done + 1)} of ${count(files.length)}: ${file.name}`);
+    show(state, `Inspecting ${count(finished + 1)} of ${count(files.length)}: ${file.name}`);
     try {
       const record = await inspect(bank, file, () =>
-        show(state, `The service is busy; ${file.name} waits for its turn.`),
+        show(state, `The service is busy; ${file.name} is waiting for its turn.`),
       );
       if (record.verdict === "anomalous") anomalous += 1;
     } catch (error) {
-      refused.push(`${file.name}: ${error.message}`);
+      errors.push(`${file.name}: ${error.message}`);
       if (error.status === 0) break;
     }
-    done += 1;
+    finished += 1;
   }
-  show(state, `${several(done - refused.length, "image")} inspected, ${anomalous} anomalous.`);
-  if (refused.length)
+  show(state, `${several(finished - errors.length, "image")} inspected, ${anomalous} anomalous.`);
+  if (errors.length)
     state.append(
       h(
         "ul",
         { class: "bad" },
-        refused.map((text) => h("li", {}, text)),
+        errors.map((text) => h("li", {}, text)),
       ),
     );
-  if (!due) due = setTimeout(catchUp);
+  if (!catchUpTimer) catchUpTimer = setTimeout(catchUp);
 }
 
 const chooser = byId("upload").querySelector("input");
 chooser.addEventListener("change", async () => {
   const files = [...chooser.files];
   chooser.value = "";
-  if (files.length) await take(files);
+  if (files.length) await inspectFiles(files);
 });
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => {
   event.preventDefault();
   const files = [...(event.dataTransfer?.files ?? [])];
-  if (files.length) take(files);
+  if (files.length) inspectFiles(files);
 });
 
 /* Keys. */
@@ -285,7 +290,7 @@ bind(
   { keys: ["ArrowLeft"], run: inCards(() => -1) },
   { keys: ["ArrowDown"], run: inCards(across) },
   { keys: ["ArrowUp"], run: inCards(() => -across()) },
-  { keys: ["/"], does: "look for a name", run: () => form.elements.name.focus() },
+  { keys: ["/"], does: "search by name", run: () => form.elements.name.focus() },
 );
 
 setFilters(new URLSearchParams(location.search));

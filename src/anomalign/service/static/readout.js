@@ -1,4 +1,4 @@
-/** What is told of the place under the cross-hair. */
+/** Numbers about the place under the cross-hair. */
 import { byId, fill, h, s } from "./dom.js";
 import { number, oneIn, share } from "./words.js";
 
@@ -9,17 +9,17 @@ const LEVELS = {
   4: ["fine detail", "texture", "parts", "shape"],
 };
 
-/** Of a match, as `matchOf` gives it. */
-export function tell(match) {
+/** Show the numbers of a match, as `matchOf` returns it. */
+export function showReadout(match) {
   byId("rarity").textContent = rarity(match.p);
   byId("distance").textContent = number(match.distance);
-  legend(match.p);
+  moveMark(match.p);
   const names = LEVELS[match.perLevel.length] ?? match.perLevel.map((_, i) => `level ${i + 1}`);
   const total = match.perLevel.reduce((sum, part) => sum + part, 0) || 1;
   const levels = byId("levels");
   levels.setAttribute(
     "aria-label",
-    `Where the difference lies: ${names.map((name, i) => `${name} ${share(match.perLevel[i] / total)}`).join(", ")}`,
+    `Difference by level: ${names.map((name, i) => `${name} ${share(match.perLevel[i] / total)}`).join(", ")}`,
   );
   if (levels.children.length !== names.length) {
     fill(
@@ -47,14 +47,14 @@ export function tell(match) {
   });
 }
 
-/** How rare a place is, in words. */
+/** How rare a place is, in words. The service's p-value is the share of normal places that look as unusual. */
 export function rarity(p) {
-  if (p > 0.2) return "an ordinary place";
-  return `${oneIn(p)} places of normal images`;
+  if (p > 0.2) return "typical";
+  return `${oneIn(p)} normal places`;
 }
 
-/** The mark over the legend: heat begins at 1 in 1,000 and is full at 1 in 100,000. */
-function legend(p) {
+/** Move the mark on the legend: heat begins at 1 in 1,000 and is full at 1 in 100,000. */
+function moveMark(p) {
   const mark = byId("legend-mark");
   const at = Math.min(Math.max((Math.log10(p) + 3) / -2, 0), 1);
   mark.setAttribute("transform", `translate(${6 + 288 * at} 1)`);

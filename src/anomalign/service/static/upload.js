@@ -1,21 +1,21 @@
-/** Images from this device to the service: one after the other, patient where the service is busy. */
-import { api, post, Refused } from "./api.js";
+/** Images from this device to the service, one at a time. A busy service is asked again later. */
+import { api, post, RequestError } from "./api.js";
 
-const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
-/** Inspect a file; returns the record. Waits while the queue is full, and says so by `waiting(seconds)`. */
-export async function inspect(bank, file, waiting = () => {}) {
+/** Inspect a file and return its record. While the service is busy, calls `onWait(seconds)` and tries again. */
+export async function inspect(bank, file, onWait = () => {}) {
   for (;;) {
     const form = new FormData();
     form.append("files", file, file.name);
     try {
       const { results } = await post(api`/api/banks/${bank}/inspections`, form);
-      if (results[0].error) throw new Refused(results[0].error, 422);
+      if (results[0].error) throw new RequestError(results[0].error, 422);
       return results[0];
     } catch (error) {
-      if (!(error instanceof Refused) || error.status !== 429) throw error;
+      if (!(error instanceof RequestError) || error.status !== 429) throw error;
       const seconds = Math.min(error.retryAfter ?? 2, 60);
-      waiting(seconds);
+      onWait(seconds);
       await pause(seconds);
     }
   }

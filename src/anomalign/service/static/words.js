@@ -1,8 +1,8 @@
-/** Numbers, times and verdicts in the words that people read. */
+/** Numbers, times, verdicts and edits in the words that people read. */
 
-/** Four digits: 5,372, 53.72, 0.0005372. */
+/** Four digits: 5,372, 53.72, 0.0005372. JSON has no infinity, so the service sends null for it. */
 export function number(value) {
-  if (value === null || value === undefined) return "beyond measure";
+  if (value === null || value === undefined) return "infinite";
   if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en");
   return String(Number(value.toPrecision(4))).replace("-", "\u2212");
 }
@@ -26,9 +26,11 @@ export function oneIn(p) {
 
 /** How unusual an image is, in a sentence. */
 export function unusual(p) {
-  if (p > 0.2) return `${Math.round(100 * p)} of 100 normal images are as unusual`;
-  return `${oneIn(p)} normal images is as unusual`;
+  if (p > 0.2) return `${Math.round(100 * p)} of 100 normal images look this unusual`;
+  return `${p > 0.05 ? "About" : "Only"} ${oneIn(p)} normal images looks this unusual`;
 }
+
+export const verdictName = (verdict) => (verdict === "anomalous" ? "Anomalous" : "Normal");
 
 export const fileName = (name) => name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1) || name;
 
@@ -46,24 +48,24 @@ export function when(iso) {
   return `${date}, ${clock}`;
 }
 
-/** A decision; of an image that was called normal, "false alarm" means that it is fine indeed. */
-export function decided(kind, verdict) {
+/** Name of a decision. The kind "false_alarm" of an image with a normal verdict means that the part is good. */
+export function decisionName(kind, verdict) {
   if (kind === "defect") return verdict === "normal" ? "missed defect" : "defect";
   if (kind === "false_alarm") return verdict === "normal" ? "good part" : "false alarm";
   return "not sure";
 }
 
-/** What an edit of the normal images did. */
-export function edited(edit) {
-  if (edit.kind === "add") return edit.images.length ? `added ${numbered(edit.images)}` : "added an image";
-  if (edit.kind === "remove") return `removed ${numbered(edit.images)}`;
+/** What an edit of the bank did. */
+export function editSummary(edit) {
+  if (edit.kind === "add") return edit.images.length ? `added ${imageList(edit.images)}` : "added an image";
+  if (edit.kind === "remove") return `removed ${imageList(edit.images)}`;
   const { before, after } = edit;
-  return `false alarms to allow: ${rate(before.target_fpr)} \u2192 ${rate(after.target_fpr)}`;
+  return `allowed false alarms: ${rate(before.target_fpr)} \u2192 ${rate(after.target_fpr)}`;
 }
 
-const rate = (value) => (typeof value === "number" ? share(value) : "as usual");
+const rate = (value) => (typeof value === "number" ? share(value) : "default");
 
-export function numbered(ids) {
-  const named = ids.slice(0, 6).join(", ");
-  return `${ids.length === 1 ? "image" : "images"} ${named}${ids.length > 6 ? ` and ${ids.length - 6} more` : ""}`;
+export function imageList(ids) {
+  const firstIds = ids.slice(0, 6).join(", ");
+  return `${ids.length === 1 ? "image" : "images"} ${firstIds}${ids.length > 6 ? ` and ${ids.length - 6} more` : ""}`;
 }

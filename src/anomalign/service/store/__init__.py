@@ -1,4 +1,4 @@
-"""What the service remembers: inspections, what people said of them, edits of banks, and who did what when."""
+"""The database of the service: inspections, decisions on them, edits of banks, and the audit log."""
 
 from anomalign.errors import ConflictError, NotFoundError, StoreError
 from anomalign.service.store.records import (

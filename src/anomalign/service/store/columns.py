@@ -1,4 +1,4 @@
-"""Types of columns that give the same value back on every database."""
+"""Column types that return the same value on every database."""
 
 import json
 from datetime import datetime, timezone
@@ -8,23 +8,23 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text, TypeDecorat
 
 from anomalign.errors import InputError
 
-Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up in a column of type INTEGER alone
+Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite makes new ids only in a column of type INTEGER
 
 LARGEST_ID = 2**63 - 1
 
 
 def clean(text: str) -> str:
-    """Text that every database takes: no NUL, and no halves of characters, as undecodable file names have."""
+    """Make text valid for every database: without NUL, and without the surrogates of undecodable file names."""
     return text.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
 
 
 def utc(time: datetime) -> datetime:
-    """The same moment in UTC.
+    """Convert a time to UTC.
 
     Raises
     ------
     InputError
-        It names no zone, or lies outside the calendar in UTC.
+        The time has no zone, or lies outside the calendar in UTC.
     """
     if time.tzinfo is None:
         raise InputError(f"{time}: a time without a zone; give one, as {time}+00:00")
@@ -35,28 +35,28 @@ def utc(time: datetime) -> datetime:
 
 
 def now() -> datetime:
-    """What the clock says, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(timezone.utc)
 
 
-def known_id(id: int) -> int:
-    """An id to look for; of one that no database counts up to, 0, which is that of nothing."""
+def possible_id(id: int) -> int:
+    """Return an id to search for; 0, which no row has, for ids that a database cannot have."""
     return id if 0 <= id <= LARGEST_ID else 0
 
 
 def compact(value: Any) -> str:
-    """As JSON.
+    """Encode a value as JSON.
 
     Raises
     ------
     ValueError, TypeError
-        JSON has no such value.
+        JSON cannot represent the value.
     """
     return json.dumps(value, allow_nan=False)
 
 
 class Words(TypeDecorator[str]):
-    """Text, cleaned on its way in, in comparisons too."""
+    """Text that `clean` is applied to, in comparisons too."""
 
     impl = Text
     cache_ok = True
@@ -66,7 +66,7 @@ class Words(TypeDecorator[str]):
 
 
 class Moment(TypeDecorator[datetime]):
-    """A time in UTC. SQLite keeps no zone."""
+    """A time in UTC. SQLite does not store the zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -83,7 +83,7 @@ class Moment(TypeDecorator[datetime]):
 
 
 class Json(TypeDecorator[Any]):
-    """JSON as text: PostgreSQL's own types would reorder keys and rewrite numbers, and a replay needs the last bit."""
+    """JSON as text: PostgreSQL's JSON types reorder keys and rewrite numbers, but a replay needs every bit."""
 
     impl = Text
     cache_ok = True

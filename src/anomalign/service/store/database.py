@@ -1,4 +1,4 @@
-"""SQLite or PostgreSQL: durable commits, errors in this package's words, a schema that is up to date."""
+"""SQLite or PostgreSQL: durable commits, errors of the driver as `StoreError`, and schema migrations."""
 
 import contextlib
 import re
@@ -19,34 +19,34 @@ from anomalign.errors import StoreError
 from anomalign.service.store.tables import VERSION_TABLE
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_MIGRATING = threading.Lock()  # Alembic's `context` is one for the process
-_ADVISORY_LOCK = 0x616E6F6D616C6967  # of PostgreSQL: one process migrates at a time
+_MIGRATING = threading.Lock()  # Alembic has one `context` per process
+_ADVISORY_LOCK = 0x616E6F6D616C6967  # in PostgreSQL: one process migrates at a time
 _WAIT_S = 30
 _FORMS = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
 _REMEDIES = (
-    (("is full", "No space left", "disk full"), "make room on its disk"),
-    (("is locked", "lock timeout"), "another program holds it; try again when that has finished"),
+    (("is full", "No space left", "disk full"), "free space on its disk"),
+    (("is locked", "lock timeout"), "another program holds the lock; try again when it has finished"),
     (("readonly", "permission denied", "Permission denied"), "give this program's user the right to write it"),
     (("malformed", "not a database"), "restore it from a copy"),
-    (("unable to open", "No such file", "irectory"), "see that its folder is there and may be written"),
-    (("password authentication", "does not exist"), "see that its URL names a user and a database that exist"),
+    (("unable to open", "No such file", "irectory"), "check that its folder exists and is writable"),
+    (("password authentication", "does not exist"), "check the user and the database in its URL"),
 )
 
 
 class Database:
-    """One database, used from any thread.
+    """One database. Safe to use from several threads.
 
     Raises
     ------
     StoreError
-        On making it and in both contexts: the database cannot be reached or written.
+        Here and in `reading` and `writing`: the database cannot be reached or written.
     """
 
     def __init__(self, url: str) -> None:
         parsed = parse(url)
-        self.shown = parsed.set(query={}).render_as_string(hide_password=True)
+        self.display_url = parsed.set(query={}).render_as_string(hide_password=True)
         self._secrets = _secrets(parsed)
-        with self._told():
+        with self._translate_errors():
             self._engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
         self._writer = self._engine.execution_options(writes=True)
 
@@ -57,13 +57,13 @@ class Database:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads."""
-        with self._told(), self._engine.connect() as connection:
+        with self._translate_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction, on the disk when the context ends, and undone if it ends by an error."""
-        with self._told(), self._writer.begin() as connection:
+        """A transaction. It is on the disk when the context ends, and rolled back if the context ends with an error."""
+        with self._translate_errors(), self._writer.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Database:
         Raises
         ------
         StoreError
-            It was made by a newer version of this package, or the tables are another program's.
+            A newer version of this package made the schema, or the tables belong to another program.
         """
         from alembic import command
         from alembic.config import Config
@@ -85,76 +85,78 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         script = ScriptDirectory.from_config(config)
-        known = {revision.revision for revision in script.walk_revisions()}
+        revisions = {revision.revision for revision in script.walk_revisions()}
         with _MIGRATING, self.writing() as connection:
             if not self.is_sqlite:
                 connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-            found = set(context.get_current_heads())
-            if found - known:
+            current = set(context.get_current_heads())
+            if current - revisions:
                 raise StoreError(
-                    f"{self.shown}: made by a newer version of anomalign (schema {', '.join(sorted(found))}); "
+                    f"{self.display_url}: made by a newer version of anomalign (schema {', '.join(sorted(current))}); "
                     "install that version, or name another database"
                 )
-            if found != set(script.get_heads()):
+            if current != set(script.get_heads()):
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error, OSError, OverflowError) as error:
-            text, told = self._text(error)
-            raise self._error(error, text) from (None if told else error)  # a log shows what it came from
+            text, has_secret = self._text(error)
+            raise self._error(error, text) from (None if has_secret else error)  # a log shows the cause
 
     def _text(self, error: Exception) -> tuple[str, bool]:
-        """What the driver said, and whether it told a password, which is then left out."""
+        """Return the driver's message without passwords, and whether there was one in it."""
         cause = error.orig if isinstance(error, DBAPIError) else error
-        said = getattr(getattr(cause, "diag", None), "message_primary", None)  # without the statement and its values
-        said = said or (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
-        text = " ".join(said.split())
-        hidden = text
+        message = getattr(getattr(cause, "diag", None), "message_primary", None)  # without the statement and its values
+        message = message or (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
+        text = " ".join(message.split())
+        censored = text
         for secret in self._secrets:
-            hidden = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", hidden)
-        return hidden, hidden != text
+            censored = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", censored)
+        return censored, censored != text
 
     def _error(self, error: Exception, text: str) -> StoreError:
-        away = isinstance(error, OperationalError | InterfaceError | PoolTimeoutError | OSError)
-        otherwise = "see that the database is running and can be reached" if away else "nothing was kept"
-        remedy = next((remedy for words, remedy in _REMEDIES if any(word in text for word in words)), otherwise)
-        return StoreError(f"{self.shown}: {text}; {remedy}")
+        unreachable = isinstance(error, OperationalError | InterfaceError | PoolTimeoutError | OSError)
+        default = "check that the database is running and can be reached" if unreachable else "nothing was written"
+        remedy = next((remedy for words, remedy in _REMEDIES if any(word in text for word in words)), default)
+        return StoreError(f"{self.display_url}: {text}; {remedy}")
 
 
 def parse(url: str) -> URL:
-    """What a URL says; touches nothing.
+    """Parse the URL of a database, without connecting to it.
 
     Raises
     ------
     StoreError
-        Records cannot be kept in what it names.
+        The URL is not valid, or names a database that is not supported.
     """
     try:
         parsed = make_url(url)
         backend, driver = parsed.get_backend_name(), parsed.drivername.partition("+")[2]
     except (SQLAlchemyError, ValueError):
-        raise StoreError(f"the database's URL cannot be understood; it is {_FORMS}") from None  # it may hold a password
+        raise StoreError(
+            f"the URL of the database is not valid; use {_FORMS}"
+        ) from None  # the cause may show a password
     if backend in ("postgresql", "postgres") and driver in ("", "psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite" or driver not in ("", "pysqlite"):
-        raise StoreError(f"{parsed.drivername}: not a kind of database that records can be kept in; it is {_FORMS}")
+        raise StoreError(f"{parsed.drivername}: this kind of database is not supported; use {_FORMS}")
     if parsed.database in (None, "", ":memory:"):
-        raise StoreError("sqlite://: a database in memory would be lost at the end; name a file: sqlite:///FILE")
+        raise StoreError("sqlite://: a database in memory is lost when the service stops; name a file: sqlite:///FILE")
     return parsed
 
 
 def _secrets(url: URL) -> list[str]:
-    hidden = [value for key, value in url.query.items() if "pass" in key.lower() and isinstance(value, str)]
-    return [secret for secret in (url.password, *hidden) if secret]
+    passwords = [value for key, value in url.query.items() if "pass" in key.lower() and isinstance(value, str)]
+    return [secret for secret in (url.password, *passwords) if secret]
 
 
 def _sqlite(url: URL) -> Engine:
-    """Engine on a file. It is made here, once: later a missing file is an error and not a new database."""
+    """Make an engine for a file. The file is made only here: later a missing file is an error, not a new database."""
     path = Path(str(url.database)).absolute()
     path.touch()
     name = f"{path.as_uri()}?mode=rw"
@@ -174,12 +176,12 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "checkout")
     def compare(_: object, record: ConnectionPoolEntry, __: object) -> None:
-        if record.info["file"] != _file(path):  # moved away: what was written to it now would be lost
+        if record.info["file"] != _file(path):  # the file was moved: what is written to it now would be lost
             raise DisconnectionError
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # Who reads first and writes then can be refused in between, so writers say so at once and wait their turn.
+        # SQLite can refuse a write in a transaction that began with a read, so a writer waits for the lock first.
         writes = connection.get_execution_options().get("writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -192,8 +194,8 @@ def _file(path: Path) -> tuple[int, int]:
 
 
 def _postgresql(url: URL) -> Engine:
-    # A server that has gone without a word is noticed within half a minute; what the URL says goes before.
-    patience = {
+    # A server that disappears is noticed within half a minute. Options in the URL take precedence.
+    timeouts = {
         "connect_timeout": "10",
         "keepalives_idle": "20",
         "keepalives_interval": "5",
@@ -201,10 +203,10 @@ def _postgresql(url: URL) -> Engine:
         "tcp_user_timeout": "30000",
         "application_name": "anomalign",
     }
-    patience = {key: value for key, value in patience.items() if key not in url.query}
+    timeouts = {key: value for key, value in timeouts.items() if key not in url.query}
     try:
         engine = create_engine(
-            url, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True, connect_args=patience
+            url, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True, connect_args=timeouts
         )
     except ImportError:
         raise StoreError("PostgreSQL needs its driver; install it with: pip install 'anomalign[postgres]'") from None
@@ -212,7 +214,7 @@ def _postgresql(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def settle(connection: Any, _: object) -> None:
         connection.execute(f"SET lock_timeout = '{_WAIT_S}s'")
-        # A commit must be on the disk when it returns, whatever the server was set to.
+        # A commit must be on the disk when it returns, whatever the settings of the server.
         connection.execute(
             "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
         )
@@ -222,11 +224,11 @@ def _postgresql(url: URL) -> Engine:
 
 
 def insertion(connection: Connection, table: Table) -> sqlite_dialect.Insert | postgresql_dialect.Insert:
-    """An INSERT that can say what to do where there is such a row; each dialect has its own."""
+    """Make an INSERT with an ON CONFLICT clause; each dialect has its own."""
     return sqlite_dialect.insert(table) if connection.dialect.name == "sqlite" else postgresql_dialect.insert(table)
 
 
 def new_id(connection: Connection, insertion: Insert, values: dict[str, Any]) -> int:
-    """Insert one row; its id. Values beside the statement, not in it: only so is its SQL made once."""
+    """Insert one row and return its id. With the values outside of the statement its SQL is compiled only once."""
     key = connection.execute(insertion, values).inserted_primary_key
     return int(key[0]) if key else 0

@@ -1,4 +1,4 @@
-"""The audit log: who did what, when. Rows are only added, in the transaction of what they tell of."""
+"""The audit log: who did what, when. Rows are only added, in the transaction of the change that they describe."""
 
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ def write(
     details: dict[str, Any],
     time: datetime | None = None,
 ) -> Event:
-    """Add a row."""
+    """Add a row to the audit log."""
     values: dict[str, Any] = {
         "time": time or now(),
         "who": clean(who),

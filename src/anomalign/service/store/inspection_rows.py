@@ -89,7 +89,7 @@ def _claim(connection: Connection, file: Watched) -> Record | None:
 
 
 def _insert(connection: Connection, new: Prepared) -> Record:
-    folded = queries.folded(new.values["name"])
+    folded = queries.fold(new.values["name"])
     id = new_id(connection, insert(inspections), {**new.values, "folded": folded})
     connection.execute(insert(reasons), {"record": id, "entry": new.entry, "details": new.details})
     if new.watched is not None:

@@ -1,4 +1,4 @@
-"""What the store keeps and gives back. Every time is aware and in UTC."""
+"""The values that the store writes and returns. Every time is aware and in UTC."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ Order: TypeAlias = Literal["newest", "worst"]
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person said of an inspection; the latest that is not undone counts."""
+    """A person's decision on an inspection; the latest that is not undone counts."""
 
     id: int
     record: int
@@ -26,7 +26,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Watched:
-    """A file in a watched folder, as it stood when it was taken."""
+    """A file in a watched folder, with its size and time when it was read."""
 
     path: str
     size: int
@@ -77,7 +77,7 @@ class Record(InspectionSummary):
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Which records: all that is given must hold; `since` is included, `until` is not, `name` is a part in any case."""
+    """Filters for records, which must all match. `since` is included, `until` is not; `name` is a part, in any case."""
 
     bank: str | None = None
     verdict: Verdict | None = None
@@ -90,7 +90,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class Page:
-    """Some records in order; `next` is what `Store.page` takes as `after`, None at the end."""
+    """Some records in order; `next` is the `after` of the next page, None on the last one."""
 
     records: tuple[Record, ...]
     next: str | None
@@ -98,22 +98,22 @@ class Page:
 
 @dataclass(frozen=True)
 class Edit:
-    """A change of a bank.
+    """An edit of a bank.
 
     Attributes
     ----------
     version : int
-        Of the bank after it.
+        Version of the bank after the edit.
     record : int, optional
-        The inspection that it came from.
+        Id of the inspection whose image was added.
     images : list of int
-        Ids in the bank that came or went.
+        Ids of the images that were added or removed.
     before, after : dict
-        What else it changed, as the target rate.
+        State of the bank before and after the edit, such as its threshold and target rate.
     undone_by : str, optional
-        Who took it back, if someone has, `undone_at` a time.
+        Name of the person who undid the edit, at the time `undone_at`.
     undone_version : int, optional
-        Of the bank after that, where it is known.
+        Version of the bank after the undo; None if unknown.
     """
 
     id: int
@@ -133,7 +133,7 @@ class Edit:
 
     @property
     def undone(self) -> bool:
-        """Whether it has been taken back."""
+        """Whether the edit was undone."""
         return self.undone_at is not None
 
 
@@ -152,7 +152,7 @@ class Event:
 
 @dataclass(frozen=True)
 class EventPage:
-    """Some rows of the audit log, newest first; `next` as in `Page`."""
+    """Some rows of the audit log, newest first; `next` is as in `Page`."""
 
     events: tuple[Event, ...]
     next: str | None
@@ -160,7 +160,7 @@ class EventPage:
 
 @dataclass(frozen=True)
 class ScorePoint:
-    """An inspection on the axis of time."""
+    """Scores of an inspection, for a chart over time."""
 
     time: datetime
     retrieval_score: float

@@ -1,4 +1,4 @@
-"""The store: every call is one transaction, from any thread and any number of processes."""
+"""The store: every call is one transaction. Any thread of any number of processes may use it."""
 
 import json
 from collections import Counter
@@ -8,16 +8,14 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from anomalign.errors import InputError, NotFoundError
-from anomalign.service.store import decision_rows, edit_rows, event_rows, inspection_rows, queries
-from anomalign.service.store.columns import clean, known_id
+from anomalign.errors import NotFoundError
+from anomalign.service.store import event_rows, inspection_rows, queries
+from anomalign.service.store.columns import clean, possible_id
 from anomalign.service.store.database import Database
-from anomalign.service.store.gathering import Gathering
+from anomalign.service.store.decision_rows import DecisionRows
+from anomalign.service.store.edit_rows import EditRows
+from anomalign.service.store.rate_rows import RateRows
 from anomalign.service.store.records import (
-    Decision,
-    DecisionKind,
-    Edit,
-    EditKind,
     Event,
     EventPage,
     Filters,
@@ -28,27 +26,33 @@ from anomalign.service.store.records import (
     ScorePoint,
     Watched,
 )
-from anomalign.service.store.tables import edits, events, inspections, reasons, watched
+from anomalign.service.store.tables import events, inspections, reasons, watched
 
-_MOST = 1000  # rows that one call gives or removes in one transaction
 _USAGE_OVER = 10_000
 
 
 class Store:
-    """Records, decisions, edits and the audit log. Made by `Store.open`.
+    """Records and the audit log, with their tables of decisions, edits and rates. Made by `Store.open`.
 
-    Every method may raise `StoreError` when the database is away, full or locked; the next call finds it again by
-    itself. What a method was to write is then not there -- except that a connection that breaks during the commit
-    leaves open whether it took place.
+    Every method may raise `StoreError` if the database is unreachable, full or locked; the next call connects again.
+    Nothing is written then. One exception: if the connection breaks during the commit, it may or may not have happened.
+
+    Attributes
+    ----------
+    decisions : DecisionRows
+    edits : EditRows
+    rates : RateRows
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._gathering = Gathering(self._keep)
+        self.decisions = DecisionRows(database)
+        self.edits = EditRows(database)
+        self.rates = RateRows(database)
 
     @classmethod
     def open(cls, url: str) -> "Store":
-        """Open a database; a new or older one gets the newest schema.
+        """Open a database; a new or older database gets the newest schema.
 
         Parameters
         ----------
@@ -58,7 +62,7 @@ class Store:
         Raises
         ------
         StoreError
-            It cannot be reached, was made by a newer version, or is no such database.
+            The database cannot be reached, has a newer schema, or is not one of these two kinds.
         """
         database = Database(url)
         try:
@@ -69,7 +73,7 @@ class Store:
         return cls(database)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         self._database.close()
 
     def ping(self) -> None:
@@ -80,19 +84,24 @@ class Store:
     # --- inspections
 
     def add(self, records: Sequence[NewRecord]) -> list[Record]:
-        """Keep inspections: all of them are on the disk when this returns, or none.
+        """Write inspections; when this returns, all of them are on the disk. If it raises, none are.
 
-        A watched file that was recorded before, by another process perhaps, gives the record that it has.
+        A watched file that has a record already, perhaps from another process, gets no second one; the first is
+        returned.
         """
-        return self._gathering.keep([inspection_rows.prepare(new) for new in records]) if records else []
+        if not records:
+            return []
+        prepared = [inspection_rows.prepare(new) for new in records]
+        with self._database.writing() as connection:
+            return inspection_rows.keep(connection, prepared)
 
     def get(self, id: int) -> Record | None:
-        """The record of that id."""
+        """Return the record with this id."""
         with self._database.reading() as connection:
             return queries.get(connection, id)
 
     def entry(self, id: int) -> dict[str, Any]:
-        """What `replay.Replayer` derives the verdict again from.
+        """Return the entry from which `replay.Replayer` computes the verdict again.
 
         Raises
         ------
@@ -102,13 +111,13 @@ class Store:
         return entry
 
     def entries(self, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """As `entry`, of several records by id; those that there are not are left out."""
+        """Return the entries of several records, by id; ids without a record are left out."""
         query = select(reasons.c.record, reasons.c.entry).where(reasons.c.record.in_(ids))
         with self._database.reading() as connection:
             return {id: json.loads(entry) for id, entry in connection.execute(query)}
 
     def details(self, id: int) -> bytes:
-        """The alignment, as it was given.
+        """Return the match data of a record, as it was written.
 
         Raises
         ------
@@ -118,48 +127,48 @@ class Store:
         return details
 
     def page(self, filters: Filters, order: Order = "newest", after: str | None = None, limit: int = 50) -> Page:
-        """Records in order, from after a place on.
+        """Return records in order, after a cursor.
 
-        Whoever goes from page to page sees every record that was there at the beginning once, whatever arrives
-        meanwhile. "worst" is anomalous first, then by p-value, then by image score.
+        Reading page after page returns every record that existed at the beginning once, even if new ones arrive.
+        "worst" sorts anomalous records first, then by p-value, then by image score.
 
         Raises
         ------
         InputError
-            `after` is no place in this order.
+            `after` is not a cursor of this order.
         """
-        _check_limit(limit)
+        queries.check_limit(limit)
         query = queries.with_decisions.where(*queries.conditions(filters))
         with self._database.reading() as connection:
-            rows = connection.execute(queries.ordered(query, order, after).limit(limit + 1)).all()
-        found = tuple(queries.as_record(row) for row in rows[:limit])
-        return Page(found, queries.cursor(found[-1], order) if len(rows) > limit else None)
+            rows = connection.execute(queries.sort(query, order, after).limit(limit + 1)).all()
+        records = tuple(queries.as_record(row) for row in rows[:limit])
+        return Page(records, queries.cursor(records[-1], order) if len(rows) > limit else None)
 
     def count(self, filters: Filters) -> int:
-        """How many records there are."""
+        """Return the number of records."""
         query = queries.with_decisions.where(*queries.conditions(filters)).with_only_columns(func.count())
         with self._database.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
     def latest(self, bank: str, limit: int) -> list[Record]:
-        """The newest records of a bank, newest first."""
+        """Return the newest records of a bank, newest first."""
         return list(self.page(Filters(bank=bank), "newest", None, limit).records)
 
     def scores_over_time(
-        self, bank: str, since: datetime | None = None, until: datetime | None = None, limit: int = _MOST
+        self, bank: str, since: datetime | None = None, until: datetime | None = None, limit: int = queries.MAX_ROWS
     ) -> list[ScorePoint]:
-        """The newest `limit` inspections of a bank in a span of time, in order of time."""
+        """Return the scores of the newest `limit` inspections of a bank in a span of time, oldest first."""
         table = inspections.c
         query = queries.with_decisions.where(*queries.conditions(Filters(bank=bank, since=since, until=until)))
         query = query.with_only_columns(
             table.time, table.retrieval_score, table.image_score, table.verdict, table.id, maintain_column_froms=True
         )
         with self._database.reading() as connection:
-            rows = connection.execute(queries.ordered(query, "newest", None).limit(limit)).all()
+            rows = connection.execute(queries.sort(query, "newest", None).limit(limit)).all()
         return [ScorePoint(*row) for row in reversed(rows)]
 
     def usage(self, bank: str) -> dict[int, int]:
-        """How often each normal image was among the neighbours, in the latest 10,000 inspections of a bank."""
+        """Count how often each normal image was a neighbour in the latest 10,000 inspections of a bank."""
         table = inspections.c
         query = select(table.neighbours).where(table.bank == bank)
         query = query.order_by(table.time.desc(), table.id.desc()).limit(_USAGE_OVER)
@@ -168,124 +177,38 @@ class Store:
         return dict(counts)
 
     def prune(self, before: datetime) -> int:
-        """Forget the oldest inspections from before a time, 1000 at most, and the decisions on them; how many.
+        """Delete the oldest inspections made before a time, 1000 at most, and the decisions on them.
 
-        Edits, the audit log, which gets a row, and which watched files were seen stay.
+        Edits, the audit log and the list of watched files stay. The audit log gets a row.
+
+        Returns
+        -------
+        int
+            Number of inspections that were deleted.
         """
-        some = select(inspections.c.id).where(inspections.c.time < before).order_by(inspections.c.time).limit(_MOST)
+        table = inspections.c
+        oldest = select(table.id).where(table.time < before).order_by(table.time).limit(queries.MAX_ROWS)
         with self._database.writing() as connection:
-            gone = connection.execute(delete(inspections).where(inspections.c.id.in_(some.scalar_subquery()))).rowcount
-            if gone:
-                told = {"records": gone, "from before": before.isoformat(timespec="seconds")}
-                event_rows.write(connection, "service", "forget", None, None, told)
-        return gone
+            count = connection.execute(delete(inspections).where(table.id.in_(oldest.scalar_subquery()))).rowcount
+            if count:
+                details = {"records": count, "from before": before.isoformat(timespec="seconds")}
+                event_rows.write(connection, "service", "forget", None, None, details)
+        return count
 
     # --- watched files
 
     def is_watched(self, path: str, size: int, mtime_ns: int) -> bool:
-        """Whether that file was recorded or passed over, as it stands now."""
+        """Return whether a file with this path, size and time was recorded or skipped before."""
         query = select(watched.c.size).where(*inspection_rows.of_file(Watched(path, size, mtime_ns)))
         with self._database.reading() as connection:
             return connection.execute(query).first() is not None
 
     def pass_over(self, file: Watched, bank: str, error: str) -> None:
-        """Remember a watched file that is no image, and say so in the audit log, once."""
+        """Remember a watched file that cannot be inspected, and add one row to the audit log."""
         with self._database.writing() as connection:
             if inspection_rows.remember(connection, file):
                 details = {"path": clean(file.path), "error": clean(error)}
                 event_rows.write(connection, "watch", "passed over", bank, None, details)
-
-    # --- decisions
-
-    def decide(self, record: int, kind: DecisionKind, note: str, who: str) -> Decision:
-        """Say what an inspection was; what was said before stays in the history.
-
-        Raises
-        ------
-        NotFoundError
-            No such record.
-        """
-        with self._database.writing() as connection:
-            return decision_rows.decide(connection, record, kind, note, who)
-
-    def decision(self, id: int) -> Decision | None:
-        """The decision of that id, also one that is undone."""
-        with self._database.reading() as connection:
-            return queries.decision(connection, id)
-
-    def undo_decision(self, id: int, who: str) -> None:
-        """Take a decision back; the one before it counts again.
-
-        Raises
-        ------
-        NotFoundError
-        ConflictError
-            It is undone already.
-        """
-        with self._database.writing() as connection:
-            decision_rows.undo(connection, id, who)
-
-    # --- edits of banks
-
-    def add_edit(
-        self,
-        bank: str,
-        version: int,
-        kind: EditKind,
-        *,
-        images: Sequence[int],
-        who: str,
-        record: int | None = None,
-        note: str = "",
-        before: dict[str, Any] | None = None,
-        after: dict[str, Any] | None = None,
-    ) -> Edit:
-        """Write down a change of a bank that has been made."""
-        told: dict[str, Any] = {
-            "images": images,
-            "record": record,
-            "note": note,
-            "before": before or {},
-            "after": after or {},
-        }
-        with self._database.writing() as connection:
-            return edit_rows.add(connection, bank, version, kind, who=who, **told)
-
-    def edit(self, id: int) -> Edit | None:
-        """The edit of that id."""
-        with self._database.reading() as connection:
-            return queries.edit(connection, id)
-
-    def edits(self, bank: str, limit: int = 50) -> list[Edit]:
-        """The newest edits of a bank, newest first."""
-        _check_limit(limit)
-        query = select(edits).where(edits.c.bank == bank).order_by(edits.c.id.desc()).limit(limit)
-        with self._database.reading() as connection:
-            return [queries.as_edit(row) for row in connection.execute(query)]
-
-    def undo_edit(self, id: int, who: str, version: int) -> Edit:
-        """Write down that an edit has been undone, which made a version of its bank.
-
-        Raises
-        ------
-        NotFoundError
-        ConflictError
-            It is undone already.
-        """
-        with self._database.writing() as connection:
-            return edit_rows.undo(connection, id, who, version)
-
-    # --- the rate that was chosen for a bank
-
-    def target_fpr(self, bank: str) -> float | None:
-        """The target rate that was chosen for a bank, None where none was."""
-        with self._database.reading() as connection:
-            return edit_rows.rate(connection, bank)
-
-    def set_target_fpr(self, bank: str, value: float | None, who: str) -> None:
-        """Choose the target rate of a bank, or with None no longer choose one."""
-        with self._database.writing() as connection:
-            edit_rows.choose_rate(connection, bank, value, who)
 
     # --- the audit log
 
@@ -302,40 +225,31 @@ class Store:
             return event_rows.write(connection, who, action, bank, record, details or {})
 
     def audit(self, after: str | None = None, limit: int = 50, action: str | None = None) -> EventPage:
-        """The audit log, newest first, from after a place on.
+        """Return rows of the audit log, newest first, after a cursor.
 
         Raises
         ------
         InputError
-            `after` is no place in it.
+            `after` is not a cursor of the audit log.
         """
-        _check_limit(limit)
+        queries.check_limit(limit)
         query = select(events).order_by(events.c.id.desc()).limit(limit + 1)
         if action is not None:
             query = query.where(events.c.action == action)
         if after is not None:
-            (place,) = queries.opened(after, "audit", (int,))
+            (place,) = queries.open_cursor(after, "audit", (int,))
             query = query.where(events.c.id < place)
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        found = tuple(queries.as_event(row) for row in rows[:limit])
-        return EventPage(found, queries.sealed(["audit", found[-1].id]) if len(rows) > limit else None)
+        page = tuple(Event(**row._mapping) for row in rows[:limit])
+        return EventPage(page, queries.make_cursor(["audit", page[-1].id]) if len(rows) > limit else None)
 
     # --- parts
 
-    def _keep(self, new: Sequence[inspection_rows.Prepared]) -> list[Record]:
-        with self._database.writing() as connection:
-            return inspection_rows.keep(connection, new)
-
     def _reason(self, id: int, column: str) -> Any:
-        query = select(reasons.c[column]).where(reasons.c.record == known_id(id))
+        query = select(reasons.c[column]).where(reasons.c.record == possible_id(id))
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFoundError(f"no record {id}")
         return row[0]
-
-
-def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= _MOST:
-        raise InputError(f"a limit of {limit}; it lies between 1 and {_MOST}")

@@ -1,4 +1,4 @@
-"""The tables, as the newest migration leaves them; a test holds the two together."""
+"""The tables after the newest migration; a test compares the two."""
 
 from sqlalchemy import (
     BigInteger,
@@ -17,7 +17,7 @@ from sqlalchemy import (
 
 from anomalign.service.store.columns import Id, Json, Moment, Words
 
-VERSION_TABLE = "anomalign_schema"  # Alembic's own name may be taken where a database is shared
+VERSION_TABLE = "anomalign_schema"  # another program in the same database may use Alembic's own name
 
 metadata = MetaData(
     naming_convention={
@@ -37,7 +37,7 @@ inspections = Table(
     Column("bank", Words, nullable=False),
     Column("bank_version", BigInteger, nullable=False),
     Column("name", Words, nullable=False),
-    Column("folded", Words, nullable=False),  # the name for searching: databases fold case each in its way
+    Column("folded", Words, nullable=False),  # the name for searching: each database folds case differently
     Column("sha256", String(64), nullable=False),
     Column("source", String(10), nullable=False),
     Column("height", BigInteger, nullable=False),
@@ -52,11 +52,11 @@ inspections = Table(
     Column("retrieval_score", Double, nullable=False),
     Column("retrieval_p_value", Double, nullable=False),
     Column("neighbours", Json, nullable=False),
-    Column("decision", BigInteger),  # the id of the one that counts, so that lists can be filtered by it
+    Column("decision", BigInteger),  # the id of the decision that counts, so that lists can be filtered by it
     CheckConstraint("verdict IN ('anomalous', 'normal')", name="verdict"),
     Index("inspections_newest", "time", "id"),
     Index("inspections_newest_of_bank", "bank", "time", "id"),
-    sqlite_autoincrement=True,  # an id is never used again: browsers keep pictures by it
+    sqlite_autoincrement=True,  # an id is never used again: browsers cache images by it
 )
 worst_first = (
     inspections.c.verdict,
@@ -67,7 +67,7 @@ worst_first = (
 Index("inspections_worst", *worst_first)
 Index("inspections_worst_of_bank", inspections.c.bank, *worst_first)
 
-reasons = Table(  # apart, so that the rows that lists read and decisions rewrite stay short
+reasons = Table(  # a table of its own, so that the rows that lists read and decisions rewrite stay short
     "reasons",
     metadata,
     Column("record", Id, ForeignKey("inspections.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
@@ -90,7 +90,7 @@ decisions = Table(
     sqlite_autoincrement=True,
 )
 
-edits = Table(  # outlive the records that they came from
+edits = Table(  # they outlive the records that they refer to
     "edits",
     metadata,
     Column("id", Id, primary_key=True),
@@ -124,10 +124,10 @@ events = Table(
     sqlite_autoincrement=True,
 )
 
-watched = Table(  # outlives the record: a file is not inspected again because its record was pruned
+watched = Table(  # outlives the record: a file is not inspected again after its record is deleted
     "watched",
     metadata,
-    Column("path_sha256", String(64), primary_key=True),  # a path itself can be too long for an index
+    Column("path_sha256", String(64), primary_key=True),  # a path can be too long for an index
     Column("size", BigInteger, primary_key=True, autoincrement=False),
     Column("mtime_ns", BigInteger, primary_key=True, autoincrement=False),
     Column("path", Words, nullable=False),

@@ -1,1 +1,1 @@
-"""How the schema came to be, a step a file; Alembic runs them."""
+"""The migrations of the schema, one file each; Alembic runs them."""

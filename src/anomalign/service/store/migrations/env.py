@@ -1,4 +1,4 @@
-"""Run by Alembic, on the connection and in the transaction that `Database.migrate` hands over."""
+"""Alembic runs this on the connection and in the transaction of `Database.migrate`."""
 
 from alembic import context
 

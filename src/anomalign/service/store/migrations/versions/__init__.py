@@ -1,1 +1,1 @@
-"""The steps; each names the one before it as `down_revision`."""
+"""The migrations; each names the one before it as `down_revision`."""

@@ -1,4 +1,4 @@
-"""The beginning."""
+"""The first schema."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""An edit that was undone names the version of the bank that the undoing has made; of older ones it is not known."""
+"""An undone edit names the version of the bank after the undo; for older edits it is unknown."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Records to keep."""
+"""Records to add to a store."""
 
 import random
 from datetime import datetime, timedelta, timezone
@@ -10,7 +10,7 @@ BEGINNING = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 NEIGHBOURS = (Neighbour(7, "normal.png", "b" * 64, 0.1),)
 
 
-def new(**changes):
+def new_record(**changes):
     values = {
         "time": BEGINNING,
         "bank": "screws",
@@ -35,11 +35,11 @@ def new(**changes):
     return NewRecord(**values | changes)
 
 
-def various(count, seed=0):
-    """Many records of few values, so that there are ties in everything that is ordered or filtered by."""
+def varied_records(count, seed=0):
+    """Make many records with few different values, so that there are ties in every order and filter."""
     chance = random.Random(seed)
     return [
-        new(
+        new_record(
             time=BEGINNING + timedelta(hours=chance.randrange(count // 3)),
             bank=chance.choice(["screws", "tiles"]),
             name=f"{chance.choice(['Línea', 'LINE', 'line'])}_{chance.choice(['a%', 'b', 'ß'])}/{number}.png",

@@ -1,4 +1,4 @@
-"""A service that really listens, in this process; and images to send to it."""
+"""A service that listens on a port, in this process, and images to send to it."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from tests.pictures import texture
 
 
 @dataclass
-class Served:
+class LiveService:
     container: Container
     port: int
     tokens: dict[str, str]  # by name
@@ -34,23 +34,23 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(bank, data, tokens=None, **options):
-    """Serve a bank from a folder; `tokens` as they are in the token file that is given."""
+def run_service(bank, data, tokens=None, **options):
+    """Serve a bank; `tokens` are those in the token file, by name."""
     container = open_container(Configuration(banks=(Path(bank),), data=Path(data), port=0, **options))
-    listening = listen("127.0.0.1", 0)
-    running = server(container)
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    listener = listen("127.0.0.1", 0)
+    web_server = server(container)
+    thread = threading.Thread(target=web_server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        while not running.started:
+        while not web_server.started:
             time.sleep(0.01)
-        yield Served(container, listening.getsockname()[1], tokens or {})
+        yield LiveService(container, listener.getsockname()[1], tokens or {})
     finally:
         container.events.close()
-        running.should_exit = True
+        web_server.should_exit = True
         thread.join()
         close_container(container)
-        listening.close()
+        listener.close()
 
 
 def png(image, format="PNG"):
@@ -74,7 +74,7 @@ def send(client, *contents, bank="parts"):
     return client.post(f"/api/banks/{bank}/inspections", files=files)
 
 
-def inspected(client, content):
+def inspect_image(client, content):
     answer = send(client, content)
     assert answer.status_code == 200, answer.text
     return answer.json()["results"][0]

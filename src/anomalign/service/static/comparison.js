@@ -1,53 +1,53 @@
-/** Two pictures side by side: a place of the inspected image, and the place it was matched with. */
+/** Two pictures side by side: a place in the inspected image, and its match in a normal image. */
 import { api, get } from "./api.js";
 import { magnify } from "./crops.js";
 import { byId, h, say, show } from "./dom.js";
 import { bind } from "./keys.js";
 import { cellAt, matchOf, mostUnusual, placeOf } from "./matches.js";
-import { chosen, found, strip } from "./neighbours.js";
-import { rarity, tell } from "./readout.js";
-import { follow, Stage } from "./stage.js";
+import { drawStrip, markMatch, markOnly } from "./neighbours.js";
+import { rarity, showReadout } from "./readout.js";
+import { follow, Viewer } from "./viewer.js";
 import { fileName, number } from "./words.js";
 
 const HEAT = "anomalign.heat";
-const HEAT_ON = "anomalign.heat-on"; // what "h" goes back to
+const HEAT_ON = "anomalign.heat-on"; // the opacity that the key "h" restores
 
-const here = new Stage(byId("here"));
-const there = new Stage(byId("there"));
+const here = new Viewer(byId("here"));
+const there = new Viewer(byId("there"));
 const normals = new Map(); // id of a normal image -> its <img>
 let record = null;
-let whole = null; // matches with all neighbours
-let matches = null; // those that are shown: the whole, or with one neighbour alone
+let allMatches = null; // with all neighbours
+let matches = null; // the ones shown: `allMatches`, or those with one neighbour only
 let picture = null; // <img> of the inspected image
-let alone = null; // id of the neighbour that is compared with alone
+let onlyNeighbour = null; // id of the only neighbour that is compared with; null: all are
 let cell = null; // under the cross-hair
 let pinned = false;
 
-/** Show a record: its picture first, then what it was matched with. */
-export async function look(inspection) {
+/** Show a record: first its picture, then the matches. */
+export async function showComparison(inspection) {
   record = inspection;
-  pictures();
+  drawPictures();
   try {
-    whole = matches = await get(api`/api/inspections/${record.id}/matches`);
+    allMatches = matches = await get(api`/api/inspections/${record.id}/matches`);
   } catch (error) {
-    show(byId("state"), `What it was matched with cannot be shown: ${error.message}`);
+    show(byId("state"), `The comparison cannot be shown: ${error.message}`);
     byId("inspection").classList.add("unmatched");
     return;
   }
-  for (const normal of whole.neighbours) normalImage(normal.id);
-  strip(record.bank, whole, (normal) => compare(alone === normal ? null : normal));
-  letGo();
+  for (const normal of allMatches.neighbours) normalImage(normal.id);
+  drawStrip(record.bank, allMatches, (normal) => compare(onlyNeighbour === normal ? null : normal));
+  release();
 }
 
 /* Pictures. */
 
-function pictures() {
+function drawPictures() {
   document.querySelector(".pictures").style.setProperty("--shape", record.width / record.height);
   here.shape(record.height, record.width);
   there.shape(record.height, record.width);
-  const absent = () => byId("here").append(h("p", { class: "absent" }, "The picture is no longer kept."));
+  const showMissing = () => byId("here").append(h("p", { class: "absent" }, "The picture is no longer stored."));
   if (!record.picture) {
-    absent();
+    showMissing();
     return;
   }
   picture = here.layer(
@@ -61,7 +61,7 @@ function pictures() {
     h("img", { class: "heat", src: `/api/inspections/${record.id}/heat.png`, alt: "", draggable: "false" }),
   );
   picture.addEventListener("load", () => draw());
-  picture.addEventListener("error", absent, { once: true });
+  picture.addEventListener("error", showMissing, { once: true });
   if (record.verdict === "normal") {
     byId("always-label").hidden = false;
     byId("always").addEventListener("change", (event) => {
@@ -69,20 +69,20 @@ function pictures() {
     });
   }
   const slider = byId("opacity");
-  const fade = (value) => {
+  const setOpacity = (value) => {
     slider.value = value;
     heat.style.opacity = value / 100;
     slider.setAttribute("aria-valuetext", `${value} percent`);
     sessionStorage.setItem(HEAT, value);
     if (value > 0) sessionStorage.setItem(HEAT_ON, value);
   };
-  slider.addEventListener("input", () => fade(Number(slider.value)));
+  slider.addEventListener("input", () => setOpacity(Number(slider.value)));
   bind({
     keys: ["h"],
     does: "heat on or off",
-    run: () => fade(slider.value === "0" ? Number(sessionStorage.getItem(HEAT_ON) ?? 100) : 0),
+    run: () => setOpacity(slider.value === "0" ? Number(sessionStorage.getItem(HEAT_ON) ?? 100) : 0),
   });
-  fade(Number(sessionStorage.getItem(HEAT) ?? 100)); // as on the image before
+  setOpacity(Number(sessionStorage.getItem(HEAT) ?? 100)); // the opacity stays the same from image to image
 }
 
 function normalImage(normal) {
@@ -99,7 +99,7 @@ function normalImage(normal) {
   return normals.get(normal);
 }
 
-/** The cross-hairs, the crops and what is told, all of the cell that is looked at. */
+/** Draw the cross-hairs, the crops and the numbers of the current cell. */
 function draw() {
   if (!matches || !cell) return;
   const place = placeOf(matches, record, cell);
@@ -114,22 +114,22 @@ function draw() {
   magnify(byId("crop-here"), picture, record, place);
   magnify(byId("crop-there"), image, match.normal, match);
   byId("unpin").hidden = !pinned;
-  found(match.normal.id);
-  tell(match);
+  markMatch(match.normal.id);
+  showReadout(match);
 }
 
-/* Moving, pinning. */
+/* The cross-hair: move, pin, release. */
 
-function put(at, pin) {
-  if (!at) return;
-  cell = at;
+function moveTo(newCell, pin) {
+  if (!newCell) return;
+  cell = newCell;
   pinned = pin;
   draw();
 }
 
-function letGo() {
+function release() {
   if (!matches) return;
-  put(mostUnusual(matches), false);
+  moveTo(mostUnusual(matches), false);
 }
 
 let frame = 0;
@@ -140,19 +140,18 @@ follow(byId("here"), {
     pointer = [fy, fx];
     frame ||= requestAnimationFrame(() => {
       frame = 0;
-      if (pointer) put(cellAt(matches, record, ...pointer), false);
+      if (pointer) moveTo(cellAt(matches, record, ...pointer), false);
     });
   },
   press(fy, fx) {
     pointer = null;
     if (!matches) return;
-    const at = cellAt(matches, record, fy, fx);
-    put(at ?? cell, true);
-    heard();
+    moveTo(cellAt(matches, record, fy, fx) ?? cell, true);
+    announce();
   },
-  gone() {
+  leave() {
     pointer = null;
-    if (!pinned) letGo();
+    if (!pinned) release();
   },
 });
 
@@ -160,24 +159,24 @@ function step(rows, columns) {
   return (event) => {
     if (!matches) return false;
     const by = event.shiftKey ? 5 : 1;
-    const limit = (value, most) => Math.min(Math.max(value, 0), most - 1);
-    put({ row: limit(cell.row + by * rows, matches.h), column: limit(cell.column + by * columns, matches.w) }, true);
-    heard();
+    const clamp = (value, size) => Math.min(Math.max(value, 0), size - 1);
+    moveTo({ row: clamp(cell.row + by * rows, matches.h), column: clamp(cell.column + by * columns, matches.w) }, true);
+    announce();
   };
 }
 
-let telling = 0;
-function heard() {
-  clearTimeout(telling);
-  telling = setTimeout(() => {
+let announceTimer = 0;
+function announce() {
+  clearTimeout(announceTimer);
+  announceTimer = setTimeout(() => {
     const match = matchOf(matches, cell);
     say(
-      `Row ${cell.row + 1}, column ${cell.column + 1}: ${rarity(match.p)}, difference ${number(match.distance)}, matched in ${fileName(match.normal.name)}`,
+      `Row ${cell.row + 1}, column ${cell.column + 1}: ${rarity(match.p)}, difference ${number(match.distance)}, match in ${fileName(match.normal.name)}`,
     );
   }, 250);
 }
 
-byId("unpin").addEventListener("click", letGo);
+byId("unpin").addEventListener("click", release);
 bind(
   { keys: ["ArrowLeft"], run: step(0, -1) },
   { keys: ["ArrowRight"], run: step(0, 1) },
@@ -185,35 +184,35 @@ bind(
   {
     keys: ["ArrowDown"],
     run: step(1, 0),
-    shown: ["\u2190", "\u2192", "\u2191", "\u2193"],
-    does: "move the cross-hair; farther with Shift",
+    labels: ["\u2190", "\u2192", "\u2191", "\u2193"],
+    does: "move the cross-hair; with Shift, by 5 steps",
   },
-  { keys: ["Enter"], run: (event) => (event.target === byId("here") ? put(cell, true) : false) },
-  { keys: ["Escape"], does: "let the cross-hair go", run: letGo },
+  { keys: ["Enter"], run: (event) => (event.target === byId("here") ? moveTo(cell, true) : false) },
+  { keys: ["Escape"], does: "release the cross-hair", run: release },
 );
 addEventListener("resize", draw);
 
-/* One neighbour alone. */
+/* Comparison with one neighbour only. */
 
 async function compare(normal) {
-  if (!whole) return;
-  const before = alone;
-  alone = normal;
-  chosen(alone);
+  if (!allMatches) return;
+  const before = onlyNeighbour;
+  onlyNeighbour = normal;
+  markOnly(onlyNeighbour);
   try {
-    const now = normal === null ? whole : await get(api`/api/inspections/${record.id}/matches?against=${normal}`);
-    if (alone !== normal) return; // another was chosen meanwhile
+    const now = normal === null ? allMatches : await get(api`/api/inspections/${record.id}/matches?against=${normal}`);
+    if (onlyNeighbour !== normal) return; // the person has selected another one in the meantime
     const wasPinned = pinned;
     matches = now;
-    put(wasPinned ? cell : mostUnusual(matches), wasPinned);
+    moveTo(wasPinned ? cell : mostUnusual(matches), wasPinned);
     say(
       normal === null
-        ? "Compared with all neighbours again"
-        : `Compared with ${fileName(now.neighbours[0].name)} alone`,
+        ? "Comparison with all normal images"
+        : `Comparison with ${fileName(now.neighbours[0].name)} only`,
     );
   } catch (error) {
-    alone = before;
-    chosen(alone);
+    onlyNeighbour = before;
+    markOnly(onlyNeighbour);
     show(byId("state"), error.message);
   }
 }
@@ -223,14 +222,14 @@ bind(
   ...[..."123456789"].map((digit) => ({
     keys: [digit],
     run: () => {
-      const normal = whole?.neighbours[digit - 1];
+      const normal = allMatches?.neighbours[digit - 1];
       return normal ? void compare(normal.id) : false;
     },
   })),
   {
     keys: ["0"],
-    shown: ["1", "\u2026", "9", "0"],
-    does: "compare with one neighbour alone; 0: all again",
+    labels: ["1", "\u2026", "9", "0"],
+    does: "compare with one normal image only; 0: with all",
     run: () => void compare(null),
   },
 );

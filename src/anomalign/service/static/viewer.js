@@ -1,10 +1,10 @@
-/** A picture with a cross-hair, and where a pointer is on it. */
+/** A picture with a cross-hair that follows a pointer. */
 import { h, s } from "./dom.js";
 
-const LONG = 4000; // longer than any picture on a screen
+const LONG = 4000; // pixels; longer than any picture on a screen
 
-/** Puts a picture's layers into an element; `layer` adds one, `mark` moves the cross-hair. */
-export class Stage {
+/** A stack of image layers in an element, under a cross-hair. */
+export class Viewer {
   constructor(element) {
     this.element = element;
     this.layers = h("div", { class: "layers" });
@@ -25,17 +25,19 @@ export class Stage {
     ];
   }
 
-  /** The element takes the picture's proportions. */
+  /** Give the element the proportions of the picture. */
   shape(height, width) {
     this.element.style.aspectRatio = `${width} / ${height}`;
     this.element.style.setProperty("--proportion", width / height);
   }
 
+  /** Add an image on top. */
   layer(image) {
     this.layers.append(image);
     return image;
   }
 
+  /** Move the cross-hair to a place; null hides it. */
   mark(place, pinned = false) {
     this.drawing.toggleAttribute("hidden", !place);
     if (!place) return;
@@ -45,9 +47,9 @@ export class Stage {
   }
 }
 
-/** Calls `over(fy, fx)` while a pointer is on the element, `press(fy, fx)` when a place is chosen, `gone()` after a mouse left.
-    A finger that is drawn over the element is a pointer that is over it; where it is lifted, it chooses. */
-export function follow(element, { over, press, gone }) {
+/** Calls `over(fy, fx, held)` while a pointer moves over the element, `press(fy, fx)` at a click, `leave()` at the end.
+    A finger that moves over the element is `held`; lifting it is a click. */
+export function follow(element, { over, press, leave }) {
   const place = (event) => {
     const box = element.getBoundingClientRect();
     return [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
@@ -63,6 +65,6 @@ export function follow(element, { over, press, gone }) {
     if (event.isPrimary && event.button === 0) press(...place(event));
   });
   element.addEventListener("pointerleave", (event) => {
-    if (event.pointerType === "mouse") gone();
+    if (event.pointerType === "mouse") leave();
   });
 }

@@ -1,0 +1,69 @@
+"""A list of the backbones that are known by name or lie in the cache folder."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anomalign.backbones import cache
+from anomalign.backbones.backbone import BUNDLED, bundled_path, load_backbone
+from anomalign.backbones.known import KNOWN, KnownBackbone
+from anomalign.backbones.preprocessing import Preprocessing
+from anomalign.errors import BackboneError
+
+
+@dataclass(frozen=True)
+class ListedBackbone:
+    """A backbone that is known or here.
+
+    Attributes
+    ----------
+    parameters : int or None
+    shapes : tuple of (channels, stride)
+        Of its levels; empty where its file does not say.
+    path : Path or None
+        Its file; None where it is not here.
+    preprocessing : Preprocessing or None
+        As its file says it; None where it is not here.
+    quantized : dict, or None
+        Of a network in int8: what it was made of, and with which effect.
+    problem : str
+        Why the file cannot be used; empty where it can.
+    """
+
+    name: str
+    parameters: int | None
+    shapes: tuple[tuple[int, int], ...]
+    licence: str
+    source: str
+    path: Path | None
+    preprocessing: Preprocessing | None = None
+    quantized: dict[str, Any] | None = None
+    problem: str = ""
+
+
+def list_backbones() -> list[ListedBackbone]:
+    """Every backbone that is known by name, then the others of the cache folder; files are checked by their sha256."""
+    return [_listed(name) for name in dict.fromkeys((*KNOWN, *cache.names()))]
+
+
+def _listed(name: str) -> ListedBackbone:
+    known = KNOWN.get(name, KnownBackbone(0, (), "not stated", "not stated"))
+    listed = ListedBackbone(name, known.parameters or None, known.shapes, known.licence, known.source, None)
+    if name != BUNDLED and not cache.is_here(name):
+        return listed
+    path = bundled_path() if name == BUNDLED else cache.path_of(name)
+    try:
+        backbone = load_backbone(name)
+    except BackboneError as error:
+        return dataclasses.replace(listed, path=path, problem=str(error))
+    return dataclasses.replace(
+        listed,
+        parameters=backbone.parameters or listed.parameters,
+        shapes=backbone.level_shapes or listed.shapes,
+        licence=backbone.provenance["licence"],
+        source=backbone.provenance["source"],
+        path=path,
+        preprocessing=backbone.preprocessing,
+        quantized=backbone.quantized,
+    )

@@ -1,0 +1,97 @@
+"""Versions of a bank, and the edits that made them."""
+
+import json
+import sqlite3
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class BankVersion:
+    """One edit of a bank: the version that it led to, and how many images it added and removed.
+
+    A long `Bank.add` commits images several times, and each commit makes a version of its own, as others may read the
+    bank and record verdicts in between. They are one edit and one entry of the history.
+
+    Attributes
+    ----------
+    version : int
+        The last version that the edit made: the bank with all of the edit.
+    at : str
+        Time of that version, UTC, ISO 8601.
+    added, removed : int
+        Numbers of images. Images that `Bank.compact` has forgotten are no longer counted.
+    first : int
+        The first version that the edit made. Versions from here to `version` show the edit in part.
+    """
+
+    version: int
+    at: str
+    added: int
+    removed: int
+    first: int
+
+
+def read_version(connection: sqlite3.Connection) -> int:
+    """Newest version: a counter that every change of the set of images raises by one."""
+    (value,) = connection.execute("SELECT coalesce(max(version), 0) FROM versions").fetchone()
+    return int(value)
+
+
+def read_stamp(connection: sqlite3.Connection, version: int) -> tuple[int, str]:
+    """Version and its time, which distinguish it from the same version of another bank in the same folder."""
+    row = connection.execute("SELECT at FROM versions WHERE version = ?", (version,)).fetchone()
+    return version, "" if row is None else str(row[0])
+
+
+def read_whole_since(connection: sqlite3.Connection) -> int:
+    """Oldest version that can be shown as it was; earlier ones lack images."""
+    row = connection.execute("SELECT value FROM identity WHERE key = 'whole_since'").fetchone()
+    return 0 if row is None else int(json.loads(row[0]))
+
+
+def read_history(connection: sqlite3.Connection) -> list[BankVersion]:
+    """All edits of the set of images, oldest first."""
+    first_of = _continuations(connection)
+    edits: dict[int, BankVersion] = {}
+    for change in _changes(connection):
+        first = first_of.get(change.version, change.version)
+        if first in edits:
+            added, removed = edits[first].added + change.added, edits[first].removed + change.removed
+            edits[first] = replace(change, added=added, removed=removed, first=first)
+        else:
+            edits[first] = change
+    return list(edits.values())
+
+
+def read_absences(connection: sqlite3.Connection) -> list[tuple[int, int, int]]:
+    """(image, version that removed it, version that restored it) for each time that an image was restored."""
+    if not _has_table(connection, "absences"):
+        return []
+    return connection.execute("SELECT image, removed, restored FROM absences").fetchall()
+
+
+def _changes(connection: sqlite3.Connection) -> list[BankVersion]:
+    """Each version by itself, oldest first."""
+    rows = connection.execute(
+        "SELECT v.version, v.at, (SELECT count(*) FROM images WHERE added = v.version), "
+        "(SELECT count(*) FROM images WHERE removed = v.version) FROM versions v ORDER BY v.version"
+    )
+    changes = {
+        int(version): BankVersion(int(version), str(at), int(additions), int(removals), int(version))
+        for version, at, additions, removals in rows
+    }
+    for _, removal, restoration in read_absences(connection):
+        changes[removal] = replace(changes[removal], removed=changes[removal].removed + 1)
+        changes[restoration] = replace(changes[restoration], added=changes[restoration].added + 1)
+    return list(changes.values())
+
+
+def _continuations(connection: sqlite3.Connection) -> dict[int, int]:
+    """For each version that goes on with an edit, the first version of that edit."""
+    if not _has_table(connection, "continuations"):
+        return {}
+    return {int(version): int(first) for version, first in connection.execute("SELECT * FROM continuations")}
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None

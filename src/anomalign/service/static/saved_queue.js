@@ -1,0 +1,76 @@
+/** The queue as last shown. An inspection's page takes the previous and the next image from it, and the link back. */
+import { get, query } from "./api.js";
+
+const KEY = "anomalign.queue";
+
+/** `filters`: filters of the queue; `ids`: inspections in the order shown; `next`: cursor of the next page. */
+export function saveQueue(filters, ids, next) {
+  sessionStorage.setItem(KEY, JSON.stringify({ filters, ids, next }));
+}
+
+function savedQueue() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEY)) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** Address of the queue with its filters. */
+export function queueAddress() {
+  return `/${query(savedQueue()?.filters ?? {})}`;
+}
+
+/** Neighbours of an inspection in the queue and its place: `{previous, next, place, total, more}`. */
+export async function positionOf(id) {
+  let queue = savedQueue();
+  if (!queue?.ids.includes(id)) queue = await newestQueue();
+  let place = queue.ids.indexOf(id);
+  if (place === queue.ids.length - 1 && queue.next) queue = await withNextPage(queue);
+  place = queue.ids.indexOf(id);
+  if (place < 0)
+    return {
+      previous: null,
+      next: queue.ids[0] ?? null,
+      place: null,
+      total: queue.ids.length,
+      more: Boolean(queue.next),
+    };
+  return {
+    previous: queue.ids[place - 1] ?? null,
+    next: queue.ids[place + 1] ?? null,
+    place: place + 1,
+    total: queue.ids.length,
+    more: Boolean(queue.next),
+  };
+}
+
+async function newestQueue() {
+  const page = await get(`/api/inspections${query({ order: "newest", limit: 100 })}`);
+  return { filters: {}, ids: page.records.map((record) => record.id), next: page.next };
+}
+
+async function withNextPage(queue) {
+  const page = await get(
+    `/api/inspections${query({ ...filterParameters(queue.filters), after: queue.next, limit: 48 })}`,
+  );
+  const longer = { ...queue, ids: [...queue.ids, ...page.records.map((record) => record.id)], next: page.next };
+  saveQueue(longer.filters, longer.ids, longer.next);
+  return longer;
+}
+
+/** Filters of the page -> parameters of the REST interface. A local day becomes the times of its start and end. */
+export function filterParameters({ since, until, order, reviewed, ...rest }) {
+  const decision = ["true", "false"].includes(reviewed) ? { reviewed } : { kind: reviewed };
+  const day = (text, add) => {
+    const [year, month, date] = text.split("-").map(Number);
+    return new Date(year, month - 1, date + add).toISOString();
+  };
+  return {
+    ...rest,
+    ...decision,
+    order: order || "newest",
+    since: since ? day(since, 0) : "",
+    until: until ? day(until, 1) : "",
+  };
+}
