@@ -1,4 +1,4 @@
-"""What a backbone sees in one image."""
+"""The features of one image."""
 
 import math
 from collections.abc import Iterable
@@ -19,13 +19,13 @@ class FeaturePyramid:
     Attributes
     ----------
     levels : tuple of (H_l, W_l, C_l) arrays, float16 or float32
-        One map a level, from the finest grid to the coarsest.
+        One map for each level, from the finest grid to the coarsest.
     pooled : (D,) array, float32
-        The globally pooled last map, the image descriptor of stage 1.
+        Globally pooled last map, an image descriptor of stage 1.
     known_norms : dict of (height, width) to (L, height, width) float32 arrays
-        What `norms` has found so far; a bank gives those that it stores.
+        Results of `norms` so far, or those that a bank has stored.
     known_moments : list
-        What `moments` has found, once it has; likewise.
+        Result of `moments`, if it has been computed or a bank has stored it; else empty.
     """
 
     levels: tuple[NDArray[Any], ...]
@@ -67,14 +67,14 @@ class FeaturePyramid:
         Returns
         -------
         (L, height, width) float32 array
-            Of the level upsampled bilinearly to the grid, or averaged down to it.
+            Norms of each level, upsampled bilinearly to the grid or averaged down to it.
         """
         if grid not in self.known_norms:
             self.find_norms([grid])
         return self.known_norms[grid]
 
     def find_norms(self, grids: Iterable[tuple[int, int]]) -> None:
-        """Compute what `norms` gives for several grids, which costs less than one by one."""
+        """Compute the results of `norms` for several grids at once, which takes less time than one by one."""
         missing = [grid for grid in grids if grid not in self.known_norms]
         levels = [as_float32(level) for level in self.levels] if missing else []
         for grid in missing:
@@ -96,7 +96,7 @@ def _moments(level: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float
 
 
 def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, C) -> (C,); several rows are taken as one long one first, as NumPy adds short rows slowly."""
+    """(n, C) -> (C,); several rows are first joined to one long row, as NumPy adds short rows slowly."""
     n, C = rows.shape
     together = math.gcd(n, 1 << max(0, (2048 // C).bit_length() - 1))
     sums = rows.reshape(n // together, together * C).sum(axis=0)

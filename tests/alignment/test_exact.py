@@ -289,15 +289,15 @@ def test_compiled_loops_stay_within_their_arrays(tmp_path):
 
 def test_memory_is_kept_for_the_next_search_and_shared_by_none(monkeypatch):
     monkeypatch.setattr(memory, "_spare", [])
-    with memory.kept_memory() as first:
+    with memory.reused_memory() as first:
         array = first.empty("a", (3, 5))
-        with memory.kept_memory() as other:
+        with memory.reused_memory() as other:
             assert other is not first
-    with memory.kept_memory() as again:
+    with memory.reused_memory() as again:
         assert again is other
         assert not memory._spare
     monkeypatch.setattr(memory, "_spare", [first])
-    with memory.kept_memory() as again:
+    with memory.reused_memory() as again:
         assert np.shares_memory(again.empty("a", (2, 5)), array)
         assert not np.shares_memory(again.empty("a", (9, 9)), array)
         assert not np.shares_memory(again.empty("b", (2, 5)), again.empty("a", (9, 9)))
@@ -306,10 +306,10 @@ def test_memory_is_kept_for_the_next_search_and_shared_by_none(monkeypatch):
 
 def test_memory_of_a_search_that_failed_or_was_large_is_not_kept(monkeypatch):
     monkeypatch.setattr(memory, "_spare", [])
-    with pytest.raises(ValueError, match="no"), memory.kept_memory():
+    with pytest.raises(ValueError, match="no"), memory.reused_memory():
         raise ValueError("no")
-    monkeypatch.setattr(memory, "_KEPT_BYTES", 100)
-    with memory.kept_memory() as room:
+    monkeypatch.setattr(memory, "_REUSED_BYTES", 100)
+    with memory.reused_memory() as room:
         room.empty("a", (101,), np.uint8)
     assert not memory._spare
 

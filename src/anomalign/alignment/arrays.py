@@ -1,10 +1,10 @@
-"""The arrays of the exact search, grouped by what they describe; all of one type, whichever search it is.
+"""The arrays of the exact search, grouped by what they describe, with the same types in every search.
 
 Pixels of the query that are searched together (whole rows of the grid, B of them) are the *lanes*: the last axis of
-every buffer, so that one instruction serves many of them. Few arrays with many uses each, in place of one a use: every
-array that is handed to compiled code costs time to compile.
+every buffer, so that one instruction processes many of them. There are few arrays with several uses each, as compiling
+takes longer for every array that is passed to compiled code.
 
-Compiled code gets them as plain tuples, see `anomalign.numerics.jit`.
+Compiled code gets them as plain tuples: `anomalign.numerics.jit` says why.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 class Layout(NamedTuple):
-    """Where things are. J of the levels are coarser than the grid; the others, brought to the grid, are the fine ones.
+    """Positions of levels in the arrays. J levels are coarser than the grid; the fine ones are brought to the grid.
 
     Channels of a descriptor: fine levels first, then coarse ones.
     """
@@ -27,7 +27,7 @@ class Layout(NamedTuple):
 
 
 class Query(NamedTuple):
-    """The P pixels whose matches are sought."""
+    """The P pixels of the query."""
 
     fine: NDArray[np.float32]  # (P, fine channels)
     coarse: NDArray[np.float32]  # (P, coarse channels)
@@ -45,7 +45,7 @@ class Features(NamedTuple):
 
 
 class Products(NamedTuple):
-    """What is known of the same images' products with the query."""
+    """Products of the same images with the query."""
 
     coarse: NDArray[np.float32]  # (G, products) of a coarse level, -2 <g, q> / g's step: row of q, cell of g, column
     bands: NDArray[np.int64]  # (J, 3) where a level begins in `coarse`; the first row of q and the number of rows
@@ -76,7 +76,7 @@ class Room(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """What a scan hands on."""
+    """Results of a scan."""
 
     limit: NDArray[np.float32]  # (B,) the cost of a lane above which a place cannot be among the best
     at: NDArray[np.int32]  # (n, 2) lanes, and places whose cost is within the limit

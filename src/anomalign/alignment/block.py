@@ -1,4 +1,4 @@
-"""Some gallery images in memory, as the search needs them, and their coarse products with rows of the query."""
+"""A block of gallery images prepared for the search, and their coarse products with rows of the query."""
 
 from collections.abc import Sequence
 from itertools import product, repeat
@@ -15,11 +15,11 @@ from anomalign.numerics.resample import grid_matrix, resample_map
 from anomalign.numerics.threads import in_parallel
 from anomalign.pyramid import FeaturePyramid
 
-_LARGEST = np.float32(126)  # size of a code of the gallery, less 1 for the random number
+_LARGEST = np.float32(126)  # largest size of a code of the gallery, less 1 for the random number
 
 
 class Block:
-    """Room for `images` gallery images and their products with `rows` rows of each coarse level of the query."""
+    """Memory for `images` gallery images and their products with `rows` rows of each coarse level of the query."""
 
     def __init__(self, query: PreparedQuery, images: int, rows: NDArray[np.int64], memory: Memory) -> None:
         self.query = query
@@ -41,7 +41,7 @@ class Block:
             steps=np.empty((images, sum(cells) + P), np.float32),
             squared=np.empty((2, images, P), np.float32),
         )
-        self.largest = np.empty(images, np.float32)  # norm
+        self.largest = np.empty(images, np.float32)  # norms
         self.codes = [
             memory.empty(f"codes {i}", (images, part.step.size, part.shape[2]), np.uint8)
             for i, part in enumerate(query.parts)
@@ -53,7 +53,7 @@ class Block:
         self.pyramids: list[FeaturePyramid] = []
 
     def read(self, gallery: Sequence[FeaturePyramid], numbers: range) -> None:
-        """Take gallery images into the slots."""
+        """Read gallery images into the slots."""
         self.pyramids = [None] * len(numbers)  # type: ignore[list-item]
         in_parallel(self._take, range(len(numbers)), repeat(gallery), numbers)
         in_parallel(lambda task: self._round(*task), product(range(len(self.query.parts)), range(len(numbers))))
@@ -67,7 +67,7 @@ class Block:
         self.features.image[slot] = number
 
     def _round(self, i: int, slot: int) -> None:
-        """Part i of an image, as it is and rounded."""
+        """Bring part i of an image to float32, and round it."""
         query, features, part = self.query, self.features, self.query.parts[i]
         h, w, channels = part.shape
         if i == 0:

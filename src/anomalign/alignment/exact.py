@@ -1,4 +1,4 @@
-"""The exact search for the best matches: in blocks of bounded memory, on all cores. The account: docs/alignment.md."""
+"""The exact search for the best matches, in blocks of bounded memory, on all cores. docs/alignment.md explains it."""
 
 from collections.abc import Sequence
 from itertools import repeat
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from anomalign.alignment.arrays import Best, Hits, Room
 from anomalign.alignment.block import Block
-from anomalign.alignment.memory import Memory, aligned, kept_memory
+from anomalign.alignment.memory import Memory, aligned, reused_memory
 from anomalign.alignment.prepared import SKETCH, PreparedQuery
 from anomalign.alignment.rank import rank
 from anomalign.alignment.scan import BOUND, MULTIPLY, SEED, scan
@@ -20,10 +20,10 @@ from anomalign.pyramid import FeaturePyramid
 _BLOCK_BYTES = 96_000_000  # for gallery images, as float32 and rounded, and their products with the query
 _LANES = 400  # pixels of the query searched together, about
 _TILE = 448  # places of a gallery image in one product of fine channels, about
-_SEEDS = 2  # gallery images that give the first limit
-_SHARE = 0.05  # of the places may pass the bound; beyond it one matrix product is cheaper
-_PATIENCE = 0.01  # so many may pass at once, at the beginning of an image
-_ENOUGH = 8000  # hits between which limits sink
+_SEEDS = 2  # gallery images that give the first limits
+_SHARE = 0.05  # share of the places that may pass the bound; beyond it one matrix product is cheaper
+_PATIENCE = 0.01  # further share that may pass at the beginning of an image
+_ENOUGH = 8000  # hits after which they are ranked, which lowers the limits
 _ROUNDING = 2.0**-24
 
 
@@ -31,7 +31,7 @@ _NO_PRODUCTS = np.empty((0, 0), np.int32)
 
 
 class _Buffers(NamedTuple):
-    """What one thread works in."""
+    """Buffers of one thread."""
 
     room: Room
     hits: Hits
@@ -48,28 +48,28 @@ def exact_search(
     distinct: bool = False,
     prune: bool = True,
 ) -> tuple[Best, list[int]]:
-    """The `slots` best matches of every pixel of the query.
+    """Find the `slots` best matches of every pixel of the query.
 
     Parameters
     ----------
     query : FeaturePyramid
     gallery : sequence of FeaturePyramid
-        Each is taken once, by one of several threads.
+        Gallery images; each is read once, by one of several threads.
     grid : (H, W)
     weights : sequence of L floats
     slots : int
-        How many matches are sought.
+        Number of matches to find.
     distinct : bool
-        Whether they must lie in different images.
+        Whether the matches of a pixel must lie in different images.
     prune : bool
-        Whether to try bounds first; the answer is the same.
+        Whether to try bounds first; the result is the same.
 
     Returns
     -------
     Best, list of L int
         The matches, and where each level's part is in their ``per_level``.
     """
-    with one_blas_thread(), kept_memory() as memory:
+    with one_blas_thread(), reused_memory() as memory:
         prepared = PreparedQuery(query, grid, weights, memory)
         levels = prepared.fine + prepared.coarse
         best = ExactSearch(prepared, slots, memory, distinct=distinct, prune=prune).run(gallery)
@@ -77,7 +77,7 @@ def exact_search(
 
 
 class ExactSearch:
-    """The search for one query. Used once, by one thread."""
+    """The search for one query. An object is used once, by one thread."""
 
     def __init__(self, query: PreparedQuery, slots: int, memory: Memory, *, distinct: bool, prune: bool) -> None:
         self.query, self.memory, self.distinct = query, memory, distinct
@@ -94,13 +94,13 @@ class ExactSearch:
         count = -(-H * W // (_LANES * cores)) * cores  # a multiple of the cores, so that none of them waits at the end
         rows = -(-H // count)
         self.strips = [(Y, min(Y + rows, H)) for Y in range(0, H, rows)]
-        self.dense_left = [0] * len(self.strips)
+        self.dense_images = [0] * len(self.strips)
         self.backoff = [0] * len(self.strips)
         self.fine_queries: dict[int, NDArray[np.int8]] = {}
         self.free: list[_Buffers] = []
 
     def run(self, gallery: Sequence[FeaturePyramid]) -> Best:
-        """Search the gallery; each of its images is taken once, by one of several threads."""
+        """Search the gallery; each of its images is read once, by one of several threads."""
         images, bands = self._plan(len(gallery))
         rows = np.max([self._source_rows(band)[:, 1] for band in bands], axis=0)
         self.block = Block(self.query, images, rows, self.memory)
@@ -113,11 +113,11 @@ class ExactSearch:
         return self.best
 
     def _plan(self, gallery: int) -> tuple[int, list[range]]:
-        """How many images there is room for, and the bands of strips whose products are held at a time."""
+        """Number of images that fit into a block, and the bands of strips whose products are held at a time."""
         P = self.grid[0] * self.grid[1]
         shapes = [part.shape for part in self.query.parts]
         features = sum(h * w * (channels + 1) for h, w, channels in shapes)
-        size = 5 * features + 4 * (2 + SKETCH) * P  # codes, and as they are
+        size = 5 * features + 4 * (2 + SKETCH) * P  # rounded to codes, and as float32
         half = _BLOCK_BYTES // 2
         images = min(gallery, max(2, half // size))
         sizes = np.array([4 * h * w * self.grid[1] for h, w, _ in shapes[1:]], np.int64)
@@ -147,21 +147,22 @@ class ExactSearch:
             for i in range(min(_SEEDS, images)):
                 self._seed(k, i, buffers)
         for i in range(images):
-            if self.prune and not self.dense_left[k]:
+            if self.prune and not self.dense_images[k]:
                 row = self._search(k, i, (0, H), buffers, BOUND)
                 if row == H:
                     self.backoff[k] = 0
                     continue
-                # Given up: the rest of this image densely, and ever more of those that follow before another trial.
-                self.dense_left[k] = self.backoff[k] = max(1, 2 * self.backoff[k])
+                # The bound rejects too little: search the rest of this image densely, and then ever more of the
+                # following images, before the bound is tried again.
+                self.dense_images[k] = self.backoff[k] = max(1, 2 * self.backoff[k])
                 self._search_densely(k, i, row, buffers)
             else:
-                self.dense_left[k] -= 1
+                self.dense_images[k] -= 1
                 self._search_densely(k, i, 0, buffers)
         self.free.append(buffers)
 
     def _seed(self, k: int, i: int, buffers: _Buffers) -> None:
-        """Take in a first match for every slot: the place where the coarse levels are nearest, and those after it."""
+        """Give every slot a first match: the place where the coarse levels are nearest, and the places after it."""
         (Y0, Y1), (H, W) = self.strips[k], self.grid
         places = np.arange(Y0 * W, Y1 * W, dtype=np.int32)  # without coarse levels, the same place
         hits = buffers.hits
@@ -196,7 +197,7 @@ class ExactSearch:
         products: NDArray[np.int32] = _NO_PRODUCTS,
         ready: bool = False,
     ) -> int:
-        """Take in the best matches of some rows of an image; the row at which bounds are given up, or the end."""
+        """Search some rows of an image; returns the row at which the bound is given up, or the end."""
         (Y0, Y1), (H, W) = self.strips[k], self.grid
         lanes, passed, row = (Y1 - Y0) * W, 0, rows[0]
         self._rank(k, i, 0, buffers, mode)

@@ -14,28 +14,30 @@ def anomaly_map(
 ) -> NDArray[np.float32]:
     """Upsample and smooth a score map, then lay it on the original image.
 
-    Differs: the paper's sigma of 4 px is meant for its 224 px images; here, too, it is applied on the square that the
+    Differs: the paper applies its sigma of 4 px to its 224 px images. Here, too, it is applied to the square that the
     backbone saw, so that the smoothing covers the same part of a large photograph as of a small one.
 
     Parameters
     ----------
     distance : (h, w) float32 array
+        Distances on the grid.
     framing : Framing
+        How the image was framed.
     height, width : int
-        Of the original image.
+        Size of the original image, in pixels.
     sigma_px : float
-        Of the Gaussian, in pixels of the square; 0 for none.
+        Standard deviation of the Gaussian, in pixels of the square; 0 for no smoothing.
 
     Returns
     -------
     (height, width) float32 array
-        NaN where the framing did not see the image (centre crop only).
+        NaN outside the framed part (centre crop only).
     """
     return place_on_image(smooth_map(distance, framing.size_px, sigma_px), framing, height, width)
 
 
 def map_score(square: NDArray[np.float32], top_share: float) -> float:
-    """Score of an image by its map: the mean of the highest values, this share of them, one at least."""
+    """Score of an image by its map: the mean of the highest values, `top_share` of all, at least one."""
     count = max(1, round(top_share * square.size))
     return float(np.partition(square.ravel(), -count)[-count:].mean())
 
@@ -50,8 +52,8 @@ def smooth_map(distance: NDArray[np.float32], size_px: int, sigma_px: float) -> 
 def place_on_image(square: NDArray[np.float32], framing: Framing, height: int, width: int) -> NDArray[np.float32]:
     """(S, S) map of the framed square -> (height, width) of the original image, bilinear; NaN outside the frame."""
     top, left, bottom, right = framing.box(height, width)
-    rows, ys = _seen(top, bottom, height, len(square))
-    columns, xs = _seen(left, right, width, len(square))
+    rows, ys = _pixels_between(top, bottom, height, len(square))
+    columns, xs = _pixels_between(left, right, width, len(square))
     result = np.full((height, width), np.nan, np.float32)
     result[rows, columns] = bilinear_matrix(ys, len(square)) @ square @ bilinear_matrix(xs, len(square)).T
     return result
@@ -63,7 +65,7 @@ def _smoother(n: int, size_px: int, sigma_px: float) -> NDArray[np.float32]:
     return gaussian_matrix(size_px, sigma_px) @ upsampling if sigma_px > 0 else upsampling
 
 
-def _seen(start: float, stop: float, pixels: int, size: int) -> tuple[slice, NDArray[np.float64]]:
+def _pixels_between(start: float, stop: float, pixels: int, size: int) -> tuple[slice, NDArray[np.float64]]:
     """Pixels whose centre lies in [start, stop], and their positions on the square's grid."""
     first = max(0, int(np.ceil(start - 0.5)))
     last = min(pixels, int(np.floor(stop - 0.5)) + 1)

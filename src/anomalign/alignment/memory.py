@@ -1,4 +1,4 @@
-"""Memory for the large arrays of a search, kept for the next: fresh pages take a fifth of the time of a short one."""
+"""Memory for the large arrays of a search, reused by the next: new pages take a fifth of the time of a short search."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LINE = 64  # bytes
-_KEPT_BYTES = 150_000_000  # beyond, memory is given back
+_REUSED_BYTES = 150_000_000  # larger memory is given back to the system
 
 
 def aligned(shape: tuple[int, ...], dtype: type[np.generic] = np.float32) -> NDArray[Any]:
-    """What ``numpy.empty`` gives, from the beginning of a cache line on: vectors of a row then lie in one line each."""
+    """An array as ``numpy.empty`` gives it, aligned to cache lines, so that vectors of a row lie in one line each."""
     size = prod(map(int, shape)) * np.dtype(dtype).itemsize
     raw = np.empty(size + _LINE, np.uint8)
     start = -raw.ctypes.data % _LINE
@@ -21,13 +21,13 @@ def aligned(shape: tuple[int, ...], dtype: type[np.generic] = np.float32) -> NDA
 
 
 class Memory:
-    """Arrays by name; one asked for again has the memory of the one before, whatever its shape."""
+    """Arrays by name. A further array of the same name reuses the memory of the one before, whatever its shape."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, NDArray[np.uint8]] = {}
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: type[np.generic] = np.float32) -> NDArray[Any]:
-        """What ``numpy.empty`` gives."""
+        """An array as ``numpy.empty`` gives it."""
         size = prod(map(int, shape)) * np.dtype(dtype).itemsize
         array = self._arrays.get(name)
         if array is None or array.size < size:
@@ -41,15 +41,15 @@ class Memory:
 
 
 @contextmanager
-def kept_memory() -> Generator[Memory, None, None]:
-    """Memory for one search; of those that run at once, one keeps its own for the next."""
+def reused_memory() -> Generator[Memory, None, None]:
+    """Memory for one search. Of several searches at the same time one leaves its memory to the next search."""
     try:
         memory = _spare.pop()
-    except IndexError:  # kept by none, or taken by another
+    except IndexError:  # there is none, or another search has it
         memory = Memory()
     yield memory
-    # Not after an error: a result that is still being looked at may lie in it.
-    if not _spare and memory.size <= _KEPT_BYTES:
+    # Not after an error: a traceback may still refer to a result in it.
+    if not _spare and memory.size <= _REUSED_BYTES:
         _spare.append(memory)
 
 

@@ -1,6 +1,6 @@
 """The search on a GPU through PyTorch: half-precision products find the best few places, float32 distances rank them.
 
-No interpolation is saved here: a GPU multiplies whole descriptors faster than it would gather and add parts of them.
+Interpolated descriptors are multiplied whole here: a GPU does that faster than it would gather and add parts of them.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from anomalign.errors import InputError
 from anomalign.numerics.resample import grid_matrix
 from anomalign.pyramid import FeaturePyramid
 
-_FEW = 4  # places of an image that are ranked again, at least
-_BLOCK_ELEMENTS = 64_000_000  # of costs, and of differences
+_FEW = 4  # least number of places of an image that are ranked again
+_BLOCK_ELEMENTS = 64_000_000  # elements of a block of costs, or of differences
 
 
 def search(
@@ -28,46 +28,46 @@ def search(
     distinct: bool = False,
     dtype: torch.dtype = torch.float16,
 ) -> Best:
-    """The `slots` best matches of every pixel of the query, as `exact_search` finds them.
+    """Find the `slots` best matches of every pixel of the query, as `exact_search` does.
 
     Distances are exact. A place is missed only if half precision puts more than three worse places of the same image
-    before it, so that what is found instead is nearly as near. Of places at the same distance any may be found.
+    before it; the place in its stead is then nearly as near. Of places at the same distance any may be the match.
 
     Parameters
     ----------
     query, gallery, grid, weights, slots, distinct
         See `exact_search`.
     device : str
-        As PyTorch names it: "cuda", "cuda:1", "cpu".
+        Name of a device of PyTorch: "cuda", "cuda:1", "cpu".
     dtype : torch.dtype
-        Of the products: float16 or bfloat16; sums are float32 either way.
+        Type of the factors of the products: float16 or bfloat16; sums are float32 in both cases.
 
     Raises
     ------
     InputError
-        The device is not there, shapes differ, or features are not finite.
+        The device is not available, shapes differ, or features are not finite.
     """
-    there = _device(device)
+    target = _device(device)
     channels = [shape[2] for shape in query.shapes]
-    q = _descriptors(query, grid, weights, there)  # (P, C)
+    q = _descriptors(query, grid, weights, target)  # (P, C)
     if not bool(torch.isfinite(q).all()):
         raise InputError("the query has features that are not finite")
-    # Distances do not change under a shift; near the origin half precision is at its finest. Nor does their order
-    # under a scale, and products of vectors no longer than 1 cannot leave the range of float16.
+    # A shift does not change distances, and near the origin half precision is finest. A scale does not change their
+    # order, and products of vectors no longer than 1 cannot leave the range of float16.
     centre = q.mean(dim=0)
     scale = 1 / (q - centre).norm(dim=1).max().clamp(min=1e-20)
     small = ((q - centre) * scale).to(dtype)
     P = len(q)
-    distance = torch.full((P, slots), torch.inf, device=there)
-    image = torch.full((P, slots), -1, dtype=torch.int64, device=there)
-    place = torch.full((P, slots), -1, dtype=torch.int64, device=there)
-    per_level = torch.zeros((P, slots, len(channels)), device=there)
+    distance = torch.full((P, slots), torch.inf, device=target)
+    image = torch.full((P, slots), -1, dtype=torch.int64, device=target)
+    place = torch.full((P, slots), -1, dtype=torch.int64, device=target)
+    per_level = torch.zeros((P, slots, len(channels)), device=target)
     few = min(P, max(_FEW, slots + 1))
     for number in range(len(gallery)):
         pyramid = gallery[number]
         if pyramid.shapes != query.shapes:
             raise InputError(f"gallery image {number} has levels {pyramid.shapes}, the query {query.shapes}")
-        g = _descriptors(pyramid, grid, weights, there)
+        g = _descriptors(pyramid, grid, weights, target)
         if not bool(torch.isfinite(g).all()):
             raise InputError(f"gallery image {number} has features that are not finite")
         scaled = (g - centre) * scale
@@ -80,12 +80,12 @@ def search(
             places = cost.topk(few, dim=1, largest=False).indices  # (B, few)
             squared = (q[part, None] - g[places]) ** 2  # (B, few, C)
             split = torch.stack([level.sum(dim=2) for level in squared.split(channels, dim=2)], dim=2)  # (B, few, L)
-            found = split.sum(dim=2)
+            exact = split.sum(dim=2)
             if distinct:
-                nearest = found.argmin(dim=1, keepdim=True)
-                found, places = found.gather(1, nearest), places.gather(1, nearest)
+                nearest = exact.argmin(dim=1, keepdim=True)
+                exact, places = exact.gather(1, nearest), places.gather(1, nearest)
                 split = split.gather(1, nearest[:, :, None].expand(-1, -1, len(channels)))
-            every = torch.cat([distance[part], found], dim=1)
+            every = torch.cat([distance[part], exact], dim=1)
             best = every.topk(slots, dim=1, largest=False).indices
             distance[part] = every.gather(1, best)
             image[part] = torch.cat([image[part], torch.full_like(places, number)], dim=1).gather(1, best)

@@ -1,4 +1,4 @@
-"""A query made ready for the search: its descriptors, and its levels centred and rounded."""
+"""A query prepared for the search: its descriptors, and its levels centred and rounded."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from anomalign.numerics.resample import as_float32, bilinear_cells, grid_matrix,
 from anomalign.numerics.threads import in_parallel
 from anomalign.pyramid import FeaturePyramid
 
-SKETCH = 16  # directions of the fine channels that are looked at first
-_EVERY = 4  # pixel counts when they are chosen
-CANCELLED = 2.0**-18  # of the squared norms before centring is what those after it may have lost
+SKETCH = 16  # directions of the fine channels that are compared first
+_EVERY = 4  # the directions are computed from one pixel in so many
+CANCELLED = 2.0**-18  # share of a squared norm that centring may lose by cancellation
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +29,13 @@ class Part:
     ----------
     shape : (h, w, C)
     centre : (C,) float32 array
-        What is taken from every descriptor, of the gallery's too: distances stay, norms and steps shrink.
+        Subtracted from every descriptor, also of the gallery: distances stay the same, norms and steps get smaller.
     codes : (h w, C) int8 array
+        Rounded descriptors.
     step : (h, w) float32 array
+        Step of each descriptor's codes.
     squared, steps : (P,) float32 arrays
-        Squared norms of the centred descriptors, and steps, at the pixels.
+        Squared norms of the centred descriptors, and steps, interpolated at the pixels.
     """
 
     shape: tuple[int, int, int]
@@ -49,21 +51,27 @@ class PreparedQuery:
 
     Attributes
     ----------
-    shapes, weights, grid
-        Of the query's levels; the factor of each; (H, W).
+    shapes : tuple of (H_l, W_l, C_l)
+        Shapes of the query's levels.
+    weights : sequence of L floats
+        Factor of each level.
+    grid : (H, W)
+        Grid on which pixels are compared.
     fine, coarse : list of int
-        Levels brought to the grid, and levels coarser than it, which are interpolated in the search.
+        Numbers of the levels that are brought to the grid, and of those coarser than it, interpolated in the search.
     parts : list of 1 + J Part
         The fine channels, then each coarse level.
     slack : (2, 1 + J, 2) float32 array
-        What the squared step and squared norm of a gallery descriptor's parts count in the slack: with only the coarse
-        parts known, and with all.
+        Factors of the squared steps and squared norms of a gallery descriptor's parts in the slack: for the coarse
+        parts alone, and for all parts.
     directions : (C, S) float32 array
-        Orthonormal, of the fine channels; products of few with a gallery image's tell most places apart.
+        Orthonormal directions of the fine channels. The coordinates along these few rule out most places.
     arrays : Query
+        Arrays for compiled code.
     layout : Layout
+        Positions of the levels in the arrays.
     largest : float
-        No descriptor is longer.
+        Bound on the norm of a descriptor.
     """
 
     def __init__(self, query: FeaturePyramid, grid: tuple[int, int], weights: Sequence[float], memory: Memory) -> None:
@@ -150,12 +158,12 @@ def _part(level: NDArray[np.float32], grid: tuple[int, int], number: int) -> Par
 
 
 def _directions(fine: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(P, C) -> (C, S) orthonormal: about those of largest variance, by two steps of subspace iteration.
+    """(P, C) -> (C, S) orthonormal directions of about the largest variance, by two steps of subspace iteration.
 
-    Differences along them are a lower bound of the whole that looks at a few numbers only.
+    The squared difference along them is a lower bound of the squared distance, from a few numbers only.
     """
     values = fine[::_EVERY] - fine[::_EVERY].mean(axis=0)
-    values /= max(float(np.abs(values).max(initial=0)), 1e-30)  # that squares of squares be finite
+    values /= max(float(np.abs(values).max(initial=0)), 1e-30)  # so that fourth powers are finite
     directions = np.random.default_rng(0).standard_normal((fine.shape[1], min(SKETCH, fine.shape[1])), np.float32)
     for _ in range(2):
         directions, _ = np.linalg.qr(values.T @ (values @ directions))
@@ -163,11 +171,11 @@ def _directions(fine: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _slack(parts: Sequence[Part]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What rounding may add to a squared distance, as a part of the gallery's descriptor and one of the query's.
+    """Bound on what rounding adds to a squared distance, as a term of the gallery's descriptor and one of the query's.
 
-    ``2 MARGIN sqrt(sum_i step_g^2 |q_i + e_i|^2 + step_q^2 |g_i|^2)``: a root of products ``x . y`` of what belongs to
-    the gallery and to the query. With m the mean of y and Y the largest ``y_i / m_i``, it is at most
-    ``MARGIN (x . m / r + r Y)`` for any r; that of the least sum is about the root of ``x . m``.
+    ``2 MARGIN sqrt(sum_i step_g^2 |q_i + e_i|^2 + step_q^2 |g_i|^2)``: a root of products ``x . y`` of terms of the
+    gallery and terms of the query. With m the mean of y and Y the largest ``y_i / m_i``, it is at most
+    ``MARGIN (x . m / r + r Y)`` for any r; the least sum has an r of about the root of ``x . m``.
 
     Returns
     -------
@@ -182,12 +190,12 @@ def _slack(parts: Sequence[Part]) -> tuple[NDArray[np.float32], NDArray[np.float
     mean = y.mean(axis=2)
     relative = np.divide(y, mean[:, :, None], out=np.zeros_like(y), where=mean[:, :, None] > 0)
     gallery, query = np.zeros((2, len(parts), 2), np.float32), np.zeros((2, P), np.float32)
-    for known, first in enumerate((1, 0)):
+    for all_parts, first in enumerate((1, 0)):
         # The gallery's descriptors are about as long as the query's, and about as finely rounded.
         root = sqrt(sum(mean[i] @ mean[i, ::-1] for i in range(first, len(parts))))
         if root > 0:
-            gallery[known, first:] = MARGIN * mean[first:] / root
-            query[known] = MARGIN * root * relative[first:].max(axis=(0, 1))
+            gallery[all_parts, first:] = MARGIN * mean[first:] / root
+            query[all_parts] = MARGIN * root * relative[first:].max(axis=(0, 1))
     return gallery, query
 
 

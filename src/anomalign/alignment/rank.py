@@ -1,4 +1,4 @@
-"""Exact distances of the few places that bounds leave, and the best of them; compiled. All literals are float32."""
+"""Exact distances of the few places that pass the bounds, and the best of them; compiled. Literals are float32."""
 
 import numpy as np
 
@@ -6,19 +6,19 @@ from anomalign.numerics.jit import compiled, inlined
 
 
 @compiled
-def rank(i, count, known, strip, tolerance, query, features, layout, best, distinct, hits, per_level):
-    """Compare the first hits of a scan of image i exactly, and take in those that are among the best.
+def rank(i, count, all_channels, strip, tolerance, query, features, layout, best, distinct, hits, per_level):
+    """Compare the first hits of a scan of image i exactly, and store those that are among the best.
 
-    Limits are set anew for all lanes of the strip, also where there are no hits.
+    The limits of all lanes of the strip are computed again, also where there are no hits.
 
     Parameters
     ----------
     i, count : int
         Image of the block; number of hits.
-    known : int
-        Whether their costs, and the limits, are of all channels (1) or of the coarse ones alone (0).
+    all_channels : int
+        Whether costs and limits are of all channels (1) or of the coarse ones alone (0).
     tolerance : float32
-        What rounding of floats may add to a cost.
+        Bound on what rounding of floats adds to a cost.
     query, features, layout, best, hits : tuples
         See `arrays`.
     per_level : (L,) float32 array
@@ -29,24 +29,24 @@ def rank(i, count, known, strip, tolerance, query, features, layout, best, disti
     limit, at, cost = hits
     p0 = strip[0] * layout[0]
     for b in range((strip[1] - strip[0]) * layout[0]):
-        limit[b] = _limit(p0 + b, known, squared, tolerance, best[0])
+        limit[b] = _limit(p0 + b, all_channels, squared, tolerance, best[0])
     for k in range(count):
         lane, place = np.int64(at[k, 0]), np.int64(at[k, 1])
         p, rest = p0 + lane, limit[lane] - cost[k]
         if rest < 0:
             continue
-        if known == 0 and not (
+        if all_channels == 0 and not (
             _within(p, i, place, rest, sketch, gallery_sketch) and _within(p, i, place, rest, fine_query, fine)
         ):
             continue
-        found = _distance(p, i, place, query, features, layout, per_level)
-        _offer(p, found, images[i], place, best, distinct, per_level)
-        limit[lane] = _limit(p, known, squared, tolerance, best[0])
+        distance = _distance(p, i, place, query, features, layout, per_level)
+        _offer(p, distance, images[i], place, best, distinct, per_level)
+        limit[lane] = _limit(p, all_channels, squared, tolerance, best[0])
 
 
 @inlined
 def _within(p, i, place, rest, query, fine):
-    """Whether the squared distance of fine channels, or of their sketch, fits into what is left of the limit."""
+    """Whether the squared distance of fine channels, or of their sketch, is at most `rest`."""
     total = np.float32(0)
     for c in range(fine.shape[2]):
         difference = query[p, c] - fine[i, place, c]
@@ -56,7 +56,7 @@ def _within(p, i, place, rest, query, fine):
 
 @inlined
 def _distance(p, i, place, query, features, layout, per_level):
-    """Squared distance from pixel p to a place of image i, summed over differences; its split goes to `per_level`."""
+    """Squared distance from pixel p to a place of image i, from differences; `per_level` gets each level's part."""
     fine_query, coarse_query, _, _ = query
     _, fine, _, coarse_levels = features
     width, fine_channels, coarse, cells, weights = layout
@@ -99,13 +99,13 @@ def _distance(p, i, place, query, features, layout, per_level):
 
 
 @inlined
-def _offer(p, found, image, place, best, distinct, per_level):
-    """Take a match into the slots if it is better than one there; nearest first, then lower image, then lower place.
+def _offer(p, distance, image, place, best, distinct, per_level):
+    """Put a match in place of a worse one in the slots: nearest first, then lower image, then lower place.
 
-    `distinct`: at most one match an image.
+    `distinct`: at most one match for each image.
     """
     distances, images, places, parts = best
-    place = np.int32(place)  # of the type of those it is compared with: another is compiled again
+    place = np.int32(place)  # the type of the places it is compared with; another type would be compiled again
     slot = 0  # the worst, or that of the same image
     for k in range(distances.shape[1]):
         if images[p, k] == image:
@@ -119,8 +119,8 @@ def _offer(p, found, image, place, best, distinct, per_level):
             distances[p, k], images[p, k], places[p, k],
         ):  # fmt: skip
             slot = k
-    if _before(found, image, place, distances[p, slot], images[p, slot], places[p, slot]):
-        distances[p, slot] = found
+    if _before(distance, image, place, distances[p, slot], images[p, slot], places[p, slot]):
+        distances[p, slot] = distance
         images[p, slot] = image
         places[p, slot] = place
         for level in range(len(per_level)):
@@ -137,12 +137,12 @@ def _before(distance_a, image_a, place_a, distance_b, image_b, place_b):
 
 
 @inlined
-def _limit(p, known, squared, tolerance, distance):
+def _limit(p, all_channels, squared, tolerance, distance):
     """The cost above which a place cannot be among the best of pixel p.
 
-    A cost is a squared distance, at the least, less the part of ``squared[known]`` that belongs to the query.
+    A cost is a lower bound of the squared distance, less the query's term ``squared[all_channels]``.
     """
     worst = distance[p, 0]
     for k in range(1, distance.shape[1]):
         worst = distance[p, k] if distance[p, k] > worst else worst
-    return worst - squared[known, p] + tolerance
+    return worst - squared[all_channels, p] + tolerance

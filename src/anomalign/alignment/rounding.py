@@ -1,14 +1,14 @@
-"""Features rounded to eight bits: their products cost a sixth of those of floats, and what they are off by is bounded.
+"""Features rounded to eight bits: their products cost a sixth of those of floats, and their errors are bounded.
 
-A descriptor less a centre is divided by its step, a random number from 0 to 1 is added to each channel, and what is
-after the point is dropped. The errors of the channels are then independent, 0 on average and of range one step, and
+A descriptor less a centre is divided by its step, a random number from 0 to 1 is added to each channel, and the result
+is rounded down. The errors of the channels are then independent, 0 on average and of range one step, and
 Hoeffding's inequality holds for the error ``<q, e_g> + <e_q, g + e_g>`` of a product:
 
     P(error > t) <= exp(-2 t^2 / (step_g^2 |q + e_q|^2 + step_q^2 |g|^2)).
 
-For ``|q + e_q|`` there is its largest value, ``|q| + sqrt(C) step_q``. The random numbers are the same for all
-descriptors of a level: the bound is about each product by itself. Interpolated descriptors obey it with interpolated
-steps.
+For ``|q + e_q|`` the code uses its largest value, ``|q| + sqrt(C) step_q``. The random numbers are the same for all
+descriptors of a level: the bound holds for each product by itself. For interpolated descriptors it holds with
+interpolated steps.
 """
 
 from functools import lru_cache
@@ -69,17 +69,17 @@ def round_rows(
     """
     zero, offset = np.float32(0), np.float32(OFFSET)
     for row in range(values.shape[0]):
-        product, left = zero, values.shape[1]
-        for c in range(left):
+        product, length = zero, values.shape[1]
+        for c in range(length):
             sizes[c] = abs(values[row, c] - centre[c])
             product += values[row, c] * centre[c]
-        while left > 1:  # the largest, by halves: a running maximum is no vector loop
-            half = (left + 1) // 2
-            for c in range(left - half):
+        while length > 1:  # the largest size, by halves: a running maximum would not be a vector loop
+            half = (length + 1) // 2
+            for c in range(length - half):
                 a, b = sizes[c], sizes[c + half]
                 sizes[c] = a if a > b else b
-            left = half
-        peak = sizes[0] if left else zero
+            length = half
+        peak = sizes[0] if length else zero
         step[row], along[row] = peak / largest, product
         per = largest / peak if peak > np.float32(1e-30) else zero
         for c in range(values.shape[1]):

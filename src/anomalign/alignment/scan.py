@@ -1,4 +1,4 @@
-"""The loops of the exact search over all pairs of pixels, compiled. What they compute and why: docs/alignment.md.
+"""The loops of the exact search over all pairs of pixels, compiled. docs/alignment.md explains what they compute.
 
 All literals are float32: one float64 would halve the speed.
 """
@@ -11,19 +11,19 @@ BOUND, MULTIPLY, SEED = 0, 1, 2
 
 
 @compiled
-def scan(mode, strip, i, rows, ready, fine_products, enough, products, layout, room, hits):
+def scan(mode, strip, i, rows, ready, fine_products, max_hits, products, layout, room, hits):
     """Compare a strip, rows Y0..Y1 of the query, with rows Ya..Yb of image i of a block.
 
     BOUND: a cost is the squared distance of the coarse channels alone, a lower bound. MULTIPLY: of all channels, the
     products of the fine ones being `fine_products`. SEED: only find the place of lowest coarse cost for each lane.
 
-    `products`, `layout`, `room` and `hits` are tuples, see `arrays`. `ready`: the image's lanes are in `room`.
+    `products`, `layout`, `room` and `hits` are tuples, see `arrays`. `ready`: whether the image's lanes are in `room`.
 
     Returns
     -------
     (hits, row)
-        How many costs were within the limits, now in `hits`, and the row to go on with: the scan ends early
-        with the row that makes them `enough`.
+        Number of costs within the limits, which are now in `hits`, and the row to go on with: the scan ends early
+        before a row if there are `max_hits` hits.
     """
     coarse_products, bands, cell_steps, squared = products
     W, _, coarse, cells, weights = layout
@@ -37,32 +37,32 @@ def scan(mode, strip, i, rows, ready, fine_products, enough, products, layout, r
     count = 0
     for place in range(rows[0] * W, rows[1] * W):
         if place % W == 0:
-            if count >= enough:
+            if count >= max_hits:
                 return count, place // W
             _row(place // W, lanes, coarse, cells, weights, lane_rows, row)
-        found = _costs(place % W, lanes, squared[0, i, place], cells, weights, row, limit, cost)
+        row_hits = _costs(place % W, lanes, squared[0, i, place], cells, weights, row, limit, cost)
         if mode == SEED:
-            here = np.int32(place)
+            place32 = np.int32(place)
             for b in range(lanes):
-                c, low, known_place = cost[b], lowest[b], nearest[b]  # read once, or it is no vector loop
-                nearest[b] = here if c < low else known_place
+                c, low, old_place = cost[b], lowest[b], nearest[b]  # read once, or this is not a vector loop
+                nearest[b] = place32 if c < low else old_place
                 lowest[b] = c if c < low else low
             continue
         if mode == MULTIPLY:
-            found = zero
+            row_hits = zero
             g = place - rows[0] * W
             norm, step = squared[1, i, place], two * cell_steps[i, first_step + place]
             for b in range(lanes):
                 c = cost[b] + norm - step * (lane_steps[b] * np.float32(fine_products[g, b]))
                 cost[b] = c
-                found += one if c <= limit[b] else zero
-        if found == zero:
+                row_hits += one if c <= limit[b] else zero
+        if row_hits == zero:
             continue
         for b in range(lanes):
             within[b] = np.uint8(cost[b] <= limit[b])
         for eight in range(len(eights)):
             if eights[eight] != 0:
-                for b in range(8 * eight, 8 * eight + 8):  # no branch: which it is cannot be foreseen
+                for b in range(8 * eight, 8 * eight + 8):  # no branch, as its outcome could not be predicted
                     at[count, 0], at[count, 1], hit_cost[count] = b, place, cost[b]
                     count += within[b]
     return count, rows[1]
@@ -70,7 +70,7 @@ def scan(mode, strip, i, rows, ready, fine_products, enough, products, layout, r
 
 @inlined
 def _lanes(i, strip, W, products, bands, steps, coarse, cells, weights, rows):
-    """Coarse products of image i for the lanes: the vertical half of the interpolation (the other half is done)."""
+    """Coarse products of image i for the lanes: interpolates rows of the query; its columns are interpolated before."""
     for j in range(len(coarse)):
         count = coarse[j, 0] * coarse[j, 1]
         for Y in range(strip[0], strip[1]):
@@ -104,7 +104,7 @@ def _row(Y, lanes, coarse, cells, weights, rows, row):
 def _costs(X, lanes, squared, cells, weights, row, limit, cost):
     """``|g|^2 - 2 <q, g>`` of the coarse channels, for all lanes and the place in column X of the row.
 
-    Returns how many are within the limit.
+    Returns how many are within the limits.
     """
     J = weights.shape[1]
     zero, one = np.float32(0), np.float32(1)

@@ -1,4 +1,4 @@
-"""For every pixel of an image, the most alike pixel among all pixels of all gallery images, exactly."""
+"""For every pixel of an image, the most similar pixel among all pixels of all gallery images, exactly."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Which place in which normal image each place of an image was matched with.
+    """Place in a normal image that each place of an image was matched with.
 
     Attributes
     ----------
@@ -25,11 +25,11 @@ class Alignment:
     image : (H, W) int32 array
         Gallery index of the nearest place.
     y, x : (H, W) int32 arrays
-        The nearest place, on the gallery image's grid.
+        Row and column of the nearest place, on the gallery image's grid.
     per_level : (H, W, L) float32 array
-        Squared distance to the nearest place, split over the levels; their sum is `distance` where kappa is 1.
+        Squared distance to the nearest place, by level; the sum over levels is `distance` if kappa is 1.
     runner_up : Alignment, optional
-        The nearest place in any other image than `image`, where it was asked for and there is another.
+        Matches with the nearest place in any image other than `image`; None if not asked for or only one image.
     """
 
     distance: NDArray[np.float32]
@@ -55,39 +55,39 @@ def align(
     The descriptor of a pixel is the concatenation over levels of ``s_l * up_l(F_l)``. Levels coarser than the grid are
     upsampled bilinearly (half-pixel centres); levels finer than it are averaged over each cell.
 
-    The search is exact and uses all cores; how, and how fast: docs/alignment.md. Memory: the query's descriptors and
-    about 100 MB for blocks, whatever the size of the gallery; up to 150 MB are kept for the next call. Safe to call
-    from several threads at once. It computes with rounded features where that cannot hide the nearest place; the chance
-    that it does all the same is 10^-12 a pixel.
+    The search is exact and uses all cores; docs/alignment.md says how, and how fast. It takes memory for the query's
+    descriptors and about 100 MB for blocks, whatever the size of the gallery; up to 150 MB are reused by the next call.
+    Safe to call from several threads at once. It computes with rounded features where a bound shows that rounding does
+    not hide the nearest place; the bound fails with a probability of 10^-12 for each pixel.
 
     Parameters
     ----------
     query : FeaturePyramid
     gallery : sequence of FeaturePyramid
-        At least one; all with the query's shapes. May read from disk on access: each is taken once, from one of several
-        threads.
+        At least one image; all with the query's shapes. It may read from disk on access: one of several threads reads
+        each image once.
     kappa : int
-        Nearest places averaged into the distance; 1 in the paper.
+        Number of nearest places over which the distance is averaged; 1 in the paper.
     grid : (height, width), optional
         Grid on which pixels are compared. Default: the finest level's, as in the paper.
     level_weights : sequence of L floats, optional
-        The s_l; 1 in the paper.
+        The weights s_l; 1 in the paper.
     runner_up : bool
-        Whether to find the nearest place in another image, too. Costs about as much again.
+        Whether to find the nearest place in another image, too. Takes about as long again.
     device : str
-        "cpu", or a device of PyTorch (extra ``torch``) such as "cuda": products in half precision, the best few places
-        ranked again exactly; of places that are all but equally near it may find another.
+        "cpu", or a device of PyTorch (extra ``torch``) such as "cuda". There, products have half precision and the best
+        few places are ranked again exactly; of places with nearly the same distance it may find another one.
 
     Returns
     -------
     Alignment
-        On the grid (H, W). Of places at the same distance the one in the first image counts, and in it the first.
+        Matches on the grid (H, W). Of places at the same distance the one in the first image counts, in it the first.
 
     Raises
     ------
     InputError
-        Empty gallery, shapes that differ, features that are not finite, kappa, grid or weights out of range, or a
-        device that is not there.
+        The gallery is empty, shapes differ, features are not finite, kappa, grid or weights are out of range, or the
+        device is not available.
     """
     size = grid or query.shapes[0][:2]
     weights = _check(query, len(gallery), kappa, size, level_weights)
@@ -111,7 +111,7 @@ def _search(
     distinct: bool,
     device: str,
 ) -> "tuple[Best, Sequence[int]]":
-    """The best matches, and where each level's part is in them."""
+    """The best matches, and the position of each level's part in them."""
     if device == "cpu":
         from anomalign.alignment.exact import exact_search  # Numba takes a third of a second to import
 
@@ -132,8 +132,8 @@ def _alignment(
     runner_up: Alignment | None = None,
 ) -> Alignment:
     """The matches of one rank; `distance`, if given, in place of their own."""
-    chosen = np.lexsort((best.place, best.image, best.distance), axis=1)[:, rank]
-    at = np.arange(len(chosen)), chosen
+    slot = np.lexsort((best.place, best.image, best.distance), axis=1)[:, rank]
+    at = np.arange(len(slot)), slot
     place = best.place[at].reshape(grid)
     return Alignment(
         distance=(best.distance[at] if distance is None else distance).reshape(grid),

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to 8-bit pixels, oriented as a person would see them."""
+"""Decoding image files to 8-bit pixels, oriented as a person would see them."""
 
 import io
 import os
@@ -10,11 +10,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from anomalign.errors import ImageError, InputError
 from anomalign.images.files import read_bytes
 
-# Formats by name: Pillow also knows some that start other programs (EPS) or fetch other files.
+# Listed by name: for some other formats Pillow starts programs (EPS) or opens further files.
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
 
 MAX_PIXELS = 89_000_000
-"""Default limit on width x height, just under the one at which Pillow itself warns."""
+"""Default for the largest width x height, just under the number of pixels at which Pillow itself warns."""
 
 
 def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -28,7 +28,7 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> ND
     path : path
         PNG, JPEG, BMP, TIFF or WebP; the first page where there are several.
     max_pixels : int
-        Limit on width x height, checked before anything is decoded.
+        Largest width x height, checked before anything is decoded.
 
     Returns
     -------
@@ -38,15 +38,15 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> ND
     Raises
     ------
     ImageError
-        The file is missing, unreadable, no image, torn, or larger than `max_pixels`.
+        The file is missing, unreadable, not an image, cut short, or larger than `max_pixels`.
     """
     return np.asarray(decode(read_bytes(path), str(path), max_pixels).convert("RGB"))
 
 
 def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode the bytes of an image file to a Pillow image of mode ``L`` or ``RGB``; see `read_image`."""
+    """Decode the bytes of an image file to a Pillow image of mode ``L`` or ``RGB``, as `read_image` does."""
     if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):
-        Image.MAX_IMAGE_PIXELS = max_pixels  # the caller asked for it; without that Pillow's own guard stays
+        Image.MAX_IMAGE_PIXELS = max_pixels  # the caller allows it; otherwise Pillow's own check stays
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_size(image.size, name, max_pixels)
@@ -63,7 +63,7 @@ def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def from_array(array: NDArray[np.uint8], name: str) -> Image.Image:
-    """Take an (H, W, 3) RGB or (H, W) grey uint8 array as an image; InputError if it is neither."""
+    """Convert an (H, W, 3) RGB or (H, W) grey uint8 array to an image; InputError if it is neither."""
     array = np.asarray(array)
     if array.dtype != np.uint8 or array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
         raise InputError(f"{name}: needs (H, W, 3) RGB or (H, W) grey uint8, got {array.shape} {array.dtype}")

@@ -1,4 +1,4 @@
-"""Image files: found in folders and by patterns, and read."""
+"""Image files: find them in folders and by globs, and read them."""
 
 import glob
 import os
@@ -12,25 +12,30 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Image files named by files, folders (searched to any depth, in order of name) and globs, each file once.
+    """List image files from names of files, folders (searched to any depth, in order of name) and globs.
 
-    A file that is named is taken whatever its ending; in folders and globs only endings of images count.
+    A file given by its own name may have any ending; in folders and globs only files with endings of images count.
+
+    Returns
+    -------
+    list of Path
+        Each file once.
 
     Raises
     ------
     InputError
         A path does not exist, a folder cannot be read, or a folder or glob holds no image.
     """
-    found: dict[Path, None] = {}
-    for given in paths:
-        path = Path(given)
-        if not os.fspath(given):
+    files: dict[Path, None] = {}
+    for name in paths:
+        path = Path(name)
+        if not os.fspath(name):
             raise InputError("an empty name, where an image or a folder of images was expected")
         try:
-            found.update(dict.fromkeys(_images_of(path)))
+            files.update(dict.fromkeys(_images_of(path)))
         except OSError as error:  # a name too long, or a folder above that may not be entered
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    return list(found)
+    return list(files)
 
 
 def _images_of(path: Path) -> list[Path]:
@@ -39,7 +44,7 @@ def _images_of(path: Path) -> list[Path]:
         if not images:
             raise InputError(f"{path}: no images in this folder (looked for {', '.join(sorted(SUFFIXES))})")
         return images
-    if os.path.lexists(path):  # a link to nothing is told of when it is read, as any file that cannot be
+    if os.path.lexists(path):  # a broken link is reported when it is read, as any unreadable file
         return [path]
     if glob.has_magic(str(path)):
         matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207 -- also absolute globs
@@ -59,9 +64,9 @@ def _walk(folder: Path) -> Iterable[Path]:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Content of a file; an `ImageError` that names it where it cannot be read."""
+    """Read a file; an `ImageError` names it if it cannot be read."""
     try:
-        with open(path, "rb", buffering=0, opener=_at_once) as stream:
+        with open(path, "rb", buffering=0, opener=_open_without_waiting) as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise ImageError(f"{path}: cannot be read (a pipe or device, no file)")
             return stream.readall()
@@ -69,5 +74,5 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise ImageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
-def _at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would be waited for until someone writes
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else opening a pipe waits until someone writes

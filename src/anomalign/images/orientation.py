@@ -1,4 +1,4 @@
-"""Pictures turned and mirrored: the orientations in which a bank holds each of its images."""
+"""Orientations (mirrored, turned) in which a bank holds each of its images."""
 
 import math
 from dataclasses import dataclass
@@ -17,22 +17,23 @@ _QUARTERS = {90.0: Image.Transpose.ROTATE_90, 180.0: Image.Transpose.ROTATE_180,
 class Turn:
     """One orientation of a picture: mirrored left to right or not, then turned about its middle.
 
-    The turned picture has the size of the picture, as under a camera that stays: what comes to lie outside is cut off,
-    and what is missing is mirrored at the picture's edges. Mirroring and quarter turns move whole pixels; other angles
-    interpolate between them.
+    The turned picture has the size of the picture, as if the part were turned under a fixed camera: parts that come to
+    lie outside are cut off, and missing parts are filled by mirroring at the picture's edges. Mirroring and quarter
+    turns move whole pixels; other angles interpolate between pixels.
 
     Attributes
     ----------
     mirrored : bool
+        Whether the picture is mirrored left to right.
     degrees : float
-        Counter-clockwise, from 0 up to but not including 360.
+        Angle of the turn, counter-clockwise, from 0 up to but not including 360.
     """
 
     mirrored: bool = False
     degrees: float = 0.0
 
     def __str__(self) -> str:
-        """In words, for people; empty for a picture as it is."""
+        """Description for people; empty for a picture as it is."""
         if self.mirrored and self.degrees == 180:
             return "mirrored top to bottom"
         parts = ["mirrored"] if self.mirrored else []
@@ -72,7 +73,10 @@ class Turn:
     def _rotated(self, picture: Image.Image) -> Image.Image:
         cos, sin = self._direction
         w, h = picture.size
-        reach = abs(cos) * w + abs(sin) * h, abs(cos) * h + abs(sin) * w  # of the turned frame, in the picture's pixels
+        reach = (
+            abs(cos) * w + abs(sin) * h,
+            abs(cos) * h + abs(sin) * w,
+        )  # size of the turned frame in pixels
         margin_x, margin_y = (max(0, math.ceil((far - side) / 2)) + 1 for far, side in zip(reach, (w, h), strict=True))
         wider = _mirrored_around(picture, margin_y, margin_x, margin_y, margin_x)
         c, f = (wider.width - cos * w + sin * h) / 2, (wider.height - sin * w - cos * h) / 2
@@ -83,12 +87,12 @@ UPRIGHT = Turn()
 
 
 def read_augment(augment: str) -> str:
-    """Kinds of augmentation in one writing: each once, in one order, commas between.
+    """Normalise the kinds of an augmentation: each once, in a fixed order, separated by commas.
 
     Raises
     ------
     InputError
-        A kind that there is not.
+        A kind is unknown.
     """
     kinds = {_kind(kind.strip()) for kind in augment.split(",") if kind.strip()}
     return ",".join(sorted(kinds, key=lambda kind: (kind.partition(":")[0], _angle(kind) or 0)))
@@ -96,7 +100,7 @@ def read_augment(augment: str) -> str:
 
 @lru_cache(maxsize=64)
 def turns_of(augment: str) -> tuple[Turn, ...]:
-    """Orientations of an augmentation, first the picture as it is; each once.
+    """Orientations of an augmentation, each once; the first is the picture as it is.
 
     ``flip`` mirrors left to right, top to bottom, and both; ``rotate`` turns by 90, 180 and 270 degrees, ``rotate:A``
     by A degrees to either side. With several kinds: one of each, in every combination.
@@ -104,17 +108,17 @@ def turns_of(augment: str) -> tuple[Turn, ...]:
     Raises
     ------
     InputError
-        A kind that there is not.
+        A kind is unknown.
     """
     kinds = [kind for kind in read_augment(augment).split(",") if kind]
     flips = [UPRIGHT, Turn(True), Turn(True, 180), Turn(False, 180)] if "flip" in kinds else [UPRIGHT]
     quarters = [0, 90, 180, 270] if "rotate" in kinds else [0]
     angles = [0.0, *(sign * angle for angle in filter(None, map(_angle, kinds)) for sign in (1, -1))]
-    found = (
+    turns = (
         Turn(flip.mirrored, (flip.degrees + quarter + angle) % 360)
         for flip, quarter, angle in product(flips, quarters, angles)
     )
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(turns))
 
 
 def _kind(text: str) -> str:
@@ -138,7 +142,7 @@ def _angle(kind: str) -> float | None:
 
 
 def _cut(picture: Image.Image, width: int, height: int) -> Image.Image:
-    """The middle of a picture in this size, its edges mirrored where it is smaller."""
+    """Cut the middle of a picture to this size; where the picture is smaller, mirror it at its edges."""
     left, top = (width - picture.width) // 2, (height - picture.height) // 2
     right, bottom = width - picture.width - left, height - picture.height - top
     inner = (max(0, -left), max(0, -top), picture.width - max(0, -right), picture.height - max(0, -bottom))
@@ -154,6 +158,6 @@ def _mirrored_around(picture: Image.Image, top: int, left: int, bottom: int, rig
 
 
 def _folded(place: float, size: int) -> float:
-    """A place beyond a picture's edge, mirrored at it into the picture."""
+    """Mirror a place beyond a picture's edge into the picture."""
     from_edge = (place + 0.5) % (2 * size)
     return min(from_edge, 2 * size - from_edge) - 0.5

@@ -1,4 +1,4 @@
-"""Where an image comes from, and the report of one that cannot be used."""
+"""Sources of images, and the report of an image that cannot be used."""
 
 import os
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from anomalign.errors import ImageError
 
 @dataclass(frozen=True)
 class Encoded:
-    """An image file in memory, and what to call it."""
+    """An image file in memory, and its name."""
 
     name: str
     content: bytes
@@ -31,15 +31,18 @@ class Failure:
 
 
 def name_of(source: Source, number: int) -> str:
+    """Name of a source; `number` names an array."""
     if isinstance(source, Encoded):
         return source.name
     return f"array {number}" if isinstance(source, np.ndarray) else os.fspath(source)
 
 
 def check_name(name: str) -> None:
-    if printable(name) != name:  # such a name can be neither printed nor written to a bank or report
+    """Raise an `ImageError` for a name that can be neither printed nor written to a bank or report."""
+    if printable(name) != name:
         raise ImageError(f"{name}: the name of this file is not UTF-8; rename it")
 
 
 def printable(text: str) -> str:
+    """Text with escapes in place of bytes that are not UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Changing the grid of a map is linear: every resampling here is one small matrix an axis."""
+"""Resampling of maps and levels to other grids. Resampling is linear: here it is one small matrix for each axis."""
 
 from functools import lru_cache
 from typing import Any
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 def bilinear_matrix(positions: NDArray[np.float64], n: int) -> NDArray[np.float32]:
-    """(len(positions), n) weights that read n samples at fractional positions, linear between two, clamped at the ends.
+    """(len(positions), n) weights that interpolate n samples linearly at fractional positions, clamped at the ends.
 
     Position i is the centre of sample i.
     """
@@ -21,7 +21,7 @@ def bilinear_matrix(positions: NDArray[np.float64], n: int) -> NDArray[np.float3
 
 
 def bilinear_cells(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """For each of m cells, the two of n cells that it is interpolated from, and the weight of the second (m >= n)."""
+    """For each of m cells, the two of n cells that it is interpolated from, and the weight of the second; m >= n."""
     low, high, weight = _between((np.arange(m) + 0.5) * n / m - 0.5, n)
     return low, high, weight.astype(np.float32)
 
@@ -69,7 +69,7 @@ def gaussian_matrix(n: int, sigma: float) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=64)
 def squared_matrices(n: int, m: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Squares (m, n) of the bilinear weights u, and twice the products (m, n - 1) of the two that lie side by side."""
+    """Squares (m, n) of the bilinear weights u, and twice the products (m, n - 1) of adjacent weights."""
     matrix = grid_matrix(n, m)
     squares, mixed = matrix**2, 2 * matrix[:, :-1] * matrix[:, 1:]
     squares.setflags(write=False)
@@ -78,7 +78,7 @@ def squared_matrices(n: int, m: int) -> tuple[NDArray[np.float32], NDArray[np.fl
 
 
 def as_float32(array: NDArray[Any], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    """Float16 or float32 values as float32. Five times faster than NumPy's cast of float16; finite values only."""
+    """Convert float16 or float32 values to float32. Five times faster than NumPy's cast; for finite values only."""
     if array.dtype != np.float16:
         if out is None:
             return np.asarray(array, np.float32)
@@ -86,18 +86,18 @@ def as_float32(array: NDArray[Any], out: NDArray[np.float32] | None = None) -> N
         return out
     values = np.empty(array.shape, np.float32) if out is None else out
     bits = values.view(np.int32)
-    # Exponent and fraction to their places; the sign, extended to 32 bits, is then in the highest four.
+    # Move exponent and fraction to their places; the sign, extended to 32 bits, then fills the highest four bits.
     np.left_shift(array.view(np.int16), 13, out=bits, dtype=np.int32)
     bits &= ~0x70000000
-    values *= np.float32(2.0**112)  # from one exponent bias to the other; makes subnormal numbers right, too
+    values *= np.float32(2.0**112)  # changes the exponent bias, also of subnormal numbers
     return values
 
 
 def squared_norms(level: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """(height, width) squared norms of the descriptors ``resample(level, height, width)``.
 
-    Upsampled descriptors are not formed: ``|sum_a u_a F_a|^2 = sum_ab u_a u_b <F_a, F_b>``, and bilinear weights meet
-    neighbours only, so that the products of each cell with itself and its neighbours are enough.
+    Upsampled descriptors are not computed: ``|sum_a u_a F_a|^2 = sum_ab u_a u_b <F_a, F_b>``, and bilinear weights
+    combine neighbours only, so the products of each cell with itself and its neighbours are enough.
     """
     h, w, _ = level.shape
     if h > height or w > width:

@@ -1,7 +1,7 @@
-"""The processor cores of this process: how many, one pool of threads for numerical work, BLAS kept to one thread each.
+"""The processor cores of this process, one pool of threads for numerical work, and BLAS in one thread for each.
 
-Libraries that each start a thread a core take turns badly: two cores then carry four threads or more. Here the threads
-are ours, one a core for the whole process, and a matrix product that one of them calls stays within it.
+Libraries that each start one thread for each core share the cores badly: two cores then run four threads or more. Here
+the whole process has one pool with one thread for each core, and a matrix product runs in the thread that calls it.
 """
 
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -26,17 +26,17 @@ def available_cores() -> int:
 
 @lru_cache(maxsize=1)
 def pool() -> ThreadPoolExecutor:
-    """The threads, one a core, for all calls of all threads. A task must not wait for another."""
+    """The pool of the process, with one thread for each core. A task must not wait for another task."""
     return ThreadPoolExecutor(available_cores(), thread_name_prefix="anomalign")
 
 
 def in_parallel(function: Callable[..., None], *arguments: Iterable[Any]) -> None:
-    """Call a function for each of the arguments, on all cores, begun in their order; an error is the caller's.
+    """Call a function for each of the arguments, on all cores, starting in their order; raises an error of a call.
 
-    When it returns or raises, none of the calls is still running. Within a task of another, calls are made one by one.
+    When this returns or raises, no call is running any more. Inside a task of the pool the calls run one by one.
     """
     tasks = deque(zip(*arguments, strict=False))  # one may be `itertools.repeat`
-    if getattr(_thread, "working", False):  # the other threads may be waiting here, too: nobody would do the work
+    if getattr(_thread, "working", False):  # all threads of the pool could be waiting here, with none to do the work
         while tasks:
             function(*tasks.popleft())
         return
@@ -68,7 +68,7 @@ def in_parallel(function: Callable[..., None], *arguments: Iterable[Any]) -> Non
 
 
 def _forget_parent() -> None:
-    """A child process has none of its parent's threads, and nobody in it will take back limits that they have set."""
+    """Reset the state in a child process: it has none of its parent's threads, so none will undo their BLAS limit."""
     global _lock, _limited
     pool.cache_clear()
     _lock = threading.Lock()
@@ -84,7 +84,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def one_blas_thread() -> Generator[None, None, None]:
-    """Keep NumPy's matrix products to the thread that calls them, until the last of the callers has left."""
+    """Run NumPy's matrix products in the calling thread, until the last of the callers has left this block."""
     global _limited, _unlimit
     with _lock:
         if _limited == 0:
@@ -102,9 +102,9 @@ def one_blas_thread() -> Generator[None, None, None]:
 
 
 def _take_control() -> None:
-    """Let this thread set limits: newer versions of threadpoolctl heed the first thread that sets one, and no other.
+    """Let this thread set the limit: newer versions of threadpoolctl accept it only from the thread that set the first.
 
-    The limit is one for the whole process, and that threads do not set it against each other is seen to here.
+    The limit is one for the whole process; `_lock` keeps threads from setting it at the same time.
     """
     import threadpoolctl
 

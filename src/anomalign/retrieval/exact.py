@@ -18,9 +18,9 @@ class Neighbours:
     Attributes
     ----------
     index : (Q, K) int64 array
-        Row of the descriptors searched.
+        Rows of the neighbours' descriptors.
     distance : (Q, K) float32 array
-        Squared Euclidean distance.
+        Squared Euclidean distances.
     """
 
     index: NDArray[np.int64]
@@ -40,22 +40,22 @@ class ExactIndex:
     def search(self, queries: NDArray[np.float32], k: int, exclude: NDArray[np.int64] | None = None) -> Neighbours:
         """Find the k nearest descriptors of each query (SPADE, section 3.2).
 
-        Candidates come from ``|q|^2 - 2 q.d + |d|^2``, one matrix product a block of queries: all that rounding could
-        have put behind the k-th. Their distances are computed again from differences, so they do not suffer from
-        cancellation. Of two at the same distance the lower row comes first.
+        Costs ``|q|^2 - 2 q.d + |d|^2`` come from one matrix product for a block of queries. Candidates are all
+        descriptors whose true cost may be among the k least, given the rounding. Their distances are computed again
+        from differences, so they do not suffer from cancellation. Of equal distances the lower row comes first.
 
         Parameters
         ----------
         queries : (Q, D) float32 array
         k : int
-            At least 1 and at most the number of descriptors that may be chosen.
+            Number of neighbours, from 1 to the number of descriptors that are not excluded.
         exclude : (Q,) int64 array, optional
-            A row that each query may not be matched with: itself, when a bank's images are scored against the bank.
+            For each query a row that is not its neighbour: itself, when a bank's images are scored against the bank.
 
         Raises
         ------
         InputError
-            Queries of another length, or k out of range.
+            The queries have another length, or k is out of range.
         """
         N, D = self.descriptors.shape
         check_queries(queries, D, k, N if exclude is None else N - 1)
@@ -67,14 +67,14 @@ class ExactIndex:
             cost = self._norms - 2 * self._products(q)  # (B, N), short of |q|^2, which would rank nothing
             if exclude is not None:
                 cost[np.arange(len(q)), exclude[start : start + block]] = np.inf
-            limits = np.partition(cost, k - 1, axis=1)[:, k - 1] + self._rounding(q)
-            for row, limit in enumerate(limits, start):
-                candidates = np.flatnonzero(cost[row - start] <= limit)
+            bounds = np.partition(cost, k - 1, axis=1)[:, k - 1] + self._rounding(q)
+            for row, bound in enumerate(bounds, start):
+                candidates = np.flatnonzero(cost[row - start] <= bound)
                 index[row], distance[row] = ranked(self.descriptors, queries[row], candidates, k)
         return Neighbours(index, distance)
 
     def _rounding(self, q: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B,): by how much two costs of a query may come out in the wrong order, with room to spare."""
+        """(B,) bound on the difference by which rounding may put two costs of a query in the wrong order."""
         size = np.einsum("bd,bd->b", q, q) + self._largest
         return np.asarray(_ROUNDING * np.sqrt(q.shape[1]) * size, np.float32)
 
@@ -86,17 +86,17 @@ class ExactIndex:
 
 
 def check_queries(queries: NDArray[np.float32], dimensions: int, k: int, available: int) -> None:
-    """Refuse queries that are not (Q, dimensions), and a k out of range, with an `InputError`."""
+    """Raise an `InputError` if queries do not have shape (Q, dimensions), or k is out of range."""
     if queries.ndim != 2 or queries.shape[1] != dimensions:
         raise InputError(f"queries need shape (Q, {dimensions}), got {queries.shape}")
     if not 1 <= k <= available:
-        raise InputError(f"k is {k}; must be between 1 and the {available} descriptors that can be chosen")
+        raise InputError(f"k is {k}; must be between 1 and the {available} descriptors that can be neighbours")
 
 
 def ranked(
     vectors: NDArray[np.float32], query: NDArray[np.float32], candidates: NDArray[np.int64], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k nearest of some rows of `vectors` to a query, by differences; of two alike the lower row first."""
+    """Rows and squared distances of the k candidates nearest to a query, from differences; of equals the lower row."""
     difference = vectors[candidates] - query  # (C, D)
     exact = np.einsum("cd,cd->c", difference, difference)
     order = np.lexsort((candidates, exact))[:k]

@@ -14,7 +14,7 @@ Vectors = NDArray[np.float32]
 IndexKind: TypeAlias = Literal["exact", "kdtree", "hnsw", "ivfpq"]
 INDEX_KINDS: tuple[IndexKind, ...] = get_args(IndexKind)
 
-# Measured by benchmarks/retrieval.py and written down in docs/retrieval.md.
+# Measured by benchmarks/retrieval.py; docs/retrieval.md has the results.
 _AXES = 64  # principal axes that FAISS sees
 _CANDIDATES = 400  # compared with the query again, by the vectors themselves
 _CANDIDATES_PER_NEIGHBOUR = 20  # the same, for a large k
@@ -44,38 +44,38 @@ class Index(Protocol):
         ----------
         queries : (Q, E) float32 array
         k : int
-            Between 1 and N.
+            Number of neighbours, from 1 to N.
 
         Returns
         -------
         Neighbours
-            Nearest first, and of those found at the same distance the lower row; the distances are squared Euclidean,
-            from differences of the vectors themselves in float32.
+            Nearest first, of equal distances the lower row. Distances are squared Euclidean, from differences of the
+            vectors themselves in float32.
 
         Raises
         ------
         InputError
-            Queries of another length, or k out of range.
+            The queries have another length, or k is out of range.
         """
 
 
 def make_index(kind: IndexKind, vectors: Vectors) -> Index:
     """Build an index; the same vectors give the same index.
 
-    Where an approximate index would compare a query with all vectors anyway, or has too few to learn from, the exact
-    one comes in its place: "hnsw" up to 400 vectors, "ivfpq" below 9,984.
+    The exact index takes the place of an approximate one that would compare a query with all vectors anyway ("hnsw" up
+    to 400 vectors) or that has too few vectors to learn from ("ivfpq" below 9,984).
 
     Parameters
     ----------
     kind : {"exact", "kdtree", "hnsw", "ivfpq"}
-        The first two always find the nearest vectors, the others nearly always.
+        Kind of index. The first two always find the nearest vectors, the others nearly always.
     vectors : (N, E) float32 array
-        In the space in which distances are Euclidean; N at least 1. Kept, not copied.
+        Vectors in the space in which distances are Euclidean; N at least 1. They are not copied.
 
     Raises
     ------
     InputError
-        Unknown kind, vectors of another shape, or FAISS is not installed.
+        The kind is unknown, the vectors have another shape, or FAISS is not installed.
     """
     if kind not in INDEX_KINDS:
         raise InputError(f"no index is called {kind!r}; choose from {', '.join(INDEX_KINDS)}")
@@ -101,9 +101,9 @@ def memory_bytes(index: Index) -> int:
 
 
 class _Reranked:
-    """Candidates from somewhere, ranked by the vectors themselves.
+    """Candidates from an index of another library, ranked by the vectors themselves.
 
-    One query at a time: it has one answer, in whatever company it is asked.
+    Searches one query at a time, so that its result does not depend on the other queries of a call.
     """
 
     def __init__(self, vectors: Vectors) -> None:
@@ -130,7 +130,7 @@ class _Reranked:
 
 
 class KDTree(_Reranked):
-    """SciPy's KD-tree; always right. It has a copy of the vectors in float64."""
+    """SciPy's KD-tree, which is exact. It holds a copy of the vectors in float64."""
 
     def __init__(self, vectors: Vectors) -> None:
         from scipy.spatial import cKDTree
@@ -154,7 +154,7 @@ class KDTree(_Reranked):
 
 
 class _FromFaiss(_Reranked):
-    """Candidates from an index of FAISS, which sees the vectors' coordinates along their principal axes."""
+    """Candidates from an index of FAISS, built from the vectors' coordinates along their principal axes."""
 
     def __init__(self, vectors: Vectors, faiss: Any) -> None:
         super().__init__(vectors)
@@ -162,7 +162,7 @@ class _FromFaiss(_Reranked):
         self._faiss = faiss
         self._mean, self._axes = _principal_axes(vectors)
         with _one_thread(faiss):
-            self._index: Any = self._built(self._project(vectors))
+            self._index: Any = self._build(self._project(vectors))
 
     @property
     def memory_bytes(self) -> int:
@@ -179,15 +179,15 @@ class _FromFaiss(_Reranked):
         N = len(self.vectors)
         count = min(N, max(_CANDIDATES, _CANDIDATES_PER_NEIGHBOUR * k))
         if count < N:
-            _, found = self._index.search(self._project(query[None]), count, params=self._parameters(count))
-            rows = np.asarray(found[0], np.int64)
+            _, labels = self._index.search(self._project(query[None]), count, params=self._parameters(count))
+            rows = np.asarray(labels[0], np.int64)
             rows = rows[rows >= 0]  # FAISS fills up with -1
             if len(rows) >= k:
                 return rows
         nearest: NDArray[np.int64] = self._exact.search(query[None], k).index[0]
         return nearest
 
-    def _built(self, reduced: Vectors) -> Any:
+    def _build(self, coordinates: Vectors) -> Any:
         """FAISS's index of (N, _AXES) vectors."""
         raise NotImplementedError
 
@@ -199,11 +199,11 @@ class _FromFaiss(_Reranked):
 class HNSW(_FromFaiss):
     """A graph of near vectors (Malkov and Yashunin, 2016), each as 64 bytes."""
 
-    def _built(self, reduced: Vectors) -> Any:
+    def _build(self, coordinates: Vectors) -> Any:
         index = self._faiss.IndexHNSWSQ(_AXES, self._faiss.ScalarQuantizer.QT_8bit, _LINKS)
         index.hnsw.efConstruction = _LINK_SEARCH
-        index.train(reduced)
-        index.add(reduced)
+        index.train(coordinates)
+        index.add(coordinates)
         return index
 
     def _parameters(self, count: int) -> Any:
@@ -213,16 +213,16 @@ class HNSW(_FromFaiss):
 class IVFPQ(_FromFaiss):
     """Inverted lists of product codes (Jégou, Douze and Schmid, 2011), 32 bytes a vector."""
 
-    def _built(self, reduced: Vectors) -> Any:
-        faiss, N = self._faiss, len(reduced)
+    def _build(self, coordinates: Vectors) -> Any:
+        faiss, N = self._faiss, len(coordinates)
         lists = min(int(_LISTS * N**0.5), N // _LIST_SAMPLE)
         index = faiss.IndexIVFPQ(faiss.IndexFlatL2(_AXES), _AXES, lists, _CODES, 8)
         index.by_residual = False
         index.cp.niter = index.pq.cp.niter = _ITERATIONS
         index.pq.cp.max_points_per_centroid = _CODE_SAMPLE
-        chosen = _sample(N, max(_LIST_SAMPLE * lists, _SAMPLE))
-        index.train(reduced[chosen])
-        index.add(reduced)
+        sample = _sample(N, max(_LIST_SAMPLE * lists, _SAMPLE))
+        index.train(coordinates[sample])
+        index.add(coordinates)
         return index
 
     def _parameters(self, count: int) -> Any:
@@ -239,7 +239,7 @@ def _faiss(kind: IndexKind) -> Any:
 
 @contextmanager
 def _one_thread(faiss: Any) -> Generator[None, None, None]:
-    """Keep what FAISS builds to this thread: with several, the graph would depend on which of them is faster."""
+    """Let FAISS build in this thread only: with several, the graph would depend on which of them is faster."""
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)  # OpenMP keeps this number for each calling thread
     try:
@@ -249,24 +249,24 @@ def _one_thread(faiss: Any) -> Generator[None, None, None]:
 
 
 def _sample(N: int, count: int) -> NDArray[np.int64]:
-    """Some of N rows, in order: `count` of them, or all if there are fewer."""
+    """Random rows of N, in order: `count` of them, or all if there are fewer."""
     if count >= N:
         return np.arange(N)
     return np.sort(np.random.default_rng(0).choice(N, count, replace=False))
 
 
 def _principal_axes(vectors: Vectors) -> tuple[Vectors, Vectors]:
-    """Mean (E,) and first principal axes (E, _AXES) of (N, E) vectors, nearly: by subspace iteration.
+    """Mean (E,) and first principal axes (E, _AXES) of (N, E) vectors, approximated by subspace iteration.
 
-    Zeros in place of axes beyond the E that exist.
+    If E is less than _AXES, the other axes are zeros.
     """
     E = vectors.shape[1]
     sample = vectors[_sample(len(vectors), _SAMPLE)]
     mean = sample.mean(axis=0)
     sample -= mean  # a copy: indexed by an array
-    found = np.random.default_rng(0).standard_normal((E, min(E, _AXES)), np.float32)
+    first_axes = np.random.default_rng(0).standard_normal((E, min(E, _AXES)), np.float32)
     for _ in range(_ROUNDS):
-        found, _unused = np.linalg.qr(sample.T @ (sample @ found))
+        first_axes, _unused = np.linalg.qr(sample.T @ (sample @ first_axes))
     axes = np.zeros((E, _AXES), np.float32)
-    axes[:, : found.shape[1]] = found
+    axes[:, : first_axes.shape[1]] = first_axes
     return mean, axes

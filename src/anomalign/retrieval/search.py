@@ -26,19 +26,19 @@ _BLOCK_BYTES = 256_000_000
 
 
 class ImageSearch:
-    """Stage 1's search among the images of a bank, as it was when this was made. Safe to use from several threads.
+    """Search of stage 1 among the images that a bank has when this is constructed. Safe to use from several threads.
 
-    Where a bank holds its images in several orientations, each orientation is searched as a bank of its own, with a
+    If the bank holds its images in several orientations, each orientation is searched as a bank of its own, with a
     whitening of its own, and an image counts once, in the orientation in which it is nearest (docs/bank.md says why).
-    Images are answered by the numbers of `Bank.views`; with one orientation those are their rows.
+    Results are numbers of views (`Bank.views`); with one orientation these are the rows of the images.
 
     Parameters
     ----------
     bank : Bank
-        Two images or more.
+        A bank of two images or more.
     descriptor : {"pooled", "level_means", "level_moments"}
     index : {"exact", "kdtree", "hnsw", "ivfpq"}
-        Finds the neighbours of inspected images; leave-one-out is always exact.
+        Index that finds the neighbours of inspected images; leave-one-out is always exact.
     """
 
     def __init__(self, bank: Bank, descriptor: Descriptor, index: IndexKind = "exact") -> None:
@@ -51,46 +51,49 @@ class ImageSearch:
             )
         self.descriptor = descriptor
         self._means_length = bank.identity.moments_length // 2
-        stored = [
+        vectors = [
             bank.vectors("pooled" if descriptor == "pooled" else "moments", turn)
             for turn in range(len(bank.identity.turns))
         ]
-        self._given = [one[:, : self._means_length] if descriptor == "level_means" else one for one in stored]
-        self._whitenings = [] if descriptor == "pooled" else [Whitening.of(one) for one in self._given]
-        searched = [whitening.normals for whitening in self._whitenings] or self._given
-        self._indices = [make_index(index, vectors) for vectors in searched]
-        self.vectors = searched[0]
+        self._descriptors = [one[:, : self._means_length] if descriptor == "level_means" else one for one in vectors]
+        self._whitenings = [] if descriptor == "pooled" else [Whitening.of(one) for one in self._descriptors]
+        embedded = [whitening.normals for whitening in self._whitenings] or self._descriptors
+        self._indices = [make_index(index, vectors) for vectors in embedded]
+        self.vectors = embedded[0]
 
     def search(self, pyramids: Sequence[FeaturePyramid], k: int) -> Neighbours:
         """Find the k nearest normal images of each pyramid (SPADE, section 3.2); distances are squared."""
-        given = np.stack([self._described(pyramid) for pyramid in pyramids])
-        queries = [whitening.embed(given) for whitening in self._whitenings] or [given] * len(self._indices)
-        return _merged([one.search(query, k) for one, query in zip(self._indices, queries, strict=True)], k)
+        descriptors = np.stack([self._descriptor(pyramid) for pyramid in pyramids])
+        queries = [whitening.embed(descriptors) for whitening in self._whitenings] or [descriptors] * len(self._indices)
+        return _merge([one.search(query, k) for one, query in zip(self._indices, queries, strict=True)], k)
 
     def leave_one_out(self, rows: NDArray[np.int64], k: int) -> Neighbours:
-        """Find the k nearest others of some of the bank's own images, each as if it and its copies were not there.
+        """Find the k nearest others of some images of the bank, each as if it and its copies were not in the bank.
 
-        That goes for the whitening, too. Copies are images with the same descriptor in every bit, in any orientation:
-        the same picture in another file. The images are taken as they are, the others in all orientations.
+        The whitening, too, is computed without them. Copies are images with the same descriptor in every bit, in any
+        orientation: the same picture in another file. The images are compared as they are with the others in all
+        orientations.
 
         Parameters
         ----------
         rows : (Q,) int64 array
-            Of the bank's images.
+            Rows of the images in `Bank.images`.
         k : int
+            Number of neighbours.
 
         Returns
         -------
         Neighbours
-            Where an image has fewer than k others, the rest of its row has index -1 and distance infinity.
+            If an image has fewer than k others, the rest of its row has index -1 and distance infinity.
         """
         group, count = self._copies()
-        return _merged([self._left_out(turn, rows, k, group, count) for turn in range(len(self._given))], k)
+        by_turn = [self._leave_one_out(turn, rows, k, group, count) for turn in range(len(self._descriptors))]
+        return _merge(by_turn, k)
 
     def nearest_others(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """(Q,) row and (Q,) squared distance of the nearest other image of each, copies included, at distance 0."""
-        found = self.leave_one_out(rows, 1)
-        index, distance = Views(len(self._given)).image(found.index[:, 0]), found.distance[:, 0]
+        """(Q,) row and (Q,) squared distance of the nearest other image of each; copies count, at distance 0."""
+        neighbours = self.leave_one_out(rows, 1)
+        index, distance = Views(len(self._descriptors)).image(neighbours.index[:, 0]), neighbours.distance[:, 0]
         group, count = self._copies()
         for place in np.flatnonzero(count[group[rows]] > 1).tolist():
             copies = np.flatnonzero(group == group[rows[place]])
@@ -102,32 +105,32 @@ class ImageSearch:
         """Size of the largest group of images that are copies of each other; 1 where there are none."""
         return int(self._copies()[1].max())
 
-    def _described(self, pyramid: FeaturePyramid) -> NDArray[np.float32]:
+    def _descriptor(self, pyramid: FeaturePyramid) -> NDArray[np.float32]:
         if self.descriptor == "pooled":
             return pyramid.pooled
         return pyramid.moments[: self._means_length] if self.descriptor == "level_means" else pyramid.moments
 
-    def _left_out(
+    def _leave_one_out(
         self, turn: int, rows: NDArray[np.int64], k: int, group: NDArray[np.int64], count: NDArray[np.int64]
     ) -> Neighbours:
-        """The k nearest others in one orientation, by their rows."""
-        given = self._given[turn]
+        """Find the k nearest others in one orientation, as rows of images."""
+        vectors = self._descriptors[turn]
         if not self._whitenings:
-            found = ExactIndex(given).search(self._given[0][rows], min(k + int(count.max()), len(group)))
-            same = group[found.index] == group[rows][:, None]
-            return _nearest(np.where(same, np.inf, found.distance), found.index, k)
+            near = ExactIndex(vectors).search(self._descriptors[0][rows], min(k + int(count.max()), len(group)))
+            same = group[near.index] == group[rows][:, None]
+            return _nearest(np.where(same, np.inf, near.distance), near.index, k)
         index = np.empty((len(rows), k), np.int64)
         distance = np.empty((len(rows), k), np.float32)
         block = max(1, _BLOCK_BYTES // (8 * len(group)))
         for start in range(0, len(rows), block):
-            chosen = rows[start : start + block]
-            queries = self._given[0][chosen] if turn else None
-            cost = self._whitenings[turn].leave_one_out(chosen, count[group[chosen]], queries)
-            for place in self._with_turned_copies(chosen, group, count):
-                others = group != group[chosen[place]]
+            part = rows[start : start + block]
+            queries = self._descriptors[0][part] if turn else None
+            cost = self._whitenings[turn].leave_one_out(part, count[group[part]], queries)
+            for place in self._with_turned_copies(part, group, count):
+                others = group != group[part[place]]
                 if others.any():
-                    cost[place] = Whitening.of(given[others]).distances(self._given[0][chosen[place]], given)
-            cost[group[chosen][:, None] == group] = np.inf
+                    cost[place] = Whitening.of(vectors[others]).distances(self._descriptors[0][part[place]], vectors)
+            cost[group[part][:, None] == group] = np.inf
             nearest = _nearest(cost.astype(np.float32), None, k)
             index[start : start + block], distance[start : start + block] = nearest.index, nearest.distance
         return Neighbours(index, distance)
@@ -135,28 +138,28 @@ class ImageSearch:
     def _with_turned_copies(
         self, rows: NDArray[np.int64], group: NDArray[np.int64], count: NDArray[np.int64]
     ) -> list[int]:
-        """Places in `rows` of images whose copies may lie otherwise: what goes with them is not one descriptor."""
-        return np.flatnonzero(count[group[rows]] > 1).tolist() if len(self._given) > 1 else []
+        """Places in `rows` of images whose copies may be turned: leaving those out removes several descriptors."""
+        return np.flatnonzero(count[group[rows]] > 1).tolist() if len(self._descriptors) > 1 else []
 
     def _copies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(N,) group of each image, one of copies; and the size of each group."""
-        bits = np.concatenate(self._given).view(f"V{4 * self._given[0].shape[1]}")[:, 0]
+        """(N,) number of each image's group of copies, and the size of each group."""
+        bits = np.concatenate(self._descriptors).view(f"V{4 * self._descriptors[0].shape[1]}")[:, 0]
         _, group, count = np.unique(bits, return_inverse=True, return_counts=True)
-        if len(self._given) == 1:
+        if len(self._descriptors) == 1:
             return group, count
         from scipy.sparse import coo_array  # a tenth of a second, needed only here
         from scipy.sparse.csgraph import connected_components
 
-        N = len(self._given[0])
-        images = np.tile(np.arange(N), len(self._given))
+        N = len(self._descriptors[0])
+        images = np.tile(np.arange(N), len(self._descriptors))
         links = coo_array((np.ones(len(group)), (images, N + group)), (N + len(count), N + len(count)))
-        joined = connected_components(links, directed=False)[1][:N]  # images that have a descriptor in common
-        _, group, count = np.unique(joined, return_inverse=True, return_counts=True)
+        component = connected_components(links, directed=False)[1][:N]  # images that have a descriptor in common
+        _, group, count = np.unique(component, return_inverse=True, return_counts=True)
         return group, count
 
 
-def _merged(by_turn: Sequence[Neighbours], k: int) -> Neighbours:
-    """The k nearest images over all orientations, each in its nearest one, by the numbers of views."""
+def _merge(by_turn: Sequence[Neighbours], k: int) -> Neighbours:
+    """Find the k nearest images over all orientations, each in its nearest one, as numbers of views."""
     if len(by_turn) == 1:
         return by_turn[0]
     numbers = Views(len(by_turn))
@@ -166,29 +169,29 @@ def _merged(by_turn: Sequence[Neighbours], k: int) -> Neighbours:
     order = np.lexsort((views, far), axis=1)
     views, far = np.take_along_axis(views, order, axis=1), np.take_along_axis(far, order, axis=1)
     for row, images in enumerate(numbers.image(views)):
-        again = np.ones(len(images), np.bool_)
-        again[np.unique(images, return_index=True)[1]] = False
-        far[row, again] = np.inf
+        repeats = np.ones(len(images), np.bool_)
+        repeats[np.unique(images, return_index=True)[1]] = False
+        far[row, repeats] = np.inf
     return _nearest(far, views, k)
 
 
 def _nearest(cost: NDArray[np.float32], index: NDArray[np.int64] | None, k: int) -> Neighbours:
-    """The k least of each row of (Q, C), least first; of two alike the first. Infinite ones are none.
+    """Find the k least costs of each row of (Q, C), least first; of equal costs the first.
 
-    `index` (Q, C) says which images they are; by default their columns.
+    `index` (Q, C) gives their images, by default their columns. For an infinite cost the image is -1.
     """
     order = np.argsort(cost, axis=1, kind="stable")[:, :k] if 4 * k >= cost.shape[1] else _partly_sorted(cost, k)
     distance = np.take_along_axis(cost, order, axis=1)
-    named = order if index is None else np.take_along_axis(index, order, axis=1)
-    missing = ((0, 0), (0, k - order.shape[1]))
-    named = np.pad(np.where(np.isinf(distance), -1, named), missing, constant_values=-1)
-    return Neighbours(named, np.pad(distance, missing, constant_values=np.inf))
+    nearest = order if index is None else np.take_along_axis(index, order, axis=1)
+    padding = ((0, 0), (0, k - order.shape[1]))
+    nearest = np.pad(np.where(np.isinf(distance), -1, nearest), padding, constant_values=-1)
+    return Neighbours(nearest, np.pad(distance, padding, constant_values=np.inf))
 
 
 def _partly_sorted(cost: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     kth = np.partition(cost, k - 1, axis=1)[:, k - 1]
     order = np.empty((len(cost), k), np.int64)
-    for row, limit in enumerate(kth):
-        within = np.flatnonzero(cost[row] <= limit)
+    for row, largest in enumerate(kth):
+        within = np.flatnonzero(cost[row] <= largest)
         order[row] = within[np.argsort(cost[row, within], kind="stable")[:k]]
     return order

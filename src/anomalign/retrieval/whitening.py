@@ -1,4 +1,4 @@
-"""Whitened image descriptors: a distance that counts a direction by how much normal images differ along it."""
+"""Whitened image descriptors: a distance that weights each direction by how much normal images differ along it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +13,8 @@ Vectors = NDArray[np.float32]
 _Floats = NDArray[np.float64]
 
 _RANK = 1e-12  # of the largest eigenvalue: smaller ones are rounding
-_LEAST = 4  # images from which on the covariance is looked at
-_FEW, _STABLE = 16, 1e-3  # where leave-one-out is done anew: so few images, or a divisor so near to 0
+_LEAST = 4  # images; with fewer the covariance is not used
+_FEW, _STABLE = 16, 1e-3  # with fewer images, or a divisor nearer to 0, leave-one-out is computed directly
 _SAME = 1e-9  # of the largest coordinate; descriptors are float32, so those of other images are farther apart
 _FLOOR = 1e-12  # of the mean square of a descriptor: a variance where the images do not differ at all
 
@@ -24,20 +24,21 @@ class Whitening:
     """Mahalanobis distance under the covariance of N normal images, shrunk as Ledoit and Wolf (2004) derive.
 
     With the sample covariance S, its mean eigenvalue m and the shrinkage a, distances are ``d (M^-1) d`` with
-    ``M = (1 - a) S + a m I``: never singular, so a few images are enough. Kept in the eigenvectors of S that have a
-    part in it; all other directions share one weight, 1 / (a m), and become one coordinate.
+    ``M = (1 - a) S + a m I``: never singular, so a few images are enough. Stored as the eigenvectors of S with
+    eigenvalues above 0; all other directions share one weight, 1 / (a m), and become one coordinate.
 
     Attributes
     ----------
     mean : (D,) float64 array
+        Mean descriptor.
     basis : (D, R) float64 array
-        Orthonormal; R is at most D and at most N - 1.
+        Orthonormal eigenvectors of S; R is at most D and at most N - 1.
     variance : (R,) float64 array
         Eigenvalues of S.
     shrinkage : float
-        Between 0 and 1.
+        The shrinkage a, between 0 and 1.
     coordinates : (N, R) float64 array
-        The normal images in that basis, not yet divided by anything.
+        Coordinates of the centred normal images in that basis, not scaled.
     """
 
     mean: _Floats
@@ -48,7 +49,7 @@ class Whitening:
 
     @classmethod
     def of(cls, vectors: Vectors | _Floats) -> "Whitening":
-        """Of the descriptors (N, D) of normal images. Up to three do not tell one direction from another."""
+        """Whitening of the descriptors (N, D) of normal images. With up to three, all directions have one weight."""
         if vectors.ndim != 2 or len(vectors) == 0:
             raise InputError(f"whitening needs descriptors (N, D) of one image or more, got {vectors.shape}")
         N, D = vectors.shape
@@ -58,11 +59,11 @@ class Whitening:
             variance, basis = np.linalg.eigh(centred.T @ centred / N)
         else:  # the N x N products have the same eigenvalues
             variance, sides = np.linalg.eigh(centred @ centred.T / N)
-            kept = variance > max(_RANK * variance[-1], 0)
-            basis = centred.T @ (sides[:, kept] / np.sqrt(N * variance[kept]))
-            variance = variance[kept]
-        kept = variance > _RANK * variance.max(initial=0)
-        basis, variance = basis[:, kept], variance[kept]
+            positive = variance > max(_RANK * variance[-1], 0)
+            basis = centred.T @ (sides[:, positive] / np.sqrt(N * variance[positive]))
+            variance = variance[positive]
+        positive = variance > _RANK * variance.max(initial=0)
+        basis, variance = basis[:, positive], variance[positive]
         coordinates = centred @ basis
         fourth = (np.einsum("nr,nr->n", coordinates, coordinates) ** 2).sum(keepdims=True)
         a = _shrinkage(variance.sum(keepdims=True), (variance**2).sum(keepdims=True), fourth, np.array([N]), D)
@@ -74,7 +75,7 @@ class Whitening:
 
     @cached_property
     def _sums(self) -> tuple[float, float, _Floats]:
-        """Over the normal images: of ||x||^2, of ||x||^4, and of ||x||^2 x."""
+        """Sums over the normal images x of ||x||^2, of ||x||^4, and of ||x||^2 x."""
         norms = self._squares.sum(axis=1)
         return float(norms.sum()), float((norms**2).sum()), norms @ self.coordinates
 
@@ -94,7 +95,7 @@ class Whitening:
         return self._scaled(inside, np.sqrt(outside))
 
     def _projected(self, vectors: Vectors | _Floats) -> tuple[_Floats, _Floats]:
-        """(Q, D) -> coordinates (Q, R), and the squared length (Q,) of what is not in the basis."""
+        """(Q, D) -> coordinates (Q, R), and squared length (Q,) of the part outside the basis."""
         centred = vectors - self.mean
         inside = centred @ self.basis
         rest = np.einsum("qd,qd->q", centred, centred) - np.einsum("qr,qr->q", inside, inside)
@@ -102,56 +103,55 @@ class Whitening:
 
     @property
     def normals(self) -> Vectors:
-        """(N, R + 1) float32: the normal images, as `embed` gives them."""
+        """(N, R + 1) float32 array of the normal images, as `embed` gives them."""
         return self._scaled(self.coordinates, np.zeros(len(self.coordinates)))
 
     def _scaled(self, inside: _Floats, outside: _Floats) -> Vectors:
         scale = np.sqrt((1 - self.shrinkage) * self.variance + self._outside)
-        full = self.basis.shape[1] == len(self.mean)  # no direction is outside; what is left of it is rounding
+        full = self.basis.shape[1] == len(self.mean)  # no direction is outside; a length outside is rounding
         rest = np.zeros(len(outside)) if full else outside / np.sqrt(self._outside)
         return np.column_stack([inside / scale, rest]).astype(np.float32)
 
     def leave_one_out(
         self, rows: NDArray[np.int64], copies: NDArray[np.int64], queries: Vectors | None = None
     ) -> _Floats:
-        """Distances of some normal images to all, under the covariance of all but themselves.
+        """Distances of some normal images to all, under the covariance of all images but themselves.
 
-        What `Whitening.of` of the other images gives, computed anew only where rounding asks for it: leaving out an
-        image changes the
-        covariance by one product v v', so its inverse by one more (Sherman and Morrison, 1950), and what Ledoit and
-        Wolf's shrinkage is made of by sums that the products of the images with each other give.
+        The result is that of `Whitening.of` of the other images, which is computed only where rounding would be too
+        large otherwise. Leaving out an image changes the covariance by one product v v', so its inverse by one more
+        (Sherman and Morrison, 1950); the terms of Ledoit and Wolf's shrinkage change by sums of products of the images.
 
         Parameters
         ----------
         rows : (Q,) int64 array
-            Of the images.
+            Rows of the images.
         copies : (Q,) int64 array
-            How many images are equal to it, itself counted: all of them are left out.
+            Number of images that are equal to each, itself included: all of them are left out.
         queries : (Q, D) float32 array, optional
-            What distances are taken of, in place of the images that are left out.
+            Descriptors to measure distances from, in place of those of the images that are left out.
 
         Returns
         -------
         (Q, N) float64 array
-            Squared. To what is left out: meaningless.
+            Squared distances. Those to an image that is left out have no meaning.
         """
         N, D = len(self.coordinates), len(self.mean)
         z, t = self.coordinates[rows], self.coordinates
         g = copies.astype(np.float64)
-        left = np.maximum(N - g, 1)  # images that remain; of none, any number will do
+        n = np.maximum(N - g, 1)  # remaining images; 1 where none remain, as the result is not used then
         own = np.einsum("qr,qr->q", z, z)
         spread = np.einsum("qr,r->q", z**2, self.variance)  # z' S z
         # Without z the mean is at -m z of the old one, so each other x is at x + m z of the new one.
-        m = g / left
+        m = g / n
         all_squares, all_fourth, all_thirds = self._sums
         fourth = all_fourth + 4 * m * (z @ all_thirds) + 4 * m**2 * N * spread + 2 * m**2 * own * all_squares
         fourth += N * (m**2 * own) ** 2 - g * (own * (1 + m) ** 2) ** 2
-        # S of the others = (N / left) S - c z z'
-        grown, c = N / left, g * N / left**2
-        trace = grown * self.variance.sum() - c * own
-        square = grown**2 * (self.variance**2).sum() - 2 * grown * c * spread + (c * own) ** 2
-        a = _shrinkage(trace, square, fourth, left, D)
-        weight = 1 / (((1 - a) * grown)[:, None] * self.variance + (a * trace / D)[:, None] + self._floor)
+        # S of the others = (N / n) S - c z z'
+        growth, c = N / n, g * N / n**2
+        trace = growth * self.variance.sum() - c * own
+        square = growth**2 * (self.variance**2).sum() - 2 * growth * c * spread + (c * own) ** 2
+        a = _shrinkage(trace, square, fourth, n, D)
+        weight = 1 / (((1 - a) * growth)[:, None] * self.variance + (a * trace / D)[:, None] + self._floor)
         weighted = weight * z
         toward = weighted @ t.T  # (Q, N): z' A^-1 t
         start = np.einsum("qr,qr->q", weighted, z)[:, None]
@@ -164,23 +164,23 @@ class Whitening:
             along = np.einsum("qr,qr->q", weighted, x)[:, None] - toward
         b = ((1 - a) * c)[:, None]
         divisor = 1 - b * start
-        unstable = (divisor[:, 0] < _STABLE) | (left < _FEW)
+        unstable = (divisor[:, 0] < _STABLE) | (n < _FEW)
         divisor[unstable] = 1
         distance = np.asarray(np.maximum(plain + b * along**2 / divisor, 0))
         for row in np.flatnonzero(unstable & (copies < N)).tolist():
-            distance[row] = self._anew(z[row], None if queries is None else queries[row])
+            distance[row] = self._direct(z[row], None if queries is None else queries[row])
         return distance
 
     def _beyond(self, squared: _Floats, shrinkage: _Floats, trace: _Floats) -> _Floats:
-        """Squared lengths in directions in which the normals do not differ, as distances; none if there are none."""
+        """Distances for squared lengths in directions in which the normals do not differ; 0 if there are none."""
         D = len(self.mean)
-        if self.basis.shape[1] == D:  # what is left is rounding
+        if self.basis.shape[1] == D:  # a length outside the basis is rounding
             return np.zeros(len(squared))
         return np.asarray(squared / (shrinkage * trace / D + self._floor))
 
-    def _anew(self, z: _Floats, query: Vectors | None) -> _Floats:
-        """(N,) squared distances of a query, or the image at `z` (R,), under the covariance of all images not there."""
-        apart = np.abs(self.coordinates - z).max(axis=1, initial=0)  # of copies, rounding; the products are BLAS'
+    def _direct(self, z: _Floats, query: Vectors | None) -> _Floats:
+        """(N,) squared distances of a query, or of the image at `z` (R,), under the covariance of the other images."""
+        apart = np.abs(self.coordinates - z).max(axis=1, initial=0)  # for copies this is rounding of BLAS products
         others = apart > _SAME * np.abs(self.coordinates).max(initial=0)
         vectors = self.mean + self.coordinates @ self.basis.T
         return Whitening.of(vectors[others]).distances(self.mean + self.basis @ z if query is None else query, vectors)
