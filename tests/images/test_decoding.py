@@ -193,7 +193,7 @@ def png(width, height, depth, color, data, transparent=b""):
 
 def test_30000_by_30000_is_refused_before_it_is_decoded():
     huge = png(30_000, 30_000, 8, 2, b"never looked at")
-    with pytest.raises(ImageError, match=r"huge\.png: .*limit of 89 megapixels; raise it with --max-megapixels"):
+    with pytest.raises(ImageError, match=r"huge\.png: .*limit of 89 megapixels; raise max_pixels"):
         decode(huge, "huge.png")
 
 

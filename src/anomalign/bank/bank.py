@@ -298,7 +298,7 @@ class Bank:
         for selector in selection.as_iterable(selectors):
             matches = selection.match(self.images, selector)
             if not matches:
-                raise InputError(f"{self.path}: no image {selector!r} in this bank; `anomalign bank list` names all")
+                raise InputError(f"{self.path}: no image {selector!r} in this bank; Bank.images lists all")
             ids.update(matches)
         return tuple(image for image in self.images if image.id in ids)
 

@@ -74,7 +74,7 @@ def connect(folder: Path) -> Iterator[sqlite3.Connection]:
     path = folder / FILE
     try:
         if not path.is_file():
-            raise BankError(f"{folder}: no bank here; make one with `anomalign fit {folder} FOLDER`")
+            raise BankError(f"{folder}: no bank here; make one with Bank.create")
     except OSError as error:
         raise BankError(f"{path}: cannot be read ({error.strerror or error}); ask its owner for the right") from error
     # A journal left by a kill has to be rolled back, so open for writing wherever that is possible.

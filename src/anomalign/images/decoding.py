@@ -77,7 +77,7 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
 
 
 def _too_large(max_pixels: int) -> str:
-    return f"more than the limit of {max_pixels / 1e6:g} megapixels; raise it with --max-megapixels (max_pixels)"
+    return f"more than the limit of {max_pixels / 1e6:g} megapixels; raise max_pixels"
 
 
 def _reason(error: Exception) -> str:
