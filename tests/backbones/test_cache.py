@@ -79,7 +79,7 @@ def test_names_that_could_be_paths_are_refused(cache_folder, name):
 
 def test_a_taken_name_is_refused_unless_it_may_be_replaced(cache_folder):
     place("mine")
-    with pytest.raises(BackboneError, match=r"mine\.onnx: there already; .*replace=True"):
+    with pytest.raises(BackboneError, match=r"mine\.onnx: exists already; .*replace=True"):
         cache.refuse_taken("mine", replace=False)
     cache.refuse_taken("mine", replace=True)
     cache.refuse_taken("other", replace=False)

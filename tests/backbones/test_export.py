@@ -106,8 +106,8 @@ def test_pulled_weights_reach_the_exported_network(cache_folder, tmp_path, monke
     [
         ("no_such_model", None, BackboneError, "no_such_model: timm cannot create it"),
         ("resnet18", [9], InputError, r"levels are \[9\]; resnet18 has features 0 to 4"),
-        ("resnet18", [2, 1], InputError, "in their order"),
-        ("mobilevit_xxs", None, BackboneError, "mobilevit_xxs: its graph serves one size only"),
+        ("resnet18", [2, 1], InputError, "in increasing order"),
+        ("mobilevit_xxs", None, BackboneError, "mobilevit_xxs: its graph accepts one image size only"),
     ],
 )
 def test_what_cannot_be_exported_says_why(cache_folder, name, levels, error, message):

@@ -94,7 +94,7 @@ def test_a_vector_may_be_pooled_and_sizes_of_the_export_are_forgotten(cache_fold
         (
             (["level9"], "pooled"),
             {},
-            r"foreign\.onnx: has no tensor level9; its outputs are level1, .*like it are level",
+            r"foreign\.onnx: has no tensor level9; its outputs are level1, .*similar names are level",
         ),
         ((["level1"], "gone"), {}, r"foreign\.onnx: has no tensor gone"),
         (
@@ -102,8 +102,8 @@ def test_a_vector_may_be_pooled_and_sizes_of_the_export_are_forgotten(cache_fold
             {},
             r"foreign\.onnx: levels are level3 \(14 x 14\), level1 \(56 x 56\); name them from the finest",
         ),
-        ((["pooled"], "pooled"), {}, r"foreign\.onnx: pooled has 2 axes; a level is a map"),
-        ((["pooled_map"], "pooled"), {}, r"foreign\.onnx: level pooled_map is 1 x 1 x 8 .* has to grow"),
+        ((["pooled"], "pooled"), {}, r"foreign\.onnx: pooled has 2 axes; a level must be a map"),
+        ((["pooled_map"], "pooled"), {}, r"foreign\.onnx: level pooled_map is 1 x 1 x 8 .* must grow"),
     ],
 )
 def test_wrong_names_are_refused(cache_folder, tmp_path, arguments, options, message):
@@ -170,7 +170,7 @@ def test_what_cannot_be_a_backbone_is_named(cache_folder, tmp_path):
         ("gone.onnx", "cannot be read"),
         ("two.onnx", "has 2 inputs"),
         ("grey.onnx", r"its input input is not float32 \(N, 3, H, W\)"),
-        ("old.onnx", "of ONNX opset 9"),
+        ("old.onnx", "has ONNX opset 9"),
     ]:
         with pytest.raises(BackboneError, match=rf"{file}: {message}"):
             import_backbone(tmp_path / file, "mine", ["level1"], "pooled", PLAIN)
@@ -189,7 +189,7 @@ def test_names_and_numbers_are_checked_first(cache_folder, tmp_path):
         with pytest.raises(InputError, match=message):
             import_backbone(file, name, levels, "pooled", PLAIN, **options)
     import_backbone(file, "mine", ["level1"], "pooled", PLAIN)
-    with pytest.raises(BackboneError, match="there already"):
+    with pytest.raises(BackboneError, match="exists already"):
         import_backbone(file, "mine", ["level2"], "pooled", PLAIN)
     import_backbone(file, "mine", ["level2"], "pooled", PLAIN, replace=True)
     assert load_backbone("mine").level_names == ("anomalign.level2",)

@@ -161,7 +161,7 @@ def test_products_of_two_activations_stay_in_float(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_quantized_is_named(tmp_path, tiny_backbone, monkeypatch):
-    with pytest.raises(BackboneError, match=r"old\.onnx: of ONNX opset 11; int8 needs 13 or newer"):
+    with pytest.raises(BackboneError, match=r"old\.onnx: has ONNX opset 11; int8 needs 13 or newer"):
         int8.quantize(write_attention(tmp_path / "old.onnx", opset=11), IMAGES)
     model = onnx.load(tiny.write(tmp_path / "plain.onnx", levels=json.dumps(["pool1"]), pooled="flat"))
     del model.graph.node[1:], model.graph.output[:], model.graph.initializer[:]

@@ -78,7 +78,7 @@ def test_where_only_a_branch_is_known_the_commit_and_sha256_are_recorded(hub_fol
 
 def test_other_weights_than_known_are_refused(hub_folder, cache_folder, monkeypatch):
     know(monkeypatch, "0" * 64)
-    with pytest.raises(BackboneError, match=r"model\.safetensors: not the weights that are known for wide_resnet50_2"):
+    with pytest.raises(BackboneError, match=r"model\.safetensors: not the known weights of wide_resnet50_2"):
         pull_backbone(NAME)
     assert not cache_folder.exists()
 

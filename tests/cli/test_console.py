@@ -18,7 +18,7 @@ SOURCE = Path(anomalign.__file__).parent
     [
         ("a.png: 9000x9000 pixels is more than max_pixels", "--max-megapixels"),
         ("target_fpr is 2.0; must lie between 0 and 1", "--target-fpr"),
-        ("m.onnx: there already; overwrite it with replace=True", "--replace"),
+        ("m.onnx: exists already; overwrite it with replace=True", "--replace"),
         ("v.onnx: 3137 tokens; 1 + 56^2 fits tokens=1, patch=4", "--patch, --tokens"),
         ("w: weights beyond the range of float16; store float32 with half=False", "--weights float32"),
     ],

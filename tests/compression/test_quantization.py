@@ -194,7 +194,7 @@ def test_it_is_kept_only_if_it_changes_little_or_anyway(cache_folder, scratch, n
     assert any("rank correlation" in objection for objection in refused.objections)
     assert not list(cache_folder.parent.glob("cache/*"))
     assert quantize(tiny_backbone, normals, anyway=True).path == cache_folder / "new.onnx"
-    with pytest.raises(BackboneError, match="there already"):
+    with pytest.raises(BackboneError, match="exists already"):
         quantize(tiny_backbone, normals)
     assert not list(scratch.iterdir())
 

@@ -1,4 +1,4 @@
-"""Frozen networks: what each is, where its file comes from, running it."""
+"""Frozen networks: their files, where these come from, and how they turn images into feature pyramids."""
 
 from anomalign.backbones.backbone import Backbone, load_backbone
 from anomalign.backbones.library import export_backbone, import_backbone, pull_backbone

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from anomalign.backbones import cache
 from anomalign.backbones.description import Description
-from anomalign.backbones.known import KNOWN, how_it_comes
+from anomalign.backbones.known import KNOWN, install_command
 from anomalign.backbones.parity import passed_parity
 from anomalign.backbones.providers import CPU, find_provider
 from anomalign.backbones.sessions import open_session
@@ -102,7 +102,7 @@ class Backbone:
 
     @property
     def reference(self) -> str:
-        """What `load_backbone` finds this file by: a name where it has one, so that a bank can move; else its path."""
+        """Name or path by which `load_backbone` finds this file again; a name if possible, so that a bank can move."""
         if self.path == bundled_path():
             return BUNDLED
         if self.path.parent == cache.folder():
@@ -110,39 +110,40 @@ class Backbone:
         return str(self.path.resolve())
 
     def run(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], threads: int = 1) -> list[FeaturePyramid]:
-        """Describe framed images: on the processor one after the other, elsewhere in one call.
+        """Compute the feature pyramids of framed images: one after the other on the CPU, in one call elsewhere.
 
-        Several in a call take as long on the processor and several times the memory (docs/speed.md).
+        On the CPU, several images in one call take as long as one after the other and need several times the memory
+        (docs/speed.md).
 
         Parameters
         ----------
         images : N arrays of (S, S, 3) uint8
             RGB.
         threads : int
-            Threads that share this one call; use 1 where several calls run at once.
+            Number of threads that share this call. Use 1 when several calls run at once.
 
         Returns
         -------
         list of N FeaturePyramid
-            Levels float16, pooled float32.
+            Levels are float16, the pooled vector is float32.
         """
-        together = 1 if self._provider.own_threads else len(images)
-        starts = range(0, len(images), together)
-        return [pyramid for i in starts for pyramid in self.run_together(images[i : i + together], threads)]
+        batch = 1 if self._provider.own_threads else len(images)
+        starts = range(0, len(images), batch)
+        return [pyramid for i in starts for pyramid in self.run_together(images[i : i + batch], threads)]
 
     def run_together(
         self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], threads: int = 1
     ) -> list[FeaturePyramid]:
-        """As `run`, in one call of the network."""
+        """Do the same as `run` in one call of the network."""
         outputs = self.run_raw(self.preprocessing.apply(images), threads)
         levels = [self._level(x) for x in outputs[:-1]]
         pooled = outputs[-1].reshape(len(images), -1).astype(np.float32, copy=False)
         if not np.isfinite(pooled).all():
-            raise BackboneError(f"{self.path}: the pooled vector is not finite: scale this network's outputs down")
+            raise BackboneError(f"{self.path}: the pooled vector is not finite; scale the outputs of this network down")
         return [FeaturePyramid(tuple(x[i] for x in levels), pooled[i]) for i in range(len(images))]
 
     def run_raw(self, tensor: NDArray[np.float32], threads: int = 1) -> list[NDArray[Any]]:
-        """Outputs of the network, levels then pooled vector, for a preprocessed (N, 3, H, W) float32 tensor."""
+        """Return the network's outputs (levels, then pooled vector) for a preprocessed (N, 3, H, W) float32 tensor."""
         check_sides(self.path, self.multiple, *tensor.shape[2:])
         session = self._session(threads)
         try:
@@ -155,21 +156,21 @@ class Backbone:
             ) from error
 
     def layout(self, size_px: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
-        """Shapes (H_l, W_l, C_l) of the levels for a square of `size_px`, and the length D of the pooled vector."""
+        """Return the level shapes (h, w, C) for a square image of `size_px`, and the length D of the pooled vector."""
         pyramid = self.run(np.zeros((1, size_px, size_px, 3), np.uint8))[0]
         return pyramid.shapes, len(pyramid.pooled)
 
     def _level(self, output: NDArray[Any]) -> NDArray[np.float16]:
-        """(N, C, H, W) as the network gives it -> (N, H, W, C) float16."""
+        """Convert an output (N, C, h, w) to a level (N, h, w, C) float16."""
         if output.ndim != 4:
-            raise BackboneError(f"{self.path}: gives a level of {output.shape}; needs (N, C, H, W)")
+            raise BackboneError(f"{self.path}: gives a level of shape {output.shape}; a level must be (N, C, H, W)")
         with np.errstate(over="ignore"):
             half: NDArray[np.float16] = output.astype(np.float16, copy=False)
-        # All five bits of an exponent set: infinite or no number. 17 times faster than isfinite of float16.
+        # If all five exponent bits are set, the value is infinite or NaN. This is 17 times faster than np.isfinite.
         if ((half.view(np.int16) & 0x7C00) == 0x7C00).any():
             raise BackboneError(
-                f"{self.path}: features that are no numbers or beyond the range of float16 (65504): scale this "
-                "network's outputs down"
+                f"{self.path}: features are NaN or beyond the range of float16 (65504); scale the outputs of this "
+                "network down"
             )
         return np.ascontiguousarray(half.transpose(0, 2, 3, 1))
 
@@ -182,23 +183,24 @@ class Backbone:
 
 
 def load_backbone(name: str | os.PathLike[str] = BUNDLED, provider: str = CPU) -> Backbone:
-    """Load the bundled backbone or one of the cache folder by its name, or any file that describes itself.
+    """Load a backbone by its name (bundled or in the cache folder), or from an ONNX file with the metadata.
 
     Parameters
     ----------
     name : str or path
         A name, or the path of an ``.onnx`` file (docs/backbones.md).
     provider : str
-        What runs it: a name of `PROVIDERS`, with ``:DEVICE`` if need be.
+        Execution provider that runs the network: ``cpu``, ``cuda``, ``tensorrt``, ``openvino``, ``directml``,
+        ``coreml`` or ``migraphx``, with ``:DEVICE`` to choose a device.
 
     Raises
     ------
     BackboneError
-        Unknown name, one that is not here yet, missing or unreadable file, one without the metadata, or a file of the
-        cache folder that is not what was written there; the provider is not to be had or its features are others than
+        The name is unknown, or its file was not fetched yet. The file is missing, unreadable, without the metadata, or
+        differs from what was written into the cache folder. The provider is not installed, or its features differ from
         the CPU's.
     InputError
-        An unknown provider.
+        The provider is unknown.
     """
     if name == BUNDLED:
         return Backbone(bundled_path(), provider=provider)
@@ -208,7 +210,7 @@ def load_backbone(name: str | os.PathLike[str] = BUNDLED, provider: str = CPU) -
     if cache.is_here(text):
         return Backbone(cache.path_of(text), cache.recorded_sha256(text), provider)
     if text in KNOWN:
-        raise BackboneError(f"{name}: not in {cache.folder()} yet; run once: {how_it_comes(text)}")
+        raise BackboneError(f"{name}: not in {cache.folder()} yet; run once: {install_command(text)}")
     raise BackboneError(
         f"{name}: unknown backbone; here are {', '.join((BUNDLED, *cache.names()))}; known are {', '.join(KNOWN)}; or "
         "give the path of an .onnx file"
@@ -216,12 +218,12 @@ def load_backbone(name: str | os.PathLike[str] = BUNDLED, provider: str = CPU) -
 
 
 def bundled_path() -> Path:
-    """The bundled ONNX file."""
+    """Return the path of the bundled ONNX file."""
     return Path(str(resources.files("anomalign.backbones") / "models" / f"{BUNDLED}.onnx"))
 
 
 def check_sides(path: Path, multiple: int, height: int, width: int) -> None:
-    """Raise a BackboneError, with sides that would do, unless both are multiples."""
+    """Raise a BackboneError that names valid sides, unless both sides are multiples of `multiple`."""
     if height % multiple or width % multiple:
         below = max(multiple, min(height, width) // multiple * multiple)
         raise BackboneError(

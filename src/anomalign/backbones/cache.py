@@ -1,4 +1,4 @@
-"""The folder of backbones that were pulled, imported or exported: each whole, under its name, with its sha256."""
+"""The cache folder of backbones: each file under its name, complete, with its SHA-256 beside it."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def folder() -> Path:
-    """The folder: the environment variable ANOMALIGN_BACKBONES, or `backbones` in the user's cache of anomalign."""
+    """Return the cache folder: $ANOMALIGN_BACKBONES, or ``backbones`` in the user's cache folder of anomalign."""
     if given := os.environ.get(VARIABLE):
         return Path(given).expanduser()
     import platformdirs
@@ -24,12 +24,12 @@ def folder() -> Path:
 
 
 def path_of(name: str) -> Path:
-    """Where the backbone of that name lies, or would lie.
+    """Return the path of the backbone of that name, whether it exists or not.
 
     Raises
     ------
     InputError
-        A name that could leave the folder, or be taken for a path.
+        The name could lead out of the folder, or be mistaken for a path.
     """
     if not _NAME.fullmatch(name) or name.lower().endswith(".onnx"):
         raise InputError(f"{name!r} cannot be a backbone's name; use letters, digits, '.', '_' and '-', no .onnx")
@@ -37,47 +37,49 @@ def path_of(name: str) -> Path:
 
 
 def names() -> tuple[str, ...]:
-    """Names of the backbones in the folder, sorted."""
+    """Return the names of the backbones in the folder, sorted."""
     return tuple(sorted(path.stem for path in folder().glob("*.onnx") if _NAME.fullmatch(path.stem)))
 
 
 def is_here(name: str) -> bool:
-    """Whether the folder has a backbone of that name."""
+    """Return whether the folder has a backbone of that name."""
     return bool(_NAME.fullmatch(name)) and (folder() / f"{name}.onnx").is_file()
 
 
 def recorded_sha256(name: str) -> str:
-    """The sha256 that was written beside a backbone of the folder.
+    """Return the SHA-256 that was written beside a backbone of the folder.
 
     Raises
     ------
     BackboneError
-        There is none: the file did not get there by a command of ours.
+        There is none: the file was copied there by hand.
     """
     path = _sha256_path(path_of(name))
     try:
         return path.read_text(encoding="ascii").split()[0]
     except (OSError, ValueError, IndexError) as error:
         raise BackboneError(
-            f"{path_of(name)}: no sha256 can be read beside it ({path.name}), so that it cannot be checked; `anomalign "
-            "backbones import` takes files in, `anomalign backbones pull` fetches those that it knows"
+            f"{path_of(name)}: no sha256 can be read beside it ({path.name}), so the file cannot be checked; add files "
+            "with `anomalign backbones import`, or fetch known ones with `anomalign backbones pull`"
         ) from error
 
 
 def refuse_taken(name: str, replace: bool) -> None:
-    """Raise a BackboneError if the name is taken and must not be replaced."""
+    """Raise a BackboneError if the name exists and must not be replaced."""
     if not replace and is_here(name):
-        raise BackboneError(f"{path_of(name)}: there already; choose another name, or overwrite it with replace=True")
+        raise BackboneError(f"{path_of(name)}: exists already; choose another name, or overwrite it with replace=True")
 
 
 @contextlib.contextmanager
 def placing(name: str) -> Iterator[Path]:
-    """Give a path to write an ONNX file to; afterwards it lies under `name` with its sha256, or nothing has changed.
+    """Yield a path to write an ONNX file to, then move the file to its name in the folder, with its SHA-256.
+
+    If the block fails, the folder stays as it was.
 
     Raises
     ------
     BackboneError
-        It cannot be written there.
+        The folder cannot be written.
     """
     target = path_of(name)
     try:
@@ -85,7 +87,7 @@ def placing(name: str) -> Iterator[Path]:
         with atomic_path(target) as aside:
             yield aside
             sha256 = sha256_of(aside)
-            # First the sha256: a file without one is never read, whenever this is interrupted.
+            # The SHA-256 goes first: whenever this is interrupted, no file is read that does not match it.
             with atomic_write(_sha256_path(target)) as note:
                 note.write(f"{sha256}  {target.name}\n".encode("ascii"))
     except OSError as error:
@@ -95,7 +97,7 @@ def placing(name: str) -> Iterator[Path]:
 
 
 def sha256_of(path: Path) -> str:
-    """Sha256 of a file, read in pieces: weights are large."""
+    """Return the SHA-256 of a file. It is read in pieces, as weights are large."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(1 << 20):

@@ -1,4 +1,4 @@
-"""A foreign ONNX file made into a backbone: outputs chosen, tokens laid out as maps. Needs the package onnx."""
+"""Conversion of a foreign ONNX file: chosen tensors become outputs, tokens become maps. Needs the package onnx."""
 
 import difflib
 import math
@@ -15,13 +15,13 @@ from anomalign.backbones.graph import keep_outputs, read_model
 from anomalign.errors import BackboneError
 
 OLDEST_OPSET = 10
-_MOST_LEADING, _LARGEST_PATCH = 16, 64  # where numbers that fit are sought
+_MOST_LEADING, _LARGEST_PATCH = 16, 64  # bounds of the search for numbers that fit
 
 
 def adapt(
     path: Path, levels: Sequence[str], pooled: str, tokens: int | None, patch: int | None, probe_px: int
 ) -> onnx.ModelProto:
-    """Read a network and give it the outputs of a backbone.
+    """Read a network and add the outputs of a backbone.
 
     Parameters
     ----------
@@ -30,16 +30,17 @@ def adapt(
         Outputs, or tensors between its nodes. Levels are (N, C, H, W) maps or (N, T, C) tokens; pooled is (N, D), a map
         (its mean is taken) or tokens (the first is taken).
     tokens : int or None
-        How many tokens come before those of the image: class token and registers.
+        Number of tokens before those of the image: class token and registers.
     patch : int or None
-        Side of the square of pixels that a token of the image stands for.
+        Side in pixels of the square that one token of the image stands for.
     probe_px : int
-        Side of an image that it surely takes.
+        Side of an image that the network accepts.
 
     Returns
     -------
     ModelProto
-        With outputs `output_name` of each of `levels`, float16 (N, C, H, W), and of `pooled`, float32 (N, D).
+        Model whose outputs are the levels, float16 (N, C, H, W), and the pooled vector, float32 (N, D), under the
+        names that `output_name` gives.
     """
     model = read_model(path)
     image = _input_of(model, path)
@@ -48,11 +49,11 @@ def adapt(
     ranks = {name: len(shape) for name, shape in shapes.items()}
     for name in levels:
         if ranks[name] not in (3, 4):
-            raise BackboneError(f"{path}: {name} has {ranks[name]} axes; a level is a map or a sequence of tokens")
+            raise BackboneError(f"{path}: {name} has {ranks[name]} axes; a level must be a map or a sequence of tokens")
     if ranks[pooled] not in (2, 3, 4):
         raise BackboneError(f"{path}: {pooled} has {ranks[pooled]} axes; it cannot be pooled")
-    laid_out = [*levels, pooled] if tokens == 0 else levels
-    for name in (name for name in laid_out if ranks[name] == 3):
+    as_maps = [*levels, pooled] if tokens == 0 else levels
+    for name in (name for name in as_maps if ranks[name] == 3):
         if tokens is None or patch is None:
             raise BackboneError(
                 f"{path}: {name} is a sequence of tokens; say how many lead those of the image (tokens=1 for a class "
@@ -68,7 +69,7 @@ def adapt(
 
 
 def output_name(name: str, pooled: bool = False) -> str:
-    """Name of the output made from a tensor of the foreign file."""
+    """Return the name of the output that is made from a tensor of the foreign file."""
     return f"{PREFIX}pooled" if pooled else PREFIX + name
 
 
@@ -86,7 +87,7 @@ class _Parts:
         self._node("Cast", [x], output_name(name), to=TensorProto.FLOAT16)
 
     def pooled(self, name: str, rank: int, mean: bool) -> None:
-        """A vector as it is, of a map the mean, of tokens the first, or with `mean` the mean of all."""
+        """Add the pooled output: a vector itself, the mean of a map, or the first token (the mean with `mean`)."""
         target = output_name(name, pooled=True)
         full = name
         if rank == 3 and not mean:  # the first of several leading tokens is the class token
@@ -97,7 +98,7 @@ class _Parts:
         self._node("Cast", [full], target, to=TensorProto.FLOAT)
 
     def _map(self, name: str) -> str:
-        """(N, leading + h w, C) -> (N, C, h, w); h and w from the size of the image that goes in."""
+        """(N, leading + h w, C) -> (N, C, h, w). The sides h and w follow from the size of the input image."""
         base = PREFIX + name
         if any(node.output[0] == base + ".map" for node in self.graph.node):
             return base + ".map"
@@ -107,7 +108,7 @@ class _Parts:
         shape = self._node("Shape", [self.image], base + ".size")
         sides = self._node("Slice", [shape, self._constant("two", [2]), self._constant("four", [4])], base + ".sides")
         grid = self._node("Div", [sides, self._constant("patch", [self.patch])], base + ".grid")
-        # In a Reshape 0 stands for the axis as it is: images and channels.
+        # In a Reshape, 0 keeps an axis: here those of images and channels.
         shape = self._node("Concat", [self._constant("kept", [0, 0]), grid], base + ".shape", axis=0)
         return self._node("Reshape", [channels_first, shape], base + ".map")
 
@@ -123,59 +124,59 @@ class _Parts:
 
 
 def _input_of(model: onnx.ModelProto, path: Path) -> str:
-    """Name of the single input, which is freed of the sizes that it was exported for."""
+    """Return the name of the single input, and make its batch and image size variable."""
     weights = {weight.name for weight in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
-        raise BackboneError(f"{path}: has {len(inputs)} inputs; a backbone has one, the images")
+        raise BackboneError(f"{path}: has {len(inputs)} inputs; a backbone has one: the images")
     image = inputs[0].type.tensor_type
     channels = image.shape.dim[1].dim_value if len(image.shape.dim) == 4 else 0
     if image.elem_type != TensorProto.FLOAT or channels not in (0, 3) or len(image.shape.dim) != 4:
         raise BackboneError(f"{path}: its input {inputs[0].name} is not float32 (N, 3, H, W)")
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset < OLDEST_OPSET:
-        raise BackboneError(f"{path}: of ONNX opset {opset}; export it with {OLDEST_OPSET} or newer")
+        raise BackboneError(f"{path}: has ONNX opset {opset}; export it with {OLDEST_OPSET} or newer")
     for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
         image.shape.dim[axis].dim_param = name
     return str(inputs[0].name)
 
 
-def _check_names(model: onnx.ModelProto, wanted: list[str], path: Path) -> None:
+def _check_names(model: onnx.ModelProto, names: list[str], path: Path) -> None:
     tensors = {name for node in model.graph.node for name in node.output}
     outputs = [output.name for output in model.graph.output]
-    for name in wanted:
+    for name in names:
         if name not in tensors:
             near = difflib.get_close_matches(name, tensors, 5)
-            hint = f"; like it are {', '.join(near)}" if near else ""
+            hint = f"; similar names are {', '.join(near)}" if near else ""
             raise BackboneError(f"{path}: has no tensor {name}; its outputs are {', '.join(outputs)}{hint}")
 
 
-def _check_tokens(name: str, found: int, tokens: int, patch: int, size: int, path: Path) -> None:
-    """Raise a BackboneError with numbers that would fit, unless so many tokens are those of an image of that size."""
+def _check_tokens(name: str, count: int, tokens: int, patch: int, size: int, path: Path) -> None:
+    """Raise a BackboneError that proposes other numbers, unless `count` tokens fit an image of that size."""
     needed = tokens + (size // patch) ** 2
-    if found == needed:
+    if count == needed:
         return
-    # Leading tokens and side of the grid: what is left without the leading ones is a square.
-    fitting = [(n, math.isqrt(found - n)) for n in range(min(found, _MOST_LEADING + 1))]
-    fitting = [(n, k) for n, k in fitting if n + k**2 == found and _divides(size, k)]
-    # Rather one number wrong than both.
+    # Pairs of leading tokens and side of the grid: without the leading tokens the count must be a square.
+    fitting = [(n, math.isqrt(count - n)) for n in range(min(count, _MOST_LEADING + 1))]
+    fitting = [(n, k) for n, k in fitting if n + k**2 == count and _divides(size, k)]
+    # Prefer pairs in which only one number differs from what was given.
     fitting.sort(key=lambda fit: (fit[0] != tokens) + (size // fit[1] != patch))
     hint = "; is it (N, tokens, channels)?"
     if fitting:
         n, side = fitting[0]
         hint = f"; {n} + {side}^2 fits tokens={n}, patch={size // side}"
     raise BackboneError(
-        f"{path}: {name} has {found} tokens for {size} px; tokens={tokens}, patch={patch} needs {needed}{hint}"
+        f"{path}: {name} has {count} tokens for {size} px; tokens={tokens}, patch={patch} needs {needed}{hint}"
     )
 
 
 def _divides(size: int, side: int) -> bool:
-    """Whether there is a patch of pixels that divides an image of `size` into a grid of `side`."""
+    """Return whether some patch divides an image of `size` pixels into a grid of `side`."""
     return 1 <= size // side <= _LARGEST_PATCH and size // (size // side) == side
 
 
 def _shapes(model: onnx.ModelProto, image: str, names: list[str], size: int, path: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes of tensors, found by running the network: what files say of shapes is often missing or stale."""
+    """Return the shapes of tensors. The network is run, as the shapes in a file are often missing or wrong."""
     import onnxruntime
 
     probe = onnx.ModelProto()
@@ -187,5 +188,5 @@ def _shapes(model: onnx.ModelProto, image: str, names: list[str], size: int, pat
         session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
         outputs = session.run(names, {image: np.zeros((1, 3, size, size), np.float32)})
     except Exception as error:  # ONNX Runtime's exceptions share no base class
-        raise BackboneError(f"{path}: cannot be run on an image of {size} x {size} ({error})") from error
+        raise BackboneError(f"{path}: cannot be run on an image of {size} x {size} pixels ({error})") from error
     return {name: output.shape for name, output in zip(names, outputs, strict=True)}

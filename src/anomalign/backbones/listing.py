@@ -14,21 +14,24 @@ from anomalign.errors import BackboneError
 
 @dataclass(frozen=True)
 class ListedBackbone:
-    """A backbone that is known or here.
+    """A backbone that is known by name or lies in the cache folder.
 
     Attributes
     ----------
+    name : str
     parameters : int or None
+        Number of weights.
     shapes : tuple of (channels, stride)
-        Of its levels; empty where its file does not say.
+        Channels and stride of each level; empty if its file does not state them.
+    licence, source : str
     path : Path or None
-        Its file; None where it is not here.
+        Its file; None if it was not fetched yet.
     preprocessing : Preprocessing or None
-        As its file says it; None where it is not here.
+        The preprocessing that its file states; None if there is no file.
     quantized : dict, or None
-        Of a network in int8: what it was made of, and with which effect.
+        For a network in int8: the network that it was made from, and the measured effect.
     problem : str
-        Why the file cannot be used; empty where it can.
+        Reason why the file cannot be used; empty if it can.
     """
 
     name: str
@@ -43,7 +46,7 @@ class ListedBackbone:
 
 
 def list_backbones() -> list[ListedBackbone]:
-    """Every backbone that is known by name, then the others of the cache folder; files are checked by their sha256."""
+    """List the backbones that are known by name, then the others of the cache folder, and check their SHA-256."""
     return [_listed(name) for name in dict.fromkeys((*KNOWN, *cache.names()))]
 
 

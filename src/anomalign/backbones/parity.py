@@ -1,6 +1,6 @@
-"""Whether a provider sees in images what the CPU sees: compared before its first use, refused where it does not.
+"""The comparison of a provider's features with those of the CPU, before its first use.
 
-A network that runs elsewhere, in lower precision or with other kernels, gives other features and raises no error.
+A provider that computes in lower precision or with other kernels gives other features and raises no error.
 """
 
 import hashlib
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     import onnxruntime
 
 BOUND = 0.01
-"""Largest relative difference that is let pass; docs/backbones.md says why."""
+"""Largest relative difference that is accepted; docs/backbones.md says why."""
 
 REVISION = 1
-"""Raised whenever pictures or the settings of sessions change: all providers are compared anew then."""
+"""Increase it when the probe images or the session options change: all providers are then compared again."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class FeatureDifference:
     ----------
     output : str
     relative : float
-        Of the picture where it is largest: length of the difference (Euclidean, all numbers of the output) over that of
-        the output.
+        Euclidean norm of the difference divided by that of the CPU's output, for the probe image where it is largest.
     where : str
+        That probe image, and the place of the output with the largest difference.
     """
 
     output: str
@@ -54,12 +54,12 @@ class FeatureDifference:
 
 @dataclass(frozen=True)
 class Parity:
-    """How near a provider's features are to those of the CPU provider, and what it runs.
+    """Differences between a provider's features and those of the CPU, and the nodes that the provider runs.
 
     Attributes
     ----------
     differences : tuple of FeatureDifference
-        Of each level and the pooled vector.
+        One per level, then that of the pooled vector.
     placement : Placement
     """
 
@@ -82,9 +82,9 @@ def passed_parity(path: Path, sha256: str, description: Description, input_name:
     sha256 : str
         SHA-256 of the file.
     description : Description
-        What the file says of itself.
+        Metadata of the file.
     input_name : str
-        The network's input.
+        Name of the network's input.
     provider : Provider
 
     Raises
@@ -133,33 +133,33 @@ def compare(path: Path, description: Description, input_name: str, provider: Pro
     return Parity(tuple(differences), nodes)
 
 
-def refuse(found: Parity, path: Path, provider: Provider) -> None:
-    """Raise a BackboneError if the provider does nothing, or something else than the CPU."""
-    if found.placement.own == 0:
+def refuse(parity: Parity, path: Path, provider: Provider) -> None:
+    """Raise a BackboneError if the provider runs no node, or its features differ from the CPU's."""
+    if parity.placement.own == 0:
         raise BackboneError(
-            f"{path}: ONNX Runtime has taken provider {provider.name} and runs every node of this network on the CPU "
-            "all the same; is the device named as the provider names it? Otherwise leave the provider out"
+            f"{path}: ONNX Runtime accepted provider {provider.name} but runs every node of this network on the CPU; "
+            "check the name of the device, or do without the provider"
         )
-    wrong = [d for d in found.differences if d.relative > BOUND]
-    if wrong:
-        told = "; ".join(f"{d.output} by {d.relative:.2%} ({d.where})" for d in wrong)
+    too_large = [d for d in parity.differences if d.relative > BOUND]
+    if too_large:
+        outputs = "; ".join(f"{d.output} by {d.relative:.2%} ({d.where})" for d in too_large)
         raise BackboneError(
             f"{path}: with provider {provider.name} features differ from those of the CPU by more than {BOUND:.0%}: "
-            f"{told}; verdicts would not be those of the CPU. Leave the provider out, or use another version of it"
+            f"{outputs}; verdicts would differ from those on the CPU. Do without the provider, or use another version"
         )
 
 
-def _difference(output: str, found: NDArray[Any], expected: NDArray[Any], side: int) -> FeatureDifference:
-    """The worst of N pictures: maps (N, C, H, W), or other outputs, which are one place each."""
-    if found.shape != expected.shape:
-        return FeatureDifference(output, np.inf, f"shape {found.shape}, not {expected.shape}")
+def _difference(output: str, features: NDArray[Any], expected: NDArray[Any], side: int) -> FeatureDifference:
+    """Return the largest difference over N images of an output: a map (N, C, h, w), or a vector per image."""
+    if features.shape != expected.shape:
+        return FeatureDifference(output, np.inf, f"shape {features.shape}, not {expected.shape}")
     height, width = expected.shape[2:] if expected.ndim == 4 else (1, 1)
     # (N, places, C)
-    a, b = (x.reshape(len(x), -1, height * width).swapaxes(1, 2).astype(np.float64) for x in (found, expected))
+    a, b = (x.reshape(len(x), -1, height * width).swapaxes(1, 2).astype(np.float64) for x in (features, expected))
     lengths = np.sqrt(((a - b) ** 2).sum(axis=2))  # (N, places)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.linalg.norm(lengths, axis=1) / np.sqrt((b**2).sum(axis=(1, 2)))
-    relative[(a == b).all(axis=(1, 2))] = 0  # where all is zero, too
+    relative[(a == b).all(axis=(1, 2))] = 0  # also if both are zero everywhere
     relative[np.isnan(relative)] = np.inf
     picture = int(relative.argmax())
     where = f"picture {picture + 1} of {side} px"
@@ -170,7 +170,7 @@ def _difference(output: str, found: NDArray[Any], expected: NDArray[Any], side: 
 
 
 def _hardware() -> str:
-    """What kernels are chosen by, as far as it can be told without the provider's own tools."""
+    """Return a hash of the hardware and drivers, by which kernels are chosen, as far as the system shows them."""
     parts: list[Sequence[str]] = [(platform.machine(), platform.processor())]
     for pattern in ("cpuinfo", "driver/nvidia/gpus/*/information", "driver/nvidia/version"):
         for path in sorted(Path("/proc").glob(pattern)):
@@ -178,8 +178,8 @@ def _hardware() -> str:
                 lines = path.read_text(errors="replace").splitlines()
             except OSError:
                 continue
-            named = ("model name", "flags", "Features", "Model:", "NVRM version")
-            parts.append([" ".join(line.split()) for line in dict.fromkeys(lines) if line.startswith(named)])
+            prefixes = ("model name", "flags", "Features", "Model:", "NVRM version")
+            parts.append([" ".join(line.split()) for line in dict.fromkeys(lines) if line.startswith(prefixes)])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -201,14 +201,14 @@ def _read(note: Path, key: dict[str, Any]) -> Parity | None:
             return None
         differences = tuple(FeatureDifference(**entry) for entry in stored["parity"]["differences"])
         return Parity(differences, Placement(**stored["parity"]["placement"]))
-    except (OSError, ValueError, KeyError, TypeError):  # it is compared again
+    except (OSError, ValueError, KeyError, TypeError):  # no valid note: compare again
         return None
 
 
-def _write(note: Path, key: dict[str, Any], found: Parity) -> None:
+def _write(note: Path, key: dict[str, Any], parity: Parity) -> None:
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(note) as file:
-            file.write(json.dumps({"key": key, "parity": asdict(found)}, indent=1).encode())
-    except OSError:  # a folder that cannot be written costs only comparing again
+            file.write(json.dumps({"key": key, "parity": asdict(parity)}, indent=1).encode())
+    except OSError:  # without a note the next use compares again; nothing else is lost
         return

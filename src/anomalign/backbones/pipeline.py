@@ -1,4 +1,4 @@
-"""Many images through a backbone: decode, frame and run, all cores busy, memory flat, in order."""
+"""The features of many images: decode, frame and run the network on all cores, in order and in constant memory."""
 
 import hashlib
 import io
@@ -32,10 +32,22 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """One image and what the backbone saw in it.
+    """One image and its features.
 
-    `preview` is a JPEG of at most 320 px, empty where not asked for. `turned` is the image in further orientations.
-    `image` is its pixels, (H, W, 3) uint8 RGB, where they were asked for.
+    Attributes
+    ----------
+    name : str
+    sha256 : str
+        SHA-256 of the image file, or of the shape and bytes of an array.
+    height, width : int
+        Size of the image in pixels.
+    pyramid : FeaturePyramid
+    preview : bytes
+        JPEG of at most 320 px; empty unless it was asked for.
+    turned : tuple of FeaturePyramid
+        Features of the image in the further orientations.
+    image : (H, W, 3) uint8 array, optional
+        The image, RGB, if it was asked for.
     """
 
     name: str
@@ -50,7 +62,7 @@ class Described:
 
 @dataclass(frozen=True)
 class Known:
-    """An image that was passed over because its content is known already."""
+    """An image that was skipped because its content is known already."""
 
     name: str
     sha256: str
@@ -79,26 +91,34 @@ def describe(
     threads: int = 1,
     keep_images: bool = False,
 ) -> Generator[Described | Known | Failure, None, None]:
-    """Describe images one after the other, in their order.
+    """Compute the features of images, in the order of the images.
 
-    Each worker thread takes a few images all the way (read, decode, frame, network on one core): measured 15 % faster
-    than a network on all cores beside threads that decode. At most two batches a core are held.
+    Each worker thread takes a few images through all steps (read, decode, frame, network on one core). This was
+    measured 15 % faster than a network on all cores beside threads that decode. At most two batches per core are held
+    in memory.
 
     Parameters
     ----------
     sources : iterable of paths, arrays or files in memory
+    backbone : Backbone
+    framing : Framing
     max_pixels : int
         Larger images become a `Failure`.
     turns : sequence of Turn
-        Orientations to describe each image in.
+        Orientations in which the features of each image are computed.
     previews : bool
-        Whether to make the JPEG previews that the bank keeps.
+        Whether to make the JPEG previews that the bank stores.
     known : container of str
-        Content hashes (sha256) to pass over, before anything is decoded.
+        SHA-256 of the contents to skip, before anything is decoded.
     threads : int
-        Threads for each call of the network; more than 1 serves only a single image that is waited for.
+        Number of threads for each call of the network. More than 1 helps only if somebody waits for a single image.
     keep_images : bool
         Whether each `Described` carries its image. A thread then takes one image at a time, so that few are held.
+
+    Yields
+    ------
+    Described, Known or Failure
+        One result per image.
     """
 
     def work(batch: list[tuple[str, Source]]) -> list[Described | Known | Failure]:
@@ -115,7 +135,7 @@ def describe(
 def describe_together(
     sources: Sequence[Source], backbone: Backbone, framing: Framing, max_pixels: int = MAX_PIXELS
 ) -> list[Described | Failure]:
-    """Describe a few images by one call of the network on the calling thread: for callers that have several."""
+    """Compute the features of a few images in one call of the network, on the calling thread."""
     loaded = [
         _load(name_of(source, number), source, framing, max_pixels, (UPRIGHT,), False, frozenset(), False)
         for number, source in enumerate(sources)
@@ -186,7 +206,7 @@ def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
 
 
 def _in_order(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-    """Apply `function` in a thread a core, at most two items a core ahead of the consumer."""
+    """Apply `function` in one thread per core, at most two items per core ahead of the consumer."""
     cores = available_cores()
     waiting: deque[Future[_R]] = deque()
     pool = ThreadPoolExecutor(cores, thread_name_prefix="describe")
@@ -197,5 +217,5 @@ def _in_order(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:  # also when the consumer stops early or Ctrl-C arrives
+    finally:  # also if the consumer stops early, or on Ctrl-C
         pool.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Execution providers: what ONNX Runtime runs a network with, known by short names."""
+"""Execution providers of ONNX Runtime, by short names."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ class KnownProvider:
     Attributes
     ----------
     ort_name : str
-        As ONNX Runtime names it.
+        Name of the provider in ONNX Runtime.
     package : str
-        What brings it.
+        Python package that contains it.
     device_option, threads_option : str
-        Its options for the device and for the threads of a call; empty where it has none.
+        Names of its options for the device and for the number of threads; empty if it has no such option.
     one_at_a_time : bool
-        Whether a session takes one call at a time only.
+        Whether a session accepts only one call at a time.
     """
 
     ort_name: str
@@ -43,15 +43,15 @@ PROVIDERS = {
 
 @dataclass(frozen=True)
 class Provider:
-    """A provider that ONNX Runtime has here, and one of its devices.
+    """A provider that is installed, and one of its devices.
 
     Attributes
     ----------
     name : str
-        As it was asked for: ``openvino``, ``cuda:1``.
+        Name that was asked for: ``openvino``, ``cuda:1``.
     known : KnownProvider
     device : str
-        As the provider names its devices; empty for its own choice.
+        Device, in the provider's own naming; empty for the provider's default.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Provider:
 
     @property
     def own_threads(self) -> bool:
-        """Whether a session has its number of threads; one on another device serves calls of any number."""
+        """Whether the number of threads belongs to a session. On another device one session serves every call."""
         on_cores = self.device in ("", "CPU") and bool(self.known.threads_option)
         return self.name == CPU or on_cores
 
     def options(self, threads: int) -> dict[str, str]:
-        """What ONNX Runtime is told of it for a session."""
+        """Return the provider options for a session with this number of threads."""
         options = {self.known.device_option: self.device} if self.device else {}
         if self.own_threads and self.known.threads_option:
             options[self.known.threads_option] = str(threads)
@@ -78,9 +78,9 @@ def find_provider(name: str) -> Provider:
     Raises
     ------
     InputError
-        An unknown name, or a device for a provider that takes none.
+        The name is unknown, or the provider takes no device.
     BackboneError
-        ONNX Runtime here lacks it.
+        The installed ONNX Runtime does not have the provider.
     """
     short, colon, device = name.partition(":")
     known = PROVIDERS.get(short)
@@ -91,10 +91,10 @@ def find_provider(name: str) -> Provider:
             f"provider {name!r}: {short} takes no device" if device else f"provider {name!r}: no device after the colon"
         )
     if short != CPU and known.ort_name not in _available():
-        here = [key for key, value in PROVIDERS.items() if value.ort_name in _available()]
+        installed = [key for key, value in PROVIDERS.items() if value.ort_name in _available()]
         raise BackboneError(
-            f"provider {short!r} is not in the ONNX Runtime installed here, which has {', '.join(here)}; the package "
-            f"{known.package} brings it (uninstall onnxruntime first: the two replace each other's files)"
+            f"provider {short!r} is not in the ONNX Runtime installed here, which has {', '.join(installed)}; install "
+            f"{known.package} (uninstall onnxruntime first: the two packages overwrite each other's files)"
         )
     return Provider(name, known, device)
 

@@ -1,7 +1,8 @@
-"""ResNets built from their tensors alone: basic or bottleneck blocks, groups and widths as their shapes say.
+"""ResNets built from their tensors alone: the shapes tell the kind of block, the groups and the widths.
 
-Serves all that torchvision and timm call resnet18 to resnet152, resnext50_32x4d, resnext101_32x8d, wide_resnet50_2 and
-wide_resnet101_2. No exporter and no PyTorch: the same tensors always give the same bytes. Needs the package onnx.
+This covers resnet18 to resnet152, resnext50_32x4d, resnext101_32x8d, wide_resnet50_2 and wide_resnet101_2 of
+torchvision and timm. No exporter and no PyTorch is needed: the same tensors always give the same bytes. Needs the
+package onnx.
 """
 
 from collections.abc import Mapping
@@ -25,19 +26,20 @@ def build_resnet(tensors: Mapping[str, NDArray[Any]], *, half: bool = True) -> o
     Parameters
     ----------
     tensors : dict of str to arrays
-        By torchvision's names, with its batch normalisation and without, or with, its classifier (which is left out).
+        Tensors by torchvision's names, with batch normalisation. The classifier is ignored, if there is one.
     half : bool
         Store weights as float16; see `Graph`.
 
     Returns
     -------
     ModelProto
-        Input (N, 3, H, W) float32; outputs layer1 to layer4, float16, at strides 4, 8, 16 and 32, and pooled, float32.
+        Model with the input (N, 3, H, W) float32 and the outputs layer1 to layer4, float16, at strides 4, 8, 16 and 32,
+        and pooled, float32.
 
     Raises
     ------
     BackboneError
-        A tensor is missing, or there is one that such a ResNet has no use for.
+        A tensor is missing, or a ResNet of this kind has no use for one.
     """
     graph = Graph(tensors, BATCH_NORM_EPSILON, half)
     try:
@@ -54,16 +56,16 @@ def build_resnet(tensors: Mapping[str, NDArray[Any]], *, half: bool = True) -> o
             last = "conv3" if f"layer{stage}.0.conv3.weight" in tensors else "conv2"
             channels[graph.level(x, f"layer{stage}")] = len(graph.tensor(f"layer{stage}.0.{last}.weight"))
     except KeyError as error:
-        raise BackboneError(f"not a ResNet as torchvision names its tensors: {error.args[0]} is missing") from error
+        raise BackboneError(f"not a ResNet with the tensor names of torchvision: {error.args[0]} is missing") from error
     ignored = {name for name in tensors if name.startswith("fc.") or name.endswith(".num_batches_tracked")}
     if unused := sorted(set(tensors) - graph.used - ignored):
-        raise BackboneError(f"not a plain ResNet: it also has {unused[0]}; `anomalign backbones export` takes others")
+        raise BackboneError(f"not a plain ResNet: it also has {unused[0]}; try `anomalign backbones export`")
     graph.pool(x)
     return graph.model("resnet", channels, {"pooled": channels["layer4"]})
 
 
 def _block(graph: Graph, x: str, name: str, stride: int) -> str:
-    """Basic block of two convolutions, or bottleneck of three; the stride lies in the 3 x 3 one that comes first."""
+    """Add a basic block (two convolutions) or a bottleneck (three); the first 3 x 3 convolution has the stride."""
     strides, pads = [stride, stride], [1] * 4
     if name + "conv3.weight" in graph.state:
         y = graph.op("Relu", [graph.conv(x, name + "conv1", name + "bn1")], name + "relu1")

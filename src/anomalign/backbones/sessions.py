@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime: their settings, chosen by measurement, and what they run on."""
+"""Sessions of ONNX Runtime: how they are configured, and which provider runs each node."""
 
 import json
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ CPU_NAME = "CPUExecutionProvider"
 
 
 def session_options(threads: int) -> "onnxruntime.SessionOptions":
-    """Settings of a session; `benchmarks/sessions.py` measures others, docs/speed.md says what came of it."""
-    import onnxruntime  # a quarter of a second, needed only where a network runs
+    """Return the options of a session. `benchmarks/sessions.py` measures others; docs/speed.md has the results."""
+    import onnxruntime  # takes a quarter of a second, and is needed only when a network runs
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Threads that wait for one another burn the cores that other processes, or stage 2, have need of.
+    # Threads that spin while they wait take CPU time from other processes and from stage 2.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
@@ -29,12 +29,12 @@ def session_options(threads: int) -> "onnxruntime.SessionOptions":
 def open_session(
     path: Path, provider: Provider, threads: int, options: "onnxruntime.SessionOptions | None" = None
 ) -> "onnxruntime.InferenceSession":
-    """Make a session that runs with a provider; what it cannot run is left to the CPU's.
+    """Open a session with a provider. The CPU runs the nodes that the provider does not support.
 
     Raises
     ------
     BackboneError
-        Not an ONNX file that can be run, or ONNX Runtime has dropped the provider.
+        The file is not an ONNX file that can be run, or ONNX Runtime did not accept the provider.
     """
     import onnxruntime
 
@@ -44,28 +44,26 @@ def open_session(
             str(path), options or session_options(threads), providers=list(names.items()), enable_fallback=False
         )
     except Exception as error:  # ONNX Runtime's exceptions share no base class
-        what = "not an ONNX file that can be run"
-        if provider.name != CPU:
-            what += f" with provider {provider.name}"
-        raise BackboneError(f"{path}: {what} ({error})") from error
+        suffix = "" if provider.name == CPU else f" with provider {provider.name}"
+        raise BackboneError(f"{path}: not an ONNX file that can be run{suffix} ({error})") from error
     if provider.known.ort_name not in session.get_providers():
         raise BackboneError(
             f"{path}: ONNX Runtime cannot use provider {provider.name} here and would run the network on the CPU "
-            "instead; its own message, if any, says what is missing: a driver, a library or the device"
+            "instead; a driver, a library or the device is missing, as its own message may say"
         )
     return session
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the nodes of a network run.
+    """Which nodes of a network the provider runs, and which the CPU runs.
 
     Attributes
     ----------
     own, on_cpu : int
-        Nodes, after ONNX Runtime has fused what it can, that the provider and the CPU run.
+        Number of nodes that the provider and the CPU run, after ONNX Runtime has fused nodes.
     cpu_share : float
-        Of the nodes' time, the CPU's.
+        Share of the total node time that is spent on the CPU.
     """
 
     own: int
@@ -74,7 +72,7 @@ class Placement:
 
 
 def profiled_options(threads: int, folder: str) -> "onnxruntime.SessionOptions":
-    """Settings of a session that notes in `folder` what runs where."""
+    """Return the options of a session that writes a profile into `folder`."""
     options = session_options(threads)
     options.enable_profiling = True
     options.profile_file_prefix = str(Path(folder) / "profile")
@@ -82,12 +80,12 @@ def profiled_options(threads: int, folder: str) -> "onnxruntime.SessionOptions":
 
 
 def placement(session: "onnxruntime.InferenceSession", provider: Provider) -> Placement:
-    """Where the nodes of a session with `profiled_options` have run; it can be asked once."""
+    """Read from its profile where the nodes of a session with `profiled_options` ran; this ends the profile."""
     nodes: dict[bool, set[str]] = {True: set(), False: set()}
-    spent = {True: 0, False: 0}
+    time_spent = {True: 0, False: 0}
     for event in json.loads(Path(session.end_profiling()).read_text(encoding="utf-8")):
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             own = event["args"]["provider"] == provider.known.ort_name
             nodes[own].add(event["name"])
-            spent[own] += event["dur"]
-    return Placement(len(nodes[True]), len(nodes[False]), spent[False] / max(1, sum(spent.values())))
+            time_spent[own] += event["dur"]
+    return Placement(len(nodes[True]), len(nodes[False]), time_spent[False] / max(1, sum(time_spent.values())))

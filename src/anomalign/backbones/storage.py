@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_free(name: str, replace: bool) -> None:
-    """Raise an error if a backbone cannot be kept under that name."""
+    """Raise an error if a backbone cannot be stored under that name."""
     if name == BUNDLED:
         raise InputError(f"{BUNDLED} is the name of the bundled backbone; choose another")
     cache.path_of(name)
@@ -24,31 +24,31 @@ def check_free(name: str, replace: bool) -> None:
 
 
 def keep(model: "onnx.ModelProto", description: Description, file: Path | None = None) -> Path:
-    """Check a model, and write it into the cache folder with its description; `file` is what errors name."""
+    """Check a model and write it into the cache folder with its description. Errors name `file`, if it is given."""
     import onnx
 
     from anomalign.backbones.graph import count_parameters, describe_model
     from anomalign.backbones.validation import check
 
-    described = dataclasses.replace(description, parameters=description.parameters or count_parameters(model))
+    description = dataclasses.replace(description, parameters=description.parameters or count_parameters(model))
     with cache.placing(description.name) as path:
-        describe_model(model, described)
+        describe_model(model, description)
         onnx.save(model, path)
         try:
-            checked = check(path)
+            shapes = check(path)
         except BackboneError as error:
-            # The file that the check saw has a name of no meaning to anybody.
+            # The path of the temporary file means nothing to the user.
             text = str(error).removeprefix(f"{path}: ")
             raise BackboneError(f"{file or description.name}: {text}") from error
-        describe_model(model, dataclasses.replace(described, shapes=checked.shapes))
+        describe_model(model, dataclasses.replace(description, shapes=shapes))
         onnx.save(model, path)
     return cache.path_of(description.name)
 
 
 def keep_quantized(
-    made: "Int8", backbone: Backbone, name: str, effect: dict[str, Any], *, replace: bool = False
+    int8: "Int8", backbone: Backbone, name: str, effect: dict[str, Any], *, replace: bool = False
 ) -> Path:
-    """Keep a network in int8, with what it was made of and the effect that was measured.
+    """Store a network in int8, with the network that it was made from and the effect that was measured.
 
     Raises
     ------
@@ -63,14 +63,14 @@ def keep_quantized(
     quantized = {
         "of": backbone.name,
         "sha256": backbone.sha256,
-        "images": made.images,
-        "layers": made.layers,
-        "in_float": made.in_float,
+        "images": int8.images,
+        "layers": int8.layers,
+        "in_float": int8.in_float,
         **effect,
     }
     source = (
         f"{backbone.provenance['source']}; int8 of {backbone.name} (sha256 {backbone.sha256[:12]}) by static "
-        f"quantization of onnxruntime {onnxruntime.__version__} on {made.images} images of its user"
+        f"quantization of onnxruntime {onnxruntime.__version__} on {int8.images} images of its user"
     )
     description = Description(
         name,
@@ -84,4 +84,4 @@ def keep_quantized(
         backbone.parameters or count_parameters(read_model(backbone.path)),
         quantized=quantized,
     )
-    return keep(made.model, description)
+    return keep(int8.model, description)

@@ -1,4 +1,4 @@
-"""Any model of timm that gives features, as an ONNX graph. Needs torch, timm and onnx."""
+"""Export of a model of timm that gives features to an ONNX graph. Needs torch, timm and onnx."""
 
 import io
 import warnings
@@ -26,7 +26,7 @@ TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class Exported:
-    """A model of timm as an ONNX graph, and what is to be said of it."""
+    """A model of timm as an ONNX graph, with the values for its description."""
 
     model: onnx.ModelProto
     levels: tuple[str, ...]
@@ -45,29 +45,29 @@ def export_model(
     Parameters
     ----------
     name : str
-        As timm names it, with or without the tag of its weights.
+        Name of the model in timm, with or without the tag of its weights.
     levels : sequence of int, optional
-        Numbers of its features as timm counts them, from 0. Default: those at strides 4, 8 and 16, or of a model that
-        keeps its stride the blocks after a quarter, half and three quarters of its depth.
+        Numbers of its features, as timm counts them from 0. Default: those at strides 4, 8 and 16; for a model with
+        one stride, the blocks after a quarter, half and three quarters of its depth.
     pretrained : bool
-        False: random weights, for tests.
+        If False, the weights are random, for tests.
     weights : Path, optional
-        The model's pretrained weights, as the hub has them. Default: timm fetches them.
+        File with the model's pretrained weights, as the hub has it. Default: timm downloads them.
     half : bool
         Store weights as float16.
 
     Raises
     ------
     BackboneError
-        It cannot be created or exported, or the graph gives something else than PyTorch.
+        The model cannot be created or exported, or the features of the graph differ from PyTorch's.
     """
     network = _create(name, pretrained, weights)
-    chosen = _levels(network, name, levels)
+    numbers = _levels(network, name, levels)
     multiple = _patch(network)
-    features = _Features(network, chosen).eval()
-    names = tuple(f"level{number}" for number in range(1, len(chosen) + 1))
-    # Not the size that the model was made for: there a ViT takes its position embeddings as they are, and the graph
-    # would serve that size only.
+    features = _Features(network, numbers).eval()
+    names = tuple(f"level{number}" for number in range(1, len(numbers) + 1))
+    # The graph is not traced at the size that the model was trained with: there a ViT does not resize its position
+    # embeddings, and the graph would accept that size only.
     size = probe_sizes(multiple)[1] + (2 * multiple if multiple > 1 else 32)
     try:
         model = _traced(features, names, size)
@@ -90,8 +90,8 @@ def export_model(
     )
 
 
-class _Features(torch.nn.Module):  # type: ignore[misc]  # mypy is told to know nothing of torch
-    """Levels as float16 maps, then the pooled vector."""
+class _Features(torch.nn.Module):  # type: ignore[misc]  # mypy ignores torch
+    """A network that returns the levels as float16 maps, then the pooled vector."""
 
     def __init__(self, network: Any, levels: list[int]) -> None:
         super().__init__()
@@ -111,12 +111,12 @@ def _create(name: str, pretrained: bool, weights: Path | None) -> Any:
     try:
         try:
             network = timm.create_model(name, dynamic_img_size=True, **options)
-        except TypeError:  # only models with position embeddings know of it
+        except TypeError:  # only models with position embeddings have this option
             network = timm.create_model(name, **options)
     except Exception as error:  # of timm, the hub, or HTTP
         raise BackboneError(
             f'{name}: timm cannot create it ({_first_line(error)}); `python -c "import timm; '
-            'print(timm.list_models(pretrained=True))"` lists what there is; weights need a network once'
+            'print(timm.list_models(pretrained=True))"` lists the models; downloading weights needs a network'
         ) from error
     if not hasattr(network, "forward_intermediates"):
         raise BackboneError(f"{name}: this model of timm gives no features; choose another")
@@ -128,21 +128,24 @@ def _levels(network: Any, name: str, levels: Sequence[int] | None) -> list[int]:
     n = len(strides)
     if levels is not None:
         if not levels or list(levels) != sorted(set(levels)) or min(levels) < 0 or max(levels) >= n:
-            raise InputError(f"levels are {list(levels)}; {name} has features 0 to {n - 1}, name some in their order")
+            raise InputError(
+                f"levels are {list(levels)}; {name} has features 0 to {n - 1}; give some in increasing order"
+            )
         return list(levels)
     if len(set(strides)) == 1:
-        # Not the last block: DINOv2's tokens are nine times as long there as at three quarters, and would decide alone.
+        # The last block is left out: its tokens in DINOv2 have nine times the norm of those at three quarters of the
+        # depth, and would decide alone.
         return [round(n * quarter / 4) - 1 for quarter in (1, 2, 3)] if n >= 4 else list(range(n))
-    wanted = [number for number, stride in enumerate(strides) if stride in (4, 8, 16)]
-    return wanted or list(range(n))[-3:]
+    numbers = [number for number, stride in enumerate(strides) if stride in (4, 8, 16)]
+    return numbers or list(range(n))[-3:]
 
 
 def _patch(network: Any) -> int:
-    """Side of the patches that an image is cut into without overlap, where it is cut so and into nothing smaller."""
+    """Return the side of the patches that the network cuts an image into; 1 if it does not do that."""
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", 1)
     sides = set(patch) if isinstance(patch, tuple) else {patch}
     if len(sides) != 1:
-        raise BackboneError(f"its patches are {patch}, not square")
+        raise BackboneError(f"its patches are not square: {patch}")
     return int(sides.pop())
 
 
@@ -160,13 +163,13 @@ def _traced(features: _Features, names: tuple[str, ...], size: int) -> onnx.Mode
     torch.onnx.register_custom_op_symbolic("aten::_upsample_bicubic2d_aa", _antialiased_resize, OPSET)
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            # It warns of every Python number that it keeps as a constant; `_compare` finds those that matter.
+            # The exporter warns about every Python number that becomes a constant; `_compare` finds those that matter.
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 features,
                 (torch.zeros(2, 3, size, size),),
                 stream,
-                # The other exporter needs one more package, and writes graphs whose sizes are not free for all models.
+                # The newer exporter needs one more package, and for some models it fixes the size of the image.
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=["input"],
@@ -179,7 +182,7 @@ def _traced(features: _Features, names: tuple[str, ...], size: int) -> onnx.Mode
 
 
 def _antialiased_resize(graph: Any, x: Any, size: Any, align_corners: Any, *_scales: Any) -> Any:
-    """PyTorch's antialiased bicubic resize, which its exporter lacks; measured: equal but for rounding."""
+    """Write PyTorch's antialiased bicubic resize, which its exporter lacks. Results agree up to rounding."""
     from torch.onnx import symbolic_helper as helper
 
     known = helper._maybe_get_const(size, "is")
@@ -199,27 +202,27 @@ def _antialiased_resize(graph: Any, x: Any, size: Any, align_corners: Any, *_sca
 def _compare(
     name: str, model: onnx.ModelProto, features: _Features, names: tuple[str, ...], sizes: tuple[int, ...]
 ) -> None:
-    """Raise a BackboneError unless the graph gives what PyTorch gives, at sizes that it was not traced with."""
+    """Raise a BackboneError unless the graph gives the features of PyTorch, at sizes other than the traced one."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what fails is raised, too
+    options.log_severity_level = 4  # failures also raise an exception
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     for size in sizes:
         image = np.random.default_rng(0).normal(size=(1, 3, size, size)).astype(np.float32)
         try:
-            found = session.run([*names, POOLED], {"input": image})
+            outputs = session.run([*names, POOLED], {"input": image})
         except Exception as error:  # ONNX Runtime's exceptions share no base class
-            raise BackboneError(f"{name}: its graph serves one size only ({_first_line(error)})") from error
+            raise BackboneError(f"{name}: its graph accepts one image size only ({_first_line(error)})") from error
         with torch.no_grad():
             expected = [x.float().numpy() for x in features(torch.from_numpy(image))]
-        for output, a, b in zip((*names, POOLED), found, expected, strict=True):
+        for output, a, b in zip((*names, POOLED), outputs, expected, strict=True):
             if a.shape != b.shape or _distance(a, b) > TOLERANCE:
-                raise BackboneError(f"{name}: at {size} pixels its graph gives another {output} than PyTorch")
+                raise BackboneError(f"{name}: at {size} pixels the {output} of its graph differs from PyTorch's")
 
 
 def _distance(a: NDArray[Any], b: NDArray[np.float32]) -> float:
-    """Relative to the length of `b`; float16 weights make about 0.001."""
+    """Return the norm of a - b divided by the norm of b; float16 weights cause about 0.001."""
     return float(np.linalg.norm(a.astype(np.float32) - b) / max(float(np.linalg.norm(b)), 1e-12))
 
 

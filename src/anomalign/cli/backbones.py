@@ -145,7 +145,7 @@ def _entry(backbone: "ListedBackbone") -> dict[str, object]:
 
 
 def _text(backbone: "ListedBackbone") -> str:
-    from anomalign.backbones.known import how_it_comes
+    from anomalign.backbones.known import install_command
 
     parameters = f"{backbone.parameters / 1e6:.1f} M" if backbone.parameters else "unknown"
     levels = ", ".join(f"{channels} at 1/{stride}" for channels, stride in backbone.shapes) or "see its file"
@@ -154,7 +154,7 @@ def _text(backbone: "ListedBackbone") -> str:
     if backbone.path:
         here = f"{'damaged' if backbone.problem else 'yes'}, {backbone.path}"
     else:
-        here = f"no; {how_it_comes(backbone.name)}"
+        here = f"no; {install_command(backbone.name)}"
     return (
         f"{backbone.name}  parameters: {parameters}; levels: {levels}\n"
         f"  licence: {backbone.licence}\n  source: {backbone.source}\n  here: {here}{_effect(backbone.quantized)}"
