@@ -19,7 +19,7 @@ def test_who_is_not_signed_in_is_asked_to(visitor, guarded_service):
     visitor.goto("/inspections/1")
     assert visitor.url.endswith("/login")
     sign_in(visitor, "wrong")
-    visitor.get_by_text("this token is not known").wait_for()
+    visitor.get_by_text("this token is not valid").wait_for()
     sign_in(visitor, guarded_service.tokens["ann"])
     visitor.get_by_text("No image has been inspected yet").wait_for()
     assert visitor.locator(".who").inner_text() == "ann"
