@@ -23,7 +23,7 @@ def fitted(path, **entries):
 
 
 def map_with(bank, **settings):
-    return Detector(bank, Settings(**settings), 0.1).inspect(texture(100)).anomaly_map
+    return Detector(bank, Settings(gate=1.0, **settings), 0.1).inspect(texture(100)).anomaly_map
 
 
 def test_they_serve_where_settings_say_nothing(tmp_path):

@@ -216,7 +216,7 @@ def test_pull_without_a_network_says_so_once(run, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "error: resnet18: model.safetensors of timm/resnet18.tv_in1k cannot be fetched (" in done.stderr
-    assert f"put it here as {tmp_path / 'cache' / 'resnet18.safetensors'}" in done.stderr
+    assert f"copy it to {tmp_path / 'cache' / 'resnet18.safetensors'}" in done.stderr
 
 
 def test_a_damaged_file_is_named_by_the_list_and_by_fit(run, tmp_path):
