@@ -257,8 +257,8 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path):
     )  # a file where the cache's folder would be, so also for root
     (tmp_path / "home").write_bytes(b"")
     code = (
-        "import numpy as np; from anomalign.alignment import FeaturePyramid, align, scanning\n"
-        f"assert scanning.__file__.startswith({str(tmp_path)!r})\n"
+        "import numpy as np; from anomalign.alignment import FeaturePyramid, align, scan\n"
+        f"assert scan.__file__.startswith({str(tmp_path)!r})\n"
         "p = FeaturePyramid((np.ones((4, 4, 2), np.float32), np.ones((2, 2, 2), np.float32)), np.ones(1))\n"
         "assert (align(p, [p, p]).distance == 0).all()"
     )

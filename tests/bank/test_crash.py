@@ -260,7 +260,7 @@ for use in (
 def test_what_another_user_may_not_do_is_said_in_words(tmp_path, tiny_backbone, place, mode, opening, adding):
     """Also what an owner may not who took the rights away; he may still add beside a segment that he cannot read."""
     for folder in (tmp_path, *tmp_path.parents):  # pytest's folders are closed to others
-        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest-", "test_")):
+        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest-", "popen-", "test_")):
             folder.chmod(0o755)
     path = tmp_path / "bank"
     Bank.create(path, tiny_backbone, Framing(64)).add(texture(0))
