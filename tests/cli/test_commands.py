@@ -203,7 +203,8 @@ def test_backbones_list_names_licence_and_source():
 def test_interrupted_fit_keeps_what_it_reports(folder, tmp_path):
     for seed in range(400):
         write(tmp_path / "many" / f"{seed:03}.png", texture(1000 + seed))
-    command = [sys.executable, "-m", "anomalign", "fit", str(tmp_path / "bank"), str(tmp_path / "many")]
+    options = ("--size", "64")
+    command = [sys.executable, "-m", "anomalign", "fit", str(tmp_path / "bank"), str(tmp_path / "many"), *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         process.stderr.readline()  # the size: the work begins
         process.send_signal(signal.SIGINT)
@@ -212,7 +213,7 @@ def test_interrupted_fit_keeps_what_it_reports(folder, tmp_path):
     assert "run the same command again" in rest
     kept = len(Bank.open(tmp_path / "bank"))
     assert f"{kept} images were added and are safe" in rest
-    again = run("fit", tmp_path / "bank", tmp_path / "many")
+    again = run("fit", tmp_path / "bank", tmp_path / "many", "--no-calibrate")
     assert f"{400 - kept} images added" in again.stderr
     assert "the bank holds 400" in again.stderr
 
