@@ -53,6 +53,7 @@ def pictures(tmp_path):
     return save(tmp_path / "pictures", IMAGES)
 
 
+@pytest.mark.slow
 def test_fifty_kills_at_random_moments(tmp_path, pictures, empty_bank, tiny_backbone):
     """Every kill falls at another moment of an add that commits image by image; nothing reported is ever lost."""
     chance = random.Random(0)
@@ -81,6 +82,7 @@ def test_fifty_kills_at_random_moments(tmp_path, pictures, empty_bank, tiny_back
     assert len(list((path / "segments").iterdir())) <= IMAGES
 
 
+@pytest.mark.slow
 def test_kills_while_a_bank_is_created(tmp_path, tiny_backbone):
     chance = random.Random(1)
     for number in range(10):

@@ -62,6 +62,7 @@ def decided(store):
     return number
 
 
+@pytest.mark.slow
 def test_kills_of_a_writer_lose_nothing_acknowledged(url):
     """Every kill falls at another moment. A call is there whole or not at all: records come in threes."""
     Store.open(url).close()
@@ -82,6 +83,7 @@ def test_kills_of_a_writer_lose_nothing_acknowledged(url):
     store.close()
 
 
+@pytest.mark.slow
 def test_a_killed_server_loses_nothing_acknowledged(server):
     """The server itself, with synchronous_commit off in its settings: a commit waits for the disk all the same."""
     server.stop()
