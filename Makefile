@@ -2,13 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types layers clean
+# One worker per core, at most eight: each needs up to 1 GB of memory. The workers fill the cores, so BLAS gets one thread.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+.PHONY: demo test test-all lint types layers clean
 
 demo: .venv/.demo
 	$(BIN)/anomalign demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+test-all: .venv/.dev
+	$(PYTEST)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -1,6 +1,8 @@
 import signal
 
 import pytest
+import threadpoolctl
+from hypothesis import settings
 
 from anomalign import Bank, Framing, load_backbone
 from tests import tiny
@@ -8,10 +10,20 @@ from tests import tiny
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as under nohup: processes of the tests would ignore Ctrl-C, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+settings.register_profile("any-machine", deadline=None)  # a busy machine is no fault of a test
+settings.load_profile("any-machine")
+
 
 @pytest.fixture(scope="session")
 def tiny_backbone(tmp_path_factory):
     return load_backbone(tiny.write(tmp_path_factory.mktemp("backbone") / "tiny.onnx"))
+
+
+@pytest.fixture
+def two_blas_threads():
+    """`make test` starts BLAS with one thread; a test of its number of threads needs two."""
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        yield
 
 
 @pytest.fixture

@@ -189,6 +189,7 @@ def test_calls_from_several_threads_do_not_disturb_each_other():
                 same(found, wanted)
 
 
+@pytest.mark.usefixtures("two_blas_threads")
 def test_no_more_threads_than_cores_and_blas_is_given_back():
     from threadpoolctl import threadpool_info
 

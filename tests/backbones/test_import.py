@@ -28,7 +28,7 @@ def raw(path, image, preprocessing, names):
 def real(name):
     path = WEIGHTS / name
     if not path.is_file():
-        pytest.skip(f"{path} is absent: these weights are no part of the project")
+        pytest.skip(f"{name} is absent: these weights are no part of the project")
     return path
 
 

@@ -53,6 +53,7 @@ def pictures(tmp_path):
     return save(tmp_path / "pictures", IMAGES)
 
 
+@pytest.mark.slow
 def test_fifty_kills_at_random_moments(tmp_path, pictures, empty_bank, tiny_backbone):
     """Every kill falls at another moment of an add that commits image by image; nothing reported is ever lost."""
     chance = random.Random(0)
@@ -84,6 +85,7 @@ def test_fifty_kills_at_random_moments(tmp_path, pictures, empty_bank, tiny_back
     assert len(list((path / "segments").iterdir())) <= IMAGES
 
 
+@pytest.mark.slow
 def test_kills_while_a_bank_is_created(tmp_path, tiny_backbone):
     chance = random.Random(1)
     for number in range(10):
@@ -263,7 +265,7 @@ for use in (
 def test_what_another_user_may_not_do_is_said_in_words(tmp_path, tiny_backbone, place, mode, opening, adding):
     """Also what an owner may not who took the rights away; he may still add beside a segment that he cannot read."""
     for folder in (tmp_path, *tmp_path.parents):  # pytest's folders are closed to others
-        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest-", "test_")):
+        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest-", "popen-", "test_")):
             folder.chmod(0o755)
     path = tmp_path / "bank"
     Bank.create(path, tiny_backbone, Framing(64)).add(texture(0))

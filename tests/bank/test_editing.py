@@ -294,6 +294,7 @@ for number in range(1, 31):
 """
 
 
+@pytest.mark.slow
 def test_kills_while_images_are_removed_and_segments_compacted(tmp_path, tiny_backbone):
     """What was reported as removed stays removed; every other image is there, whole."""
     save(tmp_path / "pictures", 40)

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from anomalign import Bank
-from tests.cli.test_commands import defective, run, write
+from tests.cli.running import run
+from tests.cli.test_commands import defective, write
 from tests.pictures import texture
 
 

@@ -16,6 +16,7 @@ from anomalign import load_backbone
 from anomalign.backbones.known import KNOWN
 from tests import tiny
 from tests.backbones.small import PATCH, resnet_tensors, write_vit
+from tests.cli import running
 from tests.pictures import save, texture
 
 SCALE = ("--mean", "10,20,30", "--std", "50,60,70")
@@ -23,10 +24,11 @@ SCALE = ("--mean", "10,20,30", "--std", "50,60,70")
 
 @pytest.fixture
 def run(tmp_path):
-    def run(*arguments, **variables):
-        command = [sys.executable, "-m", "anomalign", *map(str, arguments)]
+    """Run a command with a cache folder of its own; returns what the process would say."""
+
+    def run(*arguments, running=running.run, **variables):
         environment = {**os.environ, "ANOMALIGN_BACKBONES": str(tmp_path / "cache"), **variables}
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        return running(*arguments, env=environment)
 
     return run
 
@@ -172,7 +174,7 @@ def test_a_torchvision_of_another_build_than_torch_is_named_as_the_cause(run, tm
         (tmp_path / "others" / name).mkdir(parents=True)
         (tmp_path / "others" / name / "__init__.py").write_text(text)
     path = os.pathsep.join((str(tmp_path / "others"), *filter(None, [os.environ.get("PYTHONPATH")])))
-    done = run("backbones", "export", "resnet18", PYTHONPATH=path)
+    done = run("backbones", "export", "resnet18", running=running.run_process, PYTHONPATH=path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "timm cannot be imported (operator torchvision::nms does not exist)" in done.stderr
     assert "pip install --force-reinstall torch torchvision" in done.stderr
@@ -212,7 +214,7 @@ def test_pull_of_pinned_weights_warns_of_nothing_and_refuses_others(run, tmp_pat
 def test_pull_without_a_network_says_so_once(run, tmp_path):
     pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hub"), "NO_PROXY": "127.0.0.1"}
-    done = run("backbones", "pull", "resnet18", **nowhere)
+    done = run("backbones", "pull", "resnet18", running=running.run_process, **nowhere)  # read when it is imported
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "error: resnet18: model.safetensors of timm/resnet18.tv_in1k cannot be fetched (" in done.stderr

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from anomalign import Bank, Detector, Framing
+from tests.cli.running import run, run_process
 from tests.pictures import texture
 
 
@@ -29,11 +30,6 @@ def write(path, image):
 def read(path):
     with Image.open(path) as image:
         return np.asarray(image)
-
-
-def run(*arguments, **options):
-    command = [sys.executable, "-m", "anomalign", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +206,8 @@ def test_backbones_list_names_licence_and_source():
 def test_interrupted_fit_keeps_what_it_reports(folder, tmp_path):
     for seed in range(400):
         write(tmp_path / "many" / f"{seed:03}.png", texture(1000 + seed))
-    command = [sys.executable, "-m", "anomalign", "fit", str(tmp_path / "bank"), str(tmp_path / "many")]
+    options = ("--size", "64")
+    command = [sys.executable, "-m", "anomalign", "fit", str(tmp_path / "bank"), str(tmp_path / "many"), *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         process.stderr.readline()  # the size: the work begins
         process.send_signal(signal.SIGINT)
@@ -219,7 +216,7 @@ def test_interrupted_fit_keeps_what_it_reports(folder, tmp_path):
     assert "run the same command again" in rest
     kept = len(Bank.open(tmp_path / "bank"))
     assert f"{kept} images were added and are safe" in rest
-    again = run("fit", tmp_path / "bank", tmp_path / "many")
+    again = run("fit", tmp_path / "bank", tmp_path / "many", "--no-calibrate")
     assert f"{400 - kept} images added" in again.stderr
     assert "the bank holds 400" in again.stderr
 
@@ -229,16 +226,16 @@ def test_ctrl_c_within_an_import_ends_like_any_other(folder, tmp_path):
     interrupted = "import os, signal; os.kill(os.getpid(), signal.SIGINT); [None for _ in range(1000)]"
     (tmp_path / "filelock.py").write_text(f"exec({interrupted!r})")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = run("fit", folder / "b.bank", folder / "test", env={**os.environ, "PYTHONPATH": path})
+    done = run_process("fit", folder / "b.bank", folder / "test", env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == 130, done.stderr
     assert "interrupted: 0 images were added and are safe" in done.stderr
 
 
 def test_help_names_every_command():
-    done = run("--help", env={**os.environ, "COLUMNS": "100"})
+    done = run_process("--help", env={**os.environ, "COLUMNS": "100"})
     for command in ("demo", "fit", "inspect", "bank", "backbones"):
         assert command in done.stdout
-    assert run("--version").stdout.startswith("anomalign ")
+    assert run_process("--version").stdout.startswith("anomalign ")
 
 
 def test_explain_names_the_match_and_writes_the_picture(folder, tmp_path):
@@ -273,8 +270,8 @@ def test_links_to_nothing_and_pipes_are_named_and_passed_over(folder, tmp_path):
     (tmp_path / "in" / "dangling.png").symlink_to("nowhere")
     (tmp_path / "in" / "loop.png").symlink_to("loop.png")
     os.mkfifo(tmp_path / "in" / "pipe.png")
-    fitted = run("fit", tmp_path / "bank", tmp_path / "in", "--size", 64, timeout=120)
-    inspected = run("inspect", folder / "b.bank", tmp_path / "in", timeout=120)
+    fitted = run_process("fit", tmp_path / "bank", tmp_path / "in", "--size", 64, timeout=120)
+    inspected = run_process("inspect", folder / "b.bank", tmp_path / "in", timeout=120)
     for done in (fitted, inspected):
         assert done.returncode == 2
         assert "pipe.png: cannot be read (a pipe or device, no file)" in done.stderr

@@ -35,6 +35,7 @@ def limited():
     return inside, blas_threads()
 
 
+@pytest.mark.usefixtures("two_blas_threads")
 def test_any_thread_can_set_the_limit_and_take_it_back():
     before = blas_threads()
     if before == 1:
@@ -95,7 +96,8 @@ assert threads() == before
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
 def test_a_child_process_has_its_own_threads_and_limits():
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=60)
+    command = [sys.executable, "-W", "ignore", "-c", FORK]
+    subprocess.run(command, check=True, timeout=60, env={**os.environ, "OPENBLAS_NUM_THREADS": "2"})
 
 
 def test_an_error_of_a_task_is_the_callers_once_all_have_ended():

@@ -51,6 +51,7 @@ def approximate(request):
 
 
 BANK, QUERIES = vectors(10_100, 40), vectors(64, 40, seed=1)  # enough that every kind is what it says
+BANK[[700, 20, 9000]] = BANK[5]
 
 
 @lru_cache
@@ -138,9 +139,7 @@ def test_vectors_all_equal(kind):
 
 
 def test_copies_of_a_query_are_found_in_the_order_of_their_rows(kind):
-    bank = vectors(10_100, 40)
-    bank[[700, 20, 9000]] = bank[5]
-    found = make_index(kind, bank).search(bank[5:6], 6)
+    found = made(kind).search(BANK[5:6], 6)
     assert found.index[0, :4].tolist() == [5, 20, 700, 9000]
     assert found.distance[0, :4].tolist() == [0, 0, 0, 0]
     assert found.distance[0, 4] > 0

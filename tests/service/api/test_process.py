@@ -16,6 +16,7 @@ import pytest
 
 from anomalign.errors import StoreError
 from anomalign.service.store import Filters, Store
+from tests.cli.running import run
 from tests.service.api.live_service import good, send
 
 
@@ -89,8 +90,7 @@ def test_beyond_the_loopback_only_with_a_token(bank, tmp_path):
     empty.write_text("")
     result = anomalign("serve", bank, "--host", "0.0.0.0", "--token-file", empty, "--data", tmp_path / "data")
     assert (result.returncode, "holds no token" in result.stderr) == (2, True)
-    result = anomalign("token", "add", tmp_path / "tokens", "eve", "--role", "admin")
-    token = result.stdout.strip()
+    token = run("token", "add", tmp_path / "tokens", "eve", "--role", "admin").stdout.strip()
     process, url, log = start(
         bank,
         tmp_path / "data",
@@ -107,8 +107,8 @@ def test_beyond_the_loopback_only_with_a_token(bank, tmp_path):
         assert httpx.get(f"{url}/api/banks", headers=bearer).status_code == 200
         for host, status in (("station.example", 200), ("192.0.2.7:80", 200), ("evil.example", 421)):
             assert httpx.get(f"{url}/api/banks", headers={**bearer, "Host": host}).status_code == status
-        assert anomalign("token", "list", tmp_path / "tokens").stdout.split() == ["admin", "eve"]
-        assert anomalign("token", "remove", tmp_path / "tokens", "eve").returncode == 0
+        assert run("token", "list", tmp_path / "tokens").stdout.split() == ["admin", "eve"]
+        assert run("token", "remove", tmp_path / "tokens", "eve").returncode == 0
         assert httpx.get(f"{url}/api/banks", headers=bearer).status_code == 401
     finally:
         process.terminate()

@@ -29,6 +29,7 @@ def test_seeds_are_images_that_are_accepted_but_for_one(tool, client):
     assert len(refused) == 1
 
 
+@pytest.mark.slow
 def test_whatever_is_sent_is_answered_with_a_verdict_or_a_sentence(tool, client):
     send(client, good(100), defect(1))
     outcome, images, rng = tool.Outcome(), tool.seeds(), random.Random(0)

@@ -42,6 +42,7 @@ def document(template_bank, tmp_path_factory):
         yield found.exclude(path="/api/events")  # which never ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_every_answer_is_as_documented(document, mode):
     """With valid and with invalid values."""

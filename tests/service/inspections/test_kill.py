@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.kept.match_data import MatchData
 from anomalign.service.store import Filters, Store
@@ -12,6 +14,7 @@ from tests.service.samples import png
 
 SERVE = """
 import sys
+import time
 from pathlib import Path
 from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.inspections.queue import InspectionQueue
@@ -37,10 +40,11 @@ while True:
         queue.submit("parts", f"{number}.png", content).add_done_callback(report)
         number += 1
     except Busy:
-        pass
+        time.sleep(0.01)
 """
 
 
+@pytest.mark.slow
 def test_kills_under_load_lose_no_acknowledged_record_and_no_image_file_of_one(bank, tmp_path):
     chance = random.Random(0)
     sources, data = tmp_path / "sources", tmp_path / "data"

@@ -62,6 +62,7 @@ def count_decisions(store):
     return number
 
 
+@pytest.mark.slow
 def test_kills_of_a_writer_lose_nothing_acknowledged(url):
     """Every kill comes at another moment. A call is complete or absent: each adds three records."""
     Store.open(url).close()
@@ -82,6 +83,7 @@ def test_kills_of_a_writer_lose_nothing_acknowledged(url):
     store.close()
 
 
+@pytest.mark.slow
 def test_a_killed_server_loses_nothing_acknowledged(server):
     """The server has synchronous_commit off in its settings; a commit waits for the disk nevertheless."""
     server.stop()

@@ -158,6 +158,7 @@ def test_five_processes_open_a_new_database_at_once(url):
     store.close()
 
 
+@pytest.mark.slow
 def test_kills_while_a_database_is_made(url):
     """Every kill comes at another moment; the next opening finishes the migration."""
     for pause in (0.0, 0.05, 0.1, 0.15, 0.2, 0.3):
