@@ -101,7 +101,7 @@ def test_quantize_shows_what_it_changes_and_list_repeats_it(run, tmp_path):
     done = run("backbones", "quantize", file, tmp_path / "train", "--name", "new", "--size", 64, "--anyway",
                "--defects", tmp_path / "bad" / "00[01].png", COLUMNS="120")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "of 3 layers left in float: 10 normal images fitted, 20 others and 0 defects compared" in done.stdout
+    assert "of 3 layers stay in float; banks of 10 normal images, compared on 20 others and 0 defects" in done.stdout
     for row in ("features, level 3", "image scores, rank correlation", "false alarms of 20", "verdicts that change"):
         assert row in done.stdout
     assert f"new: {tmp_path / 'cache' / 'new.onnx'}" in done.stdout
@@ -216,7 +216,7 @@ def test_pull_without_a_network_says_so_once(run, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "error: resnet18: model.safetensors of timm/resnet18.tv_in1k cannot be fetched (" in done.stderr
-    assert f"put it here as {tmp_path / 'cache' / 'resnet18.safetensors'}" in done.stderr
+    assert f"copy it to {tmp_path / 'cache' / 'resnet18.safetensors'}" in done.stderr
 
 
 def test_a_damaged_file_is_named_by_the_list_and_by_fit(run, tmp_path):

@@ -1,4 +1,4 @@
-"""``anomalign explain``: one picture of what an image was compared with."""
+"""``anomalign explain``: draw what an image was compared with."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +12,11 @@ def explain(
     bank: console.BankPath,
     image: Annotated[Path, typer.Argument(help="The image.", show_default=False)],
     at: Annotated[
-        str | None, typer.Option(metavar="Y,X", help="Row and column. Default: the most anomalous place.")
+        str | None, typer.Option(metavar="Y,X", help="Row and column in pixels. [default: the most anomalous place]")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="PNG to write. Default: IMAGE_explained.png here.")
+        Path | None,
+        typer.Option(metavar="FILE", help="PNG to write. [default: IMAGE_explained.png in the current folder]"),
     ] = None,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
@@ -23,7 +24,7 @@ def explain(
     provider: console.Provider = "cpu",
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
-    """Show a place of an image beside its closest match in the normal images, and where all others were found."""
+    """Draw a place of an image beside its closest match in the normal images, and where all other places match."""
     from anomalign.cli.inspect import calibrate, settings_of
     from anomalign.detection.detector import Detector
     from anomalign.images.decoding import read_image
@@ -32,10 +33,10 @@ def explain(
 
     place = None if at is None else _place(at)
     detector = Detector(console.open_bank(bank, backbone, provider), settings_of(preset), target_fpr)
-    limit = console.max_pixels(max_megapixels)
-    pixels = read_image(image, limit)
+    max_pixels = console.max_pixels(max_megapixels)
+    pixels = read_image(image, max_pixels)
     calibrate(detector, target_fpr)
-    inspection = detector.inspect(image, limit)
+    inspection = detector.inspect(image, max_pixels)
     target = out or Path(f"{image.stem}_explained.png")
     match = write_explanation(target, inspection, pixels, detector.bank, place)
     typer.echo(f"{inspection.verdict}  matched with {match.name} at {told(match.y, match.x)}")
