@@ -86,16 +86,16 @@ def import_(
     patch: Annotated[int | None, typer.Option(metavar="PX", help="For a ViT: side of a patch.", min=1)] = None,
     multiple: Annotated[
         int | None,
-        typer.Option(metavar="PX", help="Image sides must be multiples of this. [default: patch, or 1]", min=1),
+        typer.Option(metavar="PX", help="Image sides must be multiples of this.", show_default="patch, or 1", min=1),
     ] = None,
     level_weights: Annotated[
-        str | None, typer.Option(metavar="A,B,C", help="Weight of each level. [default: 1 each]")
+        str | None, typer.Option(metavar="A,B,C", help="Weight of each level.", show_default="1 each")
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
     source: Annotated[str, typer.Option(help="Origin of the weights.")] = "not stated",
     weights: Annotated[
         str | None,
-        typer.Option(metavar="TYPE", help="Type of the stored weights: float16 or float32. [default: unchanged]"),
+        typer.Option(metavar="TYPE", help="Type of the stored weights: float16 or float32.", show_default="unchanged"),
     ] = None,
     replace: Replace = False,
 ) -> None:
@@ -127,10 +127,12 @@ def export(
     levels: Annotated[
         str | None,
         typer.Option(
-            metavar="I,J,K", help="Numbers of its features, as timm counts them from 0. [default: strides 4, 8, 16]"
+            metavar="I,J,K",
+            help="Numbers of its features, as timm counts them from 0.",
+            show_default="strides 4, 8, 16",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the new backbone. [default: the name in timm]")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new backbone.", show_default="the name in timm")] = None,
     random: Annotated[bool, typer.Option("--random", help="Use random weights, for tests.")] = False,
     weights: Weights = "float16",
     replace: Replace = False,

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 BankPath = Annotated[str, typer.Argument(metavar="BANK", help="The bank's folder.", show_default=False)]
 Backbone = Annotated[
-    str | None, typer.Option(metavar="NAME|FILE.onnx", help="Backbone. [default: the bank's own, or the bundled one]")
+    str | None,
+    typer.Option(metavar="NAME|FILE.onnx", help="Backbone.", show_default="the bank's own, or the bundled one"),
 ]
 Provider = Annotated[
     str,
@@ -28,7 +29,8 @@ Size = Annotated[
     int | None,
     typer.Option(
         metavar="PX",
-        help="Side of the square image that the backbone gets. [default: the side it was tested with, by its file]",
+        help="Side of the square image that the backbone gets.",
+        show_default="the side it was tested with, by its file",
     ),
 ]
 Preset = Annotated[str, typer.Option(help="'default', or 'paper' for the settings of Cohen and Hoshen (2020).")]
@@ -37,16 +39,19 @@ Augment = Annotated[
     typer.Option(
         metavar="KINDS",
         help="Store each normal image in further orientations: flip, rotate (quarter turns), rotate:A (A degrees to "
-        "either side); separate several with commas. [default: as it is]",
+        "either side); separate several with commas.",
+        show_default="as it is",
     ),
 ]
 Descriptor = Annotated[
     str | None,
-    typer.Option(help="Descriptor of stage 1: level_moments, level_means, pooled. [default: level_moments]"),
+    typer.Option(help="Descriptor of stage 1: level_moments, level_means, pooled.", show_default="level_moments"),
 ]
 TargetFpr = Annotated[
     float | None,
-    typer.Option(help="Target false-positive rate. [default: 0.01, or the lowest rate that the normal images support]"),
+    typer.Option(
+        help="Target false-positive rate.", show_default="0.01, or the lowest rate that the normal images support"
+    ),
 ]
 
 

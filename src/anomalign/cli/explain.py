@@ -12,11 +12,12 @@ def explain(
     bank: console.BankPath,
     image: Annotated[Path, typer.Argument(help="The image.", show_default=False)],
     at: Annotated[
-        str | None, typer.Option(metavar="Y,X", help="Row and column in pixels. [default: the most anomalous place]")
+        str | None,
+        typer.Option(metavar="Y,X", help="Row and column in pixels.", show_default="the most anomalous place"),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="PNG to write. [default: IMAGE_explained.png in the current folder]"),
+        typer.Option(metavar="FILE", help="PNG to write.", show_default="IMAGE_explained.png in the current folder"),
     ] = None,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,

@@ -26,18 +26,21 @@ def inspect(
     descriptor: console.Descriptor = None,
     index: Annotated[
         str | None,
-        typer.Option(help="Index of stage 1: exact, kdtree, hnsw or ivfpq; see `bank tune`. [default: exact]"),
+        typer.Option(help="Index of stage 1: exact, kdtree, hnsw or ivfpq; see `bank tune`.", show_default="exact"),
     ] = None,
     image_neighbours: Annotated[
         int | None,
-        typer.Option(help="Number of nearest normal images that the stage 1 score averages. [default: 3; paper: 50]"),
+        typer.Option(
+            help="Number of nearest normal images that the stage 1 score averages.", show_default="3; paper: 50"
+        ),
     ] = None,
     gallery_size: Annotated[
-        int | None, typer.Option(help="Number of nearest normal images that stage 2 searches. [default: 10; paper: 50]")
+        int | None,
+        typer.Option(help="Number of nearest normal images that stage 2 searches.", show_default="10; paper: 50"),
     ] = None,
     gate: Annotated[
         float | None,
-        typer.Option(help="Share of normal images that stage 1 passes on to stage 2. [default: 0.9; paper: 0]"),
+        typer.Option(help="Share of normal images that stage 1 passes on to stage 2.", show_default="0.9; paper: 0"),
     ] = None,
     without: Annotated[
         list[str] | None,

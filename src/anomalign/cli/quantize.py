@@ -16,7 +16,9 @@ def quantize(
     name: Annotated[str, typer.Option(help="Name of the new backbone.", show_default=False)],
     holdout: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATH", help="Other normal images, for the comparison. [default: a fifth of NORMALS]"),
+        typer.Option(
+            metavar="PATH", help="Other normal images, for the comparison.", show_default="a fifth of NORMALS"
+        ),
     ] = None,
     defects: Annotated[
         list[str] | None, typer.Option(metavar="PATH", help="Images with defects, for the comparison; may be repeated.")

@@ -20,7 +20,9 @@ def serve(
     database: Annotated[
         str,
         typer.Option(
-            metavar="URL", help="Database of records: sqlite:///FILE or postgresql://... [default: a file in --data]"
+            metavar="URL",
+            help="Database of records: sqlite:///FILE or postgresql://...",
+            show_default="a file in --data",
         ),
     ] = "",
     data: Annotated[
@@ -52,7 +54,7 @@ def serve(
         float, typer.Option(min=0, help="Disk space for pictures; the oldest are deleted first.")
     ] = 10.0,
     keep_days: Annotated[
-        int | None, typer.Option(metavar="N", help="Delete older records. [default: keep all]")
+        int | None, typer.Option(metavar="N", help="Delete older records.", show_default="keep all")
     ] = None,
     max_upload_mb: Annotated[float, typer.Option(min=0.1, help="Reject larger requests.")] = 64.0,
     max_megapixels: console.MaxMegapixels = 89.0,
