@@ -45,9 +45,9 @@ def pull(
     from anomalign.backbones.known import KNOWN
 
     path = pull_backbone(name, half=_half(weights), replace=replace)
-    known = KNOWN[name].weights
+    file = KNOWN[name].weights
     console.say(f"from {load_backbone(name).provenance['source']}")
-    if known is not None and not known.pinned:
+    if file is not None and not file.pinned:
         console.say(
             f"warning: the weights of {name} are not pinned: their right sha256 is not known here, so they could not "
             "be checked; compare their sha256 with one that you trust"
@@ -172,12 +172,12 @@ def _text(backbone: "ListedBackbone") -> str:
     if tested := backbone.preprocessing:
         levels += f"; tested with the central {tested.crop_px} of {tested.resize_px} px"
     if backbone.path:
-        here = f"{'damaged' if backbone.problem else 'yes'}, {backbone.path}"
+        location = f"{'damaged' if backbone.problem else 'yes'}, {backbone.path}"
     else:
-        here = f"no; {install_command(backbone.name)}"
+        location = f"no; {install_command(backbone.name)}"
     return (
         f"{backbone.name}  parameters: {parameters}; levels: {levels}\n"
-        f"  licence: {backbone.licence}\n  source: {backbone.source}\n  here: {here}{_effect(backbone.quantized)}"
+        f"  licence: {backbone.licence}\n  source: {backbone.source}\n  here: {location}{_effect(backbone.quantized)}"
     )
 
 

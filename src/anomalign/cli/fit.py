@@ -105,11 +105,11 @@ def _tell_size(bank: "Bank", images: int) -> None:
     import shutil
 
     each, turns = bank.identity.bytes_per_image, len(bank.identity.turns)
-    needed = images * each
+    total = images * each
     console.say(
         f"{bank.path}: {images} images of {console.size(each)} with {bank.identity.backbone}"
-        f"{f' in {turns} orientations' if turns > 1 else ''}: at most {console.size(needed)} will be added"
+        f"{f' in {turns} orientations' if turns > 1 else ''}: at most {console.size(total)} will be added"
     )
     free = shutil.disk_usage(bank.path).free
-    if needed > free:
+    if total > free:
         console.say(f"warning: this disk has only {console.size(free)} free")

@@ -82,8 +82,8 @@ def _print_effect(backbone: str, outcome: "Outcome") -> None:
     for column in ("float", "int8", "change"):
         table.add_column(column, justify="right")
     levels = [(f"features, level {n}", x) for n, x in enumerate(effect.levels, 1)]
-    for what, difference in (*levels, ("pooled vector", effect.pooled)):
-        table.add_row(what, "", "", f"{difference:.1%}")
+    for output, difference in (*levels, ("pooled vector", effect.pooled)):
+        table.add_row(output, "", "", f"{difference:.1%}")
     table.add_row("image scores, rank correlation", "", "", f"{effect.rank_correlation:.3f}")
     table.add_row("image scores, largest change, in standard deviations", "", "", f"{effect.largest_change:.2f}")
     table.add_row(f"false alarms of {effect.held_out}, target {effect.target_fpr:.1%}", *map(str, effect.false_alarms))

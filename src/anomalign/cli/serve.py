@@ -162,8 +162,8 @@ def _need_extra() -> None:
 
     from anomalign.errors import InputError
 
-    needed = ("alembic", "fastapi", "prometheus_client", "python_multipart", "sqlalchemy", "uvicorn")
-    missing = [module for module in needed if find_spec(module) is None]
+    modules = ("alembic", "fastapi", "prometheus_client", "python_multipart", "sqlalchemy", "uvicorn")
+    missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise InputError(
             f"`anomalign serve` needs {', '.join(missing)}: install the extra with `pip install 'anomalign[serve]'`"
