@@ -136,7 +136,7 @@ def test_a_network_that_cannot_take_our_input_is_named(tmp_path):
 
     with pytest.raises(BackboneError, match=r"fixed\.onnx: cannot be run on input of \(1, 3, 64, 64\)"):
         Bank.create(tmp_path / "bank", altered(tmp_path / "fixed.onnx", fix_size), Framing(64))
-    with pytest.raises(BackboneError, match=r"flat\.onnx: gives a level of shape \(1, 8\); a level must"):
+    with pytest.raises(BackboneError, match=r"flat\.onnx: gives a level of shape \(1, 8\); a level must be"):
         altered(tmp_path / "flat.onnx", flat_level).layout(64)
 
 

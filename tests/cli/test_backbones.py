@@ -103,7 +103,7 @@ def test_quantize_shows_what_it_changes_and_list_repeats_it(run, tmp_path):
     done = run("backbones", "quantize", file, tmp_path / "train", "--name", "new", "--size", 64, "--anyway",
                "--defects", tmp_path / "bad" / "00[01].png", COLUMNS="120")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "of 3 layers left in float: 10 normal images fitted, 20 others and 0 defects compared" in done.stdout
+    assert "of 3 layers stay in float; banks of 10 normal images, compared on 20 others and 0 defects" in done.stdout
     for row in ("features, level 3", "image scores, rank correlation", "false alarms of 20", "verdicts that change"):
         assert row in done.stdout
     assert f"new: {tmp_path / 'cache' / 'new.onnx'}" in done.stdout

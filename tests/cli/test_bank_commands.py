@@ -48,8 +48,8 @@ def test_add_and_remove(folder):
     assert [(c["added"], c["removed"]) for c in info["history"]][-2:] == [(3, 0), (0, 3)]
     assert "0 added, 3 removed" in run("bank", "info", folder / "b.bank").stdout
     done = run("bank", "compact", folder / "b.bank")
-    assert "MB given back" in done.stdout or "kB given back" in done.stdout
-    assert "30 images, sound" in run("bank", "verify", folder / "b.bank").stdout
+    assert "MB freed" in done.stdout or "kB freed" in done.stdout
+    assert "30 images, no damage" in run("bank", "verify", folder / "b.bank").stdout
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_add_and_remove(folder):
     [
         (["bank", "add", "{tmp}/none", "{tmp}/good"], "no bank here"),
         (["bank", "remove", "{tmp}/b.bank", "77"], "no image '77' in this bank"),
-        (["bank", "list", "{tmp}/b.bank", "--sheet", "{tmp}/s.png"], "--sheet is for --suspicious"),
+        (["bank", "list", "{tmp}/b.bank", "--sheet", "{tmp}/s.png"], "--sheet needs --suspicious"),
         (["bank", "condense", "{tmp}/b.bank"], "one of --keep N and --max-bytes SIZE"),
         (["bank", "condense", "{tmp}/b.bank", "--max-bytes", "huge"], "--max-bytes is 'huge'"),
         (["inspect", "{tmp}/b.bank", "{tmp}/good", "--without", "x.png"], "no image 'x.png'"),
@@ -101,7 +101,7 @@ def test_calibrate_tells_what_gates_save_and_lose(folder):
 
 def test_condense(folder):
     done = run("bank", "condense", folder / "b.bank", "--keep", 20, "--dry-run")
-    assert "10 of 30 images would go" in done.stdout
+    assert "10 of 30 images would be removed" in done.stdout
     assert len(Bank.open(folder / "b.bank")) == 30
     done = run("bank", "condense", folder / "b.bank", "--max-bytes", "0.6MB")
     assert done.returncode == 0, done.stderr

@@ -182,7 +182,7 @@ def test_bank_commands(folder):
     names = [json.loads(line)["name"] for line in run("bank", "list", folder / "b.bank", "--json").stdout.splitlines()]
     assert names == [str(folder / "train" / f"{seed:03}.png") for seed in range(20)]
     assert len(run("bank", "list", folder / "b.bank").stdout.splitlines()) == 20
-    assert "20 images, sound" in run("bank", "verify", folder / "b.bank").stdout
+    assert "20 images, no damage" in run("bank", "verify", folder / "b.bank").stdout
     assert "threshold" in run("bank", "calibrate", folder / "b.bank", "--target-fpr", 0.1).stdout
 
 

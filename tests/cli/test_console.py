@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 import anomalign
 from anomalign.cli import app, console
@@ -41,16 +42,24 @@ def test_any_other_error_is_printed_as_it_is(capsys, text):
     assert capsys.readouterr().err == f"error: {text}\n"
 
 
-def all_options(group):
+def all_parameters(group):
     for command in group.commands.values():
-        if hasattr(command, "commands"):
-            yield from all_options(command)
-        else:
-            yield from (option for parameter in command.params for option in parameter.opts)
+        yield from all_parameters(command) if hasattr(command, "commands") else command.params
 
 
 def test_every_option_that_is_named_exists():
-    assert {option.split()[0] for option in console._OPTIONS.values()} <= set(all_options(typer.main.get_command(app)))
+    options = {option for parameter in all_parameters(typer.main.get_command(app)) for option in parameter.opts}
+    assert {option.split()[0] for option in console._OPTIONS.values()} <= options
+
+
+def test_help_has_no_brackets_for_rich_would_take_them_for_markup_and_print_nothing():
+    for parameter in all_parameters(typer.main.get_command(app)):
+        assert "[" not in (parameter.help or ""), parameter.name
+
+
+def test_help_shows_defaults_that_depend_on_the_preset():
+    done = CliRunner().invoke(app, ["inspect", "--help"], env={"COLUMNS": "200"})
+    assert "[default: (0.9; paper: 0)]" in " ".join(done.output.split())
 
 
 def strings(tree):

@@ -12,7 +12,7 @@ from anomalign.cli import app
 from tests import tiny
 from tests.pictures import save, texture
 
-TOLD = "tiny with provider twin: features within 0% of the CPU's (level1); nothing is left to the CPU"
+TOLD = "tiny with provider twin: features within 0% of the CPU's (level1); the CPU runs no node"
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from anomalign.backbones import cache
 from anomalign.backbones.description import Description
 from anomalign.backbones.known import KNOWN, install_command
-from anomalign.backbones.parity import passed_parity
+from anomalign.backbones.parity import require_parity
 from anomalign.backbones.providers import CPU, find_provider
 from anomalign.backbones.sessions import open_session
 from anomalign.errors import BackboneError
@@ -97,7 +97,7 @@ class Backbone:
         self.output_names = description.outputs
         self.input_name = session.get_inputs()[0].name
         self.parity = (
-            None if provider == CPU else passed_parity(path, self.sha256, description, self.input_name, self._provider)
+            None if provider == CPU else require_parity(path, self.sha256, description, self.input_name, self._provider)
         )
 
     @property

@@ -16,8 +16,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 def folder() -> Path:
     """Return the cache folder: $ANOMALIGN_BACKBONES, or ``backbones`` in the user's cache folder of anomalign."""
-    if given := os.environ.get(VARIABLE):
-        return Path(given).expanduser()
+    if path := os.environ.get(VARIABLE):
+        return Path(path).expanduser()
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("anomalign")) / "backbones"

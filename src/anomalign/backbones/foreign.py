@@ -153,8 +153,8 @@ def _check_names(model: onnx.ModelProto, names: list[str], path: Path) -> None:
 
 def _check_tokens(name: str, count: int, tokens: int, patch: int, size: int, path: Path) -> None:
     """Raise a BackboneError that proposes other numbers, unless `count` tokens fit an image of that size."""
-    needed = tokens + (size // patch) ** 2
-    if count == needed:
+    expected = tokens + (size // patch) ** 2
+    if count == expected:
         return
     # Pairs of leading tokens and side of the grid: without the leading tokens the count must be a square.
     fitting = [(n, math.isqrt(count - n)) for n in range(min(count, _MOST_LEADING + 1))]
@@ -166,7 +166,7 @@ def _check_tokens(name: str, count: int, tokens: int, patch: int, size: int, pat
         n, side = fitting[0]
         hint = f"; {n} + {side}^2 fits tokens={n}, patch={size // side}"
     raise BackboneError(
-        f"{path}: {name} has {count} tokens for {size} px; tokens={tokens}, patch={patch} needs {needed}{hint}"
+        f"{path}: {name} has {count} tokens for {size} px; tokens={tokens}, patch={patch} needs {expected}{hint}"
     )
 
 

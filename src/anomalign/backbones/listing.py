@@ -51,8 +51,8 @@ def list_backbones() -> list[ListedBackbone]:
 
 
 def _listed(name: str) -> ListedBackbone:
-    known = KNOWN.get(name, KnownBackbone(0, (), "not stated", "not stated"))
-    listed = ListedBackbone(name, known.parameters or None, known.shapes, known.licence, known.source, None)
+    entry = KNOWN.get(name, KnownBackbone(0, (), "not stated", "not stated"))
+    listed = ListedBackbone(name, entry.parameters or None, entry.shapes, entry.licence, entry.source, None)
     if name != BUNDLED and not cache.is_here(name):
         return listed
     path = bundled_path() if name == BUNDLED else cache.path_of(name)

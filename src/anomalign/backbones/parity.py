@@ -72,7 +72,7 @@ class Parity:
         return max(self.differences, key=lambda difference: difference.relative)
 
 
-def passed_parity(path: Path, sha256: str, description: Description, input_name: str, provider: Provider) -> Parity:
+def require_parity(path: Path, sha256: str, description: Description, input_name: str, provider: Provider) -> Parity:
     """Compare a provider with the CPU, unless it has passed with this file, device and software before.
 
     Parameters

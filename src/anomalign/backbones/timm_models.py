@@ -185,15 +185,15 @@ def _antialiased_resize(graph: Any, x: Any, size: Any, align_corners: Any, *_sca
     """Write PyTorch's antialiased bicubic resize, which its exporter lacks. Results agree up to rounding."""
     from torch.onnx import symbolic_helper as helper
 
-    known = helper._maybe_get_const(size, "is")
-    if isinstance(known, list):
-        size = graph.op("Constant", value_t=torch.tensor(known))
+    constant = helper._maybe_get_const(size, "is")
+    if isinstance(constant, list):
+        size = graph.op("Constant", value_t=torch.tensor(constant))
     elif helper._is_packed_list(size):
         sides = [helper._unsqueeze_helper(graph, side, [0]) for side in helper._unpack_list(size)]
         size = graph.op("Concat", *sides, axis_i=0)
     zero, two = (graph.op("Constant", value_t=torch.tensor([n])) for n in (0, 2))
-    kept = graph.op("Slice", graph.op("Shape", x), zero, two)
-    shape = graph.op("Concat", kept, graph.op("Cast", size, to_i=onnx.TensorProto.INT64), axis_i=0)
+    leading = graph.op("Slice", graph.op("Shape", x), zero, two)
+    shape = graph.op("Concat", leading, graph.op("Cast", size, to_i=onnx.TensorProto.INT64), axis_i=0)
     none = graph.op("Constant", value_t=torch.tensor([], dtype=torch.float32))
     settings = {"mode_s": "cubic", "antialias_i": 1, "cubic_coeff_a_f": -0.5, "exclude_outside_i": 1}
     return graph.op("Resize", x, none, none, shape, **settings)

@@ -1,7 +1,7 @@
-"""The command line: one module a command; each parses, calls one function, and formats.
+"""The command line: one module per command. Each command parses its options, calls one function and prints.
 
-Exit codes: 0 all normal, 1 at least one anomalous (inspect), 2 a usage or input error, 130 interrupted, 141 whoever
-read the output has gone.
+Exit codes: 0 all images normal, 1 at least one anomalous (inspect), 2 usage or input error, 130 interrupted, 141 the
+reader of the output has closed it.
 """
 
 import contextlib
@@ -26,10 +26,10 @@ from anomalign.cli.replay import replay
 from anomalign.cli.serve import serve, token_app
 from anomalign.errors import AnomalignError
 
-_READER_GONE = 141  # what a shell says of a program that ended by SIGPIPE
+_READER_GONE = 141  # exit code of a program that SIGPIPE ended
 
 app = typer.Typer(
-    help="Find what is wrong in an image by aligning it with images in which nothing is wrong.",
+    help="Find anomalies in an image by aligning it with images of normal parts.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -51,41 +51,45 @@ app.add_typer(backbones_app, name="backbones")
 app.add_typer(token_app, name="token")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(show: bool) -> None:
+    if show:
         typer.echo(f"anomalign {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Show the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+    ),
 ) -> None:
     pass
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line on standard error and exit code 2."""
-    # Pillow warns of oddities in files; what matters to the user of a file is said by us, with its name.
+    """Run the command line. An error of this package is one line on standard error and exit code 2."""
+    # Pillow warns about oddities in files without their names; the commands report what matters, with the name.
     warnings.filterwarnings("ignore", module="PIL")
     try:
         app()
     except AnomalignError as error:
         console.say_error(error)
         sys.exit(2)
-    except OSError as error:  # of standard output: files of ours have errors of ours
+    except OSError as error:  # standard output: failures of other files raise an AnomalignError
         typer.echo(f"error: the output cannot be written ({error.strerror or error})", err=True)
         _let_go_of_output()
         sys.exit(2)
     except SystemExit as stop:
-        if isinstance(stop.__context__, OSError):  # the reader has gone; 1, Typer's code for it, would say "anomalous"
+        if isinstance(
+            stop.__context__, OSError
+        ):  # the reader has closed it; Typer's code for that, 1, means "anomalous"
             _let_go_of_output()
             sys.exit(_READER_GONE)
         raise
 
 
 def _let_go_of_output() -> None:
-    """Have Python not try once more, when it ends, to write what could not be written: its exit code would be 120."""
+    """Discard the rest of the output. Otherwise Python writes it once more when it ends, and exits with code 120."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

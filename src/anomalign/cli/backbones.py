@@ -1,4 +1,4 @@
-"""``anomalign backbones``: the networks that are known or here, and how others come in."""
+"""``anomalign backbones``: list, fetch, import and export backbones."""
 
 import json
 from pathlib import Path
@@ -11,15 +11,17 @@ from anomalign.cli import console
 if TYPE_CHECKING:
     from anomalign.backbones import ListedBackbone
 
-backbones_app = typer.Typer(help="Networks that describe images: list, fetch, take in.", no_args_is_help=True)
+backbones_app = typer.Typer(
+    help="Backbones, the networks that compute features: list, fetch, import, export, quantize.", no_args_is_help=True
+)
 
-Replace = Annotated[bool, typer.Option("--replace", help="Overwrite a backbone of that name.")]
-Weights = Annotated[str, typer.Option(metavar="TYPE", help="How weights are stored: float16 or float32.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Overwrite an existing backbone of that name.")]
+Weights = Annotated[str, typer.Option(metavar="TYPE", help="Type of the stored weights: float16 or float32.")]
 
 
 @backbones_app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
-    """List the backbones that are known by name, and whether they are here. Exit code 2: a file is damaged."""
+def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False) -> None:
+    """List the backbones that are known by name or stored here. Exit code 2: a file is damaged."""
     from anomalign.backbones import list_backbones
 
     listed = list_backbones()
@@ -34,56 +36,70 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON object 
 
 @backbones_app.command()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A known backbone.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a known backbone.", show_default=False)],
     weights: Weights = "float16",
-    replace: Annotated[bool, typer.Option("--replace", help="Make it again although it is here.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Build it again even if it is here.")] = False,
 ) -> None:
-    """Fetch a known backbone, once; afterwards it is used without a network."""
+    """Download a known backbone and store it; after that no network is needed."""
     from anomalign.backbones import load_backbone, pull_backbone
     from anomalign.backbones.known import KNOWN
 
     path = pull_backbone(name, half=_half(weights), replace=replace)
-    known = KNOWN[name].weights
+    file = KNOWN[name].weights
     console.say(f"from {load_backbone(name).provenance['source']}")
-    if known is not None and not known.pinned:
+    if file is not None and not file.pinned:
         console.say(
-            f"warning: the weights of {name} are not pinned: which bytes are right is not known here, so these "
-            "were held against nothing; compare their sha256 with one that you trust"
+            f"warning: the weights of {name} are not pinned: their right sha256 is not known here, so they could not "
+            "be checked; compare their sha256 with one that you trust"
         )
     typer.echo(f"{name}: {path}")
 
 
 @backbones_app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The network.", show_default=False)],
-    name: Annotated[str, typer.Option(help="Its name here.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The ONNX file.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Name of the new backbone.", show_default=False)],
     levels: Annotated[
-        str, typer.Option(metavar="A,B,C", help="Tensors that are its levels, finest first.", show_default=False)
+        str, typer.Option(metavar="A,B,C", help="Tensors for the levels, finest first.", show_default=False)
     ],
-    pooled: Annotated[str, typer.Option(metavar="TENSOR", help="Pooled vector, map or tokens.", show_default=False)],
-    mean: Annotated[str, typer.Option(metavar="X,Y,Z", help="Of pixels 0..255, in its order.", show_default=False)],
-    std: Annotated[str, typer.Option(metavar="X,Y,Z", help="Of pixels 0..255, in its order.", show_default=False)],
-    color: Annotated[str, typer.Option(help="Order of its channels: rgb or bgr.")] = "rgb",
-    size: Annotated[int, typer.Option(metavar="PX", help="Shorter side that it was tested with.", min=1)] = 256,
+    pooled: Annotated[
+        str,
+        typer.Option(
+            metavar="TENSOR", help="Tensor for the pooled vector: a vector, map or tokens.", show_default=False
+        ),
+    ],
+    mean: Annotated[
+        str,
+        typer.Option(metavar="X,Y,Z", help="Mean of pixels in 0..255, in the order of --color.", show_default=False),
+    ],
+    std: Annotated[str, typer.Option(metavar="X,Y,Z", help="Standard deviation, likewise.", show_default=False)],
+    color: Annotated[str, typer.Option(help="Order of the channels: rgb or bgr.")] = "rgb",
+    size: Annotated[
+        int, typer.Option(metavar="PX", help="Shorter side of the images that it was tested with.", min=1)
+    ] = 256,
     crop: Annotated[
-        int, typer.Option(metavar="PX", help="Central square of that: default of `fit --size`.", min=1)
+        int, typer.Option(metavar="PX", help="Central square of those images: the default of `fit --size`.", min=1)
     ] = 224,
-    tokens: Annotated[int | None, typer.Option(help="Of a ViT: tokens before those of the image.", min=0)] = None,
-    patch: Annotated[int | None, typer.Option(metavar="PX", help="Of a ViT: side of a patch.", min=1)] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="For a ViT: number of tokens before those of the image.", min=0)
+    ] = None,
+    patch: Annotated[int | None, typer.Option(metavar="PX", help="For a ViT: side of a patch.", min=1)] = None,
     multiple: Annotated[
-        int | None, typer.Option(metavar="PX", help="Sides must be multiples of this. [default: patch or 1]", min=1)
+        int | None,
+        typer.Option(metavar="PX", help="Image sides must be multiples of this.", show_default="patch, or 1", min=1),
     ] = None,
     level_weights: Annotated[
-        str | None, typer.Option(metavar="A,B,C", help="What each level should count. [default: 1 each]")
+        str | None, typer.Option(metavar="A,B,C", help="Weight of each level.", show_default="1 each")
     ] = None,
-    licence: Annotated[str, typer.Option(help="Of its weights.")] = "not stated",
-    source: Annotated[str, typer.Option(help="Where it comes from.")] = "not stated",
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
+    source: Annotated[str, typer.Option(help="Origin of the weights.")] = "not stated",
     weights: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="float16: store weights so. [default: as they are]")
+        str | None,
+        typer.Option(metavar="TYPE", help="Type of the stored weights: float16 or float32.", show_default="unchanged"),
     ] = None,
     replace: Replace = False,
 ) -> None:
-    """Take a foreign ONNX file in: its outputs become levels, its preprocessing is written into it."""
+    """Import a foreign ONNX file: choose its levels, and write its preprocessing into a copy."""
     from anomalign.backbones import Preprocessing, import_backbone
 
     preprocessing = Preprocessing(color, _three("--mean", mean), _three("--std", std), size, crop)
@@ -107,17 +123,21 @@ def import_(
 
 @backbones_app.command()
 def export(
-    model: Annotated[str, typer.Argument(metavar="TIMM_NAME", help="A model of timm.", show_default=False)],
+    model: Annotated[str, typer.Argument(metavar="TIMM_NAME", help="Name of a model in timm.", show_default=False)],
     levels: Annotated[
         str | None,
-        typer.Option(metavar="I,J,K", help="Features as timm counts them, from 0. [default: strides 4, 8, 16]"),
+        typer.Option(
+            metavar="I,J,K",
+            help="Numbers of its features, as timm counts them from 0.",
+            show_default="strides 4, 8, 16",
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Its name here. [default: timm's]")] = None,
-    random: Annotated[bool, typer.Option("--random", help="Random weights, for tests.")] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the new backbone.", show_default="the name in timm")] = None,
+    random: Annotated[bool, typer.Option("--random", help="Use random weights, for tests.")] = False,
     weights: Weights = "float16",
     replace: Replace = False,
 ) -> None:
-    """Make a backbone of a model of timm, with its pretrained weights."""
+    """Export a model of timm, with its pretrained weights, as a backbone."""
     from anomalign.backbones import export_backbone
     from anomalign.errors import InputError
 
@@ -152,29 +172,29 @@ def _text(backbone: "ListedBackbone") -> str:
     if tested := backbone.preprocessing:
         levels += f"; tested with the central {tested.crop_px} of {tested.resize_px} px"
     if backbone.path:
-        here = f"{'damaged' if backbone.problem else 'yes'}, {backbone.path}"
+        location = f"{'damaged' if backbone.problem else 'yes'}, {backbone.path}"
     else:
-        here = f"no; {install_command(backbone.name)}"
+        location = f"no; {install_command(backbone.name)}"
     return (
         f"{backbone.name}  parameters: {parameters}; levels: {levels}\n"
-        f"  licence: {backbone.licence}\n  source: {backbone.source}\n  here: {here}{_effect(backbone.quantized)}"
+        f"  licence: {backbone.licence}\n  source: {backbone.source}\n  here: {location}{_effect(backbone.quantized)}"
     )
 
 
 def _effect(quantized: "dict[str, Any] | None") -> str:
-    """What was measured when it was quantized, as the file says it."""
+    """Return the effect of the quantization, as the file states it."""
     if quantized is None:
         return ""
     try:
-        alarms, found, ms = (quantized[key] for key in ("false_alarms", "found", "network_ms"))
+        alarms, hits, ms = (quantized[key] for key in ("false_alarms", "found", "network_ms"))
         return (
             f"\n  int8 of {quantized['of']}: verdicts changed on {quantized['changed']} of "
             f"{quantized['held_out'] + quantized['defects']} images; false alarms {alarms[0]} -> {alarms[1]} of "
-            f"{quantized['held_out']}; defects found {found[0]} -> {found[1]} of {quantized['defects']}; time of the "
+            f"{quantized['held_out']}; defects found {hits[0]} -> {hits[1]} of {quantized['defects']}; time of the "
             f"network x {ms[1] / ms[0]:.2f}"
         )
     except (KeyError, IndexError, TypeError, ZeroDivisionError):
-        return "\n  int8, of an effect that its file does not state"
+        return "\n  int8; its file does not state the effect"
 
 
 def _half(weights: str) -> bool:
@@ -204,4 +224,4 @@ def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(value) for value in text.split(",")]
     except ValueError:
-        raise InputError(f"{option} is {text!r}; needs numbers with commas between them") from None
+        raise InputError(f"{option} is {text!r}; needs numbers, separated by commas") from None

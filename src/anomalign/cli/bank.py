@@ -1,4 +1,4 @@
-"""``anomalign bank``: look into a bank, edit it, check it."""
+"""``anomalign bank``: show, edit and check a bank."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from anomalign.bank import Bank
     from anomalign.curation.suspects import Suspect
 
-bank_app = typer.Typer(help="Look into a bank, edit it, check it, calibrate it.", no_args_is_help=True)
+bank_app = typer.Typer(help="Show, edit, check and calibrate a bank.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 @bank_app.command()
 def info(bank: console.BankPath, as_json: AsJson = False) -> None:
-    """Show what a bank was built with, what it holds, and how it came to be."""
+    """Show the backbone of a bank, its contents and its history."""
     from anomalign.bank import Bank
 
     opened = Bank.open(bank)
@@ -60,10 +60,12 @@ def list_(
     bank: console.BankPath,
     as_json: AsJson = False,
     suspicious: Annotated[
-        bool, typer.Option("--suspicious", help="Least likely to be normal first; name possible defects and copies.")
+        bool,
+        typer.Option("--suspicious", help="List the least typical images first; mark possible defects and duplicates."),
     ] = False,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Write a contact sheet of the first, with --suspicious.")
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Write a contact sheet of the first images; only with --suspicious."),
     ] = None,
     preset: console.Preset = "default",
 ) -> None:
@@ -72,7 +74,7 @@ def list_(
     from anomalign.errors import InputError
 
     if sheet and not suspicious:
-        raise InputError("--sheet is for --suspicious")
+        raise InputError("--sheet needs --suspicious")
     opened = Bank.open(bank)
     if suspicious:
         _list_suspicious(opened, as_json, sheet, preset)
@@ -93,13 +95,13 @@ def _list_suspicious(opened: "Bank", as_json: bool, sheet: Path | None, preset: 
 
     detector = Detector(opened, settings_of(preset))
     calibrate(detector)
-    found = suspects(detector)
-    for suspect in found:
+    ranking = suspects(detector)
+    for suspect in ranking:
         typer.echo(json.dumps(_entry(suspect)) if as_json else _line(suspect))
-    named = sum(suspect.contaminated for suspect in found), sum(suspect.duplicate for suspect in found)
-    console.say(f"{len(found)} normal images: {named[0]} may be contaminated, {named[1]} are copies or nearly so")
+    defects, duplicates = sum(s.contaminated for s in ranking), sum(s.duplicate for s in ranking)
+    console.say(f"{len(ranking)} normal images: {defects} may show a defect, {duplicates} are duplicates or nearly so")
     if sheet:
-        write_contact_sheet(sheet, opened, found)
+        write_contact_sheet(sheet, opened, ranking)
         console.say(f"contact sheet: {sheet}")
 
 
@@ -128,11 +130,13 @@ def add(
     normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
     backbone: console.Backbone = None,
     provider: console.Provider = "cpu",
-    calibrate: Annotated[bool, typer.Option(help="Calibrate afterwards, as inspecting would do first.")] = True,
+    calibrate: Annotated[
+        bool, typer.Option(help="Calibrate afterwards; otherwise the first inspection does it.")
+    ] = True,
     preset: console.Preset = "default",
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
-    """Add normal images to a bank that is there; calibration is brought up to date."""
+    """Add normal images to an existing bank and update its calibration."""
     from anomalign.cli.fit import add as add_images
     from anomalign.images.files import find_images
 
@@ -146,33 +150,33 @@ def remove(
     images: Annotated[
         list[str], typer.Argument(help="Ids, names, or globs over names or file names.", show_default=False)
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which images would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print which images would be removed.")] = False,
 ) -> None:
-    """Take images out of a bank: all that are named, or none if one of them is not there."""
+    """Remove images from a bank: all that are named, or none if one of them is not in the bank."""
     from anomalign.bank import Bank
 
     opened = Bank.open(bank)
-    gone = opened.select(images) if dry_run else opened.remove(images)
-    for image in gone:
+    selection = opened.select(images) if dry_run else opened.remove(images)
+    for image in selection:
         typer.echo(f"{image.id:>7}  {image.name}")
     if dry_run:
-        console.say(f"{bank}: {console.images(len(gone))} would be removed")
+        console.say(f"{bank}: {console.images(len(selection))} would be removed")
     else:
-        console.say(f"{bank}: {console.images(len(gone))} removed; the bank holds {len(opened)}")
+        console.say(f"{bank}: {console.images(len(selection))} removed; the bank holds {len(opened)}")
 
 
 @bank_app.command()
 def compact(bank: console.BankPath) -> None:
-    """Give back the room of removed images. Older versions of the bank can no longer be shown or replayed then."""
+    """Free the disk space of removed images. Older versions of the bank can then no longer be shown or replayed."""
     from anomalign.bank import Bank
 
-    given_back = Bank.open(bank).compact()
-    typer.echo(f"{bank}: {console.size(given_back)} given back")
+    freed_bytes = Bank.open(bank).compact()
+    typer.echo(f"{bank}: {console.size(freed_bytes)} freed")
 
 
 @bank_app.command()
 def verify(bank: console.BankPath) -> None:
-    """Check every segment against its checksum, and the catalogue. Exit code 2: something is wrong."""
+    """Check the catalogue and the checksum of every segment. Exit code 2: something is damaged."""
     from anomalign.bank import Bank
 
     opened = Bank.open(bank)
@@ -181,4 +185,4 @@ def verify(bank: console.BankPath) -> None:
         console.say_error(problem)
     if problems:
         raise typer.Exit(2)
-    typer.echo(f"{bank}: {len(opened)} images, sound")
+    typer.echo(f"{bank}: {len(opened)} images, no damage")

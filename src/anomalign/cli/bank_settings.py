@@ -1,4 +1,4 @@
-"""``anomalign bank calibrate``, ``tune``, ``condense``: what a bank's own images tell of its settings and size."""
+"""``anomalign bank calibrate``, ``tune``, ``condense``: measure a bank's settings and size on its own images."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def calibrate(
     bank: console.BankPath,
     defects: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="Images of defects, to try gates on; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Images with defects, to compare gates on; may be repeated."),
     ] = None,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
@@ -24,7 +25,7 @@ def calibrate(
     provider: console.Provider = "cpu",
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
-    """Score every normal image as if it were not in the bank; say what thresholds and gates are worth."""
+    """Score every normal image as if it were not in the bank; print the threshold and the effect of gates."""
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
     from anomalign.detection.detector import Detector
@@ -33,14 +34,14 @@ def calibrate(
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened, settings_of(preset), target_fpr)
     calibrate_detector(detector, target_fpr)
-    limit = detector.threshold
+    threshold = detector.threshold
     typer.echo(
-        f"{bank}: threshold {limit.value:.6g} from {limit.normals} normal images for a false-positive rate of "
-        f"{limit.target_fpr:.2%}: {limit.expected_fpr:.2%} to be expected, at most {limit.highest_fpr():.2%} with 95 % "
-        "confidence"
+        f"{bank}: threshold {threshold.value:.6g} from {threshold.normals} normal images for a false-positive rate of "
+        f"{threshold.target_fpr:.2%}: expected {threshold.expected_fpr:.2%}, at most {threshold.highest_fpr():.2%} "
+        "with 95 % confidence"
     )
     if detector.settings.decided_by == "retrieval" and defects:
-        raise InputError(f"--defects is for gates; with --preset {preset} stage 1 alone decides")
+        raise InputError(f"--defects compares gates; with --preset {preset} stage 1 alone decides, so there is no gate")
     if detector.settings.decided_by != "retrieval":
         _print_gates(detector, defects or [], console.max_pixels(max_megapixels))
 
@@ -53,51 +54,51 @@ def _print_gates(detector: "Detector", defects: list[str], max_pixels: int) -> N
     from anomalign.detection.gate_tradeoff import gate_outcomes
 
     scores = detector.calibrate()
-    found = _inspect_fully(detector, defects, max_pixels) if defects else []
-    retrieval = np.concatenate([scores.retrieval, [i.retrieval_score for i in found]])
-    alignment = np.concatenate([scores.alignment, [i.aligned.score for i in found]])
+    inspections = _inspect_fully(detector, defects, max_pixels) if defects else []
+    retrieval = np.concatenate([scores.retrieval, [i.retrieval_score for i in inspections]])
+    alignment = np.concatenate([scores.alignment, [i.aligned.score for i in inspections]])
     defect = np.arange(len(retrieval)) >= len(scores.retrieval)
-    table = Table(title="gate: share of normal images that stage 1 lets through to stage 2")
+    table = Table(title="gate: share of normal images that stage 1 passes on to stage 2")
     for column in ("gate", "stage 2 saved on normal images", "defects found", "defects lost to the gate"):
         table.add_column(column, justify="right")
     for outcome in gate_outcomes(scores, retrieval, alignment, defect, detector.settings, detector.target_fpr):
         table.add_row(
             f"{outcome.gate:g}{' (used)' if outcome.gate == detector.settings.gate else ''}",
             f"{outcome.saved / outcome.good:.0%}",
-            f"{outcome.found} of {outcome.defects}" if found else "unknown",
-            f"{outcome.lost}" if found else "unknown",
+            f"{outcome.found} of {outcome.defects}" if inspections else "unknown",
+            f"{outcome.lost}" if inspections else "unknown",
         )
     Console().print(table)
-    if not found:
-        console.say("what a gate loses only images of defects can tell: give some with --defects FOLDER")
+    if not inspections:
+        console.say("only images with defects show what a gate loses; give some with --defects FOLDER")
 
 
 def _inspect_fully(detector: "Detector", images: list[str], max_pixels: int) -> "list[Inspection]":
-    """Inspect images by both stages, whatever the gate; say which cannot be used."""
+    """Inspect images by both stages, whatever the gate is; print which images cannot be used."""
     from anomalign.detection.detector import Detector
     from anomalign.detection.inspection import Inspection
     from anomalign.images.files import find_images
 
     both = Detector(detector.bank, replace(detector.settings, gate=1.0), detector.target_fpr)
     paths = find_images(images)
-    found = []
+    inspections = []
     with console.progress("defects") as update:
         for done, result in enumerate(both.inspect_many(paths, max_pixels), 1):
             update(done, len(paths))
             if isinstance(result, Inspection):
-                found.append(both.align(result))
+                inspections.append(both.align(result))
             else:
                 console.say_error(result.error)
-    return found
+    return inspections
 
 
 def tune(
     bank: console.BankPath,
     descriptor: console.Descriptor = None,
     preset: console.Preset = "default",
-    k: Annotated[int, typer.Option(min=1, help="Neighbours to look for.")] = 10,
+    k: Annotated[int, typer.Option(min=1, help="Number of neighbours to search for.")] = 10,
 ) -> None:
-    """Measure the indices of stage 1 on this bank's own images and recommend one."""
+    """Measure the indices of stage 1 on the bank's own images and recommend one."""
     from rich.console import Console
     from rich.table import Table
 
@@ -108,17 +109,17 @@ def tune(
 
     opened = Bank.open(bank)
     if len(opened) < 3:
-        raise InputError(f"{bank}: holds {len(opened)} images; there is nothing to tune")
+        raise InputError(f"{bank}: holds {len(opened)} images; tuning needs at least 3")
     settings = settings_of(preset, descriptor=descriptor)
     search = ImageSearch(opened, settings.descriptor)
     vectors, others = search.vectors, len(opened) - search.most_copies
     if others < 1:
-        raise InputError(f"{bank}: all images are the same picture; there is nothing to tune")
+        raise InputError(f"{bank}: all images have the same content; tuning needs different ones")
     measures = compare_indices(vectors, vectors[:1000], min(k, others), exclude_self=True)
     table = Table(
         title=f"{len(vectors)} images, descriptors of {vectors.shape[1]} numbers, {console.size(vectors.nbytes)}"
     )
-    for column in ("index", "recall", "ms a query", "s to build", "memory beyond the descriptors"):
+    for column in ("index", "recall", "ms per query", "s to build", "memory beyond the descriptors"):
         table.add_column(column, justify="left" if column == "index" else "right")
     for m in measures:
         row = (m.kind, f"{m.recall:.4f}", f"{m.query_ms:.3f}", f"{m.build_s:.2f}", console.size(m.memory_bytes))
@@ -130,13 +131,13 @@ def tune(
 
 def condense(
     bank: console.BankPath,
-    keep: Annotated[int | None, typer.Option(min=2, help="Images to keep.")] = None,
-    max_bytes: Annotated[str | None, typer.Option(metavar="SIZE", help="Room to keep within: 500MB, 2GB.")] = None,
+    keep: Annotated[int | None, typer.Option(min=2, help="Number of images to keep.")] = None,
+    max_bytes: Annotated[str | None, typer.Option(metavar="SIZE", help="Largest size of the bank: 500MB, 2GB.")] = None,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be lost.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be lost.")] = False,
 ) -> None:
-    """Keep fewer images, those that stand best for all of them, and say what is lost."""
+    """Keep fewer images, chosen to represent all of them, and print what is lost."""
     from anomalign.bank import Bank
     from anomalign.calibration.thresholds import best_rate
     from anomalign.cli.inspect import calibrate as calibrate_detector
@@ -148,36 +149,36 @@ def condense(
     if (keep is None) == (max_bytes is None):
         raise InputError("give one of --keep N and --max-bytes SIZE")
     opened = Bank.open(bank)
-    wanted = keep if keep is not None else int(_bytes(max_bytes or "") // opened.bytes_per_image)
-    if wanted >= len(opened):
+    count = keep if keep is not None else int(_bytes(max_bytes or "") // opened.bytes_per_image)
+    if count >= len(opened):
         typer.echo(f"{bank}: {len(opened)} images are within that already")
         return
-    if wanted < 2:
-        raise InputError(f"--max-bytes {max_bytes} has room for {wanted} images of this bank; needs room for two")
+    if count < 2:
+        raise InputError(f"--max-bytes {max_bytes} has room for {count} images of this bank; it needs room for two")
     settings = settings_of(preset)
     before = Detector(opened, settings, target_fpr)
     calibrate_detector(before, target_fpr)
-    kept = choose(opened, wanted)
-    gone = [image.id for image in opened.images if image.id not in kept]
-    rate = max(before.target_fpr, best_rate(min(wanted, settings.calibration_size)))
-    after = Detector(opened.without(gone), settings, rate)
+    subset = choose(opened, count)
+    others = [image.id for image in opened.images if image.id not in subset]
+    rate = max(before.target_fpr, best_rate(min(count, settings.calibration_size)))
+    after = Detector(opened.without(others), settings, rate)
     calibrate_detector(after, target_fpr)
     with console.progress("compare") as update:
-        lost = outcome(before, after, update)
-    share = f"{len(gone)} of {len(opened)} images"
+        loss = outcome(before, after, update)
+    share = f"{len(others)} of {len(opened)} images"
     if not dry_run:
-        opened.remove(gone)
-    typer.echo(f"{bank}: {share} {'would go' if dry_run else 'have gone'}. {_in_words(lost, before, after)}")
+        opened.remove(others)
+    typer.echo(f"{bank}: {share} {'would be' if dry_run else 'were'} removed. {_in_words(loss, before, after)}")
     if not dry_run:
-        console.say("they can be shown as an older version until `bank compact` gives back their room")
+        console.say("older versions of the bank still show them, until `bank compact` frees their disk space")
 
 
-def _in_words(lost: "Loss", before: "Detector", after: "Detector") -> str:
+def _in_words(loss: "Loss", before: "Detector", after: "Detector") -> str:
     return (
-        f"Threshold {lost.threshold_before:.6g} at a target of {before.target_fpr:.2%} -> "
-        f"{lost.threshold_after:.6g} at {after.target_fpr:.2%}. Stage 2's scores of {lost.scored} normal images rise "
-        f"by {lost.median_rise:.1%} in the median, {lost.highest_rise:.1%} at most; {lost.alarms} of the {lost.gone} "
-        "of them that go would be called anomalous."
+        f"Threshold {loss.threshold_before:.6g} at a target of {before.target_fpr:.2%} -> "
+        f"{loss.threshold_after:.6g} at {after.target_fpr:.2%}. Stage 2's scores of {loss.scored} normal images rise "
+        f"by {loss.median_rise:.1%} in the median, {loss.highest_rise:.1%} at most; {loss.alarms} of the {loss.gone} "
+        "removed images among them would be called anomalous."
     )
 
 
@@ -190,4 +191,4 @@ def _bytes(text: str) -> int:
     try:
         return round(float(number) * units[unit])
     except (KeyError, ValueError, OverflowError) as error:
-        raise InputError(f"--max-bytes is {text!r}; needs a size as 500MB or 2GB") from error
+        raise InputError(f"--max-bytes is {text!r}; needs a size such as 500MB or 2GB") from error

@@ -1,4 +1,4 @@
-"""What the commands share in talking to a person: progress and messages on standard error, options of one meaning."""
+"""What the commands share: options, messages and progress bars on standard error."""
 
 import contextlib
 import re
@@ -14,40 +14,43 @@ if TYPE_CHECKING:
 
 BankPath = Annotated[str, typer.Argument(metavar="BANK", help="The bank's folder.", show_default=False)]
 Backbone = Annotated[
-    str | None, typer.Option(metavar="NAME|FILE.onnx", help="Backbone; by default the bundled or the bank's own.")
+    str | None,
+    typer.Option(metavar="NAME|FILE.onnx", help="Backbone.", show_default="the bank's own, or the bundled one"),
 ]
 Provider = Annotated[
     str,
     typer.Option(
         metavar="NAME[:DEVICE]",
-        help="What runs the network: cpu, cuda, tensorrt, openvino, directml, coreml, migraphx.",
+        help="Execution provider of the network: cpu, cuda, tensorrt, openvino, directml, coreml, migraphx.",
     ),
 ]
-MaxMegapixels = Annotated[float, typer.Option(min=0.001, help="Refuse larger images before they are decoded.")]
+MaxMegapixels = Annotated[float, typer.Option(min=0.001, help="Reject larger images before they are decoded.")]
 Size = Annotated[
     int | None,
     typer.Option(
         metavar="PX",
-        help="Side of the square that the backbone sees. [default: what its file says it was tested with]",
+        help="Side of the square image that the backbone gets.",
+        show_default="the side it was tested with, by its file",
     ),
 ]
-Preset = Annotated[str, typer.Option(help="'default', or 'paper' for the settings of Cohen and Hoshen.")]
+Preset = Annotated[str, typer.Option(help="'default', or 'paper' for the settings of Cohen and Hoshen (2020).")]
 Augment = Annotated[
     str | None,
     typer.Option(
         metavar="KINDS",
-        help="Hold each normal image turned, too: flip, rotate (quarter turns), rotate:A (A degrees to either side); "
-        "several with commas between. [default: only as it is]",
+        help="Store each normal image in further orientations: flip, rotate (quarter turns), rotate:A (A degrees to "
+        "either side); separate several with commas.",
+        show_default="as it is",
     ),
 ]
 Descriptor = Annotated[
     str | None,
-    typer.Option(help="What stage 1 compares: level_moments, level_means, pooled. [default: level_moments]"),
+    typer.Option(help="Descriptor of stage 1: level_moments, level_means, pooled.", show_default="level_moments"),
 ]
 TargetFpr = Annotated[
     float | None,
     typer.Option(
-        help="Share of normal images that may be called anomalous. [default: 0.01, or the least that they support]"
+        help="Target false-positive rate.", show_default="0.01, or the lowest rate that the normal images support"
     ),
 ]
 
@@ -75,12 +78,12 @@ _OPTIONS = {
 
 
 def images(number: int) -> str:
-    """So many images, in words."""
+    """Return a number of images as text."""
     return "1 image" if number == 1 else f"{number} images"
 
 
 def say(text: str) -> None:
-    """One line to the person, on standard error."""
+    """Print one line on standard error."""
     typer.echo(text, err=True)
 
 
@@ -96,13 +99,13 @@ def say_error(error: object) -> None:
 
 
 def say_failures(failures: "list[Failure] | tuple[Failure, ...]") -> None:
-    """Name each file that could not be used, and why."""
+    """Print the error of each file that could not be used."""
     for failure in failures:
         say_error(failure.error)
 
 
 def open_bank(path: str, backbone: str | None, provider: str) -> "Bank":
-    """Open a bank; where its network does not run on the CPU, load it now and say what runs it."""
+    """Open a bank. If its network does not run on the CPU, load it now and print what runs it."""
     from anomalign.backbones import CPU
     from anomalign.bank import Bank
 
@@ -113,7 +116,7 @@ def open_bank(path: str, backbone: str | None, provider: str) -> "Bank":
 
 
 def load_network(name: str | None, provider: str) -> "Network":
-    """Load a backbone, by default the bundled one, and say what runs it unless that is the CPU."""
+    """Load a backbone, by default the bundled one. If it does not run on the CPU, print what runs it."""
     from anomalign.backbones import CPU, load_backbone
 
     network = load_backbone(name, provider) if name else load_backbone(provider=provider)
@@ -123,20 +126,20 @@ def load_network(name: str | None, provider: str) -> "Network":
 
 
 def say_provider(network: "Network") -> None:
-    """How near a provider comes to the CPU, and what it leaves to it."""
+    """Print how far the features of a provider differ from the CPU's, and which nodes the CPU runs."""
     if network.parity is None:
         return
-    worst, ran = network.parity.worst, network.parity.placement
-    left = f"{ran.on_cpu} of {ran.own + ran.on_cpu} nodes, {ran.cpu_share:.0%} of the time, are left to the CPU"
+    worst, nodes = network.parity.worst, network.parity.placement
+    on_cpu = f"{nodes.on_cpu} of {nodes.own + nodes.on_cpu} nodes ({nodes.cpu_share:.0%} of the time)"
     say(
         f"{network.name} with provider {network.provider}: features within {100 * worst.relative:.2g}% of the CPU's "
-        f"({worst.output}); {left if ran.on_cpu else 'nothing is left to the CPU'}"
+        f"({worst.output}); the CPU runs {on_cpu if nodes.on_cpu else 'no node'}"
     )
 
 
 @contextlib.contextmanager
 def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with rate and time left, shown on a terminal only; yields the function to call with (done, total)."""
+    """Show a progress bar, on a terminal only; yield the function to call with (done, total)."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -171,12 +174,12 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def max_pixels(megapixels: float) -> int:
-    """The option's megapixels in pixels; no more than a file could have."""
+    """Convert the option's megapixels to pixels, at most as many as a file can have."""
     return round(min(megapixels, 1e12) * 1_000_000)
 
 
 def size(count: float) -> str:
-    """Bytes for a person: 83.6 MB."""
+    """Return a number of bytes as text: 83.6 MB."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""``anomalign demo``: the whole job on real photographs of solar cells."""
+"""``anomalign demo``: fit and inspect real photographs of solar cells."""
 
 import importlib.util
 from pathlib import Path
@@ -18,7 +18,7 @@ LICENCE = "images: elpv-dataset, CC BY-NC-SA 4.0, electroluminescence of solar c
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the bank and the report.")] = Path("demo_out"),
 ) -> None:
-    """Fit on functional solar cells, inspect others, functional and defective; needs the extra `demo`."""
+    """Fit a bank of functional solar cells and inspect other cells. Needs the extra `demo`."""
     from anomalign.bank import Bank
     from anomalign.cli.inspect import calibrate
     from anomalign.cli.output import Output

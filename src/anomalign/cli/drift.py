@@ -1,4 +1,4 @@
-"""``anomalign drift``: whether images still look like those that the bank was calibrated with."""
+"""``anomalign drift``: test whether images still look like those that the bank was calibrated with."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +11,11 @@ from anomalign.cli import console
 def drift(
     bank: console.BankPath,
     records: Annotated[list[Path], typer.Argument(help="Records written by `inspect --records`.", show_default=False)],
-    window: Annotated[int, typer.Option(min=5, help="Latest inspections to test.")] = 100,
+    window: Annotated[int, typer.Option(min=5, help="Number of latest inspections to test.")] = 100,
     level: Annotated[float, typer.Option(help="Probability of a false alarm.")] = 0.01,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with a plot.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a page with a plot to this file.")
+    ] = None,
     preset: console.Preset = "default",
 ) -> None:
     """Compare recent inspections with the bank's calibration. Exit code 1: they have drifted."""
@@ -34,12 +36,12 @@ def drift(
     if len(current) < len(observations):
         console.say(
             f"{len(observations) - len(current)} of {len(observations)} records are of other states of the bank, or "
-            "other settings of stage 1, and are left out"
+            "of other settings of stage 1; they are ignored"
         )
-    found = detect_drift(current, scores.retrieval, scores.nearest, window, level)
-    typer.echo(found.summary)
+    result = detect_drift(current, scores.retrieval, scores.nearest, window, level)
+    typer.echo(result.summary)
     if plot:
         names = {image.id: image.name for image in detector.bank.images}
-        write_drift_page(plot, found, current, scores.retrieval, scores.nearest, names)
+        write_drift_page(plot, result, current, scores.retrieval, scores.nearest, names)
         console.say(f"page: {plot}")
-    raise typer.Exit(1 if found.drifted else 0)
+    raise typer.Exit(1 if result.drifted else 0)

@@ -1,4 +1,4 @@
-"""``anomalign explain``: one picture of what an image was compared with."""
+"""``anomalign explain``: draw what an image was compared with."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +12,12 @@ def explain(
     bank: console.BankPath,
     image: Annotated[Path, typer.Argument(help="The image.", show_default=False)],
     at: Annotated[
-        str | None, typer.Option(metavar="Y,X", help="Row and column. Default: the most anomalous place.")
+        str | None,
+        typer.Option(metavar="Y,X", help="Row and column in pixels.", show_default="the most anomalous place"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="PNG to write. Default: IMAGE_explained.png here.")
+        Path | None,
+        typer.Option(metavar="FILE", help="PNG to write.", show_default="IMAGE_explained.png in the current folder"),
     ] = None,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
@@ -23,7 +25,7 @@ def explain(
     provider: console.Provider = "cpu",
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
-    """Show a place of an image beside its closest match in the normal images, and where all others were found."""
+    """Draw a place of an image beside its closest match in the normal images, and where all other places match."""
     from anomalign.cli.inspect import calibrate, settings_of
     from anomalign.detection.detector import Detector
     from anomalign.reporting import write_explanation

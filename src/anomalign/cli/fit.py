@@ -19,13 +19,15 @@ def fit(
     provider: console.Provider = "cpu",
     size: console.Size = None,
     preset: Annotated[
-        str, typer.Option(help="'default' sees the whole image; 'paper' sees the central 224 px of 256.")
+        str, typer.Option(help="'default' uses the whole image; 'paper' uses the central 224 px of 256.")
     ] = "default",
     augment: console.Augment = None,
-    calibrate: Annotated[bool, typer.Option(help="Calibrate afterwards, as inspecting would do first.")] = True,
+    calibrate: Annotated[
+        bool, typer.Option(help="Calibrate afterwards; otherwise the first inspection does it.")
+    ] = True,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
-    """Create a bank from normal images, or add to one. Repeat after an interruption: nothing is added twice."""
+    """Create a bank from normal images, or add to one. It can be repeated: no image is added twice."""
     from anomalign.images.files import find_images
 
     images = find_images(normals)
@@ -34,7 +36,7 @@ def fit(
 
 
 def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_pixels: int) -> None:
-    """Add images with a progress bar, say what became of them, and calibrate."""
+    """Add images with a progress bar, print the result, and calibrate."""
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
     from anomalign.detection.detector import Detector
@@ -45,8 +47,8 @@ def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_
         with console.progress("fit") as update:
             report = opened.add(images, progress=update, max_pixels=max_pixels)
     except KeyboardInterrupt:
-        kept = len(opened) - before
-        console.say(f"interrupted: {kept} images were added and are safe; run the same command again for the rest")
+        count = len(opened) - before
+        console.say(f"interrupted: {count} images were added and are safe; run the same command again for the rest")
         raise typer.Exit(130) from None
     console.say_failures(report.failures)
     parts = [f"{console.images(report.added)} added"]
@@ -59,20 +61,20 @@ def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_
         try:
             calibrate_detector(Detector(opened, settings_of(preset)))
         except KeyboardInterrupt:
-            console.say("interrupted: the images are safe; the first inspection will go on calibrating")
+            console.say("interrupted: the images are safe; the first inspection will finish the calibration")
             raise typer.Exit(130) from None
     if report.failures:
         raise typer.Exit(2)
 
 
-def framing_of(preset: str, size: int | None, usual: int) -> "Framing":
-    """The whole image, or the paper's centre crop in the same proportion (256 to 224); without a size the usual one."""
+def framing_of(preset: str, size: int | None, default_size: int) -> "Framing":
+    """Return the framing: the whole image, or the paper's centre crop (224 of 256) scaled to the size."""
     from anomalign.errors import InputError
     from anomalign.images.framing import Framing
 
     if preset not in ("default", "paper"):
         raise InputError(f"--preset is {preset!r}; must be 'default' or 'paper'")
-    size = usual if size is None else size
+    size = default_size if size is None else size
     return Framing(size, round(size * 256 / 224) if preset == "paper" else None)
 
 
@@ -92,8 +94,10 @@ def _open_or_create(
     if (size is not None or preset != "default") and bank.identity.framing != framing:
         raise InputError(f"{path}: was made with {bank.identity.framing}, not {framing}; leave the options out")
     if augment is not None and read_augment(augment) != bank.identity.augment:
-        made = f"--augment {bank.identity.augment}" if bank.identity.augment else "no --augment"
-        raise InputError(f"{path}: was made with {made}, not with --augment {augment}; leave it out, or fit a new bank")
+        stored = f"--augment {bank.identity.augment}" if bank.identity.augment else "no --augment"
+        raise InputError(
+            f"{path}: was made with {stored}, not with --augment {augment}; leave it out, or fit a new bank"
+        )
     return bank
 
 
@@ -101,11 +105,11 @@ def _tell_size(bank: "Bank", images: int) -> None:
     import shutil
 
     each, turns = bank.identity.bytes_per_image, len(bank.identity.turns)
-    needed = images * each
+    total = images * each
     console.say(
         f"{bank.path}: {images} images of {console.size(each)} with {bank.identity.backbone}"
-        f"{f' in {turns} orientations' if turns > 1 else ''}: at most {console.size(needed)} to be added"
+        f"{f' in {turns} orientations' if turns > 1 else ''}: at most {console.size(total)} will be added"
     )
     free = shutil.disk_usage(bank.path).free
-    if needed > free:
-        console.say(f"warning: only {console.size(free)} are free on this disk")
+    if total > free:
+        console.say(f"warning: this disk has only {console.size(free)} free")

@@ -17,31 +17,40 @@ def inspect(
     bank: console.BankPath,
     images: Annotated[list[str], typer.Argument(help="Images: files, folders or globs.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write overlays, maps (float32 TIFF) and report.html here.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write overlays, maps (float32 TIFF) and report.html into this folder."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line on standard output.")] = False,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
     descriptor: console.Descriptor = None,
     index: Annotated[
-        str | None, typer.Option(help="exact, kdtree, hnsw or ivfpq; see `bank tune`. [default: exact]")
+        str | None,
+        typer.Option(help="Index of stage 1: exact, kdtree, hnsw or ivfpq; see `bank tune`.", show_default="exact"),
     ] = None,
     image_neighbours: Annotated[
-        int | None, typer.Option(help="Nearest normals averaged into the stage 1 score. [default: 3; paper: 50]")
+        int | None,
+        typer.Option(
+            help="Number of nearest normal images that the stage 1 score averages.", show_default="3; paper: 50"
+        ),
     ] = None,
     gallery_size: Annotated[
-        int | None, typer.Option(help="Nearest normals searched by stage 2. [default: 10; paper: 50]")
+        int | None,
+        typer.Option(help="Number of nearest normal images that stage 2 searches.", show_default="10; paper: 50"),
     ] = None,
     gate: Annotated[
-        float | None, typer.Option(help="Share of normals that stage 1 lets through to stage 2. [default: 0.9]")
+        float | None,
+        typer.Option(help="Share of normal images that stage 1 passes on to stage 2.", show_default="0.9; paper: 0"),
     ] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="As if this normal image (id, name or glob) were not there; may be repeated."),
+        typer.Option(metavar="ID", help="Ignore this normal image of the bank (id, name or glob); may be repeated."),
     ] = None,
     records: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.jsonl", help="Append a record of each inspection, for replay and drift."),
+        typer.Option(
+            metavar="FILE.jsonl", help="Append a record of each inspection to this file, for `replay` and `drift`."
+        ),
     ] = None,
     backbone: console.Backbone = None,
     provider: console.Provider = "cpu",
@@ -84,8 +93,8 @@ def inspect(
     raise typer.Exit(2 if output.failures or output.unwritten else 1 if output.anomalous else 0)
 
 
-def settings_of(preset: str, **others: Any) -> "Settings":
-    """Settings of a preset, but for values that are given; None is as the preset has it."""
+def settings_of(preset: str, **values: Any) -> "Settings":
+    """Return the settings of a preset, with other values where they are not None."""
     from dataclasses import replace
 
     from anomalign.detection.settings import PRESETS
@@ -93,25 +102,25 @@ def settings_of(preset: str, **others: Any) -> "Settings":
 
     if preset not in PRESETS:
         raise InputError(f"--preset is {preset!r}; must be one of {', '.join(PRESETS)}")
-    return replace(PRESETS[preset], **{key: value for key, value in others.items() if value is not None})
+    return replace(PRESETS[preset], **{key: value for key, value in values.items() if value is not None})
 
 
-def calibrate(detector: "Detector", asked: float | None = None) -> None:
-    """Score the normals with a progress bar, unless the bank has it stored; say so if they are few for 1 %."""
+def calibrate(detector: "Detector", target_fpr: float | None = None) -> None:
+    """Score the normal images with a progress bar, unless the scores are stored; say if they are too few for 1 %."""
     from anomalign.calibration.thresholds import USUAL_FPR
 
     with console.progress("calibrate") as update:
         detector.calibrate(update)
-    limit = detector.threshold
-    if asked is None and limit.target_fpr > USUAL_FPR:
+    threshold = detector.threshold
+    if target_fpr is None and threshold.target_fpr > USUAL_FPR:
         console.say(
-            f"{limit.normals} normal images support a false-positive rate of {limit.target_fpr:.1%} at best: that is "
-            f"the target; {round(1 / USUAL_FPR) - 1} would support {USUAL_FPR:.0%}"
+            f"{threshold.normals} normal images support a false-positive rate of {threshold.target_fpr:.1%} at best: "
+            f"that is the target; {round(1 / USUAL_FPR) - 1} would support {USUAL_FPR:.0%}"
         )
 
 
 def _find(images: list[str]) -> "tuple[list[Path], list[Failure]]":
-    """Image files, and arguments that name none: one of those does not end the run."""
+    """Return the image files, and a failure for each argument that names none."""
     from anomalign.errors import InputError
     from anomalign.images.files import find_images
     from anomalign.images.sources import Failure

@@ -1,4 +1,4 @@
-"""``anomalign backbones quantize``: a backbone in int8, and what that changes."""
+"""``anomalign backbones quantize``: convert a backbone to int8 and print what changes."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,21 +13,23 @@ if TYPE_CHECKING:
 def quantize(
     backbone: Annotated[str, typer.Argument(metavar="NAME", help="A backbone, or FILE.onnx.", show_default=False)],
     normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
-    name: Annotated[str, typer.Option(help="Its name here.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Name of the new backbone.", show_default=False)],
     holdout: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATH", help="Other normal images, to compare on. [default: a fifth of NORMALS]"),
+        typer.Option(
+            metavar="PATH", help="Other normal images, for the comparison.", show_default="a fifth of NORMALS"
+        ),
     ] = None,
     defects: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="Images of defects, to compare on; may be repeated.")
+        list[str] | None, typer.Option(metavar="PATH", help="Images with defects, for the comparison; may be repeated.")
     ] = None,
     size: console.Size = None,
     preset: console.Preset = "default",
-    anyway: Annotated[bool, typer.Option("--anyway", help="Keep it whatever the comparison says.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a backbone of that name.")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Keep the result whatever the comparison says.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing backbone of that name.")] = False,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
-    """Make an int8 backbone, by your own normal images; kept if that changes little. Exit code 2: not kept."""
+    """Convert a backbone to int8 with your own normal images; keep it if little changes. Exit code 2: not kept."""
     from anomalign.backbones import load_backbone
     from anomalign.cli.fit import framing_of
     from anomalign.cli.inspect import settings_of
@@ -72,30 +74,28 @@ def _print_effect(backbone: str, outcome: "Outcome") -> None:
 
     effect = outcome.effect
     typer.echo(
-        f"{backbone} in int8, {outcome.in_float} of {outcome.layers} layers left in float: {effect.fitted} normal "
-        f"images fitted, {effect.held_out} others and {effect.defects} defects compared"
+        f"{backbone} in int8, {outcome.in_float} of {outcome.layers} layers stay in float; banks of {effect.fitted} "
+        f"normal images, compared on {effect.held_out} others and {effect.defects} defects"
     )
     table = Table()
     table.add_column("")
     for column in ("float", "int8", "change"):
         table.add_column(column, justify="right")
     levels = [(f"features, level {n}", x) for n, x in enumerate(effect.levels, 1)]
-    for what, difference in (*levels, ("pooled vector", effect.pooled)):
-        table.add_row(what, "", "", f"{difference:.1%}")
+    for output, difference in (*levels, ("pooled vector", effect.pooled)):
+        table.add_row(output, "", "", f"{difference:.1%}")
     table.add_row("image scores, rank correlation", "", "", f"{effect.rank_correlation:.3f}")
-    table.add_row("image scores, largest change, in deviations of normals", "", "", f"{effect.largest_change:.2f}")
-    table.add_row(
-        f"false alarms of {effect.held_out}, {effect.target_fpr:.1%} aimed at", *map(str, effect.false_alarms)
-    )
+    table.add_row("image scores, largest change, in standard deviations", "", "", f"{effect.largest_change:.2f}")
+    table.add_row(f"false alarms of {effect.held_out}, target {effect.target_fpr:.1%}", *map(str, effect.false_alarms))
     if effect.defects:
         table.add_row(f"defects found of {effect.defects}", *map(str, effect.found))
     if effect.auroc:
         table.add_row("image AUROC, held out against defects", *(f"{x:.3f}" for x in effect.auroc))
     table.add_row("verdicts that change", "", "", f"{effect.changed} of {effect.compared}")
-    overlap = "none in either" if effect.overlap is None else f"{effect.overlap:.0%} in both"
+    overlap = "none" if effect.overlap is None else f"{effect.overlap:.0%} in both"
     table.add_row("pixels with a p-value of at most 0.001", "", "", overlap)
     ms = effect.network_ms
-    table.add_row("network, ms an image, one core", f"{ms[0]:.1f}", f"{ms[1]:.1f}", f"x {ms[1] / ms[0]:.2f}")
+    table.add_row("network, ms per image, one core", f"{ms[0]:.1f}", f"{ms[1]:.1f}", f"x {ms[1] / ms[0]:.2f}")
     sizes = effect.file_bytes
     table.add_row("file", *map(console.size, sizes), f"x {sizes[1] / sizes[0]:.2f}")
     Console().print(table)

@@ -1,4 +1,4 @@
-"""``anomalign replay``: derive recorded verdicts again."""
+"""``anomalign replay``: compute recorded verdicts again."""
 
 import json
 from pathlib import Path
@@ -16,13 +16,14 @@ def replay(
     record: Annotated[Path, typer.Argument(help="Records written by `inspect --records`.", show_default=False)],
     bank: Annotated[str, typer.Option(metavar="BANK", help="The bank's folder.", show_default=False)],
     image: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The image, if not where it was; for a file of one record.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Path of the image now, if it has moved; only for a file of one record."),
     ] = None,
     backbone: console.Backbone = None,
     provider: console.Provider = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line on standard output.")] = False,
 ) -> None:
-    """Derive verdicts again and say whether they are the same to the last digit. Exit code 1: one is not."""
+    """Compute recorded verdicts again and compare them to the last digit. Exit code 1: one differs."""
     from anomalign.errors import AnomalignError, InputError
     from anomalign.images.sources import Failure
     from anomalign.monitoring.record_files import read
@@ -32,7 +33,7 @@ def replay(
     if not records:
         raise InputError(f"{record}: holds no record")
     if image and len(records) > 1:
-        raise InputError(f"{record}: holds {len(records)} records; --image is for one")
+        raise InputError(f"{record}: holds {len(records)} records; --image needs a file of one record")
     replayer = Replayer(console.open_bank(bank, backbone, provider))
     changed = failed = 0
     for place, recorded in records:

@@ -1,4 +1,4 @@
-"""``anomalign serve``: the operator's station; ``anomalign token``: who may sign in to it."""
+"""``anomalign serve`` runs the operator's station; ``anomalign token`` manages who may sign in to it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +10,7 @@ from anomalign.cli import console
 if TYPE_CHECKING:
     from anomalign.service.configuration import Configuration, Watch
 
-token_app = typer.Typer(help="Who may sign in to a service: add, list and remove tokens.", no_args_is_help=True)
+token_app = typer.Typer(help="Manage who may sign in to a service: add, list and remove tokens.", no_args_is_help=True)
 
 TokenFile = Annotated[Path, typer.Argument(metavar="FILE", help="The token file.", show_default=False)]
 
@@ -18,24 +18,30 @@ TokenFile = Annotated[Path, typer.Argument(metavar="FILE", help="The token file.
 def serve(
     banks: Annotated[list[Path], typer.Argument(metavar="BANK", help="Folders of banks.", show_default=False)],
     database: Annotated[
-        str, typer.Option(metavar="URL", help="Records: sqlite:///FILE or postgresql://... [default: a file in --data]")
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Database of records: sqlite:///FILE or postgresql://...",
+            show_default="a file in --data",
+        ),
     ] = "",
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Pictures, and records without --database.")] = Path(
-        "anomalign_data"
-    ),
-    host: Annotated[str, typer.Option(help="Address to listen at; beyond 127.0.0.1 with --token-file only.")] = (
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for pictures, and for records if there is no --database.")
+    ] = Path("anomalign_data"),
+    host: Annotated[str, typer.Option(help="Address to listen on; other than 127.0.0.1 only with --token-file.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")] = 8000,
     token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Who may sign in; `anomalign token add` makes it.")
+        Path | None, typer.Option(metavar="FILE", help="File of those who may sign in; `anomalign token add` makes it.")
     ] = None,
     host_name: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A name the service goes by; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Host name under which the service can be called; may be repeated."),
     ] = None,
     proxy: Annotated[
         list[str] | None,
-        typer.Option(metavar="ADDRESS", help="A proxy that speaks TLS for it, on another machine; may be repeated."),
+        typer.Option(metavar="ADDRESS", help="Address of a TLS proxy on another machine; may be repeated."),
     ] = None,
     watch: Annotated[
         list[str] | None,
@@ -44,15 +50,19 @@ def serve(
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
     provider: console.Provider = "cpu",
-    keep_gb: Annotated[float, typer.Option(min=0, help="Pictures to keep; the oldest go first.")] = 10.0,
+    keep_gb: Annotated[
+        float, typer.Option(min=0, help="Disk space for pictures; the oldest are deleted first.")
+    ] = 10.0,
     keep_days: Annotated[
-        int | None, typer.Option(metavar="N", help="Forget older records. [default: keep all]")
+        int | None, typer.Option(metavar="N", help="Delete older records.", show_default="keep all")
     ] = None,
-    max_upload_mb: Annotated[float, typer.Option(min=0.1, help="Refuse larger requests.")] = 64.0,
+    max_upload_mb: Annotated[float, typer.Option(min=0.1, help="Reject larger requests.")] = 64.0,
     max_megapixels: console.MaxMegapixels = 89.0,
-    waiting: Annotated[int, typer.Option(min=1, help="Images that may wait; more are refused for a while.")] = 64,
+    waiting: Annotated[
+        int, typer.Option(min=1, help="Number of images that may wait; more are rejected until there is room.")
+    ] = 64,
 ) -> None:
-    """Serve banks to people and machines: REST, web page, records. Ends with exit code 0 on SIGTERM and Ctrl-C."""
+    """Serve banks by a web page and a REST interface, with records. SIGTERM and Ctrl-C end it with exit code 0."""
     _need_extra()
     from anomalign.service.configuration import Configuration
 
@@ -81,20 +91,20 @@ def serve(
 @token_app.command()
 def add(
     file: TokenFile,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the person or machine.", show_default=False)],
-    role: Annotated[str, typer.Option(help="operator or admin.")] = "operator",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the person or machine.", show_default=False)],
+    role: Annotated[str, typer.Option(help="Role: operator or admin.")] = "operator",
 ) -> None:
-    """Make a token and print it, once: the file holds no more than its hash."""
+    """Make a token and print it once: the file stores only its hash."""
     from anomalign.service.security import tokens
 
     token = tokens.add(file, name, role)
-    console.say(f"{file}: {name} may sign in as {role} with this token, which is shown only now:")
+    console.say(f"{file}: {name} may sign in as {role} with this token, which is shown only once:")
     typer.echo(token)
 
 
 @token_app.command("list")
 def list_(file: TokenFile) -> None:
-    """List who may sign in, and as what."""
+    """List who may sign in, and in which role."""
     from anomalign.service.security import tokens
 
     for entry in tokens.read(file):
@@ -104,13 +114,13 @@ def list_(file: TokenFile) -> None:
 @token_app.command()
 def remove(
     file: TokenFile,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose token.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the person or machine.", show_default=False)],
 ) -> None:
-    """Take a token back; whoever uses it is signed out at once, without a restart."""
+    """Remove a token. Whoever uses it is signed out at once, without a restart."""
     from anomalign.service.security import tokens
 
     tokens.remove(file, name)
-    console.say(f"{file}: the token of {name} is no longer taken")
+    console.say(f"{file}: the token of {name} is no longer valid")
 
 
 def _run(configuration: "Configuration") -> None:
@@ -133,27 +143,27 @@ def _run(configuration: "Configuration") -> None:
         listening.close()
 
 
-def _watches(given: list[str], banks: list[Path]) -> "tuple[Watch, ...]":
+def _watches(texts: list[str], banks: list[Path]) -> "tuple[Watch, ...]":
     from anomalign.errors import InputError
     from anomalign.service.configuration import Watch, bank_name
 
     watches = []
-    for text in given:
+    for text in texts:
         folder, equals, bank = text.rpartition("=")
         if not equals and len(banks) > 1:
-            raise InputError(f"--watch {text}: several banks are served; say which, as --watch {text}=NAME")
+            raise InputError(f"--watch {text}: several banks are served; choose one with --watch {text}=NAME")
         watches.append(Watch(folder=Path(folder if equals else text), bank=bank if equals else bank_name(banks[0])))
     return tuple(watches)
 
 
 def _need_extra() -> None:
-    """Say which extra is missing, before anything of it is imported."""
+    """Raise an InputError that names the missing extra, before anything of it is imported."""
     from importlib.util import find_spec
 
     from anomalign.errors import InputError
 
-    needed = ("alembic", "fastapi", "prometheus_client", "python_multipart", "sqlalchemy", "uvicorn")
-    missing = [module for module in needed if find_spec(module) is None]
+    modules = ("alembic", "fastapi", "prometheus_client", "python_multipart", "sqlalchemy", "uvicorn")
+    missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise InputError(
             f"`anomalign serve` needs {', '.join(missing)}: install the extra with `pip install 'anomalign[serve]'`"

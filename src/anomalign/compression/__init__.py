@@ -1,1 +1,1 @@
-"""Smaller networks: int8, and what it changes."""
+"""Quantization of a backbone to int8, and the comparison with the original."""

@@ -1,4 +1,4 @@
-"""Two networks side by side: the same images in a bank of each, and what differs in features, scores and verdicts."""
+"""The comparison of a float network with its int8 version, by banks of the same images."""
 
 import contextlib
 import statistics
@@ -18,9 +18,9 @@ from anomalign.detection.inspection import HEAT_BEGINS, Inspection
 from anomalign.errors import InputError
 from anomalign.images.decoding import MAX_PIXELS
 
-_TIMED = 15
+_TIMED_RUNS = 15
 
-# docs/backbones.md: what another choice of normal images changes. More than that would be a worse bank.
+# Another choice of normal images changes as much (docs/backbones.md). Larger changes mean a worse bank.
 MOST_CHANGED = 0.05
 LEAST_CORRELATION = 0.95
 MOST_AUROC_LOST = 0.02
@@ -28,34 +28,34 @@ MOST_AUROC_LOST = 0.02
 
 @dataclass(frozen=True)
 class Effect:
-    """What int8 changes; pairs are (float, int8).
+    """The changes that int8 causes. Pairs are (float, int8).
 
     Attributes
     ----------
     fitted, held_out, defects : int
-        Images: normals in both banks, normals that are not, and defects.
+        Number of normal images in both banks, of other normal images, and of images with defects.
     levels : tuple of float
-        Relative difference of features, a level.
+        Relative difference of the features, one number per level.
     pooled : float
-        Of the pooled vector.
+        Relative difference of the pooled vectors.
     rank_correlation : float
-        Of image scores (Spearman), over all images compared; NaN where all scores are one.
+        Spearman's correlation of the image scores, over all compared images; NaN if all scores are equal.
     largest_change : float
-        Of an image score, less its threshold and by the standard deviation of the normals' scores.
+        Largest change of an image score, measured from the threshold in standard deviations of the normals' scores.
     changed : int
-        Images whose verdict changes.
+        Number of images whose verdict changes.
     false_alarms, found : pair of int
-        Held-out normals, and defects, called anomalous.
+        Number of held-out normal images, and of defects, that are called anomalous.
     target_fpr : float
-        Share of normals that may be.
+        Target false-positive rate.
     auroc : pair of float, or None
-        Of image scores, held-out normals against defects; None without defects.
+        AUROC of the image scores, held-out normal images against defects; None without defects.
     overlap : float or None
-        Of the pixels with a p-value of at most 0.001 in either, the share that has it in both; None where there are
-        none.
+        Intersection over union of the pixels with a p-value of at most 0.001; None if there are no such pixels.
     network_ms : pair of float
-        Median time of an image on one core, taken in turns.
+        Median time of the network per image on one core, measured alternately.
     file_bytes : pair of int
+        Size of the ONNX file.
     """
 
     fitted: int
@@ -76,34 +76,36 @@ class Effect:
 
     @property
     def compared(self) -> int:
-        """Images that verdicts were compared on."""
+        """Number of images on which verdicts were compared."""
         return self.held_out + self.defects
 
     def objections(self) -> list[str]:
-        """What speaks against using it, a sentence each."""
-        found = []
+        """Return the reasons against the int8 network, one sentence each."""
+        reasons = []
         if self.changed > max(1, MOST_CHANGED * self.compared):
-            found.append(
-                f"{self.changed} of {self.compared} verdicts change; {MOST_CHANGED:.0%}, and one in any case, may"
+            reasons.append(
+                f"{self.changed} of {self.compared} verdicts change; at most {MOST_CHANGED:.0%}, or one, may change"
             )
         if not self.rank_correlation >= LEAST_CORRELATION:
-            found.append(
-                f"image scores have a rank correlation of {self.rank_correlation:.3f} with those before; at least "
+            reasons.append(
+                f"the image scores of both networks have a rank correlation of {self.rank_correlation:.3f}; at least "
                 f"{LEAST_CORRELATION} is needed"
             )
         if self.auroc and self.auroc[0] - self.auroc[1] > MOST_AUROC_LOST:
-            found.append(f"AUROC falls from {self.auroc[0]:.3f} to {self.auroc[1]:.3f}; {MOST_AUROC_LOST} may be lost")
-        if self.network_ms[1] >= self.network_ms[0]:
-            found.append("it is not faster on this machine")
-        if self.false_alarms[0] > max(2, 5 * self.target_fpr * self.held_out):
-            found.append(
-                f"the network as it is calls {self.false_alarms[0]} of {self.held_out} held-out normal images "
-                "anomalous: they are not like those in the bank, and tell nothing"
+            reasons.append(
+                f"AUROC falls from {self.auroc[0]:.3f} to {self.auroc[1]:.3f}; at most {MOST_AUROC_LOST} may be lost"
             )
-        return found
+        if self.network_ms[1] >= self.network_ms[0]:
+            reasons.append("the int8 network is not faster on this machine")
+        if self.false_alarms[0] > max(2, 5 * self.target_fpr * self.held_out):
+            reasons.append(
+                f"the float network calls {self.false_alarms[0]} of {self.held_out} held-out normal images "
+                "anomalous: they are not like those in the bank, so the comparison says nothing"
+            )
+        return reasons
 
     def entries(self) -> dict[str, Any]:
-        """For the file's metadata, as JSON takes it, in a few digits."""
+        """Return the values for the metadata of the file, as JSON values with three digits."""
         return {key: _short(value) for key, value in asdict(self).items()}
 
 
@@ -117,14 +119,18 @@ def compare(
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
 ) -> Effect:
-    """Compare two networks by detectors whose banks hold the same images.
+    """Compare two networks by two detectors whose banks hold the same images.
 
     Parameters
     ----------
-    held_out, defects : files
-        Normal images that are not in the banks, and images of defects; all can be decoded.
+    before, after : Detector
+        Detectors with the float and with the int8 network.
+    held_out, defects : sequence of Path
+        Normal images that are not in the banks, and images with defects. All of them can be decoded.
     frames : arrays of (S, S, 3) uint8
-        Framed images that the networks are timed on.
+        Framed images for the measurement of time.
+    max_pixels : int
+        Largest image that is decoded.
     progress : callable, optional
         Called as ``progress(done, total)`` after every image.
     """
@@ -136,12 +142,12 @@ def compare(
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """One image seen by both: verdicts, scores in deviations above the threshold, features, rare pixels."""
+    """The results of both networks for one image; pairs are (before, after)."""
 
     anomalous: tuple[bool, bool]
-    score: tuple[float, float]
-    squares: NDArray[np.float64]  # (L + 1, 2): of the difference and of the features, each level and pooled
-    rare: tuple[int, int]  # in both, in either
+    score: tuple[float, float]  # in standard deviations above the threshold
+    squares: NDArray[np.float64]  # (L + 1, 2): sums of squares of the difference and of the features, per output
+    rare_pixels: tuple[int, int]  # in both, in either
 
 
 def _pairs(
@@ -149,13 +155,13 @@ def _pairs(
 ) -> Iterator[_Pair]:
     framing = before.bank.identity.framing
     with contextlib.ExitStack() as stack:
-        seen = [
+        streams = [
             stack.enter_context(
                 contextlib.closing(describe(paths, detector.bank.backbone, framing, max_pixels=max_pixels))
             )
             for detector in (before, after)
         ]
-        for done, (a, b) in enumerate(zip(*seen, strict=True), 1):
+        for done, (a, b) in enumerate(zip(*streams, strict=True), 1):
             if progress:
                 progress(done, len(paths))
             if not (isinstance(a, Described) and isinstance(b, Described)):
@@ -164,20 +170,19 @@ def _pairs(
 
 
 def _pair(before: Detector, after: Detector, a: Described, b: Described) -> _Pair:
-    was, now = before.judge(a), after.judge(b)
-    was, now = before.align(was), after.align(now)
-    rare = [i.pixels.p_values(i.aligned.square) <= HEAT_BEGINS for i in (was, now)]
+    first, second = before.align(before.judge(a)), after.align(after.judge(b))
+    rare = [i.pixels.p_values(i.aligned.square) <= HEAT_BEGINS for i in (first, second)]
     features = [(*described.pyramid.levels, described.pyramid.pooled) for described in (a, b)]
     return _Pair(
-        (was.verdict == "anomalous", now.verdict == "anomalous"),
-        (_above(was, before), _above(now, after)),
+        (first.verdict == "anomalous", second.verdict == "anomalous"),
+        (_above(first, before), _above(second, after)),
         np.array([(_squares(y - x), _squares(x)) for x, y in zip(*map(_floats, features), strict=True)]),
         (int((rare[0] & rare[1]).sum()), int((rare[0] | rare[1]).sum())),
     )
 
 
 def _above(inspection: Inspection, detector: Detector) -> float:
-    """Image score less the threshold, in standard deviations of the normals' scores: on one scale for both banks."""
+    """Return score minus threshold, in standard deviations of the normals' scores: the same scale for both banks."""
     return (inspection.image_score - inspection.threshold) / (float(detector.normal_scores.std()) or 1.0)
 
 
@@ -186,18 +191,18 @@ def _effect(
 ) -> Effect:
     from scipy.stats import spearmanr
 
-    found = list(pairs)
-    anomalous = np.array([pair.anomalous for pair in found])
-    scores = np.array([pair.score for pair in found])
-    sums = np.sum([pair.squares for pair in found], axis=0)
+    results = list(pairs)
+    anomalous = np.array([pair.anomalous for pair in results])
+    scores = np.array([pair.score for pair in results])
+    sums = np.sum([pair.squares for pair in results], axis=0)
     differences = np.sqrt(sums[:, 0] / np.maximum(sums[:, 1], np.finfo(float).tiny)).tolist()
-    in_both, in_either = np.sum([pair.rare for pair in found], axis=0).tolist()
+    in_both, in_either = np.sum([pair.rare_pixels for pair in results], axis=0).tolist()
     constant = (np.ptp(scores, axis=0) == 0).any()
     alarms, hits = anomalous[:held_out].sum(axis=0), anomalous[held_out:].sum(axis=0)
     return Effect(
         fitted=len(before.bank),
         held_out=held_out,
-        defects=len(found) - held_out,
+        defects=len(results) - held_out,
         levels=tuple(differences[:-1]),
         pooled=differences[-1],
         rank_correlation=float("nan") if constant else float(spearmanr(*scores.T).statistic),
@@ -206,7 +211,7 @@ def _effect(
         false_alarms=(int(alarms[0]), int(alarms[1])),
         found=(int(hits[0]), int(hits[1])),
         target_fpr=before.target_fpr,
-        auroc=(_auroc(scores[:, 0], held_out), _auroc(scores[:, 1], held_out)) if held_out < len(found) else None,
+        auroc=(_auroc(scores[:, 0], held_out), _auroc(scores[:, 1], held_out)) if held_out < len(results) else None,
         overlap=in_both / in_either if in_either else None,
         network_ms=network_ms,
         file_bytes=(before.bank.backbone.path.stat().st_size, after.bank.backbone.path.stat().st_size),
@@ -214,21 +219,21 @@ def _effect(
 
 
 def _auroc(scores: NDArray[np.float64], held_out: int) -> float:
-    """Share of pairs of a normal and a defect that scores put in order, ties by half."""
+    """Return the share of pairs (normal, defect) in which the defect has the higher score; ties count half."""
     normal, defect = scores[:held_out, None], scores[None, held_out:]
     return float(np.mean((defect > normal) + 0.5 * (defect == normal)))
 
 
 def _network_ms(before: Backbone, after: Backbone, frames: Sequence[NDArray[np.uint8]]) -> tuple[float, float]:
-    """Median time of an image on one core; in turns, so that both meet the same load."""
+    """Return the median time per image on one core, measured alternately so that both meet the same load."""
     times: tuple[list[float], list[float]] = ([], [])
-    for number in range(_TIMED + 1):
-        for network, taken in zip((before, after), times, strict=True):
+    for number in range(_TIMED_RUNS + 1):
+        for network, network_times in zip((before, after), times, strict=True):
             image = frames[number % len(frames)][None]
             start = time.perf_counter()
             network.run(image)
-            taken.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times[0][1:]), statistics.median(times[1][1:])  # the first warms up
+            network_times.append(1000 * (time.perf_counter() - start))
+    return statistics.median(times[0][1:]), statistics.median(times[1][1:])  # the first run warms up
 
 
 def _floats(features: Iterable[NDArray[Any]]) -> list[NDArray[np.float32]]:
@@ -240,7 +245,7 @@ def _squares(x: NDArray[np.float32]) -> float:
 
 
 def _short(value: Any) -> Any:
-    """A number in three digits; NaN, which JSON has not, becomes None."""
+    """Round a number to three digits; NaN becomes None, as JSON has no NaN."""
     if isinstance(value, tuple):
         return [_short(x) for x in value]
     if isinstance(value, float):

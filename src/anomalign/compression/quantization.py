@@ -1,4 +1,4 @@
-"""A backbone in int8, offered with what that changes: both networks' banks of the same images, side by side."""
+"""Quantization of a backbone to int8, which keeps the result only if it changes little."""
 
 import hashlib
 import tempfile
@@ -23,23 +23,24 @@ from anomalign.images.files import read_bytes
 from anomalign.images.framing import Framing
 from anomalign.images.sources import Failure
 
-LEAST_FITTED, MOST_FITTED = 10, 120  # 99 are enough for a rate of 1 %; banks of a large network are large
-LEAST_HELD_OUT, MOST_HELD_OUT = 20, 100  # of 10 the rank correlation is mostly chance
-RANGES_OF = 32  # images that ranges are taken from; 100 gave the same features
+LEAST_FITTED, MOST_FITTED = 10, 120  # 99 support a false-positive rate of 1 %; banks of large networks are large
+LEAST_HELD_OUT, MOST_HELD_OUT = 20, 100  # the rank correlation of 10 scores is mostly chance
+RANGE_IMAGES = 32  # activation ranges of 100 images gave the same features
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of quantizing.
+    """The result of a quantization.
 
     Attributes
     ----------
     effect : Effect
     layers, in_float : int
-        Layers with weights, and the first of them, which stayed in float.
+        Number of layers with weights, and how many of the first of them stayed in float.
     objections : tuple of str
+        Reasons against the int8 network.
     path : Path or None
-        The file; None where it was not kept.
+        The new file; None if it was not kept.
     failures : tuple of Failure
         Images that could not be used.
     """
@@ -66,74 +67,82 @@ def quantize_backbone(
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Make an int8 backbone of a backbone, measure what that changes, and keep it unless that is too much.
+    """Quantize a backbone to int8, measure the changes, and keep the result unless they are too large.
 
     Parameters
     ----------
+    backbone : Backbone
     name : str
-        Of the new one.
-    normals : files
-        Normal images: ranges are taken from some of them, and both banks are fitted on them.
-    held_out : files, optional
-        Other normal images. Default: a fifth of the normals, at least 20, chosen by their content.
-    defects : files
-        Images of defects.
+        Name of the new backbone.
+    normals : sequence of Path
+        Normal images. Both banks are fitted on them, and some of them give the activation ranges.
+    held_out : sequence of Path, optional
+        Other normal images. Default: a fifth of the normals, at least 20, chosen by their SHA-256.
+    defects : sequence of Path
+        Images with defects.
+    framing : Framing
+    settings : Settings
     anyway : bool
-        Keep it whatever speaks against it.
+        Keep the result whatever the objections are.
+    replace : bool
+        Overwrite a backbone of that name.
+    max_pixels : int
+        Largest image that is decoded.
     progress : callable, optional
         Called as ``progress(done, total)`` after every image of each step.
 
     Raises
     ------
     InputError
-        Too few images, a package is missing, or the backbone is in int8 already.
+        There are too few images, a package is missing, or the backbone is in int8 already.
     BackboneError
-        The name is taken, or the network cannot be quantized.
+        The name exists already, or the network cannot be quantized.
     """
     require("onnx")
     check_free(name, replace)
     if backbone.quantized is not None:
-        raise InputError(f"{backbone.path}: is in int8 already; quantize what it was made of")
+        raise InputError(f"{backbone.path}: is in int8 already; quantize the network that it was made from")
     import onnx
 
     from anomalign.backbones import int8
 
     pictures = _Pictures(max_pixels)
     fitted, held_out = _split(pictures, normals, held_out)
-    shown = pictures.sound(defects)
-    frames = [pictures.frame(path, framing) for path in fitted[:RANGES_OF]]
-    steps, total = count(1), len(frames) + 2 * len(fitted) + len(held_out) + len(shown)
+    usable_defects = pictures.usable(defects)
+    frames = [pictures.frame(path, framing) for path in fitted[:RANGE_IMAGES]]
+    steps, total = count(1), len(frames) + 2 * len(fitted) + len(held_out) + len(usable_defects)
 
     def step(*_: int) -> None:
         if progress:
             progress(next(steps), total)
 
-    made = int8.quantize(backbone, frames, step)
+    quantized = int8.quantize(backbone, frames, step)
     with tempfile.TemporaryDirectory(prefix="anomalign") as folder:
         file = Path(folder) / "int8.onnx"
-        onnx.save(made.model, file)
-        both = backbone, Backbone(file)
+        onnx.save(quantized.model, file)
         before, after = (
             _detector(Path(folder) / title, network, fitted, framing, settings, max_pixels, step)
-            for network, title in zip(both, ("float", "int8"), strict=True)
+            for network, title in ((backbone, "float"), (Backbone(file), "int8"))
         )
-        effect = compare(before, after, held_out, shown, frames, max_pixels=max_pixels, progress=step)
+        effect = compare(before, after, held_out, usable_defects, frames, max_pixels=max_pixels, progress=step)
     objections = tuple(effect.objections())
-    kept = keep_quantized(made, backbone, name, effect.entries(), replace=replace) if anyway or not objections else None
-    return Outcome(effect, made.layers, made.in_float, objections, kept, tuple(pictures.failures))
+    path = None
+    if anyway or not objections:
+        path = keep_quantized(quantized, backbone, name, effect.entries(), replace=replace)
+    return Outcome(effect, quantized.layers, quantized.in_float, objections, path, tuple(pictures.failures))
 
 
 class _Pictures:
-    """Image files that can be used, each content once."""
+    """The image files that can be used, each content once, and the failures of the others."""
 
     def __init__(self, max_pixels: int) -> None:
         self.max_pixels = max_pixels
         self.failures: list[Failure] = []
-        self._known: set[str] = set()
+        self._seen_sha256: set[str] = set()
 
-    def sound(self, paths: Iterable[Path]) -> list[Path]:
-        """Those that can be decoded and were not seen before, in the order of their sha256: as good as chance."""
-        found = []
+    def usable(self, paths: Iterable[Path]) -> list[Path]:
+        """Return the files that can be decoded and have new contents, by SHA-256: effectively random, and stable."""
+        files = []
         for path in paths:
             try:
                 data = read_bytes(path)
@@ -142,33 +151,33 @@ class _Pictures:
                 self.failures.append(Failure(str(path), str(error)))
                 continue
             sha256 = hashlib.sha256(data).hexdigest()
-            if sha256 not in self._known:
-                self._known.add(sha256)
-                found.append((sha256, path))
-        return [path for _, path in sorted(found)]
+            if sha256 not in self._seen_sha256:
+                self._seen_sha256.add(sha256)
+                files.append((sha256, path))
+        return [path for _, path in sorted(files)]
 
     def frame(self, path: Path, framing: Framing) -> NDArray[np.uint8]:
-        """As the bank frames it."""
+        """Read an image and frame it as the bank does."""
         return framing.frame(decode(read_bytes(path), str(path), self.max_pixels))
 
 
 def _split(
     pictures: _Pictures, normals: Sequence[Path], held_out: Sequence[Path] | None
 ) -> tuple[list[Path], list[Path]]:
-    """Normal images to fit and to hold out."""
-    sound = pictures.sound(normals)
+    """Return the normal images to fit and those to hold out."""
+    usable = pictures.usable(normals)
     if held_out is not None:
-        apart, fitted = pictures.sound(held_out), sound
+        others, to_fit = pictures.usable(held_out), usable
     else:
-        wanted = min(max(LEAST_HELD_OUT, len(sound) // 5), MOST_HELD_OUT)
-        apart, fitted = sound[:wanted], sound[wanted:]
-    if len(fitted) < LEAST_FITTED or len(apart) < LEAST_HELD_OUT:
+        count = min(max(LEAST_HELD_OUT, len(usable) // 5), MOST_HELD_OUT)
+        others, to_fit = usable[:count], usable[count:]
+    if len(to_fit) < LEAST_FITTED or len(others) < LEAST_HELD_OUT:
         raise InputError(
-            f"{len(fitted)} normal images to fit and {len(apart)} others held out can be used, each content once; at "
-            f"least {LEAST_FITTED} and {LEAST_HELD_OUT} are needed to tell what int8 changes"
+            f"{len(to_fit)} different normal images to fit and {len(others)} others to compare on can be used; at "
+            f"least {LEAST_FITTED} and {LEAST_HELD_OUT} are needed to measure the changes of int8"
             + (f" ({pictures.failures[0].error})" if pictures.failures else "")
         )
-    return fitted[:MOST_FITTED], apart
+    return to_fit[:MOST_FITTED], others
 
 
 def _detector(
