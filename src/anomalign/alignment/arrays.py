@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Layout(NamedTuple):
+class ArrayLayout(NamedTuple):
     """Positions of levels in the arrays. J levels are coarser than the grid; the fine ones are brought to the grid.
 
     Channels of a descriptor: fine levels first, then coarse ones.

@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.alignment.arrays import Layout, Query
+from anomalign.alignment.arrays import ArrayLayout, Query
 from anomalign.alignment.memory import Memory
 from anomalign.alignment.rounding import MARGIN, OFFSET, dither, largest_query_code, round_rows
 from anomalign.errors import InputError
@@ -68,7 +68,7 @@ class PreparedQuery:
         Orthonormal directions of the fine channels. The coordinates along these few rule out most places.
     arrays : Query
         Arrays for compiled code.
-    layout : Layout
+    layout : ArrayLayout
         Positions of the levels in the arrays.
     largest : float
         Bound on the norm of a descriptor.
@@ -201,7 +201,7 @@ def _slack(parts: Sequence[Part]) -> tuple[NDArray[np.float32], NDArray[np.float
 
 def _layout(
     grid: tuple[int, int], fine: Sequence[tuple[int, int, int]], coarse: Sequence[tuple[int, int, int]]
-) -> Layout:
+) -> ArrayLayout:
     table = np.zeros((len(coarse), 5), np.int64)
     cells = np.zeros((2, 2, len(coarse), max(grid)), np.int64)
     weights = np.zeros((2, len(coarse), max(grid)), np.float32)
@@ -213,4 +213,4 @@ def _layout(
             low, high, weight = bilinear_cells((h, w)[axis], grid[axis])
             cells[axis, :, j, : grid[axis]] = low, high
             weights[axis, j, : grid[axis]] = weight
-    return Layout(grid[1], np.array([channels for _, _, channels in fine], np.int64), table, cells, weights)
+    return ArrayLayout(grid[1], np.array([channels for _, _, channels in fine], np.int64), table, cells, weights)

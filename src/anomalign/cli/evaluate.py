@@ -52,7 +52,7 @@ def evaluate(
     for problem in dataset.problems:
         console.say_error(problem)
     collected = EvaluationReport() if report else None
-    if submission and not any(chosen.private for chosen in categories):
+    if submission and not any(test_category.private for test_category in categories):
         raise InputError(f"{root}: has no private test sets; --submission is for MVTec AD 2")
     settings, problems = _settings(dataset, preset, protocol), list(dataset.problems)
     results: list[CategoryResult] = []
@@ -64,14 +64,14 @@ def evaluate(
     keep()  # so that a file that cannot be written is known before the work, and an old one does not outlive it
     maps = None if save_maps is None else _Maps(save_maps)
     interrupted = False
-    for chosen in categories:
+    for test_category in categories:
         try:
-            result = _evaluate(chosen, protocol, collected, maps, submission)
+            result = _evaluate(test_category, protocol, collected, maps, submission)
         except AnomalignError as error:  # the other categories are evaluated all the same
             console.say_error(error)
             problems.append(str(error))
         except KeyboardInterrupt:
-            problems.append(f"interrupted: {chosen.name} and what comes after it is left out")
+            problems.append(f"interrupted: {test_category.name} and what comes after it is left out")
             console.say(problems[-1])
             interrupted = True
         else:

@@ -114,15 +114,15 @@ def output_names(paths: list[Path]) -> Iterator[str]:
     """Name for each image's outputs: its path below the folder common to all, without its ending, never one twice."""
     full = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 -- resolve() would follow links
     root = Path(os.path.commonpath([path.parent for path in full])) if full else Path()
-    taken: set[str] = set()
+    used: set[str] = set()
     for path in full:
         relative = _of_bearable_length(path.relative_to(root))
         name = relative.with_suffix("").as_posix()
-        if name in taken:
+        if name in used:
             name = relative.with_name(relative.name.replace(".", "_")).as_posix()
-        while name in taken:
+        while name in used:
             name += "_"
-        taken.add(name)
+        used.add(name)
         yield name
 
 

@@ -84,9 +84,9 @@ def outcome(before: Detector, after: Detector, progress: Progress | None = None)
     scores, fewer = before.calibrate(), after.calibrate()
     then = dict(zip(scores.ids[scores.aligned].tolist(), scores.alignment.tolist(), strict=True))
     now = dict(zip(fewer.ids[fewer.aligned].tolist(), fewer.alignment.tolist(), strict=True))
-    kept = {image.id for image in after.bank.images}
+    remaining_ids = {image.id for image in after.bank.images}
     places = {image.id: row for row, image in enumerate(before.bank.images)}
-    gone = [id for id in then if id not in kept]
+    gone = [id for id in then if id not in remaining_ids]
     alarms = 0
     for done, id in enumerate(gone, 1):
         image = before.bank.images[places[id]]
@@ -109,8 +109,8 @@ class _Greedy:
         N = len(vectors)
         self.vectors = vectors
         self.kept = np.ones(N, np.bool_)
-        found = ExactIndex(vectors).search(vectors, min(_LISTED, N - 1), exclude=np.arange(N))
-        self.index, self.distance = found.index, found.distance.astype(np.float64)
+        nearest = ExactIndex(vectors).search(vectors, min(_LISTED, N - 1), exclude=np.arange(N))
+        self.index, self.distance = nearest.index, nearest.distance.astype(np.float64)
         self.next = [self._nearest(i) for i in range(N)]
         self.near: list[set[int]] = [set() for _ in range(N)]  # images that have j among their next
         self.cost = np.zeros(N)
@@ -139,15 +139,15 @@ class _Greedy:
 
     def _nearest(self, i: int) -> list[tuple[int, float]]:
         """Nearest others that are kept: one, of an image that is kept, itself; of one that has gone, two."""
-        wanted = 1 if self.kept[i] else 2
+        count = 1 if self.kept[i] else 2
         places = zip(self.index[i].tolist(), self.distance[i].tolist(), strict=True)
-        chosen = [(j, d) for j, d in places if self.kept[j]][:wanted]
-        if len(chosen) == wanted or len(self.index[i]) == len(self.kept) - 1:
-            return chosen
+        nearest = [(j, d) for j, d in places if self.kept[j]][:count]
+        if len(nearest) == count or len(self.index[i]) == len(self.kept) - 1:
+            return nearest
         difference = self.vectors - self.vectors[i]
         distance = np.einsum("ne,ne->n", difference, difference).astype(np.float64)
         distance[~self.kept | (np.arange(len(distance)) == i)] = np.inf
-        order = np.argsort(distance, kind="stable")[:wanted]
+        order = np.argsort(distance, kind="stable")[:count]
         return [(int(j), float(distance[j])) for j in order if np.isfinite(distance[j])]
 
     def _count(self, i: int, sign: int) -> set[int]:

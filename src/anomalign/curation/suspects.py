@@ -88,9 +88,9 @@ def suspects(detector: Detector) -> list[Suspect]:
 
 def _p_values(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N,) of each score among the others; NaN for NaN."""
-    known = np.sort(scores[~np.isnan(scores)])
-    as_high = len(known) - np.searchsorted(known, scores)  # itself counted in, which is the 1 of `calibration.p_value`
-    return np.where(np.isnan(scores), np.nan, as_high / len(known))
+    finite = np.sort(scores[~np.isnan(scores)])
+    as_high = len(finite) - np.searchsorted(finite, scores)  # itself included: the 1 of `p_value`
+    return np.where(np.isnan(scores), np.nan, as_high / len(finite))
 
 
 def _outside(scores: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -311,9 +311,9 @@ class Detector:
 
 def _weights(settings: Settings, bank: Bank) -> tuple[float, ...] | None:
     """Weight of each level of a bank; None: 1 each."""
-    given, levels = settings.level_weights, len(bank.identity.shapes)
-    if given is None:
+    weights, levels = settings.level_weights, len(bank.identity.shapes)
+    if weights is None:
         return bank.identity.level_weights
-    if len(given) not in (1, levels):
-        raise InputError(f"level_weights has {len(given)} values, this bank {levels} levels")
-    return given * levels if len(given) == 1 else given
+    if len(weights) not in (1, levels):
+        raise InputError(f"level_weights has {len(weights)} values, this bank {levels} levels")
+    return weights * levels if len(weights) == 1 else weights

@@ -1,4 +1,4 @@
-"""Do images still look like those the bank was calibrated with? Told from stage 1 of recent inspections."""
+"""Test whether images still look like the normal images, by stage 1 of recent inspections."""
 
 import math
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from anomalign.errors import CalibrationError, InputError
 from anomalign.monitoring.observations import Observation
 
-# An inspected image may be a defect, farther than all normals: so many of them are no drift.
+# An inspected image may be a defect, farther away than all normals. This share of defects is not drift.
 DEFECTS = 0.05
-# Leave-one-out scores share neighbours, so N of them tell as much as N / 2 independent ones, or a little more.
+# Leave-one-out scores share neighbours: N of them are worth a little more than N / 2 independent ones.
 _DEPENDENCE = 2.0
-# Defects come near to a few normals only, so the use test leaves out what is farther than this share of normals.
+# Defects are near to few normals only, so the use test ignores images farther away than this share of normals.
 _BULK = 0.95
-_LEAST_LEVEL = 0.001  # less would need more draws of the use test than are made
+_LEAST_LEVEL = 0.001  # a lower level would need more draws of the use test
 _DRAWS = 1999
 _MOST_DRAWS = 50_000
 _BLOCK = 4_000_000
-_WEAK = 0.8  # a shift that is noticed only from here on is a large one
+_WEAK = 0.8  # where only a shift beyond this is detectable, the summary says so
 
 
 @dataclass(frozen=True)
@@ -30,26 +30,27 @@ class Drift:
     Attributes
     ----------
     window : int
-        Latest inspections that were tested.
+        Number of latest inspections that were tested.
     normals : int
-        Normal images that they were compared with.
+        Number of normal images that they were compared with.
     first, last : str
-        Times of the oldest and the newest of the window.
+        Times of the oldest and the newest inspection of the window.
     farther : float
-        Probability that a recent image is farther from the normals than a normal one is; 0.5: no shift, 0: all nearer.
+        Probability that a recent image is farther from the normals than a normal image is; 0.5: no shift, 0: all are
+        nearer.
     detectable : float
-        `farther` from which the distance test speaks (and 1 - `detectable`, below); above 1 it never can, as there are
-        too few images.
+        Least `farther` that the distance test detects (and 1 - `detectable` on the other side). Above 1 there are too
+        few images to detect any shift.
     median_ratio : float or None
-        Median score of the window over that of the normals; None where that of the normals is 0.
+        Median score of the window divided by that of the normals; None where that of the normals is 0.
     distance_p : float
         p-value of the distance test.
     use_p : float or None
-        p-value of the use test; None where the window holds no image at a normal's distance.
+        p-value of the use test; None where every image of the window is farther away than the normals are.
     used : int
-        Different normal images that are the nearest of an image of the window.
+        Number of different normal images that are nearest to an image of the window.
     level : float
-        Probability of a false alarm that was asked for.
+        Probability of a false alarm, as asked for.
     drifted : bool
         A p-value is at most half of `level`, as there are two tests.
     summary : str
@@ -78,24 +79,15 @@ def detect_drift(
     window: int = 100,
     level: float = 0.01,
 ) -> Drift:
-    """Test whether the latest inspections still look like the normal images; of defects, a few are no drift.
+    """Test whether the latest inspections still look like the normal images. A few defects are not drift.
 
-    The distance test is that of Mann and Whitney, on whether a recent image is farther than a normal one as often as
-    nearer, with two changes that simulation showed to be needed (`docs/drift.md`):
+    Two tests; docs/drift.md gives the reasons for their details.
 
-    - Leave-one-out scores share neighbours; the variance of their mean rank is up to twice that of independent ones
-      (more only in banks of a few dozen). Where the window is as large as the bank or larger, the plain test gives
-      more false alarms than asked for. Here the normals count half.
-    - It tests whether the probability leaves 0.5 by more than ``DEFECTS / 2 + 1 / N``: the first is what a share
-      `DEFECTS` of gross outliers can do, the second what it does that a new image has N candidates, a normal N - 1.
-
-    The use test compares how often each normal is the nearest one (Pearson's statistic). A chi-squared table is no
-    judge of that: a normal is the nearest of one image or of none, most often, and how often it would be is known only
-    from the other normals. So the window's counts are compared with draws from Polya's urn, whose proportions vary
-    about those expected from the normals by as much as they did in all banks that were simulated. Both sides leave
-    out what is farther than 95 % of normals.
-
-    Both take images of the window to be independent given the bank.
+    - The distance test is that of Mann and Whitney: is a recent image farther away than a normal one as often as it is
+      nearer? The normals count half, because their leave-one-out scores share neighbours. The probability must leave
+      0.5 by more than ``DEFECTS / 2 + 1 / N``.
+    - The use test compares how often each normal image is the nearest one, by Pearson's statistic, with draws from
+      Polya's urn.
 
     Parameters
     ----------
@@ -104,9 +96,9 @@ def detect_drift(
     normal_scores : (N,) float64 array
         Leave-one-out stage 1 scores of the normals.
     normal_nearest : (N,) int64 array
-        Id of the nearest other normal of each.
+        Identifier of the nearest other normal image of each.
     window : int
-        Latest observations to test; all, where there are fewer.
+        Number of latest observations to test; all, where there are fewer.
     level : float
         Probability of a false alarm of both tests together.
 
@@ -217,8 +209,8 @@ def _expected_use(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """
     relative = counts / counts.mean()
     variance = float(relative.var() * counts.mean())  # 1 by chance alone
-    kept = max(0.0, variance - 1) / variance if variance > 0 else 0.0
-    return np.asarray(1 + kept * (relative - 1), np.float64)
+    share = max(0.0, variance - 1) / variance if variance > 0 else 0.0
+    return np.asarray(1 + share * (relative - 1), np.float64)
 
 
 def _urn(expected: NDArray[np.float64], size: int, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:

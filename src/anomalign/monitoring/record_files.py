@@ -38,8 +38,8 @@ def read(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any] | F
         if isinstance(entry, dict) and "error" in entry and "verdict" not in entry:
             continue
         if not isinstance(entry, dict) or entry.get("format") != FORMAT:
-            wanted = f"a record of format {FORMAT}; `anomalign inspect --records` writes them"
-            yield place, Failure(place, f"{place}: not {wanted}")
+            expected = f"a record of format {FORMAT}; `anomalign inspect --records` writes them"
+            yield place, Failure(place, f"{place}: not {expected}")
         else:
             yield place, entry
 

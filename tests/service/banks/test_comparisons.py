@@ -52,7 +52,7 @@ def test_details_are_stored_or_computed_again(served_bank, store, image_files, r
     computed = evidence.details(without_details)
     for name in ("image", "y", "x", "distance", "per_level", "rarity"):
         assert np.array_equal(getattr(computed, name), getattr(stored, name))
-    with pytest.raises(NotFoundError, match="not kept any more"):
+    with pytest.raises(NotFoundError, match="no longer kept"):
         evidence.details(without_file)
     monkeypatch.setattr(ImageFiles, "read", pytest.fail)
     assert evidence.details(without_details) is computed  # cached

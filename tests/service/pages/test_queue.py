@@ -113,7 +113,7 @@ def test_images_are_inspected_from_the_page(browse, service, records):
         page.locator("#upload input").set_input_files(
             [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files.items()]
         )
-        page.get_by_text("2 images inspect_image, 1 anomalous.").wait_for()
+        page.get_by_text("2 images inspected, 1 anomalous.").wait_for()
         assert "torn.png" in page.locator("#upload-state li").inner_text()
         page.locator(".tile-name").get_by_text("fine.png").wait_for()
 

@@ -1,4 +1,4 @@
-"""What is kept of an inspection, picture and record: made, and committed, several in one transaction."""
+"""Store inspections: the image file, and the record; several records in one transaction."""
 
 import logging
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 def new_record(
     inspection: Inspection, detector: Detector, bank: str, source: Origin, watched: Watched | None
 ) -> NewRecord:
-    """What is kept of an inspection; all of it from one detector, so from one version of the bank."""
+    """Make the record of an inspection; all of it comes from one detector, so from one version of the bank."""
     return NewRecord.from_dict(
         inspection.to_dict(),
         time=datetime.now(timezone.utc),
@@ -32,10 +32,10 @@ def new_record(
     )
 
 
-def keep_picture(pictures: ImageFiles, image: Encoded, sha256: str) -> bool:
-    """Whether it is kept; one that cannot be costs only what is shown later: the verdict is worth more than that."""
+def store_image_file(image_files: ImageFiles, image: Encoded, sha256: str) -> bool:
+    """Store an image file and say whether that worked. A verdict is worth more than its picture: no error is raised."""
     try:
-        pictures.keep(image.content, sha256)
+        image_files.keep(image.content, sha256)
     except Exception as error:
         _log.error("%s: inspected, but %s", image.name, error, exc_info=not isinstance(error, ImageFileError))
         return False
@@ -43,13 +43,13 @@ def keep_picture(pictures: ImageFiles, image: Encoded, sha256: str) -> bool:
 
 
 def commit(store: Store, new: Sequence[NewRecord]) -> list[Record | Exception]:
-    """The records in the store, in their order; in place of one that cannot be kept, why."""
+    """Commit records and return them in their order, with an error in place of each that cannot be stored."""
     try:
         return list(store.add(new))
-    except StoreError as error:  # it would be the same for each of them
+    except StoreError as error:  # each of them would fail in the same way
         return [error] * len(new)
     except Exception as error:
-        if len(new) > 1:  # one that cannot be kept does not take the others along
+        if len(new) > 1:  # one bad record must not stop the others
             return [outcome for record in new for outcome in commit(store, [record])]
         if not isinstance(error, AnomalignError):
             _log.exception("%s: recording", new[0].name)

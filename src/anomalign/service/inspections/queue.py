@@ -14,7 +14,7 @@ from anomalign.errors import AnomalignError, BankDamagedError, ImageError, Input
 from anomalign.images.sources import Encoded, Failure
 from anomalign.numerics.threads import available_cores
 from anomalign.service.banks.served_bank import ServedBank
-from anomalign.service.inspections.commits import commit, keep_picture, new_record
+from anomalign.service.inspections.commits import commit, new_record, store_image_file
 from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.refusals import Busy, Closed
 from anomalign.service.store import NewRecord, Origin, Record, Store, Watched
@@ -250,7 +250,9 @@ class InspectionQueue:
                 results = list(self._results)
                 self._results.clear()
             start = time.perf_counter()
-            not_kept = sum(not keep_picture(self._image_files, item.job.image, item.record.sha256) for item in results)
+            not_kept = sum(
+                not store_image_file(self._image_files, item.job.image, item.record.sha256) for item in results
+            )
             with self._change:
                 self._not_kept += not_kept
             outcomes = commit(self._store, [item.record for item in results])

@@ -1,4 +1,4 @@
-"""What stage 2 found in one inspected image, small enough to be kept with its record."""
+"""The outcome of stage 2 for one inspected image, small enough to be stored with its record."""
 
 import json
 import math
@@ -53,13 +53,13 @@ class MatchData:
     gallery : tuple of K Compared
         The normal images that it was compared with.
     image : (h, w) uint16 array
-        Whose place in the gallery.
+        Place in `gallery` of the matched image.
     y, x : (h, w) uint16 arrays
-        The matched place, on the grid of that image as it is, whichever way it was turned to be compared.
+        The matched cell, on the grid of that image in its own orientation, also if it was compared in another one.
     distance : (h, w) float32 array
     per_level : (h, w, L) float32 array
     rarity : (S, S) uint8 array
-        Of the smoothed map on the square that the backbone saw: `PixelCounts.rarity` of each pixel.
+        `PixelCounts.rarity` of each pixel of the smoothed map, on the square that the backbone saw.
     """
 
     gallery: tuple[Compared, ...]
@@ -72,21 +72,21 @@ class MatchData:
 
     @classmethod
     def of(cls, inspection: Inspection) -> "MatchData":
-        """Of an inspection that went through stage 2."""
+        """Make the match data of an inspection that went through stage 2."""
         return cls.of_alignment(inspection.aligned, inspection.pixels, inspection.framing)
 
     @classmethod
     def of_alignment(cls, aligned: Aligned, pixels: PixelCounts, framing: Framing) -> "MatchData":
-        """Of an outcome of stage 2; `pixels` are the scores of normal images' pixels."""
-        found = aligned.alignment
-        y, x = _as_it_is(aligned, framing)
+        """Make the match data of an outcome of stage 2; `pixels` are the scores of the pixels of normal images."""
+        alignment = aligned.alignment
+        y, x = _in_own_orientation(aligned, framing)
         return cls(
             gallery=tuple(map(_compared, aligned.gallery)),
-            image=found.image.astype(np.uint16),
+            image=alignment.image.astype(np.uint16),
             y=y,
             x=x,
-            distance=found.distance,
-            per_level=found.per_level,
+            distance=alignment.distance,
+            per_level=alignment.per_level,
             rarity=pixels.rarity(aligned.square),
         )
 
@@ -97,7 +97,7 @@ class MatchData:
         return h, w
 
     def p_values(self) -> NDArray[np.float32]:
-        """(h, w) p-value of each place: the geometric mean of its pixels'."""
+        """(h, w) p-value of each cell: the geometric mean of the p-values of its pixels."""
         h, w = self.grid
         S = len(self.rarity)
         decades = grid_matrix(S, h) @ self.rarity.astype(np.float32) @ grid_matrix(S, w).T / RARITY_STEPS
@@ -133,7 +133,7 @@ class MatchData:
         return Match(normal.id, normal.name, *place, float(self.distance[cell]), levels, UPRIGHT, *place)
 
     def to_bytes(self) -> bytes:
-        """For the store: a few tens of kilobytes."""
+        """Write it for the store: a few tens of kilobytes."""
         names = json.dumps([normal.name for normal in self.gallery]).encode()
         arrays: dict[str, NDArray[Any]] = {
             "sizes": np.array([(n.id, n.height, n.width) for n in self.gallery], np.int64),
@@ -141,7 +141,7 @@ class MatchData:
             **{key: np.ascontiguousarray(getattr(self, key)) for key in _DTYPES if key not in ("sizes", "names")},
             "rarity": np.frombuffer(zlib.compress(self.rarity.tobytes(), 1), np.uint8),
         }
-        return zlib.compress(save(arrays), 0)  # for its checksum: but for rarity these are floats, which do not shrink
+        return zlib.compress(save(arrays), 0)  # for its checksum alone: all but rarity are floats, which do not shrink
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> "MatchData":
@@ -150,7 +150,7 @@ class MatchData:
         Raises
         ------
         InputError
-            It is not that.
+            The bytes are not match data, or are damaged.
         """
         try:
             arrays = load(_unpacked(stored))
@@ -179,7 +179,7 @@ def _compared(normal: NormalImage) -> Compared:
 
 
 def _check(arrays: dict[str, NDArray[Any]], names: Sequence[object]) -> None:
-    """Refuse what would fail, or mislead, when it is used."""
+    """Raise ValueError for arrays that would fail or mislead when they are used."""
     for key, dtype in _DTYPES.items():
         if arrays[key].dtype != dtype:
             raise ValueError(f"{key} is {arrays[key].dtype}")
@@ -187,27 +187,27 @@ def _check(arrays: dict[str, NDArray[Any]], names: Sequence[object]) -> None:
     K = len(arrays["sizes"])
     shapes = {key: arrays[key].shape for key in ("image", "y", "x")}
     if len(grid) != 2 or 0 in grid or set(shapes.values()) != {grid} or arrays["per_level"].shape[:-1] != grid:
-        raise ValueError("its arrays do not belong together")
+        raise ValueError("the shapes of its arrays differ")
     if arrays["rarity"].ndim != 2 or 0 in arrays["rarity"].shape or len(set(arrays["rarity"].shape)) != 1:
-        raise ValueError("rarity is no square")
+        raise ValueError("rarity is not square")
     if arrays["sizes"].shape != (K, 3) or not isinstance(names, list) or len(names) != K:
-        raise ValueError("its gallery is not whole")
+        raise ValueError("its gallery is not complete")
     if not all(isinstance(name, str) for name in names):
-        raise ValueError("a name that is none")
+        raise ValueError("a name is not text")
     if arrays["image"].max() >= K or arrays["y"].max() >= grid[0] or arrays["x"].max() >= grid[1]:
         raise ValueError("a match outside the gallery")
 
 
-def _as_it_is(aligned: Aligned, framing: Framing) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """(h, w) y and x of the matched cells, turned back where a normal image was compared flipped or turned."""
-    found = aligned.alignment
-    y, x = found.y.astype(np.uint16), found.x.astype(np.uint16)
-    h, w = grid = found.distance.shape[0], found.distance.shape[1]
+def _in_own_orientation(aligned: Aligned, framing: Framing) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """(h, w) y and x of the matched cells, in the own orientation of each normal image."""
+    alignment = aligned.alignment
+    y, x = alignment.y.astype(np.uint16), alignment.x.astype(np.uint16)
+    h, w = grid = alignment.distance.shape[0], alignment.distance.shape[1]
     for number, (normal, turn) in enumerate(zip(aligned.gallery, aligned.turns, strict=True)):
         if turn == UPRIGHT:
             continue
         top, left, bottom, right = framing.box(normal.height, normal.width)
-        for cell in zip(*np.nonzero(found.image == number), strict=True):
+        for cell in zip(*np.nonzero(alignment.image == number), strict=True):
             turned = centre_of(int(y[cell]), int(x[cell]), framing, normal.height, normal.width, grid)
             place = turn.origin(*turned, normal.height, normal.width)
             y[cell] = min(max(math.floor((place[0] + 0.5 - top) * h / (bottom - top)), 0), h - 1)

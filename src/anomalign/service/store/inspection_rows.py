@@ -19,7 +19,7 @@ from anomalign.service.store.tables import inspections, reasons, watched
 
 @dataclass(frozen=True)
 class Prepared:
-    """A `NewRecord` of which is certain that it can be written: its columns, as they will be read again."""
+    """A `NewRecord` that can be written: its columns, as they will be read again."""
 
     values: dict[str, Any]
     entry: str
@@ -33,7 +33,7 @@ def prepare(new: NewRecord) -> Prepared:
     Raises
     ------
     InputError
-        It holds what cannot be kept and read again.
+        It holds a value that cannot be stored and read again.
     """
     values = new.to_dict()
     for name, value in values.items():
@@ -57,16 +57,16 @@ def keep(connection: Connection, new: Sequence[Prepared]) -> list[Record]:
     """Write inspections; those of watched files that have a record already, by another process perhaps, give that."""
     # In one order, so that two processes that watch the same folder never wait for each other.
     files = sorted({one.watched for one in new if one.watched is not None}, key=_key)
-    known = {file: _claim(connection, file) for file in files}
-    kept = []
+    record_of = {file: _claim(connection, file) for file in files}
+    records = []
     for one in new:
-        record = None if one.watched is None else known[one.watched]
+        record = None if one.watched is None else record_of[one.watched]
         if record is None:
             record = _insert(connection, one)
             if one.watched is not None:
-                known[one.watched] = record
-        kept.append(record)
-    return kept
+                record_of[one.watched] = record
+        records.append(record)
+    return records
 
 
 def remember(connection: Connection, file: Watched) -> bool:
