@@ -33,9 +33,9 @@ from anomalign.retrieval import ExactIndex
 TITLE = """# The paper's tables, and ours
 
 Made by `benchmarks/paper.py`. All numbers are in per cent. The paper's network is Wide-ResNet50-2. Categories
-without numbers of ours were not available. Metrics of pixels are taken within the centre crop; the last column is over the
-whole image, with a score of 0 where nothing was seen. ShanghaiTech Campus, published: frames 71.9, pixels 89.9; the data
-were not available.
+without numbers of ours were not available. Metrics of pixels are taken within the centre crop; the last column is
+over the whole image, with a score of 0 where nothing was seen. ShanghaiTech Campus, published: frames 71.9, pixels
+89.9; the data were not available.
 """
 FRAMING = Framing(224, 256)
 RANKED_KS, GALLERY_KS, LEVEL_K = (1, 3, 5, 10, 50), (1, 5, 10, 50), 50
