@@ -34,6 +34,15 @@ def mark(page, stage):
     return tuple(float(hair.get_attribute(name).rstrip("%")) / 100 for name in ("y", "x"))
 
 
+def wait_for_mark(page, stage, place, tolerance=1e-6):
+    """Wait until a cross-hair stands at a place: the page draws it a moment after the pointer has moved."""
+    for _ in range(100):
+        if mark(page, stage) == pytest.approx(place, abs=tolerance):
+            return
+        page.wait_for_timeout(50)
+    assert mark(page, stage) == pytest.approx(place, abs=tolerance)
+
+
 def expected(client, record, fy, fx, against=None):
     """(image id, y, x as fractions, distance) by the service's own arithmetic."""
     place = {"y": fy * record["height"] - 0.5, "x": fx * record["width"] - 0.5}
@@ -82,8 +91,7 @@ def test_moving_shows_the_matched_place_at_once(page, client, wide):
     for fy, fx in [(0.2, 0.2), (0.55, 0.85), (0.9, 0.4)]:
         page.mouse.move(*at(page, fy, fx))
         image, y, x, distance = expected(client, wide, fy, fx)
-        page.wait_for_timeout(100)
-        assert mark(page, "there") == pytest.approx((y, x), abs=1e-6)
+        wait_for_mark(page, "there", (y, x))
         assert mark(page, "here") == pytest.approx((fy, fx), abs=0.5 / 16 + 0.01)  # the centre of its cell
         visible = page.locator("#there .layers img:not(.away)")
         assert visible.count() == 1
@@ -117,7 +125,7 @@ def test_crops_are_of_the_places(page, wide):
     """The white patch: its middle is white in this image, and in no normal one."""
     open_inspection(page, wide)
     page.mouse.move(*at(page, 0.5, 0.875))
-    page.wait_for_timeout(150)
+    page.wait_for_timeout(500)
     here, there = (
         page.locator(f"#{name}").evaluate(
             "c => [...c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data]"
@@ -175,14 +183,12 @@ def test_a_finger_is_a_pointer(browse, service, client, wide):
 
         finger("touchStart", 0.2, 0.2)
         finger("touchMove", 0.5, 0.5)
-        page.wait_for_timeout(200)
         _, y, x, _ = expected(client, wide, 0.5, 0.5)
-        assert mark(page, "there") == pytest.approx((y, x))
+        wait_for_mark(page, "there", (y, x))
         finger("touchMove", 0.8, 0.7)
         finger("touchEnd")
-        page.wait_for_timeout(200)
         _, y, x, _ = expected(client, wide, 0.8, 0.7)
-        assert mark(page, "there") == pytest.approx((y, x))
+        wait_for_mark(page, "there", (y, x))
         assert page.locator("#here .hair.pinned").count() == 1
         assert page.evaluate("scrollY") == 0
 
@@ -195,10 +201,9 @@ def test_one_neighbour_alone(page, client, wide):
     page.get_by_text("Compared only with").wait_for()
     for fy, fx in [(0.2, 0.2), (0.7, 0.8)]:
         page.mouse.move(*at(page, fy, fx))
-        page.wait_for_timeout(150)
         found, y, x, _ = expected(client, wide, fy, fx, against=image)
         assert found == image
-        assert mark(page, "there") == pytest.approx((y, x))
+        wait_for_mark(page, "there", (y, x))
     page.keyboard.press("0")
     page.get_by_text("Matched with").wait_for()
     page.keyboard.press("3")
