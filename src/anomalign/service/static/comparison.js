@@ -204,7 +204,8 @@ async function compare(normal) {
     if (onlyNeighbour !== normal) return; // the person has selected another one in the meantime
     const wasPinned = pinned;
     matches = now;
-    moveTo(wasPinned ? cell : mostUnusual(matches), wasPinned);
+    const pointed = pointer && cellAt(matches, record, ...pointer); // the pointer may rest on the picture meanwhile
+    moveTo(wasPinned ? cell : (pointed ?? mostUnusual(matches)), wasPinned);
     say(
       normal === null
         ? "Comparison with all normal images"
