@@ -58,3 +58,11 @@ def test_dir_and_help_list_the_public_classes():
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for name in ("Bank", "Detector", "Inspection", "FeaturePyramid", "Settings"):
         assert f"class {name}(" in text
+
+
+def test_imports_that_earlier_docs_named_go_on_working():
+    from anomalign.alignment import FeaturePyramid, align
+    from anomalign.detector import PRESETS, Detector, Settings
+
+    assert (align, FeaturePyramid) == (anomalign.align, anomalign.FeaturePyramid)
+    assert (PRESETS, Detector, Settings) == (anomalign.PRESETS, anomalign.Detector, anomalign.Settings)

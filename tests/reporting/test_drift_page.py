@@ -8,7 +8,7 @@ import pytest
 from anomalign.errors import InputError
 from anomalign.monitoring.drift import detect_drift
 from anomalign.monitoring.observations import Observation
-from anomalign.reporting.drift import write_drift_page
+from anomalign.reporting.drift_page import write_drift_page
 from tests.reporting.test_report import Page
 
 NORMALS = np.random.default_rng(0).gamma(9.0, size=60)

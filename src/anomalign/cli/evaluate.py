@@ -262,7 +262,7 @@ def _write_json(
     path: Path, settings: dict[str, Any], problems: list[str], results: "list[CategoryResult]", table: "list[Row]"
 ) -> None:
     from anomalign.evaluation.table import mean
-    from anomalign.reporting.files import written_aside
+    from anomalign.reporting.output_file import open_output
 
     content = {
         **settings,
@@ -271,5 +271,5 @@ def _write_json(
         "mean": mean(results),
         "published": [{"name": row.name, **row.values} for row in table if row.published],
     }
-    with written_aside(path) as file:
+    with open_output(path) as file:
         file.write(json.dumps(content, indent=1, allow_nan=False).encode())

@@ -1,6 +1,6 @@
 """Reports for people: overlays, anomaly maps, HTML pages."""
 
-from anomalign.reporting.drift import write_drift_page
+from anomalign.reporting.drift_page import write_drift_page
 from anomalign.reporting.explanation import write_explanation
 from anomalign.reporting.heat import overlay, write_map, write_overlay
 from anomalign.reporting.report import Report

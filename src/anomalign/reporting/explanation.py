@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 from anomalign.bank import Bank
 from anomalign.detection.inspection import Inspection, Match
 from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
-from anomalign.reporting.files import written_aside
 from anomalign.reporting.heat import overlay
+from anomalign.reporting.output_file import open_output
 from anomalign.reporting.places import fit_size, preview, small_map, told, window_in
 
 _PANEL = 560
@@ -65,7 +65,7 @@ def write_explanation(
     right = [_pair(photograph, inspection, bank, y, x, match), _matched_images(inspection, bank)]
     sheet = stack([beside([a, b]) for a, b in zip(left, right, strict=True)])
     page = stack([_heading(inspection), sheet])
-    with written_aside(path) as file:
+    with open_output(path) as file:
         add_margin(page).save(file, "PNG", compress_level=6)
     return match
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.errors import InputError
-from anomalign.reporting.files import written_aside
+from anomalign.reporting.output_file import open_output
 
 # From yellow over orange to magenta: hue, lightness and opacity all change, so that no kind of colour blindness loses
 # the order, and neither end is a grey that a photograph could have.
@@ -101,7 +101,7 @@ def write_overlay(
         As `overlay`; or the file cannot be written.
     """
     picture = Image.fromarray(overlay(image, heat))
-    with written_aside(path) as file:
+    with open_output(path) as file:
         picture.save(file, "PNG", compress_level=1)  # higher levels save a few percent in five times the time
 
 
@@ -115,7 +115,7 @@ def write_map(path: str | os.PathLike[str], anomaly_map: NDArray[np.float32]) ->
     """
     if anomaly_map.ndim != 2 or anomaly_map.dtype != np.float32:
         raise InputError(f"an anomaly map is (H, W) float32, got {anomaly_map.shape} {anomaly_map.dtype}")
-    with written_aside(path) as file:
+    with open_output(path) as file:
         Image.fromarray(np.ascontiguousarray(anomaly_map)).save(file, "TIFF")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from anomalign.reporting.files import written_aside
+from anomalign.reporting.output_file import open_output
 
 
 def write_page(path: str | os.PathLike[str], template: str, content: Mapping[str, object]) -> None:
@@ -33,7 +33,7 @@ def write_page(path: str | os.PathLike[str], template: str, content: Mapping[str
         "nonce": secrets.token_urlsafe(16),
     }
     pieces = environment.get_template(template).generate(**common, **content)
-    with written_aside(path) as file:
+    with open_output(path) as file:
         # A name may hold bytes that are no text; they are shown as escapes.
         file.writelines(piece.encode("utf-8", "backslashreplace") for piece in pieces)
 

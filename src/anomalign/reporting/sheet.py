@@ -9,7 +9,7 @@ from PIL import Image
 from anomalign.bank import Bank
 from anomalign.curation.suspects import Suspect
 from anomalign.reporting.canvas import FINE, INK, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
-from anomalign.reporting.files import written_aside
+from anomalign.reporting.output_file import open_output
 from anomalign.reporting.places import fit_size, preview
 
 _ACROSS, _SIDE = 6, 210
@@ -27,7 +27,7 @@ def write_contact_sheet(path: str | os.PathLike[str], bank: Bank, suspects: Sequ
     rows = [beside(tiles[i : i + _ACROSS], gap=18) for i in range(0, len(tiles), _ACROSS)]
     selection = f"the {len(tiles)} most unusual of {len(suspects)}" if len(tiles) < len(suspects) else "all"
     heading = [line(f"Normal images of {bank.path.name}", 30), line(f"{selection}, by leave-one-out p-value", 20, SOFT)]
-    with written_aside(path) as file:
+    with open_output(path) as file:
         add_margin(stack([stack(heading, gap=4), *rows], gap=22)).save(file, "PNG", compress_level=6)
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from anomalign.detection.inspection import Inspection
 from anomalign.evaluation.datasets import submission_paths
-from anomalign.reporting.files import written_aside
+from anomalign.reporting.output_file import open_output
 
 
 def write_prediction(root: Path, category: str, split: str, inspection: Inspection, threshold: float) -> None:
@@ -25,7 +25,7 @@ def write_prediction(root: Path, category: str, split: str, inspection: Inspecti
     tiff, png = submission_paths(root, category, split, Path(inspection.name).stem)
     scores = np.nan_to_num(inspection.anomaly_map, nan=0.0)
     scale = threshold if threshold > 0 else 1.0
-    with written_aside(tiff) as file:
+    with open_output(tiff) as file:
         tifffile.imwrite(file, np.minimum(scores / scale, 65504).astype(np.float16))
-    with written_aside(png) as file:
+    with open_output(png) as file:
         Image.fromarray((scores > threshold).astype(np.uint8) * 255).save(file, "PNG")

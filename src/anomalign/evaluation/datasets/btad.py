@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from anomalign.evaluation.datasets.dataset import Category
-from anomalign.evaluation.datasets.files import category_folders, image_files
 from anomalign.evaluation.datasets.masks import anomalous_images, normal_images, unused_mask_folders
+from anomalign.evaluation.datasets.natural_order import category_folders, image_files
 
 DESCRIPTION = "<category>/train/ok, test/{ok,ko}, ground_truth/ko/<stem>.png"
 

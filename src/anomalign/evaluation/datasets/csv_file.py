@@ -4,8 +4,8 @@ from pathlib import Path
 
 from anomalign.evaluation.datasets.csv_rows import categories_by_name, mask_file, problem_of_row, read_rows
 from anomalign.evaluation.datasets.dataset import Category, TestImage
-from anomalign.evaluation.datasets.files import path_in_dataset
 from anomalign.evaluation.datasets.masks import drop_unusable_masks, normal_images
+from anomalign.evaluation.datasets.natural_order import path_in_dataset
 
 DESCRIPTION = (
     "a .csv file with columns path, label (good, normal, 0, or a kind of defect), mask, split (train, test), "

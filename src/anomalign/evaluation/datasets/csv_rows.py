@@ -5,8 +5,8 @@ from pathlib import Path
 
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.dataset import Category, TestImage
-from anomalign.evaluation.datasets.files import is_file, natural_key, path_in_dataset
 from anomalign.evaluation.datasets.ground_truth import MaskFile
+from anomalign.evaluation.datasets.natural_order import is_file, natural_key, path_in_dataset
 
 
 def read_rows(path: Path, columns: tuple[str, ...], problems: list[str]) -> list[tuple[int, dict[str, str]]]:

@@ -21,7 +21,7 @@ from anomalign.evaluation.datasets import (
     visa,
 )
 from anomalign.evaluation.datasets.dataset import Category, Dataset
-from anomalign.evaluation.datasets.files import folders
+from anomalign.evaluation.datasets.natural_order import folders
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from anomalign.evaluation.datasets.dataset import Category, TestImage
-from anomalign.evaluation.datasets.files import category_folders, folders, image_files
 from anomalign.evaluation.datasets.masks import anomalous_images, normal_images
+from anomalign.evaluation.datasets.natural_order import category_folders, folders, image_files
 
 DESCRIPTION = "<category>/train/good/rgb, test/<kind>/rgb/<stem>.png, test/<kind>/gt/<stem>.png"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from anomalign.evaluation.datasets import mvtec_3d_ad
 from anomalign.evaluation.datasets.dataset import Category, TestImage
-from anomalign.evaluation.datasets.files import category_folders, folders, image_files
 from anomalign.evaluation.datasets.masks import anomalous_images, normal_images, unused_mask_folders
+from anomalign.evaluation.datasets.natural_order import category_folders, folders, image_files
 
 DESCRIPTION = "<category>/train/good, test/<kind>, ground_truth/<kind>/<stem>_mask.png"
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from anomalign.evaluation.datasets.dataset import Category
-from anomalign.evaluation.datasets.files import category_folders, image_files
 from anomalign.evaluation.datasets.masks import anomalous_images, normal_images
+from anomalign.evaluation.datasets.natural_order import category_folders, image_files
 
 DESCRIPTION = "<category>/train/good, test_public/{good,bad}, test_public/ground_truth/bad/<stem>_mask.png"
 

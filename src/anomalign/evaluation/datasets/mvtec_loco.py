@@ -7,9 +7,9 @@ from pathlib import Path
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets import mvtec_ad
 from anomalign.evaluation.datasets.dataset import Category, TestImage
-from anomalign.evaluation.datasets.files import category_folders, image_files
 from anomalign.evaluation.datasets.ground_truth import MaskFile, Saturation
 from anomalign.evaluation.datasets.masks import drop_unusable_masks, normal_images, unused_mask_folders
+from anomalign.evaluation.datasets.natural_order import category_folders, image_files
 
 DESCRIPTION = (
     "<category>/train/good, test/{good,logical_anomalies,structural_anomalies}, ground_truth/<kind>/<stem>/<n>.png, "

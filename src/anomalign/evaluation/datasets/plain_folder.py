@@ -4,8 +4,8 @@ from pathlib import Path
 
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.dataset import Category, TestImage
-from anomalign.evaluation.datasets.files import folders, image_files
 from anomalign.evaluation.datasets.masks import anomalous_images, normal_images, unused_mask_folders
+from anomalign.evaluation.datasets.natural_order import folders, image_files
 
 DESCRIPTION = (
     "good for normal images, one folder for each kind of defect; "

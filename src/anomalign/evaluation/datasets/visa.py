@@ -5,8 +5,8 @@ from pathlib import Path
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.csv_rows import categories_by_name, mask_file, problem_of_row, read_rows
 from anomalign.evaluation.datasets.dataset import Category, TestImage
-from anomalign.evaluation.datasets.files import folders, image_files, natural_key, path_in_dataset
 from anomalign.evaluation.datasets.masks import drop_unusable_masks, normal_images
+from anomalign.evaluation.datasets.natural_order import folders, image_files, natural_key, path_in_dataset
 
 DESCRIPTION = "<category>/Data/Images/{Normal,Anomaly}, split_csv/1cls.csv"
 

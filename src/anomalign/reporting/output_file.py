@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all."""
+"""Output files: written completely or not at all."""
 
 import contextlib
 import os
@@ -11,15 +11,16 @@ from anomalign.errors import InputError
 
 
 @contextlib.contextmanager
-def written_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file to be written beside `path`, and rename it to `path` at the end; parent folders are made.
+def open_output(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file to write to; it appears at `path` at the end, complete, or not at all. Parent folders are made.
 
-    Not synced to the disk: it can all be made again, and a thousand syncs would take longer than the inspection.
+    It is not synced to the disk: every output can be made again, and a thousand syncs would take longer than the
+    inspection.
 
     Raises
     ------
     InputError
-        It cannot be written there.
+        The file cannot be written.
     """
     target = Path(path)
     if not target.name:
