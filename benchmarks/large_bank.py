@@ -23,7 +23,6 @@ from anomalign import Bank, Detector, Settings
 from anomalign.bank import catalogue, edits, segments
 from anomalign.bank.catalogue import NewImage, Segment
 from anomalign.bank.identity import Identity
-from anomalign.detection.leave_one_out import sampled
 from anomalign.retrieval import ImageSearch
 
 TOGETHER = 25  # images a segment, as fitting writes them
@@ -113,7 +112,7 @@ def main() -> None:
                 s.search([p], 10) for _ in range(20)
             ])  # fmt: skip
             assert queries[0].index[0, 0] == 7
-            rows = sampled(bank.images, Settings().calibration_size)
+            rows = sample_rows(bank.images, Settings().calibration_size)
             timed(times, f"{descriptor}: leave-one-out of {len(rows):,} images, stage 1", lambda s=search, r=rows: (
                 s.leave_one_out(r, 10)
             ))  # fmt: skip

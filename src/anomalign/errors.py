@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose.
+"""The errors of this package. The service adds some of its own, next to the code that raises them.
 
 AnomalignError
 ├── InputError          an argument or a list of images that cannot be used
@@ -10,8 +10,8 @@ AnomalignError
 │   ├── BankLockedError     another process is writing to it
 │   └── BankDamagedError    a file of it is missing, cut short or altered
 └── StoreError          the database of records cannot be reached, or cannot keep what it is given
-    ├── NotFoundError       it holds nothing of that id
-    └── ConflictError       somebody else was there before
+    ├── NotFoundError       nothing has this id or name
+    └── ConflictError       it was undone already
 """
 
 
@@ -56,8 +56,8 @@ class StoreError(AnomalignError):
 
 
 class NotFoundError(StoreError):
-    """The database of records holds nothing of that id."""
+    """Nothing has this id or name: no record, edit, proposal, served bank or image file."""
 
 
 class ConflictError(StoreError):
-    """Somebody else was there before: what was to be undone is undone already."""
+    """It was undone already, by this or another person."""

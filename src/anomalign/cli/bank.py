@@ -128,8 +128,8 @@ def _line(suspect: "Suspect") -> str:
 def add(
     bank: console.BankPath,
     normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
-    backbone: console.Backbone = None,
-    provider: console.Provider = "cpu",
+    backbone: console.BackboneOption = None,
+    provider: console.ProviderOption = "cpu",
     calibrate: Annotated[
         bool, typer.Option(help="Calibrate afterwards; otherwise the first inspection does it.")
     ] = True,

@@ -21,8 +21,8 @@ def calibrate(
     ] = None,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
-    backbone: console.Backbone = None,
-    provider: console.Provider = "cpu",
+    backbone: console.BackboneOption = None,
+    provider: console.ProviderOption = "cpu",
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Score every normal image as if it were not in the bank; print the threshold and the effect of gates."""
@@ -94,7 +94,7 @@ def _inspect_fully(detector: "Detector", images: list[str], max_pixels: int) -> 
 
 def tune(
     bank: console.BankPath,
-    descriptor: console.Descriptor = None,
+    descriptor: console.DescriptorOption = None,
     preset: console.Preset = "default",
     k: Annotated[int, typer.Option(min=1, help="Number of neighbours to search for.")] = 10,
 ) -> None:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from anomalign.images.sources import Failure
 
 BankPath = Annotated[str, typer.Argument(metavar="BANK", help="The bank's folder.", show_default=False)]
-Backbone = Annotated[
+BackboneOption = Annotated[
     str | None,
     typer.Option(metavar="NAME|FILE.onnx", help="Backbone.", show_default="the bank's own, or the bundled one"),
 ]
-Provider = Annotated[
+ProviderOption = Annotated[
     str,
     typer.Option(
         metavar="NAME[:DEVICE]",
@@ -43,7 +43,7 @@ Augment = Annotated[
         show_default="as it is",
     ),
 ]
-Descriptor = Annotated[
+DescriptorOption = Annotated[
     str | None,
     typer.Option(help="Descriptor of stage 1: level_moments, level_means, pooled.", show_default="level_moments"),
 ]

@@ -23,8 +23,8 @@ def evaluate(
         list[str] | None, typer.Option(metavar="NAME", help="Only this category; may be repeated. Default: all.")
     ] = None,
     preset: console.Preset = "default",
-    backbone: console.Backbone = None,
-    provider: console.Provider = "cpu",
+    backbone: console.BackboneOption = None,
+    provider: console.ProviderOption = "cpu",
     size: console.Size = None,
     augment: console.Augment = None,
     target_fpr: console.TargetFpr = None,
@@ -114,9 +114,9 @@ def _safe(name: str) -> str:
 
 
 def _summary(result: "CategoryResult") -> str:
-    found = result.values.metrics
+    metrics = result.values.metrics
     values = ", ".join(
-        f"{key.replace('_auroc', ' AUROC')} {_cell(found, key)}" for key in ("image_auroc", "pixel_auroc")
+        f"{key.replace('_auroc', ' AUROC')} {_cell(metrics, key)}" for key in ("image_auroc", "pixel_auroc")
     )
     return f"{values}; {result.times['inspect_ms']:.0f} ms an image"
 

@@ -21,15 +21,15 @@ def explain(
     ] = None,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
-    backbone: console.Backbone = None,
-    provider: console.Provider = "cpu",
+    backbone: console.BackboneOption = None,
+    provider: console.ProviderOption = "cpu",
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Draw a place of an image beside its closest match in the normal images, and where all other places match."""
     from anomalign.cli.inspect import calibrate, settings_of
     from anomalign.detection.detector import Detector
     from anomalign.reporting import write_explanation
-    from anomalign.reporting.places import told
+    from anomalign.reporting.places import describe_place
 
     place = None if at is None else _place(at)
     detector = Detector(console.open_bank(bank, backbone, provider), settings_of(preset), target_fpr)
@@ -39,7 +39,7 @@ def explain(
     assert inspection.image is not None  # it was asked for
     target = out or Path(f"{image.stem}_explained.png")
     match = write_explanation(target, inspection, inspection.image, detector.bank, place)
-    typer.echo(f"{inspection.verdict}  matched with {match.name} at {told(match.y, match.x)}")
+    typer.echo(f"{inspection.verdict}  matched with {match.name} at {describe_place(match.y, match.x)}")
     console.say(f"picture: {target}")
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def fit(
     bank: console.BankPath,
     normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
-    backbone: console.Backbone = None,
-    provider: console.Provider = "cpu",
+    backbone: console.BackboneOption = None,
+    provider: console.ProviderOption = "cpu",
     size: console.Size = None,
     preset: Annotated[
         str, typer.Option(help="'default' uses the whole image; 'paper' uses the central 224 px of 256.")

@@ -23,7 +23,7 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line on standard output.")] = False,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
-    descriptor: console.Descriptor = None,
+    descriptor: console.DescriptorOption = None,
     index: Annotated[
         str | None,
         typer.Option(help="Index of stage 1: exact, kdtree, hnsw or ivfpq; see `bank tune`.", show_default="exact"),
@@ -52,8 +52,8 @@ def inspect(
             metavar="FILE.jsonl", help="Append a record of each inspection to this file, for `replay` and `drift`."
         ),
     ] = None,
-    backbone: console.Backbone = None,
-    provider: console.Provider = "cpu",
+    backbone: console.BackboneOption = None,
+    provider: console.ProviderOption = "cpu",
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
@@ -73,8 +73,8 @@ def inspect(
     detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
     paths, missing = _find(images)
     if out:  # of an earlier run, where the folder lies among the images
-        written = [(out / name).resolve() for name in FOLDERS]
-        paths = [path for path in paths if not any(path.resolve().is_relative_to(folder) for folder in written)]
+        output_folders = [(out / name).resolve() for name in FOLDERS]
+        paths = [path for path in paths if not any(path.resolve().is_relative_to(folder) for folder in output_folders)]
     output = Output(detector, paths, out, RecordFile(records) if records else None, as_json=as_json)
     try:
         calibrate(detector, target_fpr)

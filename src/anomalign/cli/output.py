@@ -47,13 +47,13 @@ class Output:
         if not isinstance(result, Inspection):
             self.fail(result)
             return
-        if self.records:  # before it is told: what was told is on record
+        if self.records:  # first the record, so that every printed verdict is on record
             self.records.write(make_record(result, self.detector))
         files = {}
         if self.folder:
             try:
                 files = self.folder.write(result)
-            except AnomalignError as error:  # the file changed or went between being inspected and being drawn
+            except AnomalignError as error:  # for example: the disk is full, or the folder cannot be written
                 console.say_error(error)
                 self.unwritten += 1
         self.anomalous += result.verdict == "anomalous"

@@ -19,8 +19,8 @@ def replay(
         Path | None,
         typer.Option(metavar="FILE", help="Path of the image now, if it has moved; only for a file of one record."),
     ] = None,
-    backbone: console.Backbone = None,
-    provider: console.Provider = "cpu",
+    backbone: console.BackboneOption = None,
+    provider: console.ProviderOption = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line on standard output.")] = False,
 ) -> None:
     """Compute recorded verdicts again and compare them to the last digit. Exit code 1: one differs."""

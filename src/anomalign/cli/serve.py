@@ -49,7 +49,7 @@ def serve(
     ] = None,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
-    provider: console.Provider = "cpu",
+    provider: console.ProviderOption = "cpu",
     keep_gb: Annotated[
         float, typer.Option(min=0, help="Disk space for pictures; the oldest are deleted first.")
     ] = 10.0,

@@ -16,11 +16,10 @@ _LISTED = 32  # nearest others that are listed for each image; when all have gon
 
 
 def least_missed(vectors: NDArray[np.float32], keep: int) -> NDArray[np.int64]:
-    """Rows to keep so that what has gone is least missed.
+    """Choose rows to keep so that every dropped row has a kept row nearby.
 
-    Greedy: again and again the image goes that raises least the sum, over all images that have gone, of the squared
-    distance to the nearest that stays (docs/bank.md has what else was tried). So copies go first, and what is like
-    nothing else stays.
+    Greedy: each step drops the row that least raises the sum of squared distances from dropped rows to their nearest
+    kept row (docs/bank.md lists alternatives). So copies are dropped first, and unique images stay.
 
     Parameters
     ----------
@@ -103,7 +102,7 @@ def outcome(before: Detector, after: Detector, progress: Progress | None = None)
 
 
 class _Greedy:
-    """State of the choice: who is kept, who is nearest to whom, and what each one's going would cost."""
+    """State of the choice: which images are kept, the nearest kept images of each, and the cost of dropping each."""
 
     def __init__(self, vectors: NDArray[np.float32]) -> None:
         N = len(vectors)
@@ -120,7 +119,7 @@ class _Greedy:
         heapq.heapify(self.heap)
 
     def drop_one(self) -> None:
-        """Drop the image whose going costs least."""
+        """Drop the image with the lowest cost."""
         while True:
             cost, gone = heapq.heappop(self.heap)
             if self.kept[gone] and cost == self.cost[gone]:  # else the entry is of an earlier state
@@ -138,7 +137,7 @@ class _Greedy:
                 heapq.heappush(self.heap, (float(self.cost[j]), j))
 
     def _nearest(self, i: int) -> list[tuple[int, float]]:
-        """Nearest others that are kept: one, of an image that is kept, itself; of one that has gone, two."""
+        """Nearest kept images other than i: one if i is kept, two if i was dropped."""
         count = 1 if self.kept[i] else 2
         places = zip(self.index[i].tolist(), self.distance[i].tolist(), strict=True)
         nearest = [(j, d) for j, d in places if self.kept[j]][:count]
@@ -151,7 +150,7 @@ class _Greedy:
         return [(int(j), float(distance[j])) for j in order if np.isfinite(distance[j])]
 
     def _count(self, i: int, sign: int) -> set[int]:
-        """Add, or take back, what image i makes the going of others, or its own, cost; whose cost that changed."""
+        """Add (sign 1) or subtract (-1) what image i contributes to costs; return the images whose cost changed."""
         for j, _ in self.next[i]:
             (self.near[j].add if sign > 0 else self.near[j].discard)(i)
         if self.kept[i]:

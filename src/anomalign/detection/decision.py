@@ -11,7 +11,7 @@ from anomalign.detection.summary import Stage, Verdict
 
 _RETRIEVAL_WEIGHT = 0.5  # of stage 1 where both decide: docs/decisions.md has what other weights give
 _NO_SPREAD = 1e-6  # standard deviation of logarithms below which all scores count as equal
-_LEAST = 0.01  # share of the median that stands for smaller scores: 0, of an image in the bank, has no logarithm
+_LEAST = 0.01  # smallest score, as a share of the median: an image of the bank scores 0, which has no logarithm
 
 
 @dataclass(frozen=True)
@@ -134,5 +134,5 @@ def _unusual(scores: Scores, normals: Scores) -> Scores:
 
 
 def _same_rank(scores: Scores, among: Scores, others: Scores) -> Scores:
-    """Values of the same rank on another scale: of `scores` among `among` -> of that rank among `others`."""
+    """Map scores to another scale: the rank of a score among `among` gives the value of that rank in `others`."""
     return np.asarray(np.interp(scores, np.sort(among), np.sort(others)))

@@ -28,9 +28,10 @@ from anomalign.retrieval import ImageSearch
 
 
 class Detector:
-    """Inspects images against a bank as it is when this is made. Safe to use from several threads.
+    """Inspects images against one version of a bank. Safe to use from several threads.
 
-    When the bank is edited, make a new one; this one goes on with the images that it knows until the bank is compacted.
+    It keeps the images that the bank had when the detector was made, until the bank is compacted. After an edit, make a
+    new detector.
 
     Parameters
     ----------
@@ -53,12 +54,12 @@ class Detector:
         if len(bank) == 0 and bank.left_out:
             raise BankError(f"{bank.path}: all its images are left out; name fewer of them")
         if len(bank) == 0:
-            raise BankError(f"{bank.path}: the bank is empty; add images with `anomalign fit {bank.path} FOLDER`")
+            raise BankError(f"{bank.path}: the bank is empty; add images with Bank.add")
         if len(bank) == 1:
-            raise CalibrationError(f"{bank.path}: one normal image cannot tell what is normal; add at least one more")
+            raise CalibrationError(f"{bank.path}: one normal image is not enough to calibrate; add at least one more")
         self.bank = bank = copy.copy(bank)  # as it is now, whatever is done to it later
         self.settings = settings
-        self._rows = leave_one_out.sampled(bank.images, settings.calibration_size)
+        self._rows = leave_one_out.sample_rows(bank.images, settings.calibration_size)
         self.target_fpr = thresholds.usual_rate(len(self._rows)) if target_fpr is None else target_fpr
         thresholds.check_rate(self.target_fpr, len(self._rows))
         shapes = bank.identity.shapes
@@ -100,8 +101,8 @@ class Detector:
     def calibrate(self, progress: Progress | None = None) -> Calibration:
         """Score the normal images, each as if it and its copies were not in the bank.
 
-        What the bank has stored is used: where images have come or gone since, only those images go through stage 2
-        that would now be compared with others than before. The result is stored in the bank.
+        Stored scores are used again. If images were added or removed, stage 2 runs only for images whose gallery
+        changed. The result is stored in the bank.
 
         Raises
         ------
@@ -177,7 +178,7 @@ class Detector:
         """
         if inspection.has_aligned:
             return inspection
-        comparison = inspection.compared
+        comparison = inspection.require_comparison()
         assert comparison.pyramid is not None  # carried until stage 2 has run
         rows = self._rows_of(id for id, _ in comparison.gallery)
         numbers = self.bank.identity.views
@@ -187,7 +188,7 @@ class Detector:
         return replace(inspection, comparison=replace(comparison, aligned=aligned, pyramid=None))
 
     def judge_again(self, inspection: Inspection) -> Inspection:
-        """Judge an inspection by this detector's rule: one with the same bank and settings, but for the target rate."""
+        """Judge an inspection again by this detector's target rate; its bank and other settings must be the same."""
         if self.rule.needs_alignment(inspection.retrieval_score):
             inspection = self.align(inspection)
         alignment_score = inspection.aligned.score if inspection.has_aligned else None
@@ -223,7 +224,7 @@ class Detector:
             gallery = views[: self.settings.gallery_size]
             aligned = self._aligned(image.pyramid, gallery) if rule.needs_alignment(retrieval_score) else None
             judgement = rule.judge(retrieval_score, None if aligned is None else aligned.score)
-            if aligned is None and judgement.verdict == "anomalous":  # stage 1 decided alone; where it is, stage 2 says
+            if aligned is None and judgement.verdict == "anomalous":  # stage 1 decided alone; stage 2 shows where
                 aligned = self._aligned(image.pyramid, gallery)
         numbers = self.bank.identity.views
         normals = [self._images[numbers.image(view)] for view in views]
@@ -248,7 +249,7 @@ class Detector:
         )
 
     def nearest_normals(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Of each image that calibration scores: row of the nearest other normal image, and its squared distance.
+        """Find the nearest other normal image of each image that calibration scores: its row and squared distance.
 
         A copy of the same picture is the nearest, with distance 0.
         """

@@ -69,7 +69,7 @@ def gate_outcomes(
     Raises
     ------
     InputError, CalibrationError
-        As `calibration.check_rate`.
+        As `thresholds.check_rate`.
     """
     image = full_scores(scores, retrieval, alignment, settings.decided_by)
     everything = image > DecisionRule.of(scores, replace(settings, gate=1.0), target_fpr).threshold.value

@@ -96,7 +96,8 @@ class Comparison:
 class Inspection(InspectionSummary):
     """The verdict on one image, and what a map, heat and matches are made from. Plain data: it can be pickled.
 
-    `to_dict` and `from_dict` take the summary alone: of an inspection that `from_dict` has read, only that is known.
+    `to_dict` and `from_dict` handle the summary only. An inspection from `from_dict` has no `comparison` and no
+    `image`.
 
     Attributes
     ----------
@@ -143,7 +144,7 @@ class Inspection(InspectionSummary):
         InputError
             Stage 2 has not run, as stage 1 cleared the image. `Detector.align` runs it.
         """
-        aligned = self.compared.aligned
+        aligned = self.require_comparison().aligned
         if aligned is None:
             raise InputError(
                 f"{self.name}: stage 1 cleared this image, so stage 2 has not run and there is no anomaly map; "
@@ -159,24 +160,23 @@ class Inspection(InspectionSummary):
     @property
     def framing(self) -> Framing:
         """The part of the image that the backbone saw."""
-        return self.compared.framing
+        return self.require_comparison().framing
 
     @property
     def pixels(self) -> PixelCounts:
         """Scores of the pixels of normal images, which `pixel_p_values` and `heat` compare with."""
-        return self.compared.pixels
+        return self.require_comparison().pixels
 
-    @property
-    def compared(self) -> Comparison:
-        """`comparison`, where there is one.
+    def require_comparison(self) -> Comparison:
+        """Return `comparison`.
 
         Raises
         ------
         InputError
-            This is a summary that was read.
+            Only the summary of this inspection was read.
         """
         if self.comparison is None:
-            raise InputError(f"{self.name}: only the summary of this inspection is known; inspect the image again")
+            raise InputError(f"{self.name}: only the summary of this inspection was read; inspect the image again")
         return self.comparison
 
     @cached_property

@@ -22,7 +22,7 @@ _SAMPLE = 20  # images that go through stage 2 where stage 1 alone decides: thei
 _STORED_TOGETHER = 50
 
 
-def sampled(images: Sequence[NormalImage], size: int) -> NDArray[np.int64]:
+def sample_rows(images: Sequence[NormalImage], size: int) -> NDArray[np.int64]:
     """Rows of at most `size` images, in order: those with the least SHA-256."""
     order = sorted(range(len(images)), key=lambda row: images[row].sha256)[:size]
     return np.array(sorted(order), np.int64)
@@ -38,7 +38,7 @@ def calibrate(
 ) -> Calibration:
     """Score the images in these rows by both stages, and store that in the bank.
 
-    Stage 2 of an image depends on the gallery alone, so what is stored holds as long as its gallery stays the same.
+    A stored stage 2 score stays valid as long as the gallery of the image is the same.
 
     Raises
     ------
@@ -47,10 +47,10 @@ def calibrate(
     """
     neighbours = search.leave_one_out(rows, min(settings.neighbours, len(bank) - 1))
     if (neighbours.index[:, 0] < 0).any():
-        raise CalibrationError(f"{bank.path}: all images are the same picture, which cannot tell what is normal")
+        raise CalibrationError(f"{bank.path}: all images are the same picture, so there is nothing to calibrate with")
     ids, views = np.array([image.id for image in bank.images], np.int64), bank.identity.views
     by_retrieval = settings.decided_by == "retrieval"
-    aligned = sampled([bank.images[row] for row in rows], _SAMPLE if by_retrieval else len(rows))
+    aligned = sample_rows([bank.images[row] for row in rows], _SAMPLE if by_retrieval else len(rows))
     galleries = neighbours.index[aligned, : settings.gallery_size]
     scores = _alignment(bank, settings, ids, rows[aligned], galleries, align, progress)
     result = Calibration(
@@ -87,12 +87,14 @@ def _alignment(
     results: list[AlignedScore] = []
     unsaved: list[AlignedScore] = []
     for row, padded in zip(rows.tolist(), galleries, strict=True):
-        gallery = np.sort(padded[padded >= 0])  # in the order of the bank, so that who is nearest does not matter
-        named = views.number(ids[views.image(gallery)], views.turn(gallery)).astype("<i8").tobytes()
-        score = stored.get((int(ids[row]), named))
+        gallery = np.sort(
+            padded[padded >= 0]
+        )  # in the order of the bank, so that the order by distance does not matter
+        gallery_key = views.number(ids[views.image(gallery)], views.turn(gallery)).astype("<i8").tobytes()
+        score = stored.get((int(ids[row]), gallery_key))
         if score is None:
             square = align(row, gallery.tolist())
-            score = _sealed(int(ids[row]), named, map_score(square, settings.top_share), PixelCounts.of(square))
+            score = _seal(int(ids[row]), gallery_key, map_score(square, settings.top_share), PixelCounts.of(square))
             unsaved.append(score)
         results.append(score)
         if len(unsaved) == _STORED_TOGETHER:  # an interrupted calibration is taken up again
@@ -104,7 +106,7 @@ def _alignment(
     return results
 
 
-def _sealed(image: int, gallery: bytes, score: float, pixels: PixelCounts) -> AlignedScore:
+def _seal(image: int, gallery: bytes, score: float, pixels: PixelCounts) -> AlignedScore:
     return AlignedScore(image, gallery, score, with_checksum(pixels.to_bytes(), gallery, f"{image} {score!r}".encode()))
 
 

@@ -7,7 +7,7 @@ from anomalign.detection.summary import Stage
 from anomalign.errors import InputError
 from anomalign.retrieval import DESCRIPTORS, INDEX_KINDS, Descriptor, IndexKind
 
-# Raise these when scores come out otherwise than before, so that stored ones are made again.
+# Raise these when the scores change, so that stored scores are computed again.
 _CALIBRATION_SCORES, _ALIGNMENT_SCORES = 2, 1
 
 

@@ -115,8 +115,8 @@ def detect_drift(
     nearest = np.array([o.nearest for o in latest], np.int64)
     farther = _share_farther(scores, normal_scores)
     distance_p, detectable = _distance_test(farther, len(latest), len(normal_scores), level)
-    limit = np.quantile(normal_scores, _BULK, method="higher")
-    use_p = _use_test(nearest[scores <= limit], normal_nearest[normal_scores <= limit], len(normal_scores), level)
+    bulk_end = np.quantile(normal_scores, _BULK, method="higher")
+    use_p = _use_test(nearest[scores <= bulk_end], normal_nearest[normal_scores <= bulk_end], len(normal_scores), level)
     normal_median = float(np.median(normal_scores))
     ratio = float(np.median(scores)) / normal_median if normal_median > 0 else None
     used = len(np.unique(nearest))
@@ -154,9 +154,11 @@ def _check(
             f"normal_scores and normal_nearest need one shape (N,), got {normal_scores.shape}, {normal_nearest.shape}"
         )
     if len(normal_scores) < 2:
-        raise CalibrationError("drift is told from scores of two normal images or more; add normal images to the bank")
+        raise CalibrationError(
+            "the drift test needs the scores of at least two normal images; add normal images to the bank"
+        )
     if not observations:
-        raise InputError("no inspections to tell drift from; give the records of some")
+        raise InputError("there are no inspections to test for drift; give records of some")
     contents = {observation.bank_content for observation in observations}
     if len(contents) > 1:
         raise InputError(
@@ -187,7 +189,7 @@ def _use_test(
     if len(nearest) == 0:
         return None
     ids, places = np.unique(np.concatenate([normal_nearest, nearest]), return_inverse=True)
-    kinds = max(normals, len(ids))  # normals that are nobody's nearest have no id here, but count
+    kinds = max(normals, len(ids))  # normal images that are never the nearest have no id here, but count
     counts = np.bincount(places[len(normal_nearest) :], minlength=kinds)
     expected = _expected_use(np.bincount(places[: len(normal_nearest)], minlength=kinds))
     observed = float((counts**2 / expected).sum())

@@ -29,7 +29,7 @@ _OUTCOME = (
 
 
 def make_record(inspection: Inspection, detector: Detector) -> dict[str, Any]:
-    """All that is needed to derive a verdict again and to say what it depended on, as JSON takes it.
+    """Return the record of an inspection as JSON values: all that is needed to derive the verdict again.
 
     Numbers are given in full, so that "the same" means to the last bit.
     """
@@ -119,7 +119,7 @@ class Replayer:
         ImageError
             The image cannot be used.
         """
-        settings, target_fpr, version, without, path = _understood(recorded)
+        settings, target_fpr, version, without, path = _parse(recorded)
         key = settings, target_fpr, version, without
         if key not in self._detectors:
             self._detectors[key] = Detector(self._bank_at(version, without), settings, target_fpr)
@@ -141,7 +141,7 @@ class Replayer:
                 then = Bank.open(self._bank.path, self._bank.backbone, version)
             except BankDamagedError:
                 raise
-            except BankError:  # compacted since, or another bank: the differences will tell
+            except BankError:  # compacted, or another bank: the comparison will show differences
                 return self._bank
         try:
             return then.without(without) if without else then
@@ -149,7 +149,7 @@ class Replayer:
             return then
 
 
-def _understood(recorded: dict[str, Any]) -> tuple[Settings, float, int, tuple[int, ...], str]:
+def _parse(recorded: dict[str, Any]) -> tuple[Settings, float, int, tuple[int, ...], str]:
     """Settings, target rate, version, images left out and path of a record, with their types checked."""
     missing = [key for key in (*_CIRCUMSTANCES, *_OUTCOME, "image") if key not in recorded]
     if missing:

@@ -14,7 +14,7 @@ from anomalign.detection.inspection import Inspection, Match
 from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
 from anomalign.reporting.heat import overlay
 from anomalign.reporting.output_file import open_output
-from anomalign.reporting.places import fit_size, preview, small_map, told, window_in
+from anomalign.reporting.places import describe_place, fit_size, preview, small_map, window_in
 
 _PANEL = 560
 _LEVELS = {  # the web page uses the same names
@@ -110,9 +110,9 @@ def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float,
     _arrow(ImageDraw.Draw(arrow), (4 * FINE, middle), (36 * FINE, middle), MARK, 4)
     pair = beside(
         [
-            add_caption(here, "This place", told(y, x)),
+            add_caption(here, "This place", describe_place(y, x)),
             arrow,
-            add_caption(there, "Its closest match", f"{Path(match.name).name}, {told(match.y, match.x)}"),
+            add_caption(there, "Its closest match", f"{Path(match.name).name}, {describe_place(match.y, match.x)}"),
         ],
         gap=8,
     )

@@ -94,6 +94,6 @@ def preview(bank: Bank, image_id: int, turn: Turn = UPRIGHT) -> Image.Image:
     return turn.apply(Image.open(io.BytesIO(bank.preview(image_id)), formats=("JPEG",)).convert("RGB"))
 
 
-def told(y: float, x: float) -> str:
+def describe_place(y: float, x: float) -> str:
     """A place in words. The centre of an edge pixel may lie slightly outside the image; it is never row -0."""
     return f"row {max(y, 0):.0f}, column {max(x, 0):.0f}"

@@ -1,1 +1,1 @@
-"""The operator's station: a service that inspects, keeps records, and is talked to by people and machines."""
+"""The operator's station: it inspects images and keeps records, with pages for people and REST for machines."""

@@ -136,10 +136,10 @@ async def drift(
     since: datetime | None = None,
     until: datetime | None = None,
     limit: Annotated[int, Query(ge=1, le=_MAX_POINTS)] = 1000,
-) -> schemas.Drift:
+) -> schemas.DriftOverTime:
     """Return distances to the normal images over time, oldest first, and a test of the latest for drift."""
 
-    def compute() -> schemas.Drift:
+    def compute() -> schemas.DriftOverTime:
         return serializers.drift(*statistics.drift(served_bank, container.store, utc(since), utc(until), limit))
 
     return await on_drawing(container, compute)

@@ -8,6 +8,8 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query, Request, Response
 from PIL import Image
 
+from anomalign.reporting.heat import heat_layer
+from anomalign.reporting.places import fit_size
 from anomalign.service.api import schemas, serializers
 from anomalign.service.api.dependencies import ERRORS, MAX_ID, RecordDep
 from anomalign.service.container import Container, ContainerDep
@@ -84,8 +86,8 @@ async def heat(
     """Return the heat as a PNG, transparent where there is none, in the size of `picture`."""
 
     def make() -> bytes:
-        height, width = rendering.fit_size(record.height, record.width, rendering.DISPLAY_PX)
-        return rendering.encode_heat(container.evidence.heat(record, height, width, even_if_normal=always))
+        width, height = fit_size(record.width, record.height, rendering.DISPLAY_PX, enlarge=False)
+        return heat_layer(container.evidence.heat(record, height, width, even_if_normal=always))
 
     return await answer_cached(request, container, (record.sha256, record.id, "heat", always), "image/png", make)
 
@@ -112,7 +114,7 @@ async def anomaly_map(request: Request, container: ContainerDep, person: Operato
 
 def _scaled_image(container: Container, record: Record, px: int) -> Image.Image:
     content = container.evidence.image_file(record)
-    return rendering.scale(content, record.name, container.configuration.max_pixels, px)
+    return rendering.decode_scaled(content, record.name, container.configuration.max_pixels, px)
 
 
 def _image_with_heat(container: Container, record: Record, px: int) -> Image.Image:

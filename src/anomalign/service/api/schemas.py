@@ -258,7 +258,7 @@ class DriftTest(TypedDict):
     level: float
 
 
-class Drift(TypedDict):
+class DriftOverTime(TypedDict):
     """Distances over time, oldest first, and the range of normal images. `test` is null if there are no inspections."""
 
     points: list[ScorePoint]

@@ -208,7 +208,7 @@ def _judgement(side: InspectionSummary) -> schemas.Judgement:
     return {"verdict": side.verdict, "image_score": finite(side.image_score), "p_value": side.p_value}
 
 
-def drift(detector: Detector, points: Sequence[ScorePoint], test: Drift | None) -> schemas.Drift:
+def drift(detector: Detector, points: Sequence[ScorePoint], test: Drift | None) -> schemas.DriftOverTime:
     """Serialize distances over time and the result of the drift test."""
     low, middle, high = np.quantile(detector.rule.calibration.retrieval, [0.05, 0.5, 0.95]).tolist()
     return {

@@ -1,4 +1,4 @@
-"""A thread that reads banks again which another process has edited."""
+"""A thread that reads a bank again after another process has edited it."""
 
 import logging
 import threading

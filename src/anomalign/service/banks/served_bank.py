@@ -14,6 +14,7 @@ from anomalign.detection.settings import PRESETS, Settings
 from anomalign.errors import CalibrationError, ImageError, InputError
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.sources import Encoded
+from anomalign.service.configuration import bank_name
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class ServedBank:
         provider: str = CPU,
     ) -> None:
         self.path = Path(path)
-        self.name = self.path.resolve().name.removesuffix(".bank") if name is None else name
+        self.name = bank_name(self.path) if name is None else name
         self.settings = settings
         self.max_pixels = max_pixels
         self.editing = threading.RLock()

@@ -159,9 +159,7 @@ class MatchData:
             names = json.loads(arrays["names"].tobytes())
             _check(arrays, names)
         except (zlib.error, SafetensorError, KeyError, ValueError, RecursionError) as error:
-            raise InputError(
-                f"details of a record that cannot be understood ({error}); restore the database from a copy"
-            ) from error
+            raise InputError(f"match data that cannot be read ({error}); restore the database from a copy") from error
         gallery = [Compared(id, name, h, w) for (id, h, w), name in zip(arrays["sizes"].tolist(), names, strict=True)]
         return cls(tuple(gallery), **{key: arrays[key] for key in _DTYPES if key not in ("sizes", "names")})
 

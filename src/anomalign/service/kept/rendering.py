@@ -7,19 +7,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.images.decoding import decode
-from anomalign.reporting.heat import heat_layer, overlay
+from anomalign.reporting.heat import overlay
+from anomalign.reporting.places import fit_size
 
 DISPLAY_PX, THUMBNAIL_PX = 2048, 320
 """Maximum length of the longer side."""
 
 
-def fit_size(height: int, width: int, px: int) -> tuple[int, int]:
-    """Return (height, width) of an image scaled down, if it is larger, to a longer side of `px`."""
-    factor = min(1.0, px / max(height, width))
-    return max(1, round(height * factor)), max(1, round(width * factor))
-
-
-def scale(content: bytes, name: str, max_pixels: int, px: int) -> Image.Image:
+def decode_scaled(content: bytes, name: str, max_pixels: int, px: int) -> Image.Image:
     """Decode an image file, RGB or grey, and scale it down to a longer side of `px`.
 
     Raises
@@ -28,10 +23,8 @@ def scale(content: bytes, name: str, max_pixels: int, px: int) -> Image.Image:
         The image cannot be used.
     """
     image = decode(content, name, max_pixels)
-    height, width = fit_size(image.height, image.width, px)
-    if (height, width) == (image.height, image.width):
-        return image
-    return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2)
+    size = fit_size(*image.size, px, enlarge=False)
+    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
 
 
 def encode_jpeg(image: Image.Image, quality: int = 92) -> bytes:
@@ -51,11 +44,6 @@ def encode_png(image: Image.Image) -> bytes:
 def overlay_heat(image: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
     """Return the image with heat over it; `heat` is (H, W) of the same size."""
     return Image.fromarray(overlay(np.asarray(image.convert("RGB")), heat))
-
-
-def encode_heat(heat: NDArray[np.float32]) -> bytes:
-    """Encode heat alone as PNG, transparent where there is none."""
-    return heat_layer(heat)
 
 
 def encode_tiff(anomaly_map: NDArray[np.float32]) -> bytes:
