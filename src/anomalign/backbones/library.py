@@ -74,15 +74,19 @@ def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Pat
             exported, preprocessing=dataclasses.replace(exported.preprocessing, resize_px=256, crop_px=224)
         )
         return _keep_exported(exported, name, entry.licence, f"{source}; {exported.source}, {weight_type}")
-    from anomalign.backbones import resnet
+    return _keep_resnet(name, entry.licence, weights, f"{source}; batch normalisation folded, {weight_type}", half)
+
+
+def _keep_resnet(name: str, licence: str, weights: Path, source: str, half: bool) -> Path:
+    """Build a ResNet from its weights, and store it in the cache folder."""
+    from anomalign.backbones import hub, resnet
 
     preprocessing = Preprocessing(
         "rgb", to_byte_range((0.485, 0.456, 0.406)), to_byte_range((0.229, 0.224, 0.225)), 256, 224
     )
     model = resnet.build_resnet(hub.read_tensors(weights), half=half)
-    source += f"; batch normalisation folded, {weight_type}"
     description = Description(
-        name, resnet.LEVELS, "pooled", preprocessing, entry.licence, source, level_weights=resnet.LEVEL_WEIGHTS
+        name, resnet.LEVELS, "pooled", preprocessing, licence, source, level_weights=resnet.LEVEL_WEIGHTS
     )
     return keep(model, description)
 

@@ -81,13 +81,9 @@ def detect_drift(
 ) -> Drift:
     """Test whether the latest inspections still look like the normal images. A few defects are not drift.
 
-    Two tests; docs/drift.md gives the reasons for their details.
-
-    - The distance test is that of Mann and Whitney: is a recent image farther away than a normal one as often as it is
-      nearer? The normals count half, because their leave-one-out scores share neighbours. The probability must leave
-      0.5 by more than ``DEFECTS / 2 + 1 / N``.
-    - The use test compares how often each normal image is the nearest one, by Pearson's statistic, with draws from
-      Polya's urn.
+    The distance test is that of Mann and Whitney, with the normals counted half: is a recent image farther away than a
+    normal one as often as it is nearer? The use test compares how often each normal image is the nearest one, by
+    Pearson's statistic, with draws from Polya's urn. docs/drift.md gives the details and their reasons.
 
     Parameters
     ----------
