@@ -274,7 +274,7 @@ def test_links_to_nothing_and_pipes_are_named_and_passed_over(folder, tmp_path):
     inspected = run_process("inspect", folder / "b.bank", tmp_path / "in", timeout=120)
     for done in (fitted, inspected):
         assert done.returncode == 2
-        assert "pipe.png: cannot be read (a pipe or device, no file)" in done.stderr
+        assert "pipe.png: cannot be read (it is a pipe or device, not a file)" in done.stderr
         assert "dangling.png: cannot be read (No such file or directory)" in done.stderr
         assert "loop.png: cannot be read" in done.stderr
     assert "1 image added, 3 could not be used; the bank holds 1" in fitted.stderr

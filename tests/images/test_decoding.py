@@ -157,7 +157,7 @@ def test_empty_file_text_file_and_missing_file(tmp_path):
     (tmp_path / "text.png").write_text("these are not pixels")
     with pytest.raises(ImageError, match=r"empty\.png: not an image that can be decoded \(empty file\)"):
         read_image(tmp_path / "empty.png")
-    with pytest.raises(ImageError, match=r"text\.png: .*no PNG, JPEG, BMP, TIFF or WebP"):
+    with pytest.raises(ImageError, match=r"text\.png: .*not PNG, JPEG, BMP, TIFF or WebP"):
         read_image(tmp_path / "text.png")
     with pytest.raises(ImageError, match=r"gone\.png: cannot be read \(No such file"):
         read_image(tmp_path / "gone.png")

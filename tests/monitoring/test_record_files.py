@@ -34,7 +34,7 @@ def test_records_are_appended_whole_also_after_a_torn_one(tmp_path):
     append(path, RECORDS[2])
     first, second, torn, last = read_all(path)
     assert [first, second, last] == RECORDS
-    assert "records.jsonl, line 3: not a record: no JSON" in torn
+    assert "records.jsonl, line 3: not a record: the line is not JSON" in torn
 
 
 def test_one_object_a_file_is_read_and_failures_are_passed_over(tmp_path):

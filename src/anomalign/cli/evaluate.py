@@ -45,7 +45,7 @@ def evaluate(
     from anomalign.reporting.evaluation import EvaluationReport
 
     dataset = open_dataset(root)
-    categories = _chosen(dataset, category)
+    categories = _select(dataset, category)
     network = console.load_network(backbone, provider)
     limit = console.max_pixels(max_megapixels)
     protocol = _protocol(dataset.layout, preset, network, size, augment or "", target_fpr, limit)
@@ -121,14 +121,14 @@ def _summary(result: "CategoryResult") -> str:
     return f"{values}; {result.times['inspect_ms']:.0f} ms an image"
 
 
-def _chosen(dataset: "Dataset", names: list[str] | None) -> "list[Category]":
+def _select(dataset: "Dataset", names: list[str] | None) -> "list[Category]":
     from anomalign.errors import InputError
 
-    known = {category.name: category for category in dataset.categories}
+    categories = {category.name: category for category in dataset.categories}
     for name in names or ():
-        if name not in known:
-            raise InputError(f"{dataset.root}: has no category {name!r}; it has {', '.join(known)}")
-    return [known[name] for name in dict.fromkeys(names or known)]
+        if name not in categories:
+            raise InputError(f"{dataset.root}: has no category {name!r}; it has {', '.join(categories)}")
+    return [categories[name] for name in dict.fromkeys(names or categories)]
 
 
 def _protocol(

@@ -82,7 +82,7 @@ def _too_large(max_pixels: int) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "no PNG, JPEG, BMP, TIFF or WebP"
+        return "not PNG, JPEG, BMP, TIFF or WebP"
     return str(error) or type(error).__name__
 
 

@@ -68,7 +68,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         with open(path, "rb", buffering=0, opener=_open_without_waiting) as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise ImageError(f"{path}: cannot be read (a pipe or device, no file)")
+                raise ImageError(f"{path}: cannot be read (it is a pipe or device, not a file)")
             return stream.readall()
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise ImageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error

@@ -110,9 +110,9 @@ def instant(time: str) -> datetime:
         # Python 3.10 does not read the Z.
         parsed = datetime.fromisoformat(time[:-1] + "+00:00" if time.endswith(("Z", "z")) else time)
     except ValueError:
-        raise InputError(f"{time!r} is no time; it must look like 2025-01-31T12:00:00Z") from None
+        raise InputError(f"{time!r} is not a time; it must look like 2025-01-31T12:00:00Z") from None
     if not 1970 <= parsed.year < 9999:  # at the ends of the calendar other time zones overflow
-        raise InputError(f"{time!r} is no time that an inspection could have been made at")
+        raise InputError(f"{time!r} is not a time at which an inspection can have been made")
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 
 
@@ -141,19 +141,19 @@ def _observation(record: dict[str, Any]) -> Observation:
 def _text(record: object, key: str, name: str = "") -> str:
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, str):
-        raise ValueError(f"{name or key} is missing, or no text")
+        raise ValueError(f"{name or key} is missing or not text")
     return value
 
 
 def _score(record: dict[str, object]) -> float:
     value = record.get("retrieval_score")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= float(value) < math.inf:
-        raise ValueError("retrieval_score is missing, or no number from 0")
+        raise ValueError("retrieval_score is missing, negative or not a number")
     return float(value)
 
 
 def _id(neighbour: object) -> int:
     value = neighbour.get("id") if isinstance(neighbour, dict) else None
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
-        raise ValueError("neighbours[0].id is missing, or no whole number")
+        raise ValueError("neighbours[0].id is missing or not a whole number")
     return value

@@ -28,12 +28,12 @@ def read(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any] | F
     except OSError as error:
         raise InputError(f"{path}: records cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not records: no UTF-8 text ({error})") from error
+        raise InputError(f"{path}: not records: the file is not UTF-8 text ({error})") from error
     for place, part in _parts(str(path), text):
         try:
             entry = json.loads(part)
         except (ValueError, RecursionError) as error:
-            yield place, Failure(place, f"{place}: not a record: no JSON ({error})")
+            yield place, Failure(place, f"{place}: not a record: the line is not JSON ({error})")
             continue
         if isinstance(entry, dict) and "error" in entry and "verdict" not in entry:
             continue

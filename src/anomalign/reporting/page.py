@@ -34,7 +34,7 @@ def write_page(path: str | os.PathLike[str], template: str, content: Mapping[str
     }
     pieces = environment.get_template(template).generate(**common, **content)
     with open_output(path) as file:
-        # A name may hold bytes that are no text; they are shown as escapes.
+        # A name may hold bytes that are not text; they are shown as escapes.
         file.writelines(piece.encode("utf-8", "backslashreplace") for piece in pieces)
 
 

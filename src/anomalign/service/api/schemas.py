@@ -1,11 +1,11 @@
 """The JSON that the service sends, field by field. The OpenAPI document and the pages are made from it."""
 
-from typing import Any, Literal
+from typing import Any
 
 from typing_extensions import TypedDict
 
-Verdict = Literal["normal", "anomalous"]
-DecisionKind = Literal["defect", "false_alarm", "unsure"]
+from anomalign.detection.summary import Stage, Verdict
+from anomalign.service.store import DecisionKind, EditKind, Origin
 
 
 class Neighbour(TypedDict):
@@ -37,12 +37,12 @@ class Inspection(TypedDict):
     bank: str
     bank_version: int
     name: str
-    source: Literal["upload", "watch"]
+    source: Origin
     verdict: Verdict
     image_score: float | None
     p_value: float
     threshold: float | None
-    stage: Literal["retrieval", "alignment", "both"]
+    stage: Stage
     course: str
     suspected: bool
     retrieval_score: float | None
@@ -182,7 +182,7 @@ class Edit(TypedDict):
     id: int
     bank: str
     version: int
-    kind: Literal["add", "remove", "rate"]
+    kind: EditKind
     record: int | None
     images: list[int]
     note: str
@@ -291,7 +291,7 @@ class Proposal(TypedDict):
     id: str
     bank: str
     version: int
-    kind: Literal["add", "remove", "rate"]
+    kind: EditKind
     changes: list[VerdictChange]
     threshold_before: float
     threshold_after: float
