@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import threading
 
 import pytest
 
@@ -119,3 +120,23 @@ def test_a_bank_of_single_commits_is_written_as_ever(empty_bank):
     empty_bank.add([texture(10), texture(11)], segment_bytes=1)
     assert "continuations" in tables(empty_bank.path)
     assert counts(empty_bank)[-1] == (3, 4, 2, 0)
+
+
+def test_history_can_be_read_while_another_edits(tmp_path, empty_bank):
+    empty_bank.add([texture(seed) for seed in range(4)])
+    edited, stop = Bank.open(empty_bank.path, empty_bank.backbone), threading.Event()
+
+    def edit():
+        while not stop.is_set():
+            edited.remove([1, 2])
+            edited.restore([1, 2])
+
+    editor = threading.Thread(target=edit)
+    editor.start()
+    try:
+        for _ in range(60):
+            history = empty_bank.history()
+            assert [change.version for change in history] == list(range(1, len(history) + 1))
+    finally:
+        stop.set()
+        editor.join()

@@ -82,12 +82,42 @@ def test_the_summary_is_json_and_comes_back_equal(inspections):
             again.anomaly_map  # noqa: B018
 
 
-@pytest.mark.parametrize("change", [{"verdict": ...}, {"neighbours": [{"id": 1}]}])
-def test_an_incomplete_summary_is_refused(inspections, change):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verdict": ...},
+        {"verdict": "maybe"},
+        {"stage": "foo"},
+        {"image_score": "high"},
+        {"image_score": None},
+        {"threshold": [1]},
+        {"height": -3.5},
+        {"width": True},
+        {"suspected": "false"},
+        {"neighbours": ""},
+        {"neighbours": [5]},
+        {"neighbours": [{"id": 1}]},
+        {"neighbours": [{"id": "1", "name": "n", "sha256": "a", "distance": 0.5}]},
+    ],
+)
+def test_a_summary_that_lacks_a_field_or_has_another_type_is_refused(inspections, change):
     entry = inspections[0].to_dict() | change
     entry = {key: value for key, value in entry.items() if value is not ...}
     with pytest.raises(InputError, match="not the summary of an inspection"):
         InspectionSummary.from_dict(entry)
+    with pytest.raises(InputError, match="not the summary of an inspection"):
+        InspectionSummary.from_dict(None)
+
+
+def test_further_keys_of_a_summary_and_of_its_neighbours_are_ignored(inspections):
+    entry = inspections[0].to_dict() | {"id": 7}
+    entry["neighbours"] = [{**neighbour, "gone": False} for neighbour in entry["neighbours"]]
+    assert InspectionSummary.from_dict(entry) == inspections[0].summary()
+
+
+def test_a_score_that_is_nan_does_not_make_a_copy_unequal(inspections):
+    inspection = replace(inspections[1], image_score=float("nan"))
+    assert pickle.loads(pickle.dumps(inspection)) == inspection
 
 
 def test_stage_2_needs_the_same_normal_images(detector, inspections, tmp_path, tiny_backbone):
@@ -95,6 +125,17 @@ def test_stage_2_needs_the_same_normal_images(detector, inspections, tmp_path, t
     other.add([texture(seed) for seed in range(60, 63)])
     with pytest.raises(InputError, match="no image"):
         Detector(other, Settings(gate=0.5)).align(inspections[0])
+    other.add([texture(seed) for seed in range(63, 90)])  # now the same identifiers, and other images
+    with pytest.raises(InputError, match="other normal images"):
+        Detector(other, Settings(gate=0.5)).align(inspections[0])
+
+
+def test_stage_2_needs_the_same_orientations(detector, inspections, tmp_path, tiny_backbone):
+    upright = Bank.create(tmp_path / "upright.bank", tiny_backbone, Framing(64))
+    upright.add([texture(seed) for seed in range(24)])
+    assert any(turn > 0 for _, turn in inspections[0].comparison.gallery)
+    with pytest.raises(InputError, match="other normal images"):
+        Detector(upright, Settings(gate=0.5)).align(inspections[0])
 
 
 def test_judging_again_at_another_rate_equals_inspecting_at_that_rate(detector):

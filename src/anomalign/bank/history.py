@@ -51,6 +51,7 @@ def read_whole_since(connection: sqlite3.Connection) -> int:
 
 def read_history(connection: sqlite3.Connection) -> list[BankVersion]:
     """All edits of the set of images, oldest first."""
+    connection.execute("BEGIN")  # one snapshot, whatever another process commits between the reads
     first_of = _continuations(connection)
     edits: dict[int, BankVersion] = {}
     for change in _changes(connection):

@@ -174,13 +174,14 @@ class Detector:
         Raises
         ------
         InputError
-            Only the summary of the inspection is known, or an image of its gallery is not in this detector's bank.
+            Only the summary of the inspection was read, or an image of its gallery is not in this detector's bank.
         """
         if inspection.has_aligned:
             return inspection
         comparison = inspection.require_comparison()
         assert comparison.pyramid is not None  # carried until stage 2 has run
         rows = self._rows_of(id for id, _ in comparison.gallery)
+        self._check_same_bank(inspection, comparison, rows)
         numbers = self.bank.identity.views
         views = [numbers.number(row, turn) for row, (_, turn) in zip(rows, comparison.gallery, strict=True)]
         with one_blas_thread():
@@ -273,6 +274,16 @@ class Detector:
                     yield self.judge(result)
                 elif isinstance(result, Failure):
                     yield result
+
+    def _check_same_bank(self, inspection: Inspection, comparison: Comparison, rows: Sequence[int]) -> None:
+        """Raise InputError where the gallery holds other images than this bank, which may have the same identifiers."""
+        files = [neighbour.sha256 for neighbour in inspection.neighbours[: len(rows)]]
+        orientations = len(self.bank.identity.turns)
+        if [self._images[row].sha256 for row in rows] != files or any(t >= orientations for _, t in comparison.gallery):
+            raise InputError(
+                f"{inspection.name}: was inspected with other normal images than those of {self.bank.path}; inspect it "
+                "again"
+            )
 
     def _rows_of(self, ids: Iterable[int]) -> list[int]:
         """Rows of the images of these identifiers."""

@@ -148,7 +148,7 @@ class Inspection(InspectionSummary):
         if aligned is None:
             raise InputError(
                 f"{self.name}: stage 1 cleared this image, so stage 2 has not run and there is no anomaly map; "
-                "detector.align(inspection) runs it, Settings(gate=1) runs it for every image"
+                "detector.align(inspection) runs it"
             )
         return aligned
 
@@ -256,7 +256,7 @@ def _equal(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(_equal, a, b))
     if is_dataclass(a):
         return all(_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a) if f.compare)
-    return bool(a == b)
+    return bool(a == b) or (isinstance(a, float) and math.isnan(a) and math.isnan(b))
 
 
 def cell_at(

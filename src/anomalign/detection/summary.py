@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from anomalign.errors import InputError
 
@@ -101,7 +101,7 @@ class InspectionSummary:
 
     @classmethod
     def from_dict(cls: type[_Summary], entry: Mapping[str, Any], /, **others: Any) -> _Summary:
-        """Read what `to_dict` wrote; further keys of `entry` are ignored.
+        """Read what `to_dict` wrote; further keys of `entry` and of its neighbours are ignored.
 
         Parameters
         ----------
@@ -113,17 +113,45 @@ class InspectionSummary:
         Raises
         ------
         InputError
-            A field is missing or a neighbour is not complete.
+            A field is missing or has another type.
         """
+        if not isinstance(entry, Mapping):
+            raise InputError(f"not the summary of an inspection: needs an object, got {type(entry).__name__}")
         names = [field.name for field in fields(InspectionSummary)]
         missing = [name for name in names if name not in entry]
         if missing:
             raise InputError(f"not the summary of an inspection: it lacks {', '.join(missing)}")
-        try:
-            neighbours = tuple(Neighbour(**neighbour) for neighbour in entry["neighbours"])
-        except TypeError as error:
-            raise InputError(f"not the summary of an inspection: a neighbour is not complete ({error})") from error
-        return cls(**{name: entry[name] for name in names} | {"neighbours": neighbours}, **others)
+        values = {name: _checked(name, entry[name]) for name in names if name != "neighbours"}
+        return cls(**values, neighbours=_read_neighbours(entry["neighbours"]), **others)
 
     def _values(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(InspectionSummary)}
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {"verdict": get_args(Verdict), "stage": get_args(Stage)}
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("name", "sha256", "verdict", "stage"), str),
+    **dict.fromkeys(("id", "height", "width"), int),
+    **dict.fromkeys(("image_score", "p_value", "threshold", "retrieval_score", "retrieval_p_value"), (int, float)),
+    "distance": (int, float),
+    "suspected": bool,
+}
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return a value of a summary or of a neighbour; raise InputError if it has another type."""
+    is_right = isinstance(value, _TYPES[name]) and (isinstance(value, bool) == (_TYPES[name] is bool))
+    if not is_right or value not in _CHOICES.get(name, (value,)):
+        raise InputError(f"not the summary of an inspection: {name} is {value!r}")
+    return float(value) if _TYPES[name] == (int, float) else value
+
+
+def _read_neighbours(entries: Any) -> tuple[Neighbour, ...]:
+    """Read neighbours; further keys of each are ignored."""
+    names = [field.name for field in fields(Neighbour)]
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise InputError("not the summary of an inspection: neighbours is not a list of objects")
+    for entry in entries:
+        if missing := [name for name in names if name not in entry]:
+            raise InputError(f"not the summary of an inspection: a neighbour lacks {', '.join(missing)}")
+    return tuple(Neighbour(**{name: _checked(name, entry[name]) for name in names}) for entry in entries)

@@ -29,5 +29,5 @@ def open_output(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(target) as file:
             yield file
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise InputError(f"{target}: cannot be written ({getattr(error, 'strerror', None) or error})") from error

@@ -51,6 +51,16 @@ def test_who_may_read_the_file_stays_as_it_was_set(token_file):
     assert stat.S_IMODE(after.st_mode) == 0o640
 
 
+def test_a_token_is_removed_through_a_link_too(token_file, tmp_path):
+    tokens.add(token_file, "ann", "admin")
+    tokens.add(token_file, "bob", "operator")
+    link = tmp_path / "link"
+    link.symlink_to(token_file)
+    tokens.remove(link, "bob")
+    assert link.is_symlink()
+    assert [line.split()[0] for line in token_file.read_text().splitlines()[1:]] == ["ann"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="owners as POSIX has them")
 def test_an_owner_who_cannot_be_kept_is_an_error_and_changes_nothing(token_file, monkeypatch):
     """For example another person's file: only root and its owner can keep the owner."""

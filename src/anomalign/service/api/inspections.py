@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from anomalign.detection.summary import Verdict
 from anomalign.service.api import schemas, serializers
 from anomalign.service.api.dependencies import ERRORS, Id, Limit, RecordDep
 from anomalign.service.api.times import utc
@@ -32,7 +33,7 @@ class NewDecision(BaseModel):
 
 def _filters(
     bank: Annotated[str | None, Query(max_length=255)] = None,
-    verdict: schemas.Verdict | None = None,
+    verdict: Verdict | None = None,
     since: Annotated[datetime | None, Query(description="at this time or later")] = None,
     until: Annotated[datetime | None, Query(description="before this time")] = None,
     reviewed: bool | None = None,

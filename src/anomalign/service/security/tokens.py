@@ -164,7 +164,7 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 def _writer(path: Path) -> Iterator[None]:
     """Lock the file, so that one process at a time changes it."""
     try:
-        with FileLock(f"{path}.lock"):
+        with FileLock(f"{path.resolve()}.lock"):
             yield
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -174,7 +174,8 @@ def _write(path: Path, entries: list[Entry]) -> None:
     """Replace the file. Owner and mode stay as they are, because the service may run as another user."""
     text = _HEADER + "".join(f"{entry.name} {entry.role} {entry.digest}\n" for entry in entries)
     try:
-        with atomic_write(path, durable=True, mode=0o600, keep_owner=True) as file:
+        # A link stays a link: the service may read the file by its own name.
+        with atomic_write(path.resolve(), durable=True, mode=0o600, keep_owner=True) as file:
             file.write(text.encode())
     except OSError as error:
         raise _unwritable(path, error) from error
