@@ -20,7 +20,8 @@ def test_a_bank_tells_what_it_is(client, detector):
     assert client.get("/api/banks/parts").json() == summary
     assert (summary["name"], summary["images"], summary["content"]) == ("parts", 30, detector.bank.content)
     assert (summary["threshold"], summary["target_fpr"]) == (detector.threshold.value, detector.target_fpr)
-    assert client.get("/api/banks/parts/versions").json()["versions"][0]["added"] == 30
+    first_edit = client.get("/api/banks/parts/versions").json()["versions"][0]
+    assert (first_edit["first"], first_edit["added"]) == (1, 30)
 
 
 def test_normals_come_in_the_order_of_suspicion_with_their_use(client, detector):

@@ -162,8 +162,9 @@ class NormalImages(TypedDict):
 
 
 class Version(TypedDict):
-    """An edit of a bank: the version that it led to, when, and how many images it added and removed."""
+    """An edit of a bank: its first and last version, when, and how many images it added and removed."""
 
+    first: int
     version: int
     time: str
     added: int

@@ -88,8 +88,14 @@ def bank(served_bank: ServedBank) -> schemas.BankSummary:
 
 
 def version(change: BankVersion) -> schemas.Version:
-    """Serialize a version of a bank."""
-    return {"version": change.version, "time": change.at, "added": change.added, "removed": change.removed}
+    """Serialize an edit of a bank and the versions that it made."""
+    return {
+        "first": change.first,
+        "version": change.version,
+        "time": change.at,
+        "added": change.added,
+        "removed": change.removed,
+    }
 
 
 def normal_image(image: NormalImage, used: int, suspect: Suspect | None) -> schemas.NormalImage:

@@ -195,7 +195,7 @@ function versionRow(version, undoneEdit) {
   return h(
     "tr",
     {},
-    h("td", {}, version.version),
+    h("td", {}, version.first === version.version ? version.version : `${version.first}\u2013${version.version}`),
     h("td", {}, h("time", { datetime: version.time }, when(version.time))),
     h("td", {}, undoneEdit?.undone_by),
     h("td", {}, undoneEdit ? `undid: ${editSummary(undoneEdit)}` : parts.filter(Boolean).join(", ") || "created"),
