@@ -106,7 +106,7 @@ def test_what_is_no_details_is_refused_in_words(inspection):
         "deep": changed(details, names=np.frombuffer(b"[" * 100_000, np.uint8)),
     }
     for content in bad.values():
-        with pytest.raises(InputError, match="details of a record that cannot be read"):
+        with pytest.raises(InputError, match="match data that cannot be read"):
             MatchData.from_bytes(content)
 
 
