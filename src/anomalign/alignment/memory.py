@@ -45,7 +45,7 @@ def reused_memory() -> Generator[Memory, None, None]:
     """Memory for one search. Of several searches at the same time one leaves its memory to the next search."""
     try:
         memory = _spare.pop()
-    except IndexError:  # there is none, or another search has it
+    except IndexError:  # no memory to reuse, or another search uses it
         memory = Memory()
     yield memory
     # Not after an error: a traceback may still refer to a result in it.

@@ -53,12 +53,13 @@ class Loss:
     Attributes
     ----------
     threshold_before, threshold_after : float
+        Threshold of the image score in the larger and in the smaller bank.
     median_rise, highest_rise : float
-        Of stage 2's scores, relative, over `scored` images.
+        Relative rise of the stage 2 scores, over `scored` images.
     scored : int
-        Images that stage 2 scored in calibrating the larger bank.
+        Number of images that the calibration of the larger bank scored by stage 2.
     gone, alarms : int
-        Those of them that have gone, and that would be called anomalous.
+        Number of these that were dropped, and how many of the dropped would be called anomalous.
     """
 
     threshold_before: float

@@ -5,6 +5,7 @@ import copy
 import threading
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import fields, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ class Detector:
         Raises
         ------
         ImageError
-            Not an image that can be used.
+            The image cannot be used.
         """
         (result,) = self._inspect([image], max_pixels, threads=available_cores(), keep_images=keep_image)
         if isinstance(result, Failure):
@@ -161,15 +162,16 @@ class Detector:
     def inspect_batch(self, images: Sequence[Source], max_pixels: int = MAX_PIXELS) -> list[Inspection | Failure]:
         """Inspect a few images, in their order, by one call of the network: for callers with threads of their own.
 
-        The same bits as `inspect_many` gives.
+        The results equal those of `inspect_many`, bit by bit.
         """
         described = describe_together(images, self.bank.backbone, self.bank.identity.framing, max_pixels)
         return [self.judge(item) if isinstance(item, Described) else item for item in described]
 
     def align(self, inspection: Inspection) -> Inspection:
-        """The same inspection with the outcome of stage 2, which runs now where stage 1 had cleared the image.
+        """Add the outcome of stage 2 to an inspection. If stage 1 cleared the image, stage 2 runs now.
 
-        The verdict stays. It needs a detector of the same normal images, in this process or another.
+        The verdict stays the same. The detector must have the same normal images as the one that inspected the image;
+        it may be in another process.
 
         Raises
         ------
@@ -197,14 +199,14 @@ class Detector:
         return self.align(inspection) if inspection.verdict == "anomalous" else inspection
 
     def against(self, image: Source, *image_ids: int, max_pixels: int = MAX_PIXELS) -> Aligned:
-        """Stage 2 of an image with these normal images as its gallery, whichever are the nearest.
+        """Run stage 2 on an image, with these normal images as its gallery.
 
         Raises
         ------
         InputError
-            None given, or one that is not in the bank.
+            No image is named, or one is not in the bank.
         ImageError
-            Not an image that can be used.
+            The image cannot be used.
         """
         if not image_ids:
             raise InputError(f"{self.bank.path}: name at least one image of this bank")
@@ -275,6 +277,10 @@ class Detector:
                 elif isinstance(result, Failure):
                     yield result
 
+    @cached_property
+    def _row_of(self) -> dict[int, int]:
+        return {image.id: row for row, image in enumerate(self._images)}
+
     def _check_same_bank(self, inspection: Inspection, comparison: Comparison, rows: Sequence[int]) -> None:
         """Raise InputError where the gallery holds other images than this bank, which may have the same identifiers."""
         files = [neighbour.sha256 for neighbour in inspection.neighbours[: len(rows)]]
@@ -287,9 +293,8 @@ class Detector:
 
     def _rows_of(self, ids: Iterable[int]) -> list[int]:
         """Rows of the images of these identifiers."""
-        row_of = {normal.id: row for row, normal in enumerate(self._images)}
         try:
-            return [row_of[id] for id in ids]
+            return [self._row_of[id] for id in ids]
         except KeyError as error:
             raise InputError(f"{self.bank.path}: no image {error} in this bank") from None
 

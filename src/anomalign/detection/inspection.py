@@ -28,7 +28,7 @@ class Match:
     Attributes
     ----------
     image_id, name
-        The normal image.
+        Identifier and name of the normal image.
     y, x : float
         In that image's own pixels (after EXIF orientation), the centre of the cell that was compared.
     distance : float
@@ -36,9 +36,9 @@ class Match:
     per_level : tuple of float
         The distance to this place, split over the levels, finest first.
     turn : Turn
-        Orientation in which the normal image was compared; as it is, unless its bank has augmentation.
+        Orientation in which the normal image was compared; upright unless its bank has augmentation.
     turned_y, turned_x : float
-        The place in the image so turned.
+        The place in the normal image in that orientation.
     """
 
     image_id: int
@@ -54,10 +54,20 @@ class Match:
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """Outcome of stage 2: alignment, smoothed map on the square the backbone saw, the map's score, and the gallery.
+    """Outcome of stage 2.
 
-    `turns` are the orientations in which the images of the gallery were compared; only `Detector.against` compares one
-    image in several.
+    Attributes
+    ----------
+    alignment : Alignment
+        Matches of every pixel, on the grid.
+    square : (S, S) float32 array
+        Smoothed anomaly map, on the square that the backbone saw.
+    score : float
+        Score of the map.
+    gallery : tuple of NormalImage
+        The normal images that were searched.
+    turns : tuple of Turn
+        Orientation of each; only `Detector.against` compares one image in several orientations.
     """
 
     alignment: Alignment
@@ -262,7 +272,7 @@ def _equal(a: Any, b: Any) -> bool:
 def cell_at(
     y: float, x: float, framing: Framing, height: int, width: int, grid: tuple[int, int]
 ) -> tuple[int, int] | None:
-    """Row and column of the grid's cell that a pixel of an image lies in; None where that was not seen."""
+    """Row and column of the grid cell that contains a pixel of an image; None if the backbone did not see the pixel."""
     h, w = grid
     top, left, bottom, right = framing.box(height, width)
     if not (0 <= y < height and 0 <= x < width):

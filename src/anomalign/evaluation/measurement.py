@@ -197,7 +197,7 @@ def visible_part(scores: NDArray[np.float32], truth: GroundTruth) -> tuple[NDArr
     scores : (H, W) float32 array
         Not a number outside the centre crop.
     truth : GroundTruth
-        Of the same size.
+        Ground truth of the same size.
 
     Raises
     ------

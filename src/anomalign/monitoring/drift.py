@@ -206,7 +206,7 @@ def _expected_use(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     where a normal can be nearest to few others, and much in many, where some are near to all.
     """
     relative = counts / counts.mean()
-    variance = float(relative.var() * counts.mean())  # 1 by chance alone
+    variance = float(relative.var() * counts.mean())  # 1 if the counts vary by chance only
     share = max(0.0, variance - 1) / variance if variance > 0 else 0.0
     return np.asarray(1 + share * (relative - 1), np.float64)
 

@@ -66,7 +66,7 @@ def _software() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that differs from the recorded one; `now` is None where there is none."""
+    """A value that differs from the recorded one; `now` is None if the value is missing now."""
 
     what: str
     recorded: object
