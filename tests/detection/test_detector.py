@@ -191,6 +191,8 @@ def test_paper_preset_decides_by_stage_1_and_aligns_only_what_it_suspects(bank):
     assert inspection.image_score == inspection.retrieval_score
     assert len(inspection.neighbours) == NORMALS  # fewer than 50: all of them
     assert inspection.alignment.distance.shape == (16, 16)  # the finest level
+    good = detector.inspect(texture(3))
+    assert (good.verdict, good.stage, good.has_aligned) == ("normal", "retrieval", False)
 
 
 def test_match_answers_in_the_pixels_of_both_images(tmp_path):
