@@ -151,9 +151,13 @@ def pairwise_loop(images: int, blocks: int = 3) -> float:
     return total
 
 
-def compilation() -> tuple[float, float]:
-    """Seconds of the first call in a process, beyond a second call: with nothing compiled yet, and with all of it."""
+def compilation(*, collect: bool = True) -> tuple[float, float]:
+    """Seconds of the first call in a process, beyond a second call: with nothing compiled yet, and with all of it.
+
+    `collect` says whether Python's garbage collector is on.
+    """
     code = (
+        f"import gc; gc.{'enable' if collect else 'disable'}()\n"
         "import time, numpy as np; from anomalign.alignment import FeaturePyramid, align\n"
         "import anomalign.alignment.exact\n"
         "p = FeaturePyramid((np.ones((8, 8, 4), np.float32), np.ones((4, 4, 4), np.float32)), np.ones(1))\n"
@@ -314,14 +318,22 @@ def compare(options: argparse.Namespace, results: dict[str, object]) -> None:
 
     results["growth"] = growth(options, random, describe)
     first, later = compilation()
+    first_uncollected, _ = compilation(collect=False)
     print(
-        f"\nfirst call in a process: {first:.2f} s more than a second one; {later:.2f} s where it is compiled already"
+        f"\nfirst call in a process: {first:.2f} s more than a second one; {later:.2f} s where it is compiled already; "
+        f"{first_uncollected:.2f} s with the garbage collector off"
     )
     laid = map_seconds()
     print(f"map of an image of 4096 x 3072: {laid:.3f} s")
     peak = memory(50)
     print(f"peak memory at K = 50, beyond the memory-mapped gallery: {peak:.0f} MB")
-    results |= {"compilation": first, "compiled": later, "peak_mb": peak, "map": laid}
+    results |= {
+        "compilation": first,
+        "compilation_uncollected": first_uncollected,
+        "compiled": later,
+        "peak_mb": peak,
+        "map": laid,
+    }
 
 
 def growth(options: argparse.Namespace, random: Job, describe: Describer | None) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """What an inspection says of one image, in plain values. JSON lines, records, REST answers and tables hold it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from anomalign.errors import InputError
@@ -92,12 +92,17 @@ class InspectionSummary:
 
     def summary(self) -> "InspectionSummary":
         """The summary alone, of an object that holds more."""
-        return InspectionSummary(**self._values())
+        return InspectionSummary.of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON takes it: every field above, `course`, and each neighbour as a dict."""
-        neighbours = [asdict(neighbour) for neighbour in self.neighbours]
+        neighbours = [dict(vars(neighbour)) for neighbour in self.neighbours]
         return {**self._values(), "neighbours": neighbours, "course": self.course}
+
+    @classmethod
+    def of(cls: type[_Summary], summary: "InspectionSummary", /, **others: Any) -> _Summary:
+        """Take the fields from a summary; `others` are the fields that a subclass adds."""
+        return cls(**summary._values(), **others)
 
     @classmethod
     def from_dict(cls: type[_Summary], entry: Mapping[str, Any], /, **others: Any) -> _Summary:
@@ -117,17 +122,18 @@ class InspectionSummary:
         """
         if not isinstance(entry, Mapping):
             raise InputError(f"not the summary of an inspection: needs an object, got {type(entry).__name__}")
-        names = [field.name for field in fields(InspectionSummary)]
-        missing = [name for name in names if name not in entry]
+        missing = [name for name in _NAMES if name not in entry]
         if missing:
             raise InputError(f"not the summary of an inspection: it lacks {', '.join(missing)}")
-        values = {name: _checked(name, entry[name]) for name in names if name != "neighbours"}
+        values = {name: _checked(name, entry[name]) for name in _NAMES if name != "neighbours"}
         return cls(**values, neighbours=_read_neighbours(entry["neighbours"]), **others)
 
     def _values(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(InspectionSummary)}
+        return {name: getattr(self, name) for name in _NAMES}
 
 
+_NAMES = tuple(field.name for field in fields(InspectionSummary))
+_NEIGHBOUR_NAMES = tuple(field.name for field in fields(Neighbour))
 _CHOICES: dict[str, tuple[str, ...]] = {"verdict": get_args(Verdict), "stage": get_args(Stage)}
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "sha256", "verdict", "stage"), str),
@@ -148,10 +154,9 @@ def _checked(name: str, value: Any) -> Any:
 
 def _read_neighbours(entries: Any) -> tuple[Neighbour, ...]:
     """Read neighbours; further keys of each are ignored."""
-    names = [field.name for field in fields(Neighbour)]
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         raise InputError("not the summary of an inspection: neighbours is not a list of objects")
     for entry in entries:
-        if missing := [name for name in names if name not in entry]:
+        if missing := [name for name in _NEIGHBOUR_NAMES if name not in entry]:
             raise InputError(f"not the summary of an inspection: a neighbour lacks {', '.join(missing)}")
-    return tuple(Neighbour(**{name: _checked(name, entry[name]) for name in names}) for entry in entries)
+    return tuple(Neighbour(**{name: _checked(name, entry[name]) for name in _NEIGHBOUR_NAMES}) for entry in entries)

@@ -83,8 +83,7 @@ class CategoryMeasurement:
     def add(self, image: TestImage, inspection: Inspection, observe: Observer | None) -> None:
         """Add an image. If its masks cannot be used, that is a failure, but its image score still counts."""
         label = {"kind": image.kind, "anomalous": image.anomalous}
-        summary = inspection.to_dict()
-        self.images.append(ImageResult.from_dict(summary, **label, alignment_score=inspection.aligned.score))
+        self.images.append(ImageResult.of(inspection, **label, alignment_score=inspection.aligned.score))
         truth = None
         try:
             truth = image.ground_truth(inspection.height, inspection.width)

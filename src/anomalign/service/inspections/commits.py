@@ -20,8 +20,8 @@ def new_record(
     inspection: Inspection, detector: Detector, bank: str, source: Origin, watched: Watched | None
 ) -> NewRecord:
     """Make the record of an inspection; all of it comes from one detector, so from one version of the bank."""
-    return NewRecord.from_dict(
-        inspection.to_dict(),
+    return NewRecord.of(
+        inspection,
         time=datetime.now(timezone.utc),
         bank=bank,
         bank_version=detector.bank.version,
