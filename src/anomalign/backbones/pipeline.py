@@ -15,7 +15,7 @@ from PIL import Image
 
 from anomalign.backbones.backbone import Backbone
 from anomalign.errors import AnomalignError
-from anomalign.images.decoding import MAX_PIXELS, decode, from_array
+from anomalign.images.decoding import MAX_PIXELS, Decoded, decode_file, from_array
 from anomalign.images.files import read_bytes
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import UPRIGHT, Turn
@@ -48,6 +48,8 @@ class Described:
         Features of the image in the further orientations.
     image : (H, W, 3) uint8 array, optional
         The image, RGB, if it was asked for.
+    taken : str
+        Time of exposure, as `anomalign.images.exposure.taken_of` gives it; empty if unknown.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Described:
     preview: bytes
     turned: tuple[FeaturePyramid, ...] = ()
     image: NDArray[np.uint8] | None = None
+    taken: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class _Loaded:
     framed: list[NDArray[np.uint8]]
     preview: bytes
     image: NDArray[np.uint8] | None
+    taken: str
 
 
 def describe(
@@ -165,7 +169,7 @@ def _load(
     try:
         check_name(name)
         if isinstance(source, np.ndarray):
-            image = from_array(source, name)
+            decoded = Decoded(from_array(source, name), "")
             data = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
             sha256 = hashlib.sha256(data).hexdigest()
         else:
@@ -173,20 +177,23 @@ def _load(
             sha256 = hashlib.sha256(data).hexdigest()
             if sha256 in known:
                 return Known(name, sha256)
-            image = decode(data, name, max_pixels)
+            decoded = decode_file(data, name, max_pixels)
     except AnomalignError as error:
         return Failure(printable(name), printable(str(error)))
     if sha256 in known:
         return Known(name, sha256)
+    image = decoded.image
     preview = _preview(image) if previews else b""
     framed = [framing.frame(turn.apply(image)) for turn in turns]
     pixels = np.asarray(image.convert("RGB")) if keep_image else None
-    return _Loaded(name, sha256, image.height, image.width, framed, preview, pixels)
+    return _Loaded(name, sha256, image.height, image.width, framed, preview, pixels, decoded.taken)
 
 
 def _finish(item: _Loaded, pyramids: Iterator[FeaturePyramid]) -> Described:
     first, *turned = islice(pyramids, len(item.framed))
-    return Described(item.name, item.sha256, item.height, item.width, first, item.preview, tuple(turned), item.image)
+    return Described(
+        item.name, item.sha256, item.height, item.width, first, item.preview, tuple(turned), item.image, item.taken
+    )
 
 
 def _preview(image: Image.Image) -> bytes:

@@ -1,13 +1,17 @@
 """Decoding image files to 8-bit pixels, oriented as a person would see them."""
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from anomalign.errors import ImageError, InputError
+from anomalign.images.exposure import taken_of
 from anomalign.images.files import read_bytes
 
 # Listed by name: for some other formats Pillow starts programs (EPS) or opens further files.
@@ -43,16 +47,62 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> ND
     return np.asarray(decode(read_bytes(path), str(path), max_pixels).convert("RGB"))
 
 
-def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode the bytes of an image file to a Pillow image of mode ``L`` or ``RGB``, as `read_image` does."""
-    if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):
-        Image.MAX_IMAGE_PIXELS = max_pixels  # the caller allows it; otherwise Pillow's own check stays
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        _check_size(image.size, name, max_pixels)
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """An image file that was decoded.
+
+    Attributes
+    ----------
+    image : Image
+        Of mode ``L`` or ``RGB``, as `read_image` describes.
+    taken : str
+        Time of exposure, as `taken_of` gives it.
+    """
+
+    image: Image.Image
+    taken: str
+
+
+def decode_file(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode the bytes of an image file, as `read_image` does, with the time at which it was taken."""
+    with _image_errors(data, name, max_pixels):
+        image = _open(data, name, max_pixels)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-        return _to_8_bit(image, name)
+        return Decoded(_to_8_bit(image, name), taken_of(image))
+
+
+def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode the bytes of an image file to a Pillow image of mode ``L`` or ``RGB``, as `read_image` does."""
+    return decode_file(data, name, max_pixels).image
+
+
+def read_taken(path: str | os.PathLike[str]) -> str:
+    """Time of exposure of an image file, as `taken_of` gives it, without decoding the pixels of most files.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read, is not an image, or is larger than `MAX_PIXELS`.
+    """
+    data = read_bytes(path)
+    with _image_errors(data, str(path), MAX_PIXELS):
+        return taken_of(_open(data, str(path), MAX_PIXELS))
+
+
+def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
+    if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):
+        Image.MAX_IMAGE_PIXELS = max_pixels  # the caller allows it; otherwise Pillow's own check stays
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    _check_size(image.size, name, max_pixels)
+    return image
+
+
+@contextlib.contextmanager
+def _image_errors(data: bytes, name: str, max_pixels: int) -> Iterator[None]:
+    """Turn any error of Pillow into an `ImageError` that names the file."""
+    try:
+        yield
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
