@@ -49,7 +49,8 @@ def build(path: Path, images: int) -> Bank:
                 rows = [
                     NewImage(f"image{i}.png", f"{i:064x}", 1000, 1000, PREVIEW) for i in range(first, first + count)
                 ]
-                edits.insert(connection, sparse_segment(path, identity, vectors, count), rows, rows_per_image=1)
+                segment = sparse_segment(path, identity, vectors, count)
+                edits.insert(connection, edits.begin_version(connection), segment, rows, rows_per_image=1)
     return Bank.open(path)
 
 

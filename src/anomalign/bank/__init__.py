@@ -3,8 +3,18 @@
 from anomalign.bank.additions import AddReport, Progress
 from anomalign.bank.bank import Bank
 from anomalign.bank.catalogue import NormalImage
+from anomalign.bank.groups import Groups
 from anomalign.bank.history import BankVersion
 from anomalign.bank.identity import Identity
 from anomalign.bank.scores import AlignedScore
 
-__all__ = ["AddReport", "AlignedScore", "Bank", "BankVersion", "Identity", "NormalImage", "Progress"]
+__all__ = [
+    "AddReport",
+    "AlignedScore",
+    "Bank",
+    "BankVersion",
+    "Groups",
+    "Identity",
+    "NormalImage",
+    "Progress",
+]

@@ -11,8 +11,8 @@ from typing import TypeAlias
 import numpy as np
 
 from anomalign.backbones import Backbone, Described, Known, describe
-from anomalign.bank import catalogue, edits, segments
-from anomalign.bank.catalogue import NewImage
+from anomalign.bank import catalogue, edits, groups, segments
+from anomalign.bank.catalogue import NewImage, NormalImage
 from anomalign.bank.identity import Identity
 from anomalign.errors import InputError
 from anomalign.images.files import SUFFIXES, find_images
@@ -36,11 +36,14 @@ class AddReport:
         Images that were passed over, as the bank has an image with the same content.
     failures : tuple of Failure
         Images that could not be used, each with the reason.
+    regrouped : int
+        Number of images that were in the bank before and have another group now.
     """
 
     added: int
     known: tuple[Known, ...]
     failures: tuple[Failure, ...]
+    regrouped: int = 0
 
 
 def add(
@@ -48,14 +51,18 @@ def add(
     identity: Identity,
     network: Backbone,
     images: Sequence[Source],
+    group_names: Sequence[str | None],
     *,
-    present: set[str],
+    stored: Sequence[NormalImage],
     progress: Progress | None,
     max_pixels: int,
     segment_bytes: int,
 ) -> AddReport:
-    """Describe images and commit those whose SHA-256 is not `present` in the bank; only the writer may call it."""
-    batch = Batch(path, identity, set(present), segment_bytes)
+    """Describe images and commit those whose content is not among the `stored` ones; only the writer may call it.
+
+    Each image gets its one of `group_names`, and so do stored ones with the same content unless that is None.
+    """
+    batch = Batch(path, identity, stored, segment_bytes)
     try:
         results = describe(
             images,
@@ -64,11 +71,11 @@ def add(
             max_pixels=max_pixels,
             turns=identity.turns,
             previews=True,
-            known=present,
+            known={image.sha256 for image in stored},
         )
         with contextlib.closing(results):
-            for done, result in enumerate(results, 1):
-                batch.take(result)
+            for done, (result, group) in enumerate(zip(results, group_names, strict=True), 1):
+                batch.take(result, group)
                 if progress:
                     progress(done, len(images))
         batch.finish()
@@ -77,37 +84,45 @@ def add(
         raise
     finally:
         batch.close()
-    return AddReport(batch.added, tuple(batch.known), tuple(batch.failures))
+    return AddReport(batch.added, tuple(batch.known), tuple(batch.failures), batch.regrouped)
 
 
 class Batch:
-    """Images that are described but not yet committed.
+    """Images that are described but not yet committed, and new groups of images that were committed before.
 
     A commit runs in a thread of its own while further images are described. All commits of a batch are one edit.
     """
 
-    def __init__(self, path: Path, identity: Identity, present: set[str], segment_bytes: int) -> None:
+    def __init__(self, path: Path, identity: Identity, stored: Sequence[NormalImage], segment_bytes: int) -> None:
         self.path = path
         self.turns = identity.turns
         self.size = max(1, segment_bytes // identity.bytes_per_image)
-        self.present = present
-        self.uncommitted: list[Described] = []
-        self.added = 0
+        self.present = {image.sha256 for image in stored}
+        self.uncommitted: list[tuple[Described, str]] = []
+        self.new_groups: dict[int, str] = {}
+        self.added = self.regrouped = 0
         self.known: list[Known] = []
         self.failures: list[Failure] = []
+        self._stored = {image.sha256: image for image in stored}
         self._first_version: int | None = None
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._committing: Future[int] | None = None
+        self._committing: Future[tuple[int, int]] | None = None
 
-    def take(self, result: Described | Known | Failure) -> None:
-        """Count an image that is not to be added; take another in, and start a commit when there are enough."""
+    def take(self, result: Described | Known | Failure, group: str | None) -> None:
+        """Count an image that is not to be added; take another in, and start a commit when there are enough.
+
+        Of several images with one content the first counts, with its name and its group.
+        """
         if isinstance(result, Failure):
             self.failures.append(result)
         elif isinstance(result, Known) or result.sha256 in self.present:
             self.known.append(Known(result.name, result.sha256))
+            image = self._stored.pop(result.sha256, None)
+            if image and group is not None and group != image.group:
+                self.new_groups[image.id] = group
         else:
             self.present.add(result.sha256)
-            self.uncommitted.append(result)
+            self.uncommitted.append((result, group or ""))
             if len(self.uncommitted) >= self.size:
                 self.start_commit()
 
@@ -115,14 +130,16 @@ class Batch:
         """Commit the images taken in so far, in the committer's thread."""
         self.wait()  # at most one commit is under way, so at most two segments are held
         images, self.uncommitted = self.uncommitted, []
-        if images:
-            self._committing = self._committer.submit(self._commit, images)
+        new_groups, self.new_groups = self.new_groups, {}
+        if images or new_groups:
+            self._committing = self._committer.submit(self._commit, images, new_groups)
 
     def wait(self) -> None:
         """Wait for the commit under way; its error, if any, is raised here."""
         committing, self._committing = self._committing, None
         if committing:
-            self.added += committing.result()
+            added, regrouped = committing.result()
+            self.added, self.regrouped = self.added + added, self.regrouped + regrouped
 
     def finish(self) -> None:
         """Commit the rest, and wait until it is on the disk."""
@@ -133,18 +150,28 @@ class Batch:
         """Wait for the committer's thread to end, whatever became of its commit."""
         self._committer.shutdown(wait=True)
 
-    def _commit(self, images: list[Described]) -> int:
-        pyramids = [pyramid for image in images for pyramid in (image.pyramid, *image.turned)]
-        segment = segments.write_segment(self.path, pyramids)
-        rows = [NewImage(i.name, i.sha256, i.height, i.width, i.preview) for i in images]
+    def _commit(self, images: list[tuple[Described, str]], new_groups: dict[int, str]) -> tuple[int, int]:
+        pyramids = [pyramid for image, _ in images for pyramid in (image.pyramid, *image.turned)]
+        segment = segments.write_segment(self.path, pyramids) if images else None
+        rows = [
+            NewImage(i.name, i.sha256, i.height, i.width, i.preview, group=group, taken=i.taken) for i, group in images
+        ]
         with catalogue.connect(self.path) as connection:
-            version = edits.insert(connection, segment, rows, len(self.turns), self._first_version)
+            version = edits.begin_version(connection, self._first_version)
+            if segment:
+                edits.insert(connection, version, segment, rows, len(self.turns))
+            groups.write_groups(connection, version, new_groups)
         if self._first_version is None:
             self._first_version = version
-        return len(images)
+        return len(rows), len(new_groups)
 
 
-def list_sources(images: Source | Iterable[Source]) -> Sequence[Source]:
+def as_list(images: Source | Iterable[Source]) -> list[Source]:
+    """One image as a list of it; several as a list."""
+    return [images] if isinstance(images, (str, os.PathLike, np.ndarray, Encoded)) else list(images)
+
+
+def list_sources(images: Sequence[Source]) -> Sequence[Source]:
     """One source for each image: folders and globs become the files in them.
 
     Raises
@@ -152,8 +179,6 @@ def list_sources(images: Source | Iterable[Source]) -> Sequence[Source]:
     InputError
         A path does not exist or holds no image, or no images are given.
     """
-    if isinstance(images, (str, os.PathLike, np.ndarray, Encoded)):
-        images = [images]
     sources: list[Source] = []
     for image in images:
         # A file of a listing may be gone by now: that is reported when it is read, and does not end the call.

@@ -30,6 +30,7 @@ from anomalign.bank import (
 )
 from anomalign.bank.additions import SEGMENT_BYTES, AddReport, Progress
 from anomalign.bank.catalogue import NormalImage
+from anomalign.bank.groups import Groups, find_groups, names_by_id
 from anomalign.bank.history import BankVersion
 from anomalign.bank.identity import Identity
 from anomalign.bank.scores import AlignedScore
@@ -181,13 +182,13 @@ class Bank:
 
     @property
     def content(self) -> str:
-        """SHA-256 over backbone, framing, augmentation and all images; banks with the same one decide alike."""
+        """SHA-256 over backbone, framing, augmentation, images and groups; banks with the same one decide alike."""
         if self._content is None or self._content[0] is not self.images:  # every record of an inspection asks for it
             self._content = self.images, content_hash(self.identity, self.images)
         return self._content[1]
 
     def history(self) -> list[BankVersion]:
-        """Edits of the bank, oldest first: when each was made, and how many images it added and removed."""
+        """Edits of the bank, oldest first: when each was made, how many images it added, removed and regrouped."""
         with catalogue.connect(self.path) as connection:
             return history.read_history(connection)
 
@@ -239,6 +240,7 @@ class Bank:
         self,
         images: Source | Iterable[Source],
         *,
+        groups: Groups | None = None,
         progress: Progress | None = None,
         max_pixels: int = MAX_PIXELS,
         segment_bytes: int = SEGMENT_BYTES,
@@ -253,6 +255,10 @@ class Bank:
         ----------
         images : path, array, or iterable of these
             Files, folders (to any depth), globs; (H, W, 3) RGB or (H, W) grey uint8 arrays.
+        groups : str, sequence of str, or callable, optional
+            Groups of images that depend on each other: one for all; one for each image (then none may be a folder or a
+            glob); or a function that gives the group of an image by its name in the bank. Images that the bank has
+            already get them, too: the empty name takes a group away, None leaves groups as they are.
         progress : callable, optional
             Called as ``progress(done, total)`` after every image.
         max_pixels : int
@@ -268,10 +274,12 @@ class Bank:
         BankError
             The bank cannot be written.
         InputError
-            A path does not exist or holds no image.
+            A path does not exist or holds no image; a name cannot be that of a group, or their number is wrong.
         """
         self._refuse_if_frozen()
-        sources = additions.list_sources(images)
+        given = additions.as_list(images)
+        sources = additions.list_sources(given)
+        names = find_groups(given, sources, groups)
         network = self.backbone
         with self._changing():
             self._sweep()
@@ -280,7 +288,8 @@ class Bank:
                 self.identity,
                 network,
                 sources,
-                present={image.sha256 for image in self.images},
+                names,
+                stored=self.images,
                 progress=progress,
                 max_pixels=max_pixels,
                 segment_bytes=segment_bytes,
@@ -347,6 +356,35 @@ class Bank:
         with self._changing():
             restoration.restore(self.path, self.images, unique)
         return tuple(image for image in self.images if image.id in unique)
+
+    def group(self, selectors: int | str | Iterable[int | str], name: str | Sequence[str]) -> tuple[NormalImage, ...]:
+        """Set the group of images, all or none, as one version; no version if they have it already.
+
+        Parameters
+        ----------
+        selectors : int, str, or iterable of these
+            As for `select`.
+        name : str or sequence of str
+            One group for all of them, or one for each, in order of id. The empty name takes the group away.
+
+        Returns
+        -------
+        tuple of NormalImage
+            The images that were selected, with their groups.
+
+        Raises
+        ------
+        InputError
+            A selector matches no image, a name cannot be that of a group, or there is not one for each image.
+        BankLockedError, BankError
+            As for `add`.
+        """
+        with self._changing():
+            images = self.select(selectors)
+            names = names_by_id([image.id for image in images], name)
+            with catalogue.connect(self.path) as connection:
+                edits.regroup(connection, {i.id: names[i.id] for i in images if i.group != names[i.id]})
+        return tuple(image for image in self.images if image.id in names)
 
     def draft(self, folder: str | os.PathLike[str]) -> "Bank":
         """Copy the bank as it is now, with the scores of its normal images, to a new folder, to try edits on.

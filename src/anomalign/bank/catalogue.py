@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomalign.atomic import sync_folder
-from anomalign.bank import history, schema
+from anomalign.bank import groups, history, schema
 from anomalign.bank.identity import Identity, write_identity
 from anomalign.errors import BankDamagedError, BankError
 
@@ -37,6 +37,10 @@ class NormalImage:
         Name of the file that holds the image's features.
     row : int
         First row of the image in that file; its other orientations have the rows after it.
+    group : str
+        Name of the group of images that depend on each other, as the user gave it; empty: none given.
+    taken : str
+        Time of exposure by EXIF: ISO 8601, local time of the camera; empty: the file does not say.
     """
 
     id: int
@@ -46,6 +50,8 @@ class NormalImage:
     width: int
     segment: str
     row: int
+    group: str = ""
+    taken: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class NewImage:
     height: int
     width: int
     preview: bytes
+    group: str = ""
+    taken: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,8 +129,19 @@ def read_images(connection: sqlite3.Connection, version: int) -> list[NormalImag
         (version,),
     )
     absent = {id for id, removal, restoration in history.read_absences(connection) if removal <= version < restoration}
+    group_of, time_of = groups.read_groups(connection, version), groups.read_times(connection)
     return [
-        NormalImage(int(id), str(name), str(sha256), int(height), int(width), str(file), int(row))
+        NormalImage(
+            int(id),
+            str(name),
+            str(sha256),
+            int(height),
+            int(width),
+            str(file),
+            int(row),
+            group_of.get(id, ""),
+            time_of.get(id, ""),
+        )
         for id, name, sha256, height, width, file, row in rows
         if id not in absent
     ]

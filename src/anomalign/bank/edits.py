@@ -2,30 +2,31 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from anomalign.bank import schema
+from anomalign.bank import groups, schema
 from anomalign.bank.catalogue import NewImage, Segment
 from anomalign.bank.history import read_version
 
 
-def insert(
-    connection: sqlite3.Connection,
-    segment: Segment,
-    images: Sequence[NewImage],
-    rows_per_image: int,
-    first_version: int | None = None,
-) -> int:
-    """Add a segment that is on the disk, and its images, as one version; returns that version.
+def begin_version(connection: sqlite3.Connection, first_version: int | None = None) -> int:
+    """Make the version that shows this transaction.
 
-    Each image has `rows_per_image` rows of the segment. `first_version` is the first version of the edit that this goes
-    on with, None for a new edit.
+    `first_version` is the first version of the edit that this goes on with, None for a new edit.
     """
-    number = _insert_segment(connection, segment)
-    version = _next_version(connection)
+    connection.execute("INSERT INTO versions (version) SELECT coalesce(max(version), 0) + 1 FROM versions")
+    version = read_version(connection)
     if first_version is not None:
         connection.execute(schema.CONTINUATIONS)
         connection.execute("INSERT INTO continuations VALUES (?, ?)", (version, first_version))
+    return version
+
+
+def insert(
+    connection: sqlite3.Connection, version: int, segment: Segment, images: Sequence[NewImage], rows_per_image: int
+) -> None:
+    """Add a segment that is on the disk, and its images with `rows_per_image` rows of it each, to a version."""
+    number = _insert_segment(connection, segment)
     connection.executemany(
         "INSERT INTO images (name, sha256, height, width, segment, row, added, preview) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -34,12 +35,21 @@ def insert(
             for place, i in enumerate(images)
         ],
     )
-    return version
+    ids = [id for (id,) in connection.execute("SELECT id FROM images WHERE segment = ? ORDER BY row", (number,))]
+    added = list(zip(ids, images, strict=True))
+    groups.write_groups(connection, version, {id: image.group for id, image in added if image.group})
+    groups.write_times(connection, {id: image.taken for id, image in added if image.taken})
+
+
+def regroup(connection: sqlite3.Connection, names: Mapping[int, str]) -> None:
+    """Set the groups of images, by id, as one version; no version if there is nothing to set."""
+    if names:
+        groups.write_groups(connection, begin_version(connection), names)
 
 
 def remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
     """Remove images, as one version; their features stay until `forget_removed`."""
-    version = _next_version(connection)
+    version = begin_version(connection)
     connection.executemany(
         "UPDATE images SET removed = ? WHERE id = ? AND removed IS NULL", [(version, id) for id in ids]
     )
@@ -50,7 +60,7 @@ def restore(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
 
     The versions in between are shown without them: the catalogue notes when they were absent.
     """
-    version = _next_version(connection)
+    version = begin_version(connection)
     connection.execute(schema.ABSENCES)
     for id in ids:
         connection.execute(
@@ -76,6 +86,7 @@ def forget_removed(connection: sqlite3.Connection, file: str) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO identity VALUES ('whole_since', ?)", (json.dumps(read_version(connection)),)
     )
+    groups.forget_older(connection)
 
 
 def move(connection: sqlite3.Connection, segment: Segment, ids: Sequence[int], rows_per_image: int) -> None:
@@ -96,8 +107,3 @@ def _insert_segment(connection: sqlite3.Connection, segment: Segment) -> int | N
     return connection.execute(
         "INSERT INTO segments (file, bytes, sha256) VALUES (?, ?, ?)", (segment.file, segment.bytes, segment.sha256)
     ).lastrowid
-
-
-def _next_version(connection: sqlite3.Connection) -> int:
-    connection.execute("INSERT INTO versions (version) SELECT coalesce(max(version), 0) + 1 FROM versions")
-    return read_version(connection)

@@ -4,10 +4,12 @@ import json
 import sqlite3
 from dataclasses import dataclass, replace
 
+from anomalign.bank import groups, schema
+
 
 @dataclass(frozen=True)
 class BankVersion:
-    """One edit of a bank: the version that it led to, and how many images it added and removed.
+    """One edit of a bank: the version that it led to, and how many images it added, removed and regrouped.
 
     A long `Bank.add` commits images several times, and each commit makes a version of its own, as others may read the
     bank and record verdicts in between. They are one edit and one entry of the history.
@@ -22,6 +24,9 @@ class BankVersion:
         Numbers of images. Images that `Bank.compact` has forgotten are no longer counted.
     first : int
         The first version that the edit made. Versions from here to `version` show the edit in part.
+    regrouped : int
+        Number of images that the bank had already and whose group the edit changed; `Bank.compact` forgets those
+        whose group was changed again.
     """
 
     version: int
@@ -29,10 +34,11 @@ class BankVersion:
     added: int
     removed: int
     first: int
+    regrouped: int = 0
 
 
 def read_version(connection: sqlite3.Connection) -> int:
-    """Newest version: a counter that every change of the set of images raises by one."""
+    """Newest version: a counter that every change of the images or their groups raises by one."""
     (value,) = connection.execute("SELECT coalesce(max(version), 0) FROM versions").fetchone()
     return int(value)
 
@@ -50,15 +56,14 @@ def read_whole_since(connection: sqlite3.Connection) -> int:
 
 
 def read_history(connection: sqlite3.Connection) -> list[BankVersion]:
-    """All edits of the set of images, oldest first."""
+    """All edits of the images and their groups, oldest first."""
     connection.execute("BEGIN")  # one snapshot, whatever another process commits between the reads
     first_of = _continuations(connection)
     edits: dict[int, BankVersion] = {}
     for change in _changes(connection):
         first = first_of.get(change.version, change.version)
         if first in edits:
-            added, removed = edits[first].added + change.added, edits[first].removed + change.removed
-            edits[first] = replace(change, added=added, removed=removed, first=first)
+            edits[first] = _join(edits[first], change)
         else:
             edits[first] = change
     return list(edits.values())
@@ -66,7 +71,7 @@ def read_history(connection: sqlite3.Connection) -> list[BankVersion]:
 
 def read_absences(connection: sqlite3.Connection) -> list[tuple[int, int, int]]:
     """(image, version that removed it, version that restored it) for each time that an image was restored."""
-    if not _has_table(connection, "absences"):
+    if not schema.has_table(connection, "absences"):
         return []
     return connection.execute("SELECT image, removed, restored FROM absences").fetchall()
 
@@ -84,15 +89,24 @@ def _changes(connection: sqlite3.Connection) -> list[BankVersion]:
     for _, removal, restoration in read_absences(connection):
         changes[removal] = replace(changes[removal], removed=changes[removal].removed + 1)
         changes[restoration] = replace(changes[restoration], added=changes[restoration].added + 1)
+    for version, count in groups.count_regrouped(connection).items():
+        changes[version] = replace(changes[version], regrouped=count)
     return list(changes.values())
+
+
+def _join(edit: BankVersion, more: BankVersion) -> BankVersion:
+    """An edit with a version that goes on with it."""
+    return replace(
+        more,
+        added=edit.added + more.added,
+        removed=edit.removed + more.removed,
+        regrouped=edit.regrouped + more.regrouped,
+        first=edit.first,
+    )
 
 
 def _continuations(connection: sqlite3.Connection) -> dict[int, int]:
     """For each version that goes on with an edit, the first version of that edit."""
-    if not _has_table(connection, "continuations"):
+    if not schema.has_table(connection, "continuations"):
         return {}
     return {int(version): int(first) for version, first in connection.execute("SELECT * FROM continuations")}
-
-
-def _has_table(connection: sqlite3.Connection, name: str) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None

@@ -1,5 +1,7 @@
 """Tables of ``catalogue.sqlite``."""
 
+import sqlite3
+
 FORMAT, AUGMENTED_FORMAT = 3, 4  # a version that does not know augmentation must not add to a bank with it
 
 TABLES = """
@@ -42,7 +44,7 @@ CREATE TABLE aligned (
 ) WITHOUT ROWID;
 """
 
-# The two tables below are made when they get their first row. A bank without such a row has the same tables as before,
+# The four tables below are made when they get their first row. A bank without such a row has the same tables as before,
 # and earlier versions of the package, which ignore them, read the others.
 
 CONTINUATIONS = """
@@ -62,3 +64,26 @@ CREATE TABLE IF NOT EXISTS absences (
 ) WITHOUT ROWID
 """
 """Versions between which a restored image was removed."""
+
+GROUPS = """
+CREATE TABLE IF NOT EXISTS groups (
+    image INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    since INTEGER NOT NULL REFERENCES versions (version),
+    name TEXT NOT NULL,
+    PRIMARY KEY (image, since)
+) WITHOUT ROWID
+"""
+"""Group of an image from a version on, until another row of the image; the empty name: none."""
+
+EXPOSURES = """
+CREATE TABLE IF NOT EXISTS exposures (
+    image INTEGER PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
+    taken TEXT NOT NULL
+)
+"""
+"""When images were taken, of those whose files say so."""
+
+
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether the catalogue has this table."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None

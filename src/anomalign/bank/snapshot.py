@@ -62,11 +62,13 @@ def read_snapshot(bank: Path, version: int | None = None) -> Snapshot:
 
 
 def content_hash(identity: Identity, images: Sequence[NormalImage]) -> str:
-    """SHA-256 over backbone, framing, augmentation and all images."""
+    """SHA-256 over backbone, framing, augmentation, all images, and their groups if there are any."""
     parts = [identity.backbone_sha256, json.dumps(asdict(identity.framing), sort_keys=True)]
     if identity.augment:
         parts.append(identity.augment)
     parts.extend(image.sha256 for image in images)
+    if any(image.group for image in images):
+        parts.append(json.dumps([image.group for image in images]))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

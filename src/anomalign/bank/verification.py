@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from anomalign.bank import catalogue, segments
+from anomalign.bank import catalogue, groups, segments
 from anomalign.bank.catalogue import NormalImage, Segment
 from anomalign.bank.identity import Identity
 
@@ -19,6 +19,7 @@ def find_problems(
             problems.append(f"{bank / catalogue.FILE}: {state}")
         for table, *_ in connection.execute("PRAGMA foreign_key_check"):
             problems.append(f"{bank / catalogue.FILE}: a row of {table} names one that is not there")
+        problems += [f"{bank / catalogue.FILE}: {problem}" for problem in groups.find_problems(connection)]
     rows: dict[str, list[int]] = {}
     for image in images:
         rows.setdefault(image.segment, []).append(image.row)
