@@ -3,6 +3,7 @@
 from anomalign.bank.additions import AddReport, Progress
 from anomalign.bank.bank import Bank
 from anomalign.bank.catalogue import NormalImage
+from anomalign.bank.grouping import group_of
 from anomalign.bank.groups import Groups
 from anomalign.bank.history import BankVersion
 from anomalign.bank.identity import Identity
@@ -17,4 +18,5 @@ __all__ = [
     "Identity",
     "NormalImage",
     "Progress",
+    "group_of",
 ]
