@@ -110,7 +110,7 @@ def _by_time(names: Sequence[str], gap: float, taken: Sequence[str | None]) -> l
     times = {index: (text, read_time(text)) for index, text in enumerate(taken) if text is not None}
     _refuse(
         (names[index] for index, (_, time) in times.items() if time is None),
-        "the file does not say when the image was taken (EXIF DateTimeOriginal); use another rule for these images",
+        "it is not known when this was taken (EXIF DateTimeOriginal); use another rule for these images",
     )
     groups = [""] * len(names)
     group, before = "", datetime.min

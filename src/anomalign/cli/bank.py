@@ -9,7 +9,7 @@ import typer
 from anomalign.cli import console
 
 if TYPE_CHECKING:
-    from anomalign.bank import Bank
+    from anomalign.bank import Bank, NormalImage
     from anomalign.curation.suspects import Suspect
 
 bank_app = typer.Typer(help="Show, edit, check and calibrate a bank.", no_args_is_help=True)
@@ -27,6 +27,7 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
     history = opened.history()
     entries = {
         "images": len(opened),
+        "groups": len({image.group for image in opened.images if image.group}),
         "version": opened.version,
         "content": opened.content,
         "backbone": identity.backbone,
@@ -41,7 +42,10 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
         "bytes": len(opened) * identity.bytes_per_image,
     }
     if as_json:
-        changes = [{"version": c.version, "at": c.at, "added": c.added, "removed": c.removed} for c in history]
+        changes = [
+            {"version": c.version, "at": c.at, "added": c.added, "removed": c.removed, "regrouped": c.regrouped}
+            for c in history
+        ]
         typer.echo(json.dumps({**entries, "history": changes}))
         return
     for key, value in entries.items():
@@ -49,7 +53,8 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
     for change in history[-_SHOWN_CHANGES:]:
         at = change.at[:16].replace("T", " ")
         versions = str(change.version) if change.first == change.version else f"{change.first}-{change.version}"
-        typer.echo(f"version {versions:<8} {at} UTC  {change.added} added, {change.removed} removed")
+        regrouped = f", {change.regrouped} regrouped" if change.regrouped else ""
+        typer.echo(f"version {versions:<8} {at} UTC  {change.added} added, {change.removed} removed{regrouped}")
 
 
 _SHOWN_CHANGES = 10
@@ -79,12 +84,26 @@ def list_(
     if suspicious:
         _list_suspicious(opened, as_json, sheet, preset)
         return
+    widest = max((len(image.group) for image in opened.images), default=0)
     for image in opened.images:
-        entry = {"id": image.id, "name": image.name, "height": image.height, "width": image.width}
-        if as_json:
-            typer.echo(json.dumps({**entry, "sha256": image.sha256}))
-        else:
-            typer.echo(f"{image.id:>7}  {image.width}x{image.height}  {image.name}")
+        typer.echo(json.dumps(_image_entry(image)) if as_json else _image_line(image, widest))
+
+
+def _image_entry(image: "NormalImage") -> dict[str, object]:
+    return {
+        "id": image.id,
+        "name": image.name,
+        "height": image.height,
+        "width": image.width,
+        "sha256": image.sha256,
+        "group": image.group,
+        "taken": image.taken,
+    }
+
+
+def _image_line(image: "NormalImage", widest_group: int) -> str:
+    group = f"{image.group or '-':<{widest_group}}  " if widest_group else ""
+    return f"{image.id:>7}  {image.width}x{image.height}  {group}{image.name}"
 
 
 def _list_suspicious(opened: "Bank", as_json: bool, sheet: Path | None, preset: str) -> None:
@@ -130,6 +149,7 @@ def add(
     normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
     backbone: console.BackboneOption = None,
     provider: console.ProviderOption = "cpu",
+    group_by: console.GroupBy = None,
     calibrate: Annotated[
         bool, typer.Option(help="Calibrate afterwards; otherwise the first inspection does it.")
     ] = True,
@@ -138,10 +158,13 @@ def add(
 ) -> None:
     """Add normal images to an existing bank and update its calibration."""
     from anomalign.cli.fit import add as add_images
+    from anomalign.cli.fit import find_groups
     from anomalign.images.files import find_images
 
     opened = console.open_bank(bank, backbone, provider)
-    add_images(opened, find_images(normals), preset, calibrate, console.max_pixels(max_megapixels))
+    images = find_images(normals)
+    groups = find_groups(group_by, images)
+    add_images(opened, images, groups, preset, calibrate, console.max_pixels(max_megapixels))
 
 
 @bank_app.command()
@@ -163,6 +186,32 @@ def remove(
         console.say(f"{bank}: {console.images(len(selection))} would be removed")
     else:
         console.say(f"{bank}: {console.images(len(selection))} removed; the bank holds {len(opened)}")
+
+
+@bank_app.command()
+def group(
+    bank: console.BankPath,
+    images: Annotated[
+        list[str], typer.Argument(help="Ids, names, or globs over names or file names.", show_default=False)
+    ],
+    name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Name of the group.")] = None,
+    none: Annotated[bool, typer.Option("--none", help="Take the images out of their groups.")] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="RULE", help="A rule as for fit, applied to the names and times that the bank holds."),
+    ] = None,
+) -> None:
+    """Set the group of images that depend on each other, such as photos of one part."""
+    from anomalign.bank import Bank, group_of
+    from anomalign.errors import InputError
+
+    if bool(name) + none + bool(by) != 1:
+        raise InputError("give one of --as NAME, --none and --by RULE")
+    opened = Bank.open(bank)
+    chosen = opened.select(images)
+    names = group_of(by, [i.name for i in chosen], [i.taken for i in chosen]) if by else name or ""
+    opened.group([image.id for image in chosen], names)
+    typer.echo(f"{bank}: {console.groups(opened)}")
 
 
 @bank_app.command()

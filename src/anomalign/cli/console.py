@@ -43,6 +43,14 @@ Augment = Annotated[
         show_default="as it is",
     ),
 ]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="Groups of images that depend on each other: folder, name:REGEX, csv:FILE, time:SECONDS, each.",
+        show_default="none",
+    ),
+]
 DescriptorOption = Annotated[
     str | None,
     typer.Option(help="Descriptor of stage 1: level_moments, level_means, pooled.", show_default="level_moments"),
@@ -80,6 +88,14 @@ _OPTIONS = {
 def images(number: int) -> str:
     """Return a number of images as text."""
     return "1 image" if number == 1 else f"{number} images"
+
+
+def groups(opened: "Bank") -> str:
+    """Return how many images of a bank are in how many groups, as text."""
+    number = len({image.group for image in opened.images if image.group})
+    grouped = sum(bool(image.group) for image in opened.images)
+    of_all = images(len(opened)) if grouped in (0, len(opened)) else f"{grouped} of {images(len(opened))}"
+    return f"{of_all} in {number or 'no'} {'groups' if number > 1 else 'group'}"
 
 
 def say(text: str) -> None:

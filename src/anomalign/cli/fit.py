@@ -22,6 +22,7 @@ def fit(
         str, typer.Option(help="'default' uses the whole image; 'paper' uses the central 224 px of 256.")
     ] = "default",
     augment: console.Augment = None,
+    group_by: console.GroupBy = None,
     calibrate: Annotated[
         bool, typer.Option(help="Calibrate afterwards; otherwise the first inspection does it.")
     ] = True,
@@ -31,11 +32,21 @@ def fit(
     from anomalign.images.files import find_images
 
     images = find_images(normals)
+    groups = find_groups(group_by, images)
     opened = _open_or_create(bank, backbone, provider, size, preset, augment)
-    add(opened, images, preset, calibrate, console.max_pixels(max_megapixels))
+    add(opened, images, groups, preset, calibrate, console.max_pixels(max_megapixels))
 
 
-def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_pixels: int) -> None:
+def find_groups(rule: str | None, images: "list[Path]") -> list[str] | None:
+    """Return the group of each image by a rule; None without a rule."""
+    from anomalign.bank import group_of
+
+    return None if rule is None else group_of(rule, images)
+
+
+def add(
+    opened: "Bank", images: "list[Path]", groups: list[str] | None, preset: str, calibrate: bool, max_pixels: int
+) -> None:
     """Add images with a progress bar, print the result, and calibrate."""
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
@@ -45,7 +56,7 @@ def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_
     try:
         _tell_size(opened, len(images))
         with console.progress("fit") as update:
-            report = opened.add(images, progress=update, max_pixels=max_pixels)
+            report = opened.add(images, groups=groups, progress=update, max_pixels=max_pixels)
     except KeyboardInterrupt:
         count = len(opened) - before
         console.say(f"interrupted: {count} images were added and are safe; run the same command again for the rest")
@@ -54,9 +65,13 @@ def add(opened: "Bank", images: "list[Path]", preset: str, calibrate: bool, max_
     parts = [f"{console.images(report.added)} added"]
     if report.known:
         parts.append(f"{len(report.known)} were there already")
+    if report.regrouped:
+        parts.append(f"{report.regrouped} of them in another group now")
     if report.failures:
         parts.append(f"{len(report.failures)} could not be used")
     console.say(f"{opened.path}: {', '.join(parts)}; the bank holds {len(opened)}")
+    if groups is not None:
+        console.say(f"{opened.path}: {console.groups(opened)}")
     if calibrate and len(opened) > 1:
         try:
             calibrate_detector(Detector(opened, settings_of(preset)))
