@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from anomalign.bank.groups import MAX_LENGTH
 from anomalign.service.api import schemas, serializers
 from anomalign.service.api.dependencies import ERRORS, MAX_ID, Id, ServedBankDep
 from anomalign.service.api.inspections import check_owner
@@ -24,12 +25,15 @@ class ProposalBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     add: ImageId | None = Field(None, description="id of the inspection whose image is added")
+    group: str = Field("", max_length=MAX_LENGTH, description="group of the added image; empty: none")
     remove: list[ImageId] | None = Field(None, min_length=1, max_length=10_000)
     target_fpr: float | None = Field(None, gt=0, lt=1, allow_inf_nan=False)
     replayed: int = Field(100, ge=1, le=1000, description="number of latest inspections to test the edit on")
 
     def kind(self) -> EditKind:
-        """Return the kind of this edit; 422 unless it is exactly one."""
+        """Return the kind of this edit; 422 unless it is exactly one, and a group is given only for an addition."""
+        if self.group and self.add is None:
+            raise HTTPException(422, "a group is given to an image that is added; give add, too")
         names = [name for name in ("add", "remove", "target_fpr") if getattr(self, name) is not None]
         match names:
             case ["add"]:
@@ -60,6 +64,7 @@ def propose(
     proposal = container.proposals.propose(
         served_bank,
         add=body.add,
+        group=body.group,
         remove=body.remove or (),
         target_fpr=body.target_fpr,
         replayed=body.replayed,

@@ -139,13 +139,17 @@ class Banks(TypedDict):
 
 
 class NormalImage(TypedDict):
-    """A normal image and its calibration result, if any. `used`: how often it was a neighbour in recent records."""
+    """A normal image and its calibration result, if any. `used`: how often it was a neighbour in recent records.
+
+    `group`: images of one group depend on each other; empty: none was given.
+    """
 
     id: int
     name: str
     height: int
     width: int
     sha256: str
+    group: str
     used: int
     p_value: float | None
     contaminated: bool
@@ -162,13 +166,14 @@ class NormalImages(TypedDict):
 
 
 class Version(TypedDict):
-    """An edit of a bank: its first and last version, when, and how many images it added and removed."""
+    """An edit of a bank: its first and last version, when, and how many images it added, removed and regrouped."""
 
     first: int
     version: int
     time: str
     added: int
     removed: int
+    regrouped: int
 
 
 class Versions(TypedDict):

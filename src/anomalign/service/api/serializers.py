@@ -95,6 +95,7 @@ def version(change: BankVersion) -> schemas.Version:
         "time": change.at,
         "added": change.added,
         "removed": change.removed,
+        "regrouped": change.regrouped,
     }
 
 
@@ -106,6 +107,7 @@ def normal_image(image: NormalImage, used: int, suspect: Suspect | None) -> sche
         "height": image.height,
         "width": image.width,
         "sha256": image.sha256,
+        "group": image.group,
         "used": used,
         "p_value": None if suspect is None else suspect.p_value,
         "contaminated": suspect is not None and suspect.contaminated,

@@ -71,11 +71,12 @@ class Proposal:
 
 @dataclass(frozen=True)
 class EditRequest:
-    """One edit: a record whose image is added, images to remove, or a target rate."""
+    """One edit: a record whose image is added, to a group unless that is empty; images to remove; or a target rate."""
 
     add: Record | None = None
     remove: tuple[int, ...] = ()
     target_fpr: float | None = None
+    group: str = ""
 
     @property
     def kind(self) -> EditKind:
@@ -139,7 +140,7 @@ def _apply(
         old_scores = set(draft.load_aligned(served_bank.settings.alignment_key()))
         if request.add:
             image = load_image(request.add, image_files)
-            report = draft.add(image, max_pixels=served_bank.max_pixels)
+            report = draft.add(image, groups=request.group or None, max_pixels=served_bank.max_pixels)
             if report.failures:
                 raise ImageError(report.failures[0].error)
             if report.known:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anomalign.bank.groups import check_group
 from anomalign.errors import ConflictError, InputError, NotFoundError, StoreError
 from anomalign.service.banks.dry_run import EditRequest, Proposal, ProposalError, load_image, sweep, try_edit
 from anomalign.service.banks.served_bank import DraftScores, ServedBank
@@ -66,6 +67,7 @@ class Proposals:
         served_bank: ServedBank,
         *,
         add: int | None = None,
+        group: str = "",
         remove: Sequence[int] = (),
         target_fpr: float | None = None,
         replayed: int = 100,
@@ -77,6 +79,8 @@ class Proposals:
         served_bank : ServedBank
         add : int, optional
             Id of the record whose image is added.
+        group : str
+            Group of the added image; empty: none.
         remove : sequence of int
             Ids of the images to remove.
         target_fpr : float, optional
@@ -87,7 +91,8 @@ class Proposals:
         Raises
         ------
         InputError
-            Not exactly one edit; or the image is in the bank already, or its file is not kept any more.
+            Not exactly one edit; or the image is in the bank already, or its file is not kept any more, or `group`
+            cannot be the name of a group.
         NotFoundError
             The bank has no such record.
         CalibrationError, ImageError, BankError
@@ -98,7 +103,7 @@ class Proposals:
         if (add is not None) + bool(remove) + (target_fpr is not None) != 1:
             raise InputError("give exactly one edit: add a record, remove images, or set a target rate")
         record = None if add is None else self._record(served_bank, add)
-        request = EditRequest(record, tuple(sorted(set(remove))), target_fpr)
+        request = EditRequest(record, tuple(sorted(set(remove))), target_fpr, check_group(group))
         if not self._test_lock.acquire(timeout=_PATIENCE_S):
             raise Busy("other edits are being tested", 10)
         try:
@@ -152,7 +157,12 @@ class Proposals:
                     raise NotFoundError(_EXPIRED)
             # Log first: if the process is killed during the edit, the log still says who began it.
             record = request.add.id if request.add else None
-            details = {"kind": request.kind, "images": list(request.remove), "target_fpr": request.target_fpr}
+            details = {
+                "kind": request.kind,
+                "images": list(request.remove),
+                "target_fpr": request.target_fpr,
+                "group": request.group,
+            }
             self._store.log(who, "begin edit", served_bank.name, record, details)
             before = self._state(served_bank)
             images = self._make(served_bank, request, pending.draft_scores, who)
@@ -223,7 +233,7 @@ class Proposals:
         """Make an edit; return the ids of the images that were added or removed."""
         if request.add:
             image = load_image(request.add, self._image_files)
-            return [served_bank.add(image.content, image.name, draft_scores)]
+            return [served_bank.add(image.content, image.name, draft_scores, request.group)]
         if request.remove:
             served_bank.remove(request.remove, draft_scores)
             return list(request.remove)

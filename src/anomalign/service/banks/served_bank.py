@@ -119,8 +119,8 @@ class ServedBank:
         """Open the bank as it is on the disk, for editing."""
         return Bank.open(self.path, self.bank.backbone)
 
-    def add(self, content: bytes, name: str, draft_scores: DraftScores | None = None) -> int:
-        """Add an image file to the normal images; return its id.
+    def add(self, content: bytes, name: str, draft_scores: DraftScores | None = None, group: str = "") -> int:
+        """Add an image file to the normal images, in a group unless that is empty; return its id.
 
         Raises
         ------
@@ -131,7 +131,7 @@ class ServedBank:
         """
         with self.editing:
             bank = self.open_bank()
-            report = bank.add(Encoded(name, content), max_pixels=self.max_pixels)
+            report = bank.add(Encoded(name, content), groups=group or None, max_pixels=self.max_pixels)
             if report.failures:
                 raise ImageError(report.failures[0].error)
             if report.known:

@@ -191,6 +191,7 @@ function versionRow(version, undoneEdit) {
   const parts = [
     version.added ? `${several(version.added, "image")} added` : "",
     version.removed ? `${several(version.removed, "image")} removed` : "",
+    version.regrouped ? `${several(version.regrouped, "image")} regrouped` : "",
   ];
   return h(
     "tr",
