@@ -35,7 +35,7 @@ def table(tmp_path, text, encoding="utf-8"):
         (["/d/parts/1.png", "/d/parts/parts/1.png", "/d/parts/a/1.png"], ["parts", "parts/parts", "parts/a"]),
         (["/d/a/b/1.png", "/d/ab/1.png"], ["a/b", "ab"]),
         (["/d/a/../b/1.png", "/d/b/2.png"], ["b", "b"]),
-        (["/1.png", "/a/1.png"], ["/", "//a"]),
+        (["/1.png", "/a/1.png"], ["/", "/a"]),
         ([], []),
     ],
 )

@@ -79,7 +79,7 @@ def _by_folder(names: Sequence[str]) -> list[str]:
     common = next((depth for depth, level in levels if len(set(level)) > 1), min(map(len, folders), default=0))
     if any(len(folder) == common for folder in folders):  # the common folder holds images, too: it needs a name
         common = max(0, common - 1)
-    return [as_group("/".join(folder[common:])) for folder in folders]
+    return [as_group(Path(*folder[common:]).as_posix()) for folder in folders]
 
 
 def _each(names: Sequence[str]) -> list[str]:

@@ -92,6 +92,34 @@ def test_an_added_false_alarm_is_normal_from_then_on_and_undone_it_is_as_before(
     assert client.get(f"/api/inspections/{again['id']}").json()["neighbours"][0]["gone"] is True
 
 
+def test_an_added_image_is_in_the_group_that_was_named(client, bank):
+    first = inspect_image(client, defect(1))
+    answer = client.post("/api/banks/parts/proposals", json={"add": first["id"], "group": "batch 7"})
+    edit = client.post(f"/api/proposals/{answer.json()['id']}/confirm").json()
+    images = client.get("/api/banks/parts/images", params={"order": "id"}).json()["images"]
+    assert {image["id"]: image["group"] for image in images} == {
+        image["id"]: "batch 7" if [image["id"]] == edit["images"] else "" for image in images
+    }
+    Bank.open(bank).group([1, 2], "a")
+    versions = client.get("/api/banks/parts/versions").json()["versions"]
+    assert [(v["added"], v["regrouped"]) for v in versions[-2:]] == [(1, 0), (0, 2)]
+
+
+@pytest.mark.parametrize("body", [{"remove": [1]}, {"target_fpr": 0.3}, {"add": 1}])
+@pytest.mark.parametrize("group", ["x" * 201, " a", "a\n"])
+def test_a_group_that_cannot_be_is_refused(client, body, group):
+    inspect_image(client, defect(1))
+    answer = client.post("/api/banks/parts/proposals", json={**body, "group": group})
+    assert answer.status_code == 422
+    assert "group" in answer.text
+
+
+def test_a_group_is_refused_for_an_edit_that_adds_nothing(client):
+    answer = client.post("/api/banks/parts/proposals", json={"remove": [1], "group": "a"})
+    assert answer.status_code == 422
+    assert "a group is given to an image that is added" in answer.text
+
+
 def test_a_proposal_names_what_people_said_and_is_tried_on_as_many_as_asked(client):
     first, second, third = (inspect_image(client, defect(seed))["id"] for seed in (1, 2, 3))
     client.post(f"/api/inspections/{second}/decisions", json={"kind": "defect"}).raise_for_status()

@@ -90,6 +90,22 @@ def test_adding_a_false_alarm_does_what_was_proposed_and_undone_it_is_as_before(
     assert actions == [("bob", "undo edit"), ("bob", "begin undo"), ("ann", "edit"), ("ann", "begin edit")]
 
 
+def test_a_proposed_addition_carries_the_group_of_the_image(proposals, served_bank, store, records, bank):
+    content = served_bank.bank.content
+    proposal = proposals.propose(served_bank, add=records[3].id, group="batch 7")
+    assert Bank.open(bank).content == content
+    edit = proposals.confirm(proposal.id, "ann")
+    image = Bank.open(bank).images[-1]
+    assert (edit.images, image.sha256, image.group) == ([image.id], records[3].sha256, "batch 7")
+    assert edit.version == proposal.version + 1  # one version, whose scores the test has computed
+    (begun,) = [event for event in store.audit().events if event.action == "begin edit"]
+    assert begun.details["group"] == "batch 7"
+    proposals.undo(edit.id, "ann")
+    assert served_bank.bank.content == content
+    with pytest.raises(InputError, match="not the name of a group"):
+        proposals.propose(served_bank, add=records[3].id, group=" ")
+
+
 def test_removing_does_what_was_proposed_and_undone_it_is_as_before(proposals, served_bank, records, image_files, bank):
     content = served_bank.bank.content
     before = verdicts(bank, records, image_files)

@@ -30,11 +30,19 @@ def test_edits_are_those_of_the_bank_and_the_detector_is_always_calibrated(serve
     assert len(first.bank) == 30  # an old detector keeps its images
 
 
+def test_an_image_is_added_in_its_group(served_bank, bank):
+    before = served_bank.bank
+    served_bank.add(png(50), "good.png", group="batch 7")
+    served_bank.add(png(51), "other.png")
+    assert [image.group for image in Bank.open(bank).images[-3:]] == ["", "batch 7", ""]
+    assert served_bank.bank.version == before.version + 2
+
+
 def test_what_cannot_be_done_changes_nothing(served_bank):
     served_bank.add(png(3), "here.png")
     before = served_bank.detector
     with pytest.raises(InputError, match="holds this image already"):
-        served_bank.add(png(3), "again.png")
+        served_bank.add(png(3), "again.png", group="batch 7")
     with pytest.raises(ImageError, match=r"torn\.png"):
         served_bank.add(png(4)[:-30], "torn.png")
     with pytest.raises(InputError, match="no image"):

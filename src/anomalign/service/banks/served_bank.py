@@ -1,5 +1,6 @@
 """A served bank: there is always one calibrated detector, also while the bank is edited."""
 
+import hashlib
 import os
 import threading
 from collections.abc import Sequence
@@ -131,10 +132,13 @@ class ServedBank:
         """
         with self.editing:
             bank = self.open_bank()
+            sha256 = hashlib.sha256(content).hexdigest()
+            if any(image.sha256 == sha256 for image in bank.images):  # adding it again would change its group
+                raise InputError(f"{name}: the bank holds this image already")
             report = bank.add(Encoded(name, content), groups=group or None, max_pixels=self.max_pixels)
             if report.failures:
                 raise ImageError(report.failures[0].error)
-            if report.known:
+            if report.known:  # another process has just added it
                 raise InputError(f"{name}: the bank holds this image already")
             self._serve(bank, draft_scores)
             return bank.images[-1].id
