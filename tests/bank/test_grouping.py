@@ -162,7 +162,7 @@ def test_what_is_no_number_of_seconds_is_refused(seconds):
     "text",
     [
         "image,group\n1.png,a\n2.png,b\n",
-        "\ufeffimage,group\r\n1.png,a\r\n2.png,b\r\n",
+        "\ufeffgroup,image\r\na,1.png\r\nb,2.png\r\n",
         "image;group\n1.png;a\n2.png;b",
         "image\tgroup\n1.png\ta\n2.png\tb",
         "n,Group,FILE\n0,a,1.png\n1,b,2.png\n",

@@ -1,6 +1,7 @@
 """Groups of normal images: kept with the images, in versions, and part of what the bank is."""
 
 import contextlib
+import hashlib
 import random
 import shutil
 import sqlite3
@@ -242,9 +243,11 @@ def test_a_draft_has_the_groups_and_leaves_those_of_the_bank_alone(tmp_path, emp
 # --- what a bank is
 
 
-def test_the_content_hash_tells_groups_and_is_as_ever_without(tmp_path, empty_bank, tiny_backbone):
+def test_the_content_hash_tells_groups_and_is_as_ever_without(empty_bank, tiny_backbone):
     empty_bank.add(PICTURES[:3])
     plain = empty_bank.content
+    parts = [tiny_backbone.sha256, '{"resize_px": null, "size_px": 64}', *(image.sha256 for image in empty_bank.images)]
+    assert plain == hashlib.sha256("\n".join(parts).encode()).hexdigest()  # as before there were groups
     empty_bank.group([1, 2], "a")
     grouped = empty_bank.content
     empty_bank.group([2, 3], ["", "a"])
