@@ -60,7 +60,8 @@ def add(
 ) -> AddReport:
     """Describe images and commit those whose content is not among the `stored` ones; only the writer may call it.
 
-    Each image gets its one of `group_names`, and so do stored ones with the same content unless that is None.
+    Each image gets the group at its place in `group_names`. So does a stored image with the same content, unless that
+    is None.
     """
     batch = Batch(path, identity, stored, segment_bytes)
     try:
