@@ -36,7 +36,8 @@ def measure(root: Path, bank: Bank, descriptor: str, rates: list[float]) -> dict
     retrieval = np.array([r.retrieval_score for r in results])
     alignment = np.array([detector.align(r).aligned.score for r in results])
     image = np.array([r.image_score for r in results])
-    supported = [rate for rate in rates if rate >= best_rate(len(scores.ids))]
+    weights = scores.groups.weights
+    supported = [rate for rate in rates if rate >= best_rate(scores.groups.count)]
     return {
         "dataset": root.name,
         "descriptor": descriptor,
@@ -46,8 +47,8 @@ def measure(root: Path, bank: Bank, descriptor: str, rates: list[float]) -> dict
         "auroc_retrieval": auroc(retrieval[~defect], retrieval[defect]),
         "auroc_alignment": auroc(alignment[~defect], alignment[defect]),
         "auroc_image": auroc(image[~defect], image[defect]),
-        "best_rate": best_rate(len(scores.ids)),
-        "highest": {rate: threshold(scores.retrieval, rate).highest_fpr() for rate in supported},
+        "best_rate": best_rate(scores.groups.count),
+        "highest": {rate: threshold(scores.retrieval, rate, weights).highest_fpr() for rate in supported},
         "outcomes": {
             rate: [
                 asdict(outcome)

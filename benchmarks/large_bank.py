@@ -116,7 +116,7 @@ def main() -> None:
             assert queries[0].index[0, 0] == 7
             rows = sample_rows(bank.images, Settings().calibration_size)
             timed(times, f"{descriptor}: leave-one-out of {len(rows):,} images, stage 1", lambda s=search, r=rows: (
-                s.leave_one_out(r, 10)
+                s.leave_out(r, 10)
             ))  # fmt: skip
             del search
         timed(times, "add one image", lambda: bank.add(picture(0)))

@@ -32,6 +32,7 @@ from anomalign.calibration.pixels import PixelCounts
 from anomalign.calibration.thresholds import Calibration
 from anomalign.detection.decision import full_scores
 from anomalign.detection.gate_tradeoff import gate_outcomes
+from anomalign.detection.leave_one_out import groups_of
 from anomalign.evaluation import auroc
 from anomalign.evaluation.datasets import open_dataset
 from anomalign.evaluation.pixels import PixelMetrics
@@ -67,8 +68,9 @@ class Seen:
         self.anomalous = np.array([image.anomalous for image, _ in self.tests])
         self.queries = [*self.bank.gallery(range(len(self.bank))), *(d.pyramid for _, d in self.tests)]
         search = ImageSearch(self.bank, DEFAULT.descriptor)
-        most = min(MOST, len(self.bank) - 1)
-        of_normals = search.leave_one_out(np.arange(len(self.bank)), most)
+        most, rows = min(MOST, len(self.bank) - 1), np.arange(len(self.bank))
+        self.groups = groups_of(self.bank, search, DEFAULT)
+        of_normals = search.leave_out(rows, most, [self.groups.left_out(row) for row in rows.tolist()])
         of_tests = search.search([d.pyramid for _, d in self.tests], most)
         self.nearest = np.concatenate([of_normals.index, of_tests.index])
         self.far = np.concatenate([of_normals.distance, of_tests.distance])
@@ -110,7 +112,7 @@ class Seen:
         ids = np.array([image.id for image in self.bank.images])
         of_normals = Calibration(
             ids, retrieval[:normals], ids[self.nearest[:normals, 0]], np.arange(normals), alignment[:normals],
-            PixelCounts.total([]),
+            PixelCounts.total([]), self.groups,
         )  # fmt: skip
         retrieval, alignment = retrieval[normals:], alignment[normals:]
         image = full_scores(of_normals, retrieval, alignment, settings.decided_by)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from anomalign.calibration.groups import Groups
 from anomalign.calibration.pixels import PixelCounts
 from anomalign.calibration.thresholds import Calibration, p_value
-from anomalign.detection.decision import DecisionRule, full_scores
+from anomalign.detection.decision import DecisionRule, full_scores, normal_full_scores
 from anomalign.detection.gate_tradeoff import gate_outcomes
 from anomalign.detection.settings import Settings
 
@@ -16,7 +17,7 @@ NOTHING = PixelCounts.of(np.ones(4, np.float32))
 
 def calibration(retrieval, alignment):
     rows = np.arange(len(retrieval))
-    return Calibration(rows, retrieval, rows, rows, alignment, NOTHING)
+    return Calibration(rows, retrieval, rows, rows, alignment, NOTHING, Groups.single(len(rows)))
 
 
 def draw(rng, count, related):
@@ -50,7 +51,7 @@ def test_no_normal_that_is_cleared_scores_above_the_threshold_and_p_values_agree
     rng = np.random.default_rng(3)
     scores = calibration(*draw(rng, 120, 0.5))
     limits = DecisionRule.of(scores, Settings(gate=gate), 0.05)
-    alarms = called(limits, scores.retrieval, scores.alignment)
+    alarms = (scores.retrieval > limits.gate) & (normal_full_scores(scores, "both") > limits.threshold.value)
     np.testing.assert_array_equal(alarms, limits.normal_scores > limits.threshold.value)
     near = limits.threshold.value + np.array([-0.5, -1e-9, 0, 1e-9, 0.5])
     for score in near:
@@ -97,3 +98,25 @@ def test_a_copy_of_one_of_two_normals_is_not_unusual():
     normals = calibration(np.array([1.0, 1.0 + 2e-16]), np.array([2.0, 2.0 - 4e-16]))
     scores = full_scores(normals, np.array([0.0, 1.0]), np.array([0.0, 2.0]), "both")
     assert scores[0] < scores[1] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 12, [1, 3, 10, 2, 5], [4, 4]], ids=str)
+def test_a_normal_scores_by_what_is_usual_among_the_images_of_other_groups(sizes):
+    """Image by image; each group counts once. Only the unit of the sum is that of all."""
+    number = np.repeat(np.arange(len(sizes)), sizes)
+    rows, weights = np.arange(len(number)), 1 / np.repeat(sizes, sizes)
+    retrieval, alignment = draw(np.random.default_rng(4), len(number), 0.5)
+    groups = Groups.of_numbers(number, "given")
+    scores = Calibration(rows, retrieval, rows, rows, alignment, NOTHING, groups)
+
+    def usual(logs, of):
+        mean = np.average(logs[of], weights=weights[of])
+        return mean, np.sqrt(np.average((logs[of] - mean) ** 2, weights=weights[of]))
+
+    near, far = np.log(retrieval), np.log(alignment)
+    mean, spread = usual(far, rows)
+    for row, found in enumerate(normal_full_scores(scores, "both")):
+        others = np.flatnonzero(number != number[row])
+        near_mean, near_spread = usual(near, others)
+        by_retrieval = 0.5 * usual(far, others)[1] * (near[row] - near_mean) / near_spread
+        assert found == pytest.approx((by_retrieval + far[row] - mean) / spread)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anomalign.calibration import thresholds
+from anomalign.calibration.groups import Groups
 from anomalign.calibration.thresholds import Calibration, Scores, Threshold
 from anomalign.detection.settings import Settings
 from anomalign.detection.summary import Stage, Verdict
@@ -56,10 +57,11 @@ class DecisionRule:
     def __repr__(self) -> str:
         """Threshold and gate on one line."""
         threshold = self.threshold
+        few = "" if threshold.groups == threshold.normals else f" that count as {threshold.groups:.0f}"
         return (
             f"<DecisionRule: anomalous above {threshold.value:.4g}, for a false-positive rate of "
-            f"{threshold.target_fpr:.2%} by {threshold.normals} normal images; decided by {self.decided_by}, stage 2 "
-            f"runs above a stage 1 score of {self.gate:.4g}>"
+            f"{threshold.target_fpr:.2%} by {threshold.normals} normal images{few}; decided by {self.decided_by}, "
+            f"stage 2 runs above a stage 1 score of {self.gate:.4g}>"
         )
 
     @classmethod
@@ -69,16 +71,17 @@ class DecisionRule:
         The threshold is set so that the share of normals that pass the gate *and* score above it is the target's: an
         image that stage 1 clears is never called anomalous, and its score is at most the threshold.
         """
-        suspicion = thresholds.threshold(scores.retrieval, target_fpr).value
+        weights = scores.groups.weights
+        by_retrieval = thresholds.threshold(scores.retrieval, target_fpr, weights)
+        suspicion = by_retrieval.value
         if settings.decided_by == "retrieval":
-            threshold = thresholds.threshold(scores.retrieval, target_fpr)
-            return cls(scores, "retrieval", -np.inf, suspicion, scores.retrieval, threshold)
-        gate = thresholds.gate_threshold(scores.retrieval, max(settings.gate, target_fpr))
-        full = full_scores(scores, scores.retrieval, scores.alignment, settings.decided_by)
+            return cls(scores, "retrieval", -np.inf, suspicion, scores.retrieval, by_retrieval)
+        gate = thresholds.gate_threshold(scores.retrieval, max(settings.gate, target_fpr), weights)
+        full = normal_full_scores(scores, settings.decided_by)
         passed = scores.retrieval > gate
         # Where many stage 1 scores tie, fewer may pass than the rate allows: all of those that do may be anomalous.
         least = full[passed].min(initial=full.max())
-        threshold = thresholds.threshold(np.where(passed, full, least), target_fpr)
+        threshold = thresholds.threshold(np.where(passed, full, least), target_fpr, weights)
         cleared = np.minimum(_same_rank(scores.retrieval, scores.retrieval, full), threshold.value)
         return cls(scores, settings.decided_by, gate, suspicion, np.where(passed, full, cleared), threshold)
 
@@ -95,7 +98,7 @@ class DecisionRule:
         normals, retrieval = self.calibration, np.array([retrieval_score])
         cleared = self.clears(retrieval_score)
         if cleared:
-            full = full_scores(normals, normals.retrieval, normals.alignment, self.decided_by)
+            full = normal_full_scores(normals, self.decided_by)
             score = min(float(_same_rank(retrieval, normals.retrieval, full)[0]), self.threshold.value)
         else:
             alignment = np.array([np.nan if alignment_score is None else alignment_score])
@@ -103,10 +106,10 @@ class DecisionRule:
         return Judgement(
             verdict="anomalous" if score > self.threshold.value else "normal",
             image_score=score,
-            p_value=thresholds.p_value(score, self.normal_scores),
+            p_value=thresholds.p_value(score, self.normal_scores, normals.groups.weights),
             threshold=self.threshold.value,
             stage="retrieval" if cleared else self.decided_by,
-            retrieval_p_value=thresholds.p_value(retrieval_score, normals.retrieval),
+            retrieval_p_value=thresholds.p_value(retrieval_score, normals.retrieval, normals.groups.weights),
             suspected=retrieval_score > self.suspicion,
         )
 
@@ -121,16 +124,66 @@ def full_scores(normals: Calibration, retrieval: Scores, alignment: Scores, deci
         return retrieval
     if decided_by == "alignment":
         return alignment
-    return _RETRIEVAL_WEIGHT * _unusual(retrieval, normals.retrieval) + _unusual(alignment, normals.alignment)
+    stages = ((retrieval, normals.retrieval), (alignment, normals.alignment))
+    unusual = []
+    for scores, of_normals in stages:
+        usual = _Usual.of(_logs(of_normals, of_normals), normals.groups)
+        unusual.append((_logs(scores, of_normals) - usual.mean) / usual.spread)
+    return np.asarray(_RETRIEVAL_WEIGHT * unusual[0] + unusual[1])
 
 
-def _unusual(scores: Scores, normals: Scores) -> Scores:
+def normal_full_scores(normals: Calibration, decided_by: Stage) -> Scores:
+    """(N,) image scores of the normals, without a gate, each as if its group were not among the normals.
+
+    As `full_scores`, but what is usual in stage 1, and the ratio of the two stages' standard deviations, are those of
+    the other groups. The unit is one for all, so a normal that stands out does not raise its own unit.
+    """
+    if decided_by != "both":
+        return full_scores(normals, normals.retrieval, normals.alignment, decided_by)
+    retrieval, alignment = (_logs(scores, scores) for scores in (normals.retrieval, normals.alignment))
+    everything = _Usual.of(alignment, normals.groups)
+    near, far = (_Usual.of_others(scores, normals.groups) for scores in (retrieval, alignment))
+    weighted = _RETRIEVAL_WEIGHT * far.spread / near.spread * (retrieval - near.mean)
+    return np.asarray((weighted + alignment - everything.mean) / everything.spread)
+
+
+@dataclass(frozen=True, eq=False)
+class _Usual:
+    """Mean and standard deviation of logarithms of scores, where each group counts once."""
+
+    mean: Scores
+    spread: Scores
+
+    @classmethod
+    def of(cls, logs: Scores, groups: Groups) -> "_Usual":
+        total, first, second = (np.asarray((groups.weights * part).sum()) for part in _powers(logs))
+        return cls._of_sums(total, first, second, logs)
+
+    @classmethod
+    def of_others(cls, logs: Scores, groups: Groups) -> "_Usual":
+        """For each image, over the images of the other groups; over all where there is no other."""
+        sums = [np.bincount(groups.number, groups.weights * part) for part in _powers(logs)]
+        alone = len(sums[0]) < 2
+        total, first, second = (one.sum() - (0 if alone else one[groups.number]) for one in sums)
+        return cls._of_sums(total, first, second, logs)
+
+    @classmethod
+    def _of_sums(cls, total: Scores, first: Scores, second: Scores, logs: Scores) -> "_Usual":
+        mean = first / total
+        spread = np.sqrt(np.maximum(second / total - mean**2, 0))
+        # two normals are as far from each other, but for rounding, as each is from the other
+        return cls(mean + logs.mean(), np.where(spread < _NO_SPREAD, 1.0, spread))
+
+
+def _powers(logs: Scores) -> tuple[Scores, Scores, Scores]:
+    """Terms of the sums that a mean and a variance need, about the mean of all, where rounding is least."""
+    centred = logs - logs.mean()
+    return np.ones(len(logs)), centred, centred**2
+
+
+def _logs(scores: Scores, normals: Scores) -> Scores:
     least = _LEAST * np.median(normals) + np.finfo(float).tiny
-    logs = np.log(np.maximum(normals, least))
-    spread = logs.std()
-    if spread < _NO_SPREAD:  # two normals are as far from each other, but for rounding, as each is from the other
-        spread = 1.0
-    return np.asarray((np.log(np.maximum(scores, least)) - logs.mean()) / spread)
+    return np.asarray(np.log(np.maximum(scores, least)))
 
 
 def _same_rank(scores: Scores, among: Scores, others: Scores) -> Scores:

@@ -14,9 +14,11 @@ from anomalign.alignment import Alignment, align, map_score, smooth_map
 from anomalign.backbones import Described, describe, describe_together
 from anomalign.bank import Bank, Progress
 from anomalign.calibration import thresholds
+from anomalign.calibration.groups import Groups
 from anomalign.calibration.thresholds import Calibration, Threshold
 from anomalign.detection import leave_one_out
 from anomalign.detection.decision import DecisionRule
+from anomalign.detection.dependence import given_groups
 from anomalign.detection.inspection import Aligned, Comparison, Inspection
 from anomalign.detection.settings import PRESETS, Settings
 from anomalign.detection.summary import Neighbour
@@ -41,7 +43,8 @@ class Detector:
     settings : Settings
         Also ``PRESETS["paper"]``.
     target_fpr : float, optional
-        Share of normal images that may be called anomalous. Default: 1 %, or the least that so few images support.
+        Share of normal images that may be called anomalous. Default: 1 %, or the least that so few images, or groups
+        of images, support.
 
     Raises
     ------
@@ -61,8 +64,11 @@ class Detector:
         self.bank = bank = copy.copy(bank)  # as it is now, whatever is done to it later
         self.settings = settings
         self._rows = leave_one_out.sample_rows(bank.images, settings.calibration_size)
-        self.target_fpr = thresholds.usual_rate(len(self._rows)) if target_fpr is None else target_fpr
-        thresholds.check_rate(self.target_fpr, len(self._rows))
+        self._asked_rate = target_fpr
+        if target_fpr is not None:
+            given = given_groups(bank.images)
+            groups = None if given is None else given.of(self._rows).count
+            thresholds.check_rate(target_fpr, len(self._rows), groups)
         shapes = bank.identity.shapes
         self._level_weights = _weights(settings, bank)
         self._grid = shapes[min(settings.grid_level, len(shapes)) - 1][:2]
@@ -78,8 +84,18 @@ class Detector:
         changes = {f.name: getattr(self.settings, f.name) for f in fields(Settings)}
         changes = {name: value for name, value in changes.items() if value != getattr(defaults, name)}
         settings = ", ".join(f"{name}={value!r}" for name, value in changes.items()) or "default settings"
-        rule = f"target rate {self.target_fpr:.2%}, not calibrated yet" if self._rule is None else repr(self._rule)
+        rule = "not calibrated yet" if self._rule is None else repr(self._rule)
         return f"<Detector: {self.bank!r}\n  {settings}; {rule}>"
+
+    @property
+    def target_fpr(self) -> float:
+        """Share of normal images that may be called anomalous; calibrates on first use."""
+        return self.rule.threshold.target_fpr
+
+    @property
+    def groups(self) -> Groups:
+        """Groups of the normal images that were scored, as `Calibration.groups`; calibrates on first use."""
+        return self.rule.calibration.groups
 
     @property
     def threshold(self) -> Threshold:
@@ -92,6 +108,12 @@ class Detector:
         return self.rule.normal_scores
 
     @property
+    def has_older_scores(self) -> bool:
+        """Whether an earlier version of the package has scored these normal images, in another way, and none since."""
+        load, settings = self.bank.load_calibration, self.settings
+        return load(settings.calibration_key()) is None and load(settings.older_calibration_key()) is not None
+
+    @property
     def rule(self) -> DecisionRule:
         """What decides on a verdict; calibrates on first use."""
         if self._rule is None:
@@ -100,15 +122,16 @@ class Detector:
         return self._rule
 
     def calibrate(self, progress: Progress | None = None) -> Calibration:
-        """Score the normal images, each as if it and its copies were not in the bank.
+        """Score the normal images, each as if its group and its copies were not in the bank.
 
-        Stored scores are used again. If images were added or removed, stage 2 runs only for images whose gallery
-        changed. The result is stored in the bank.
+        Groups are those that the bank was given, or those that can be seen (`Calibration.groups`). Stored scores are
+        used again. If images were added or removed, stage 2 runs only for images whose gallery changed. The result is
+        stored in the bank.
 
         Raises
         ------
         CalibrationError
-            All images of the bank are the same picture.
+            All images of the bank are the same picture or of one group, or the groups are too few for the rate.
         """
         with self._lock:
             key = self.settings.calibration_key()
@@ -119,8 +142,24 @@ class Detector:
                     result = leave_one_out.calibrate(
                         self.bank, self._search, self.settings, self._rows, self._align_normal, progress
                     )
-            self._rule = DecisionRule.of(result, self.settings, self.target_fpr)
+            self._rule = DecisionRule.of(result, self.settings, self._rate(result.groups))
             return result
+
+    def at_rate(self, target_fpr: float) -> "Detector":
+        """Make the same detector for another target rate, but at least the least that its normal images support."""
+        scores = self.calibrate()
+        other = copy.copy(self)
+        other._lock = threading.Lock()
+        other._asked_rate = max(target_fpr, thresholds.best_rate(scores.groups.count))
+        other._rule = DecisionRule.of(scores, self.settings, other._asked_rate)
+        return other
+
+    def _rate(self, groups: Groups) -> float:
+        """Target rate: the one asked for, or the least that can be promised if scores of neighbours are alike."""
+        if self._asked_rate is None:
+            return thresholds.usual_rate(groups.count)
+        thresholds.check_rate(self._asked_rate, len(self._rows), groups.total)
+        return max(self._asked_rate, thresholds.best_rate(groups.count))
 
     def inspect(self, image: Source, max_pixels: int = MAX_PIXELS, *, keep_image: bool = False) -> Inspection:
         """Inspect one image.
@@ -251,12 +290,39 @@ class Detector:
             image=image.image,
         )
 
-    def nearest_normals(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def nearest_normals(self, *, of_other_groups: bool = False) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Find the nearest other normal image of each image that calibration scores: its row and squared distance.
 
-        A copy of the same picture is the nearest, with distance 0.
+        A copy of the same picture is the nearest, with distance 0. With `of_other_groups` neither copies nor images of
+        the same group are looked at; the row is -1 and the distance infinite where there are no others.
         """
-        return self._search.nearest_others(self._rows)
+        if not of_other_groups:
+            return self._search.nearest_others(self._rows)
+        left_out = [self._rows[self.groups.left_out(place)] for place in range(len(self._rows))]
+        near = self._search.leave_out(self._rows, 1, left_out)
+        return self.bank.identity.views.image(near.index[:, 0]), near.distance[:, 0]
+
+    def scores_without(
+        self, ids: Sequence[int], left_out: Sequence[Iterable[int]], progress: Progress | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Stage 1 and stage 2 scores of some normal images, each as if others were not in the bank.
+
+        Parameters
+        ----------
+        ids : Q identifiers of images
+        left_out : Q iterables of int
+            Identifiers of the images that are left out for each; the image itself and its copies always are.
+        progress : callable, optional
+
+        Returns
+        -------
+        (Q,) float64 array, (Q,) float64 array
+            Infinite where no other image remains.
+        """
+        rows = np.array(self._rows_of(ids), np.int64)
+        sets = [np.array(self._rows_of(one), np.int64) for one in left_out]
+        with one_blas_thread():
+            return leave_one_out.score_without(self._search, self.settings, rows, sets, self._align_normal, progress)
 
     def _inspect(
         self, images: Iterable[Source], max_pixels: int, threads: int, keep_images: bool = False

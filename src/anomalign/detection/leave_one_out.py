@@ -1,4 +1,4 @@
-"""Scores of the normal images of a bank, each as if it and its copies were not in the bank."""
+"""Scores of the normal images of a bank, each as if its group and its copies were not in the bank."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 
 from anomalign.alignment import map_score
 from anomalign.bank import AlignedScore, Bank, NormalImage, Progress
+from anomalign.calibration.groups import Groups
 from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.runs import independent_count
 from anomalign.calibration.thresholds import Calibration
+from anomalign.detection.dependence import SAMPLE, find_groups, given_groups
 from anomalign.detection.settings import Settings
 from anomalign.errors import CalibrationError
 from anomalign.numerics.checksums import with_checksum, without_checksum
@@ -28,6 +31,14 @@ def sample_rows(images: Sequence[NormalImage], size: int) -> NDArray[np.int64]:
     return np.array(sorted(order), np.int64)
 
 
+def groups_of(bank: Bank, search: ImageSearch, settings: Settings) -> Groups:
+    """Groups of all images of the bank: as given, or as they are found."""
+    given = given_groups(bank.images)
+    if given is not None:
+        return given
+    return find_groups(bank, search, sample_rows(bank.images, SAMPLE), settings.image_neighbours)
+
+
 def calibrate(
     bank: Bank,
     search: ImageSearch,
@@ -43,26 +54,67 @@ def calibrate(
     Raises
     ------
     CalibrationError
-        All images of the bank are the same picture.
+        All images of the bank are the same picture, or of one group.
     """
-    neighbours = search.leave_one_out(rows, min(settings.neighbours, len(bank) - 1))
+    groups = groups_of(bank, search, settings)
+    left_out = [groups.left_out(row) for row in rows.tolist()]
+    neighbours = search.leave_out(rows, min(settings.neighbours, len(bank) - 1), left_out)
     if (neighbours.index[:, 0] < 0).any():
-        raise CalibrationError(f"{bank.path}: all images are the same picture, so there is nothing to calibrate with")
+        same = "of one group" if groups.total == 1 and groups.origin == "given" else "the same picture"
+        raise CalibrationError(
+            f"{bank.path}: all images are {same}, so there is nothing to calibrate with: add images of others"
+        )
     ids, views = np.array([image.id for image in bank.images], np.int64), bank.identity.views
     by_retrieval = settings.decided_by == "retrieval"
     aligned = sample_rows([bank.images[row] for row in rows], _SAMPLE if by_retrieval else len(rows))
     galleries = neighbours.index[aligned, : settings.gallery_size]
     scores = _alignment(bank, settings, ids, rows[aligned], galleries, align, progress)
+    retrieval = _retrieval(neighbours, settings.image_neighbours)
+    alignment = np.array([score.score for score in scores])
     result = Calibration(
         ids=ids[rows],
-        retrieval=_retrieval(neighbours, settings.image_neighbours),
+        retrieval=retrieval,
         nearest=ids[views.image(neighbours.index[:, 0])],
         aligned=aligned,
-        alignment=np.array([score.score for score in scores]),
+        alignment=alignment,
         pixels=PixelCounts.total(PixelCounts.from_bytes(_pixels(score) or b"") for score in scores),
+        groups=_counted(groups.of(rows), [retrieval] if by_retrieval else [retrieval, alignment]),
     )
     bank.save_calibration(settings.calibration_key(), result.to_bytes())
     return result
+
+
+def score_without(
+    search: ImageSearch,
+    settings: Settings,
+    rows: NDArray[np.int64],
+    left_out: Sequence[NDArray[np.int64]],
+    align: Align,
+    progress: Progress | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(Q,) scores of both stages, each image without its copies and others; infinite where no image remains."""
+    neighbours = search.leave_out(rows, settings.neighbours, left_out)
+    none = neighbours.index[:, 0] < 0
+    retrieval = np.full(len(rows), np.inf)
+    retrieval[~none] = _retrieval(
+        Neighbours(neighbours.index[~none], neighbours.distance[~none]), settings.image_neighbours
+    )
+    alignment = np.full(len(rows), np.inf)
+    for place in np.flatnonzero(~none).tolist():
+        padded = neighbours.index[place, : settings.gallery_size]
+        square = align(int(rows[place]), np.sort(padded[padded >= 0]).tolist())
+        alignment[place] = map_score(square, settings.top_share)
+        if progress:
+            progress(place + 1, len(rows))
+    return retrieval, alignment
+
+
+def _counted(groups: Groups, scores: Sequence[NDArray[np.float64]]) -> Groups:
+    """Count groups as fewer whose scores are alike; groups that the user named count as they are."""
+    if groups.origin == "given":
+        return groups
+    logs = [np.log(np.maximum(stage, np.finfo(float).tiny)) for stage in scores]
+    return groups.counted_as(min(independent_count(groups.means_in_order(stage)) for stage in logs))
 
 
 def _retrieval(neighbours: Neighbours, count: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from anomalign.errors import InputError
 from anomalign.retrieval import DESCRIPTORS, INDEX_KINDS, Descriptor, IndexKind
 
 # Raise these when the scores change, so that stored scores are computed again.
-_CALIBRATION_SCORES, _ALIGNMENT_SCORES = 2, 1
+_CALIBRATION_SCORES, _ALIGNMENT_SCORES = 3, 1
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,19 @@ class Settings:
         """How many nearest normals stage 1 finds: enough for its score and for the gallery."""
         return max(self.gallery_size, self.image_neighbours)
 
-    def calibration_key(self) -> str:
-        """What leave-one-out scores depend on, as JSON: not the gate, nor the index, which only use them."""
+    def calibration_key(self, scores: int = _CALIBRATION_SCORES) -> str:
+        """What scores of normals depend on, as JSON: not the gate, nor the index, which only use them.
+
+        `scores` is the number of the way in which they are made.
+        """
         entries = asdict(self)
         del entries["gate"], entries["index"], entries["decided_by"]
         by_retrieval = self.decided_by == "retrieval"  # then only a sample goes through stage 2
-        return json.dumps({**entries, "by_retrieval": by_retrieval, "scores": _CALIBRATION_SCORES}, sort_keys=True)
+        return json.dumps({**entries, "by_retrieval": by_retrieval, "scores": scores}, sort_keys=True)
+
+    def older_calibration_key(self) -> str:
+        """The key under which the version before this one stored its scores."""
+        return self.calibration_key(_CALIBRATION_SCORES - 1)
 
     def alignment_key(self) -> str:
         """What stage 2 of a normal image against a given gallery depends on, as JSON."""

@@ -1,6 +1,7 @@
 """The K nearest normal images of an image, by a named descriptor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -67,8 +68,10 @@ class ImageSearch:
         queries = [whitening.embed(descriptors) for whitening in self._whitenings] or [descriptors] * len(self._indices)
         return _merge([one.search(query, k) for one, query in zip(self._indices, queries, strict=True)], k)
 
-    def leave_one_out(self, rows: NDArray[np.int64], k: int) -> Neighbours:
-        """Find the k nearest others of some images of the bank, each as if it and its copies were not in the bank.
+    def leave_out(
+        self, rows: NDArray[np.int64], k: int, left_out: Sequence[NDArray[np.int64]] | None = None
+    ) -> Neighbours:
+        """Find the k nearest others of some images, each as if it, its copies and others were not in the bank.
 
         The whitening, too, is computed without them. Copies are images with the same descriptor in every bit, in any
         orientation: the same picture in another file. The images are compared as they are with the others in all
@@ -80,82 +83,135 @@ class ImageSearch:
             Rows of the images in `Bank.images`.
         k : int
             Number of neighbours.
+        left_out : Q int64 arrays, optional
+            Rows of the images that are left out for each. The image itself and its copies always are.
 
         Returns
         -------
         Neighbours
-            If an image has fewer than k others, the rest of its row has index -1 and distance infinity.
+            If fewer than k others remain for an image, the rest of its row has index -1 and distance infinity.
         """
-        group, count = self._copies()
-        by_turn = [self._leave_one_out(turn, rows, k, group, count) for turn in range(len(self._descriptors))]
+        copies = self._copies()
+        sets: dict[int, NDArray[np.int64]] = {}
+        for place, row in enumerate(rows.tolist()):
+            with_copies = copies.of(row)
+            whole = with_copies if left_out is None else np.union1d(left_out[place], with_copies)
+            if len(whole) > len(with_copies) or (len(whole) > 1 and len(self._descriptors) > 1):
+                sets[place] = whole  # several descriptors that differ
+        by_turn = [self._leave_out(turn, rows, k, copies, sets) for turn in range(len(self._descriptors))]
         return _merge(by_turn, k)
 
     def nearest_others(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(Q,) row and (Q,) squared distance of the nearest other image of each; copies count, at distance 0."""
-        neighbours = self.leave_one_out(rows, 1)
+        neighbours = self.leave_out(rows, 1)
         index, distance = Views(len(self._descriptors)).image(neighbours.index[:, 0]), neighbours.distance[:, 0]
-        group, count = self._copies()
-        for place in np.flatnonzero(count[group[rows]] > 1).tolist():
-            copies = np.flatnonzero(group == group[rows[place]])
-            index[place], distance[place] = copies[copies != rows[place]][0], 0
+        copies = self._copies()
+        for place, row in enumerate(rows.tolist()):
+            others = copies.of(row)[copies.of(row) != row]
+            if len(others):
+                index[place], distance[place] = others[0], 0
         return index, distance
 
     @property
     def most_copies(self) -> int:
         """Size of the largest group of images that are copies of each other; 1 where there are none."""
-        return int(self._copies()[1].max())
+        return int(self._copies().count.max())
 
     def _descriptor(self, pyramid: FeaturePyramid) -> NDArray[np.float32]:
         if self.descriptor == "pooled":
             return pyramid.pooled
         return pyramid.moments[: self._means_length] if self.descriptor == "level_means" else pyramid.moments
 
-    def _leave_one_out(
-        self, turn: int, rows: NDArray[np.int64], k: int, group: NDArray[np.int64], count: NDArray[np.int64]
+    def _leave_out(
+        self,
+        turn: int,
+        rows: NDArray[np.int64],
+        k: int,
+        copies: "_Copies",
+        sets: Mapping[int, NDArray[np.int64]],
     ) -> Neighbours:
-        """Find the k nearest others in one orientation, as rows of images."""
-        vectors = self._descriptors[turn]
+        """Find the k nearest others in one orientation, as rows of images.
+
+        `sets` holds what is left out for the places in `rows` where that is more than the copies of the image.
+        """
         if not self._whitenings:
-            near = ExactIndex(vectors).search(self._descriptors[0][rows], min(k + int(count.max()), len(group)))
-            same = group[near.index] == group[rows][:, None]
-            return _nearest(np.where(same, np.inf, near.distance), near.index, k)
-        index = np.empty((len(rows), k), np.int64)
-        distance = np.empty((len(rows), k), np.float32)
-        block = max(1, _BLOCK_BYTES // (8 * len(group)))
-        for start in range(0, len(rows), block):
-            part = rows[start : start + block]
-            queries = self._descriptors[0][part] if turn else None
-            cost = self._whitenings[turn].leave_one_out(part, count[group[part]], queries)
-            for place in self._with_turned_copies(part, group, count):
-                others = group != group[part[place]]
-                if others.any():
-                    cost[place] = Whitening.of(vectors[others]).distances(self._descriptors[0][part[place]], vectors)
-            cost[group[part][:, None] == group] = np.inf
+            return self._leave_out_plainly(turn, rows, k, copies, sets)
+        index = np.full((len(rows), k), -1, np.int64)
+        distance = np.full((len(rows), k), np.inf, np.float32)
+
+        def keep(places: NDArray[np.int64], cost: NDArray[np.float64]) -> None:
             nearest = _nearest(cost.astype(np.float32), None, k)
-            index[start : start + block], distance[start : start + block] = nearest.index, nearest.distance
+            index[places], distance[places] = nearest.index, nearest.distance
+
+        alone = np.setdiff1d(np.arange(len(rows)), list(sets))
+        block = max(1, _BLOCK_BYTES // (8 * len(copies.number)))
+        for start in range(0, len(alone), block):
+            places = alone[start : start + block]
+            part = rows[places]
+            queries = self._descriptors[0][part] if turn else None
+            cost = self._whitenings[turn].leave_one_out(part, copies.count[copies.number[part]], queries)
+            cost[copies.number[part][:, None] == copies.number] = np.inf
+            keep(places, cost)
+        same = [(set_, places) for set_, places in _same_sets(sets) if len(set_) < len(copies.number)]
+        parts = [rows[places] for _, places in same]
+        queries_of_parts = [self._descriptors[0][part] for part in parts] if turn else None
+        costs = self._whitenings[turn].leave_out([set_ for set_, _ in same], parts, queries_of_parts)
+        for (set_, places), cost in zip(same, costs, strict=True):
+            cost[:, set_] = np.inf
+            keep(places, cost)
         return Neighbours(index, distance)
 
-    def _with_turned_copies(
-        self, rows: NDArray[np.int64], group: NDArray[np.int64], count: NDArray[np.int64]
-    ) -> list[int]:
-        """Places in `rows` of images whose copies may be turned: leaving those out removes several descriptors."""
-        return np.flatnonzero(count[group[rows]] > 1).tolist() if len(self._descriptors) > 1 else []
+    def _leave_out_plainly(
+        self,
+        turn: int,
+        rows: NDArray[np.int64],
+        k: int,
+        copies: "_Copies",
+        sets: Mapping[int, NDArray[np.int64]],
+    ) -> Neighbours:
+        """Find the k nearest others by a descriptor that is not whitened."""
+        most = max(int(copies.count.max()), *(len(one) for one in sets.values()), 0)
+        near = ExactIndex(self._descriptors[turn]).search(self._descriptors[0][rows], min(k + most, len(copies.number)))
+        same = copies.number[near.index] == copies.number[rows][:, None]
+        for place, set_ in sets.items():
+            same[place] = np.isin(near.index[place], set_)
+        return _nearest(np.where(same, np.inf, near.distance), near.index, k)
 
-    def _copies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(N,) number of each image's group of copies, and the size of each group."""
+    def _copies(self) -> "_Copies":
         bits = np.concatenate(self._descriptors).view(f"V{4 * self._descriptors[0].shape[1]}")[:, 0]
-        _, group, count = np.unique(bits, return_inverse=True, return_counts=True)
+        _, number, count = np.unique(bits, return_inverse=True, return_counts=True)
         if len(self._descriptors) == 1:
-            return group, count
+            return _Copies(number, count)
         from scipy.sparse import coo_array  # a tenth of a second, needed only here
         from scipy.sparse.csgraph import connected_components
 
         N = len(self._descriptors[0])
         images = np.tile(np.arange(N), len(self._descriptors))
-        links = coo_array((np.ones(len(group)), (images, N + group)), (N + len(count), N + len(count)))
+        links = coo_array((np.ones(len(number)), (images, N + number)), (N + len(count), N + len(count)))
         component = connected_components(links, directed=False)[1][:N]  # images that have a descriptor in common
-        _, group, count = np.unique(component, return_inverse=True, return_counts=True)
-        return group, count
+        _, number, count = np.unique(component, return_inverse=True, return_counts=True)
+        return _Copies(number, count)
+
+
+@dataclass(frozen=True, eq=False)
+class _Copies:
+    """(N,) number of each image's set of copies, and (S,) how many images each set has."""
+
+    number: NDArray[np.int64]
+    count: NDArray[np.int64]
+
+    def of(self, row: int) -> NDArray[np.int64]:
+        """Rows of the image and its copies, in order."""
+        number = self.number[row]
+        return np.flatnonzero(self.number == number) if self.count[number] > 1 else np.array([row])
+
+
+def _same_sets(sets: Mapping[int, NDArray[np.int64]]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Each different set, with the places that have it."""
+    places: dict[bytes, list[int]] = {}
+    for place, one in sets.items():
+        places.setdefault(one.tobytes(), []).append(place)
+    return [(sets[same[0]], np.array(same)) for same in places.values()]
 
 
 def _merge(by_turn: Sequence[Neighbours], k: int) -> Neighbours:

@@ -1,5 +1,6 @@
 """Whitened image descriptors: a distance that weights each direction by how much normal images differ along it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ _RANK = 1e-12  # of the largest eigenvalue: smaller ones are rounding
 _LEAST = 4  # images; with fewer the covariance is not used
 _FEW, _STABLE = 16, 1e-3  # with fewer images, or a divisor nearer to 0, leave-one-out is computed directly
 _SAME = 1e-9  # of the largest coordinate; descriptors are float32, so those of other images are farther apart
+_BLOCK_BYTES = 64_000_000
 _FLOOR = 1e-12  # of the mean square of a descriptor: a variance where the images do not differ at all
 
 
@@ -171,6 +173,92 @@ class Whitening:
             distance[row] = self._direct(z[row], None if queries is None else queries[row])
         return distance
 
+    def leave_out(
+        self,
+        left_out: Sequence[NDArray[np.int64]],
+        rows: Sequence[NDArray[np.int64]],
+        queries: Sequence[Vectors] | None = None,
+    ) -> Iterator[_Floats]:
+        """Distances of normal images to all, under the covariance of all images but a set; for one set after another.
+
+        The result is that of `Whitening.of` of the other images, which is computed only where rounding would be too
+        large otherwise, or where that is cheaper. Leaving out g images changes the covariance by g + 1 products, so its
+        inverse by as many (Woodbury, 1950).
+
+        Parameters
+        ----------
+        left_out : sequence of (g,) int64 arrays
+            For each set the rows of its images, each once; at least one image must remain.
+        rows : sequence of (Q,) int64 arrays
+            For each set the rows of the images to measure distances from.
+        queries : sequence of (Q, D) float32 arrays, optional
+            Descriptors to measure distances from, in place of those of `rows`.
+
+        Yields
+        ------
+        (Q, N) float64 array
+            Squared distances. Those to an image that is left out have no meaning.
+        """
+        N, R = self.coordinates.shape
+        width = max((len(one) for one in left_out), default=0) + 1
+        together = max(1, _BLOCK_BYTES // (8 * N * width))
+        for start in range(0, len(left_out), together):
+            part = slice(start, start + together)
+            if 2 * width > R or N - width < _FEW:  # then computing directly is cheaper, too
+                updates: list[_Update | None] = [None] * len(left_out[part])
+            else:
+                updates = self._updates(left_out[part])
+            for place, update in enumerate(updates, start):
+                own = rows[place], None if queries is None else queries[place]
+                yield self._without(left_out[place], *own) if update is None else self._updated(update, *own)
+
+    def _updates(self, left_out: Sequence[NDArray[np.int64]]) -> "list[_Update | None]":
+        """What changes when each of these sets is left out; None where rounding would be too large."""
+        (N, D), t = (len(self.coordinates), len(self.mean)), self.coordinates
+        n = np.array([N - len(rows) for rows in left_out])
+        growth = N / n
+        shifts = np.stack([-t[rows].sum(axis=0) for rows in left_out]) / n[:, None]  # the means of the others
+        # S of the others = (N / n) S - F' F
+        factors = [
+            np.concatenate([t[rows] / np.sqrt(rest), shift[None]])
+            for rows, rest, shift in zip(left_out, n, shifts, strict=True)
+        ]
+        trace = growth * self.variance.sum() - np.array([(F**2).sum() for F in factors])
+        square = growth**2 * (self.variance**2).sum() + np.array([((F @ F.T) ** 2).sum() for F in factors])
+        square -= 2 * growth * np.array([((F**2) @ self.variance).sum() for F in factors])
+        norms = self._squares.sum(axis=1)[:, None] - 2 * t @ shifts.T + (shifts**2).sum(axis=1)  # (N, B)
+        for place, rows in enumerate(left_out):
+            norms[rows, place] = 0
+        a = _shrinkage(trace, square, (norms**2).sum(axis=0), n, D)
+        weights = 1 / (((1 - a) * growth)[:, None] * self.variance + (a * trace / D)[:, None] + self._floor)
+        weighted = [F * weight for F, weight in zip(factors, weights, strict=True)]
+        lengths = weights @ self._squares.T  # (B, N)
+        products = np.concatenate(weighted) @ t.T  # (sum of g + 1, N)
+        ends = np.cumsum([len(F) for F in factors])
+        updates: list[_Update | None] = []
+        for place, F in enumerate(factors):
+            inner = np.eye(len(F)) - (1 - a[place]) * weighted[place] @ F.T
+            if np.linalg.eigvalsh(inner)[0] < _STABLE:
+                updates.append(None)
+                continue
+            root = np.sqrt(1 - a[place]) * np.linalg.cholesky(np.linalg.inv(inner))  # y' inner^-1 y = |root' y|^2
+            along = root.T @ products[ends[place] - len(F) : ends[place]]
+            outside = float(a[place] * trace[place] / D)
+            updates.append(_Update(weights[place], outside, root.T @ weighted[place], along, lengths[place]))
+        return updates
+
+    def _updated(self, update: "_Update", rows: NDArray[np.int64], queries: Vectors | None) -> _Floats:
+        """(Q, N) squared distances by an update of the whitening."""
+        t = self.coordinates
+        x, outside = (t[rows], np.zeros(len(rows))) if queries is None else self._projected(queries)
+        weighted = update.weight * x
+        distance = (weighted * x).sum(axis=1)[:, None] - 2 * weighted @ t.T + update.lengths
+        if queries is not None:
+            distance += self._beyond(outside, np.array([1.0]), np.array([update.outside * len(self.mean)]))[:, None]
+        along = update.toward @ x.T  # (g + 1, Q)
+        distance += (along**2).sum(axis=0)[:, None] - 2 * along.T @ update.along + (update.along**2).sum(axis=0)
+        return np.asarray(np.maximum(distance, 0))
+
     def _beyond(self, squared: _Floats, shrinkage: _Floats, trace: _Floats) -> _Floats:
         """Distances for squared lengths in directions in which the normals do not differ; 0 if there are none."""
         D = len(self.mean)
@@ -181,14 +269,46 @@ class Whitening:
     def _direct(self, z: _Floats, query: Vectors | None) -> _Floats:
         """(N,) squared distances of a query, or of the image at `z` (R,), under the covariance of the other images."""
         apart = np.abs(self.coordinates - z).max(axis=1, initial=0)  # for copies this is rounding of BLAS products
-        others = apart > _SAME * np.abs(self.coordinates).max(initial=0)
+        copies = np.flatnonzero(apart <= _SAME * np.abs(self.coordinates).max(initial=0))
+        return np.asarray(self._without(copies, copies[:1], None if query is None else query[None])[0])
+
+    def _without(self, left_out: NDArray[np.int64], rows: NDArray[np.int64], queries: Vectors | None) -> _Floats:
+        """(Q, N) squared distances by a whitening of the others."""
         vectors = self.mean + self.coordinates @ self.basis.T
-        return Whitening.of(vectors[others]).distances(self.mean + self.basis @ z if query is None else query, vectors)
+        others = Whitening.of(np.delete(vectors, left_out, axis=0))
+        embedded, points = others.embed(vectors), others.embed(vectors[rows] if queries is None else queries)
+        differences = (embedded - point for point in points)
+        return np.stack([np.einsum("nr,nr->n", one, one) for one in differences]).astype(np.float64)
 
     def distances(self, query: Vectors | _Floats, vectors: Vectors | _Floats) -> _Floats:
         """(N,) squared distances of a descriptor (D,) to normal images (N, D)."""
         difference = self.embed(vectors) - self.embed(query[None])
         return np.asarray(np.einsum("nr,nr->n", difference, difference), np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Update:
+    """How distances change when a set of g images is left out.
+
+    Attributes
+    ----------
+    weight : (R,) float64 array
+        Weight of each direction, before the change of the covariance.
+    outside : float
+        Variance of the directions in which the normals do not differ.
+    toward : (g + 1, R) float64 array
+        Maps coordinates to the directions that change.
+    along : (g + 1, N) float64 array
+        The normal images there.
+    lengths : (N,) float64 array
+        Their squared lengths by `weight`.
+    """
+
+    weight: _Floats
+    outside: float
+    toward: _Floats
+    along: _Floats
+    lengths: _Floats
 
 
 def _shrinkage(trace: _Floats, square: _Floats, fourth: _Floats, N: NDArray[Any], D: int) -> _Floats:
