@@ -1,10 +1,14 @@
 """Which images may go, against trying each; and what it costs, against chance."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from anomalign import Bank, Detector, Framing, InputError, Settings
-from anomalign.curation.subset_selection import choose, least_missed, outcome
+from anomalign.backbones import Described
+from anomalign.calibration.groups import Groups
+from anomalign.curation.subset_selection import bank_groups, choose, least_missed, outcome
 from tests.pictures import texture
 
 
@@ -63,3 +67,79 @@ def test_what_is_lost_is_what_scoring_every_image_anew_says(tmp_path):
     assert (lost.median_rise, lost.highest_rise) == (pytest.approx(np.median(rise)), pytest.approx(max(rise)))
     assert (lost.scored, lost.gone) == (30, 10)
     assert lost.alarms > 0  # else nothing was compared
+
+
+@pytest.mark.parametrize("keep", [30, 10, 4])
+def test_every_group_keeps_an_image_as_long_as_there_are_enough(keep):
+    """The slow way: at each step the cheapest goes that is not the last of its group while another group has two."""
+    rng = np.random.default_rng(keep)
+    groups = rng.permutation(np.arange(40) % 10)
+    vectors = (rng.normal(size=(10, 4))[groups] + 0.1 * rng.normal(size=(40, 4))).astype(np.float32)
+    kept = list(range(40))
+    while len(kept) > keep:
+        sizes = np.bincount(groups[kept])
+        may_go = [i for i in kept if sizes[groups[i]] > 1] or kept
+        sums = [total(vectors, [i for i in kept if i != gone]) for gone in may_go]
+        kept.remove(may_go[int(np.argmin(sums))])
+    found = least_missed(vectors, keep, groups)
+    assert found.tolist() == kept
+    assert len(set(groups[found].tolist())) == min(keep, 10)
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Ten parts of three frames that differ a little."""
+    bank = Bank.create(tmp_path / "parts", framing=Framing(64))
+    for part in range(10):
+        frames = [
+            texture(part).astype(int) + 2 * (np.random.default_rng(n).random((64, 64, 1)) < 0.1) for n in range(3)
+        ]
+        bank.add([np.clip(frame, 0, 255).astype(np.uint8) for frame in frames], groups=f"part {part}")
+    return bank
+
+
+def test_ten_parts_stay_ten_parts(parts):
+    kept = choose(parts, 12)
+    assert len({image.group for image in parts.images if image.id in kept}) == 10
+
+
+def test_a_dropped_image_is_scored_without_its_group(parts):
+    settings = Settings(gallery_size=4, gate=1.0, decided_by="alignment")
+    before = Detector(parts, settings, 0.3)
+    gone = [image.id for image in parts.images if image.id not in choose(parts, 15)]
+    after = Detector(parts.without(gone), settings, 0.3)
+    then = dict(zip(before.calibrate().ids.tolist(), before.calibrate().alignment.tolist(), strict=True))
+    now = dict(zip(after.calibrate().ids.tolist(), after.calibrate().alignment.tolist(), strict=True))
+    pictures, alarms = {image.id: image for image in parts.images}, 0
+    for id in gone:
+        mates = [image.id for image in parts.images if image.group == pictures[id].group]
+        alone = Detector(parts.without({*gone, *mates}), settings)
+        row = [image.id for image in parts.images].index(id)
+        (pyramid,) = parts.gallery([row])
+        image = pictures[id]
+        described = Described(image.name, image.sha256, image.height, image.width, pyramid, b"")
+        now[id] = alone.align(alone.judge(described)).aligned.score
+        alarms += now[id] > after.threshold.value
+    lost = outcome(before, after)
+    rise = [now[id] / then[id] - 1 for id in then]
+    assert (lost.alarms, lost.gone) == (alarms, 15)
+    assert (lost.median_rise, lost.highest_rise) == (pytest.approx(np.median(rise)), pytest.approx(max(rise)))
+    assert alarms > 0
+
+
+def test_groups_that_the_smaller_bank_does_not_show_count_for_it(parts):
+    """Groups are seen in the larger bank only; the frames of one part that remain are scored without each other."""
+    settings = Settings(gallery_size=4, gate=1.0, decided_by="alignment")
+    named = Detector(parts, settings, 0.3)
+    kept = choose(parts, 15)
+    gone = [image.id for image in parts.images if image.id not in kept]
+    expected = outcome(named, Detector(parts.without(gone), settings, 0.3))
+    after = Detector(parts.without(gone), settings, 0.3)
+    rule, groups = after.rule, [image.group for image in after.bank.images]
+    too_low = np.array([0.1 if groups.count(group) > 1 else 1 for group in groups])  # a mate is near
+    assert too_low.min() < 1
+    alone = replace(rule.calibration, groups=Groups.single(15), alignment=too_low * rule.calibration.alignment)
+    after._rule = replace(rule, calibration=alone)
+    lost = outcome(named, after)
+    assert lost.median_rise == pytest.approx(expected.median_rise)
+    assert bank_groups(named).number.tolist() == np.repeat(np.arange(10), 3).tolist()

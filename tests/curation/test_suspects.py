@@ -47,16 +47,72 @@ def test_what_is_no_normal_image_comes_first_and_copies_are_named(bank):
     assert by_name["001.png"].reasons == ""
 
 
-def test_p_values_are_twice_the_smaller_of_both_stages(bank):
-    detector = Detector(bank, SETTINGS)
-    scores = detector.calibrate()
-    stages = [dict(zip(scores.ids.tolist(), s.tolist(), strict=True)) for s in (scores.retrieval, scores.alignment)]
-    for suspect in suspects(detector):
-        p = []
-        for stage in stages:
-            others = [score for id, score in stage.items() if id != suspect.image.id]
-            p.append((1 + sum(score >= stage[suspect.image.id] for score in others)) / (1 + len(others)))
-        assert suspect.p_value == min(1, 2 * min(p))
+def test_p_values_are_twice_the_smaller_of_both_stages_and_count_groups(bank, parts):
+    """Of images that are copies of each other, or that show one part, all together count once."""
+    for detector in (Detector(bank, SETTINGS), Detector(parts, SETTINGS)):
+        scores = detector.calibrate()
+        number = scores.groups.number
+        row = {id: place for place, id in enumerate(scores.ids.tolist())}
+        for suspect in suspects(detector):
+            own, p = row[suspect.image.id], []
+            for stage in (scores.retrieval, scores.alignment):
+                shares = [
+                    (stage[number == group] >= stage[own]).mean() for group in set(number.tolist()) - {number[own]}
+                ]
+                p.append((1 + sum(shares)) / (1 + len(shares)))
+            assert suspect.p_value == pytest.approx(min(1, 2 * min(p)))
+
+
+def frame(part, number):
+    """Frame of a part: a texture, and a change that is hardly seen."""
+    change = (np.indices((64, 64)).sum(axis=0) % (29 + number) == 0)[..., None]
+    return np.clip(texture(part).astype(int) + change, 0, 255).astype(np.uint8)
+
+
+def other_part(number):
+    image = frame(50, number)
+    image[8:56, 8:56] = 255 - image[8:56, 8:56] // 8
+    return image
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Twelve parts of four frames; part 3 has a frame that shows part 4; a copy of a frame; a part that differs."""
+    bank = Bank.create(tmp_path / "parts", framing=Framing(64))
+    for part in range(12):
+        bank.add([frame(part, number) for number in range(4)], groups=f"part {part}")
+    bank.add([frame(4, 9)], groups="part 3")
+    Image.fromarray(np.pad(frame(5, 9), ((0, 0), (0, 0), (0, 0)))).save(tmp_path / "a.png")
+    Image.open(tmp_path / "a.png").save(tmp_path / "a.bmp")
+    bank.add([tmp_path / "a.png", tmp_path / "a.bmp"], groups="part 5")
+    bank.add([other_part(number) for number in range(4)], groups="part 99")
+    return bank
+
+
+def test_frames_of_one_part_are_no_duplicates_but_copies_are_and_frames_in_two_groups(parts):
+    found = {suspect.image.id: suspect for suspect in suspects(Detector(parts, SETTINGS))}
+    ids = {image.id: image for image in parts.images}
+    misplaced, first, second = 49, 50, 51
+    assert found[misplaced].duplicate
+    assert ids[found[misplaced].nearest.id].group == "part 4"
+    assert found[misplaced].reasons.endswith(
+        f"nearly a copy of image {found[misplaced].nearest.id}, which is in another group"
+    )
+    assert found[first].reasons == f"copy of image {second}"
+    assert found[second].reasons == f"copy of image {first}"
+    assert {id for id, suspect in found.items() if suspect.duplicate} == {misplaced, first, second, 17, 18, 19, 20}
+    assert {ids[id].group for id in (17, 20)} == {"part 4"}
+
+
+def test_a_group_that_is_unlike_the_others_is_named(parts):
+    found = suspects(Detector(parts, SETTINGS))
+    unlike = [suspect for suspect in found if suspect.unlike_group]
+    groups = {suspect.image.group for suspect in unlike}
+    assert "part 99" in groups
+    assert len(groups) <= 2  # of 13, beyond Tukey's fence
+    assert len(unlike) == 4 * len(groups)
+    assert all(f"its whole group '{s.image.group}' is unlike the others" in s.reasons for s in unlike)
+    assert {suspect.image.group for suspect in found[:4]} == {"part 99"}
 
 
 def test_contact_sheet_is_a_picture(bank, tmp_path):

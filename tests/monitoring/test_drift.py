@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from anomalign.calibration.groups import Groups
 from anomalign.errors import CalibrationError, InputError
 from anomalign.monitoring.drift import detect_drift
 from anomalign.monitoring.observations import Observation
@@ -142,3 +143,92 @@ def test_arguments_that_cannot_be_used_are_refused():
         detect_drift([some[0], replace(some[0], bank_content="other")], scores, nearest)
     with pytest.raises(CalibrationError):
         detect_drift(some, scores[:1], nearest[:1])
+
+
+def in_batches(groups, batches, shared=0.5, size=8, window=60, runs=RUNS, change=lambda queries: queries):
+    """Drift of banks of `groups` groups, and of inspections of `batches` others; half of the variance is of groups."""
+    rng = np.random.default_rng(11)
+    number, found = np.repeat(np.arange(groups), size), []
+    for _ in range(runs):
+        offsets = np.sqrt(shared) * rng.normal(size=(groups + batches, D))
+        bank = offsets[number] + np.sqrt(1 - shared) * rng.normal(size=(len(number), D))
+        batch = groups + np.arange(window) * batches // window
+        queries = change(offsets[batch] + np.sqrt(1 - shared) * rng.normal(size=(window, D)))
+        squared = ((bank[:, None] - bank) ** 2).sum(axis=2)
+        squared[number[:, None] == number] = np.inf
+        scores, nearest = np.sort(squared, axis=1)[:, :3].mean(axis=1), squared.argmin(axis=1)
+        recent = observe(*nearest_of(bank, queries))
+        ids = np.arange(len(number))
+        found.append(detect_drift(recent, scores, nearest, window, groups=number, normal_ids=ids))
+    return found
+
+
+def share(found, kind):
+    return float(np.mean([drift.kind == kind for drift in found]))
+
+
+@pytest.mark.parametrize("groups", [6, 12, 40])
+@pytest.mark.parametrize("batches", [1, 10])
+@pytest.mark.parametrize("shared", [0.2, 0.8])
+def test_new_batches_are_no_drift(groups, batches, shared):
+    assert share(in_batches(groups, batches, shared), "drift") <= 0.01 + 1 / RUNS
+
+
+def test_a_batch_that_differs_is_said_to_be_new():
+    found = in_batches(40, 1)
+    assert share(found, "new batch") > 0.5
+    assert not any(drift.drifted for drift in found)
+    words = next(drift.summary for drift in found if drift.kind == "new batch")
+    assert words.startswith("A new batch, no drift: the latest 60 inspected images are")
+
+
+def test_images_beyond_every_group_are_drift():
+    found = in_batches(12, 1, change=lambda queries: 3 * queries, runs=20)
+    assert share(found, "drift") == 1
+    assert "farther than each of their 12 groups is from the others" in found[0].summary
+
+
+def test_few_groups_tell_no_drift_from_a_new_batch():
+    found = in_batches(5, 1, change=lambda queries: 3 * queries, runs=10)
+    assert share(found, "new batch") == 1
+    assert "only 5 groups of normal images are known" in found[0].summary
+
+
+def test_a_batch_near_to_one_group_only_is_no_drift():
+    """Images of each group are near to one other group."""
+    rng = np.random.default_rng(4)
+    number = np.repeat(np.arange(12), 8)
+    scores, nearest = rng.gamma(9.0, size=96), 8 * rng.permutation(12)[number] + rng.integers(0, 8, 96)
+    recent = observe(rng.gamma(9.0, size=60), 8 * 3 + rng.integers(0, 8, 60))
+    assert detect_drift(recent, scores, nearest).drifted  # images by themselves
+    found = detect_drift(recent, scores, nearest, groups=number, normal_ids=np.arange(96))
+    assert found.kind == "new batch"
+    assert found.use_kind == "new batch"
+    assert found.batch_use_p > 0.5
+
+
+@pytest.mark.parametrize("groups", [np.arange(50), Groups.single(50)])
+def test_groups_of_one_image_change_nothing(groups):
+    rng = np.random.default_rng(6)
+    scores, nearest = rng.gamma(9.0, size=50), rng.integers(0, 50, 50)
+    for scale in (1, 1.3, 3):
+        recent = observe(scale * rng.gamma(9.0, size=40), rng.integers(0, 50, 40))
+        found = detect_drift(recent, scores, nearest, groups=groups, normal_ids=np.arange(50))
+        assert found == detect_drift(recent, scores, nearest)
+        assert found.kind in ("none", "drift")
+
+
+def test_each_group_counts_once():
+    """One group of 90 near images, and ten single ones that are far away: by images hardly any is as far as 5."""
+    scores, number = np.r_[np.ones(90), np.full(10, 9.0)], np.r_[np.zeros(90), np.arange(1, 11)].astype(int)
+    recent = observe(np.full(20, 5.0), np.arange(20))
+    assert detect_drift(recent, scores, np.arange(100)).farther == pytest.approx(90 / 100)
+    assert detect_drift(recent, scores, np.arange(100), groups=number).farther == pytest.approx(1 / 11)
+
+
+def test_groups_that_do_not_fit_are_refused():
+    scores, nearest = np.arange(1.0, 21), np.arange(20)
+    with pytest.raises(InputError, match=r"groups needs one number for each of 20 normal images, got 19"):
+        detect_drift(observe([1.0], [1]), scores, nearest, groups=np.arange(19))
+    with pytest.raises(InputError, match=r"normal_ids needs one number for each of 20"):
+        detect_drift(observe([1.0], [1]), scores, nearest, groups=np.arange(20), normal_ids=np.arange(3))

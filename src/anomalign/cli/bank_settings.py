@@ -27,13 +27,14 @@ def calibrate(
 ) -> None:
     """Score every normal image as if it were not in the bank; print the threshold and the effect of gates."""
     from anomalign.cli.inspect import calibrate as calibrate_detector
-    from anomalign.cli.inspect import settings_of
+    from anomalign.cli.inspect import say_groups, settings_of
     from anomalign.detection.detector import Detector
     from anomalign.errors import InputError
 
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened, settings_of(preset), target_fpr)
     calibrate_detector(detector, target_fpr)
+    say_groups(detector)
     threshold = detector.threshold
     typer.echo(
         f"{bank}: threshold {threshold.value:.6g} from {threshold.normals} normal images for a false-positive rate of "
@@ -139,10 +140,9 @@ def condense(
 ) -> None:
     """Keep fewer images, chosen to represent all of them, and print what is lost."""
     from anomalign.bank import Bank
-    from anomalign.calibration.thresholds import best_rate
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import settings_of
-    from anomalign.curation.subset_selection import choose, outcome
+    from anomalign.curation.subset_selection import bank_groups, choose, outcome
     from anomalign.detection.detector import Detector
     from anomalign.errors import InputError
 
@@ -158,25 +158,25 @@ def condense(
     settings = settings_of(preset)
     before = Detector(opened, settings, target_fpr)
     calibrate_detector(before, target_fpr)
-    subset = choose(opened, count)
+    subset = choose(opened, count, bank_groups(before))
     others = [image.id for image in opened.images if image.id not in subset]
-    rate = max(before.target_fpr, best_rate(min(count, settings.calibration_size)))
-    after = Detector(opened.without(others), settings, rate)
+    after = Detector(opened.without(others), settings)
     calibrate_detector(after, target_fpr)
+    after = after.at_rate(before.target_fpr)
     with console.progress("compare") as update:
         loss = outcome(before, after, update)
     share = f"{len(others)} of {len(opened)} images"
     if not dry_run:
         opened.remove(others)
-    typer.echo(f"{bank}: {share} {'would be' if dry_run else 'were'} removed. {_in_words(loss, before, after)}")
+    typer.echo(f"{bank}: {share} {'would be' if dry_run else 'were'} removed. {_in_words(loss)}")
     if not dry_run:
         console.say("older versions of the bank still show them, until `bank compact` frees their disk space")
 
 
-def _in_words(loss: "Loss", before: "Detector", after: "Detector") -> str:
+def _in_words(loss: "Loss") -> str:
     return (
-        f"Threshold {loss.threshold_before:.6g} at a target of {before.target_fpr:.2%} -> "
-        f"{loss.threshold_after:.6g} at {after.target_fpr:.2%}. Stage 2's scores of {loss.scored} normal images rise "
+        f"Threshold {loss.threshold_before:.6g} at a target of {loss.target_before:.2%} -> "
+        f"{loss.threshold_after:.6g} at {loss.target_after:.2%}. Stage 2's scores of {loss.scored} normal images rise "
         f"by {loss.median_rise:.1%} in the median, {loss.highest_rise:.1%} at most; {loss.alarms} of the {loss.gone} "
         "removed images among them would be called anomalous."
     )

@@ -18,7 +18,7 @@ def drift(
     ] = None,
     preset: console.Preset = "default",
 ) -> None:
-    """Compare recent inspections with the bank's calibration. Exit code 1: they have drifted."""
+    """Compare recent inspections with the bank's calibration. Exit code 1: drift, and not only a new batch."""
     from anomalign.bank import Bank
     from anomalign.cli.inspect import calibrate, settings_of
     from anomalign.detection.detector import Detector
@@ -38,7 +38,7 @@ def drift(
             f"{len(observations) - len(current)} of {len(observations)} records are of other states of the bank, or "
             "of other settings of stage 1; they are ignored"
         )
-    result = detect_drift(current, scores.retrieval, scores.nearest, window, level)
+    result = detect_drift(current, scores.retrieval, scores.nearest, window, level, detector.groups, scores.ids)
     typer.echo(result.summary)
     if plot:
         names = {image.id: image.name for image in detector.bank.images}

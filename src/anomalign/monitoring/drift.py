@@ -3,24 +3,29 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalign.calibration.groups import Groups
 from anomalign.errors import CalibrationError, InputError
+from anomalign.monitoring import batches, drift_words
+from anomalign.monitoring.batches import BatchTest
+from anomalign.monitoring.nearest_use import LEAST_LEVEL, Use, batch_use_test, use_test
 from anomalign.monitoring.observations import Observation
 
+DriftKind: TypeAlias = Literal["none", "new batch", "drift"]
+"""``new batch``: images differ from the normal images, by no more than one group of these may differ from the others.
+"""
+
+_KINDS: tuple[DriftKind, ...] = get_args(DriftKind)
 # An inspected image may be a defect, farther away than all normals. This share of defects is not drift.
 DEFECTS = 0.05
 # Leave-one-out scores share neighbours: N of them are worth a little more than N / 2 independent ones.
 _DEPENDENCE = 2.0
 # Defects are near to few normals only, so the use test ignores images farther away than this share of normals.
 _BULK = 0.95
-_LEAST_LEVEL = 0.001  # a lower level would need more draws of the use test
-_DRAWS = 1999
-_MOST_DRAWS = 50_000
-_BLOCK = 4_000_000
-_WEAK = 0.8  # where only a shift beyond this is detectable, the summary says so
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Drift:
         Times of the oldest and the newest inspection of the window.
     farther : float
         Probability that a recent image is farther from the normals than a normal image is; 0.5: no shift, 0: all are
-        nearer.
+        nearer. Each group of normal images counts once.
     detectable : float
         Least `farther` that the distance test detects (and 1 - `detectable` on the other side). Above 1 there are too
         few images to detect any shift.
@@ -51,10 +56,10 @@ class Drift:
         Number of different normal images that are nearest to an image of the window.
     level : float
         Probability of a false alarm, as asked for.
-    drifted : bool
-        A p-value is at most half of `level`, as there are two tests.
-    summary : str
-        A plain sentence.
+    batch : BatchTest or None
+        Distance of the window beside those of groups; None where no groups are known.
+    batch_use_p : float or None
+        p-value of the use test if the window is one group more; None where `batch` or `use_p` is.
     """
 
     window: int
@@ -68,8 +73,39 @@ class Drift:
     use_p: float | None
     used: int
     level: float
-    drifted: bool
-    summary: str
+    batch: BatchTest | None
+    batch_use_p: float | None
+
+    @property
+    def distance_kind(self) -> DriftKind:
+        """What the distance test says: a p-value counts that is at most half of `level`, as there are two tests."""
+        if self.distance_p > self.level / 2:
+            return "none"
+        if self.batch is None or (self.batch.batches >= batches.FEWEST and self.batch.p <= self.level / 2):
+            return "drift"
+        return "new batch"
+
+    @property
+    def use_kind(self) -> DriftKind:
+        """What the use test says."""
+        if self.use_p is None or self.use_p > self.level / 2:
+            return "none"
+        return "drift" if self.batch_use_p is None or self.batch_use_p <= self.level / 2 else "new batch"
+
+    @property
+    def kind(self) -> DriftKind:
+        """What both tests say: the worse of the two."""
+        return max(self.distance_kind, self.use_kind, key=_KINDS.index)
+
+    @property
+    def summary(self) -> str:
+        """A plain sentence."""
+        return drift_words.summary(self)
+
+    @property
+    def drifted(self) -> bool:
+        """Whether images have drifted; a new batch is no drift."""
+        return self.kind == "drift"
 
 
 def detect_drift(
@@ -78,25 +114,32 @@ def detect_drift(
     normal_nearest: NDArray[np.int64],
     window: int = 100,
     level: float = 0.01,
+    groups: Groups | NDArray[np.int64] | None = None,
+    normal_ids: NDArray[np.int64] | None = None,
 ) -> Drift:
     """Test whether the latest inspections still look like the normal images. A few defects are not drift.
 
     The distance test is that of Mann and Whitney, with the normals counted half: is a recent image farther away than a
-    normal one as often as it is nearer? The use test compares how often each normal image is the nearest one, by
-    Pearson's statistic, with draws from Polya's urn. docs/drift.md gives the details and their reasons.
+    normal one as often as it is nearer? The use test compares how often each normal image, or each group, is the
+    nearest one, by Pearson's statistic, with draws from Polya's urn. Where groups are known, a difference is a drift
+    only if one group more would hardly differ as much. docs/drift.md gives the details and their reasons.
 
     Parameters
     ----------
     observations : sequence of Observation
         Oldest first, all made with the bank as it is now.
     normal_scores : (N,) float64 array
-        Leave-one-out stage 1 scores of the normals.
+        Stage 1 scores of the normals, each without its group.
     normal_nearest : (N,) int64 array
-        Identifier of the nearest other normal image of each.
+        Identifier of the nearest normal image of another group of each.
     window : int
         Number of latest observations to test; all, where there are fewer.
     level : float
         Probability of a false alarm of both tests together.
+    groups : Groups or (N,) int64 array, optional
+        Groups of the normals, or a number of each one's group. Default: each by itself.
+    normal_ids : (N,) int64 array, optional
+        Identifiers of the normals. Without them the use test counts images, not groups.
 
     Raises
     ------
@@ -106,17 +149,16 @@ def detect_drift(
         Fewer than two normals.
     """
     _check(observations, normal_scores, normal_nearest, window, level)
+    groups = _groups(groups, normal_ids, len(normal_scores))
     latest = observations[-window:]
     scores = np.array([o.retrieval_score for o in latest])
-    nearest = np.array([o.nearest for o in latest], np.int64)
-    farther = _share_farther(scores, normal_scores)
-    distance_p, detectable = _distance_test(farther, len(latest), len(normal_scores), level)
-    bulk_end = np.quantile(normal_scores, _BULK, method="higher")
-    use_p = _use_test(nearest[scores <= bulk_end], normal_nearest[normal_scores <= bulk_end], len(normal_scores), level)
+    farther = _share_farther(scores, normal_scores, groups.weights)
+    distance_p, detectable = _distance_test(farther, len(latest), _worth(groups.weights), level)
+    known = batches.batches_of(groups)
+    samples = None if known is None else batches.samples_of(known, len(latest))
+    use = _use(latest, scores, normal_scores, normal_nearest, groups, known, normal_ids)
+    use_p = use_test(use, level)
     normal_median = float(np.median(normal_scores))
-    ratio = float(np.median(scores)) / normal_median if normal_median > 0 else None
-    used = len(np.unique(nearest))
-    shifted, other_use = distance_p <= level / 2, use_p is not None and use_p <= level / 2
     return Drift(
         window=len(latest),
         normals=len(normal_scores),
@@ -124,14 +166,33 @@ def detect_drift(
         last=latest[-1].time,
         farther=farther,
         detectable=detectable,
-        median_ratio=ratio,
+        median_ratio=float(np.median(scores)) / normal_median if normal_median > 0 else None,
         distance_p=distance_p,
         use_p=use_p,
-        used=used,
+        used=len({o.nearest for o in latest}),
         level=level,
-        drifted=shifted or other_use,
-        summary=_summary(len(latest), farther, detectable, shifted, other_use, used),
+        batch=None if samples is None else batches.distance_test(scores, normal_scores, samples, level / 2),
+        batch_use_p=None if samples is None or use_p is None else batch_use_test(use, samples),
     )
+
+
+def _use(
+    latest: Sequence[Observation],
+    scores: NDArray[np.float64],
+    normal_scores: NDArray[np.float64],
+    normal_nearest: NDArray[np.int64],
+    groups: Groups,
+    known: NDArray[np.int64] | None,
+    normal_ids: NDArray[np.int64] | None,
+) -> Use:
+    """Which normal images, or which groups of them, are the nearest; images far from all are left out."""
+    bulk_end = np.quantile(normal_scores, _BULK, method="higher")
+    nearest, is_usual = np.array([o.nearest for o in latest], np.int64)[scores <= bulk_end], normal_scores <= bulk_end
+    if groups.are_independent or normal_ids is None:
+        return Use.of_images(nearest, normal_nearest, groups.weights, is_usual)
+    number = groups.number if known is None else known
+    group_of = dict(zip(normal_ids.tolist(), number.tolist(), strict=True))
+    return Use.of_groups(nearest, normal_nearest, groups.weights, is_usual, group_of)
 
 
 def _check(
@@ -143,8 +204,8 @@ def _check(
 ) -> None:
     if window < 1:
         raise InputError(f"window is {window}; must be at least 1")
-    if not _LEAST_LEVEL <= level < 1:
-        raise InputError(f"level is {level}; must lie between {_LEAST_LEVEL} and 1, as 0.01 for 1 %")
+    if not LEAST_LEVEL <= level < 1:
+        raise InputError(f"level is {level}; must lie between {LEAST_LEVEL} and 1, as 0.01 for 1 %")
     if normal_scores.ndim != 1 or normal_scores.shape != normal_nearest.shape:
         raise InputError(
             f"normal_scores and normal_nearest need one shape (N,), got {normal_scores.shape}, {normal_nearest.shape}"
@@ -163,99 +224,38 @@ def _check(
         )
 
 
-def _share_farther(scores: NDArray[np.float64], normal_scores: NDArray[np.float64]) -> float:
-    ordered = np.sort(normal_scores)
-    below = np.searchsorted(ordered, scores, side="left") + np.searchsorted(ordered, scores, side="right")
-    return float(below.mean()) / (2 * len(ordered))
+def _groups(groups: Groups | NDArray[np.int64] | None, normal_ids: NDArray[np.int64] | None, normals: int) -> Groups:
+    if groups is None:
+        groups = Groups.single(normals)
+    elif not isinstance(groups, Groups):
+        groups = Groups.of_numbers(groups, "given")
+    for name, count in (
+        ("groups", len(groups.number)),
+        ("normal_ids", normals if normal_ids is None else len(normal_ids)),
+    ):
+        if count != normals:
+            raise InputError(f"{name} needs one number for each of {normals} normal images, got {count}")
+    return groups
 
 
-def _distance_test(farther: float, recent: int, normals: int, level: float) -> tuple[float, float]:
+def _worth(weights: NDArray[np.float64]) -> float:
+    """Effective number of images that count by weights (Kish, 1965); N where all weigh the same."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def _share_farther(
+    scores: NDArray[np.float64], normal_scores: NDArray[np.float64], weights: NDArray[np.float64]
+) -> float:
+    order = np.argsort(normal_scores, kind="stable")
+    ordered, up_to = normal_scores[order], np.concatenate([[0.0], np.cumsum(weights[order])])
+    below = up_to[np.searchsorted(ordered, scores, side="left")] + up_to[np.searchsorted(ordered, scores, side="right")]
+    return float(below.mean()) / (2 * float(up_to[-1]))
+
+
+def _distance_test(farther: float, recent: int, normals: float, level: float) -> tuple[float, float]:
     from scipy.stats import norm
 
     spread = math.sqrt((1 / recent + _DEPENDENCE / normals) / 12)
     allowed = DEFECTS / 2 + 1 / normals
     p = 2 * float(norm.sf(max(0.0, abs(farther - 0.5) - allowed) / spread))
     return p, 0.5 + allowed + spread * float(norm.isf(level / 4))
-
-
-def _use_test(
-    nearest: NDArray[np.int64], normal_nearest: NDArray[np.int64], normals: int, level: float
-) -> float | None:
-    """p-value of how often each normal is the nearest of the window's (m,), against that of the normals' (n,)."""
-    if len(nearest) == 0:
-        return None
-    ids, places = np.unique(np.concatenate([normal_nearest, nearest]), return_inverse=True)
-    kinds = max(normals, len(ids))  # normal images that are never the nearest have no id here, but count
-    counts = np.bincount(places[len(normal_nearest) :], minlength=kinds)
-    expected = _expected_use(np.bincount(places[: len(normal_nearest)], minlength=kinds))
-    observed = float((counts**2 / expected).sum())
-    draws = min(max(_DRAWS, math.ceil(20 / level)), _MOST_DRAWS)
-    block = max(1, _BLOCK // len(nearest))
-    rng = np.random.default_rng(0)  # the same records, the same answer
-    as_extreme = 0
-    for start in range(0, draws, block):
-        urn = _urn(expected, len(nearest), min(block, draws - start), rng)
-        as_extreme += int(np.count_nonzero(_pearson(urn, expected) >= observed * (1 - 1e-12)))
-    return (1 + as_extreme) / (1 + draws)
-
-
-def _expected_use(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(K,) counts among the normals -> (K,) expected uses, 1 on average.
-
-    A count says something about later ones only as far as counts vary by more than chance: none in few dimensions,
-    where a normal can be nearest to few others, and much in many, where some are near to all.
-    """
-    relative = counts / counts.mean()
-    variance = float(relative.var() * counts.mean())  # 1 if the counts vary by chance only
-    share = max(0.0, variance - 1) / variance if variance > 0 else 0.0
-    return np.asarray(1 + share * (relative - 1), np.float64)
-
-
-def _urn(expected: NDArray[np.float64], size: int, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(draws, size) indices: each is one of the K, or with probability i / (K + i) one of the i before it again.
-
-    So proportions have a Dirichlet distribution with weights `expected`: their variance is 1 where 1 is expected.
-    """
-    K = len(expected)
-    edges = np.cumsum(expected)
-    drawn = np.minimum(np.searchsorted(edges, rng.random((draws, size)) * edges[-1], side="right"), K - 1)
-    rows = np.arange(draws)
-    for i in range(1, size):
-        place = np.floor(rng.random(draws) * (K + i)).astype(np.int64)
-        drawn[:, i] = np.where(place < i, drawn[rows, np.minimum(place, i - 1)], drawn[:, i])
-    return np.asarray(drawn, np.int64)
-
-
-def _pearson(drawn: NDArray[np.int64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(draws, m) indices -> (draws,) sums of count^2 / expected, which order as Pearson's statistic does."""
-    ordered = np.sort(drawn, axis=1)
-    starts = np.ones(ordered.shape, np.bool_)  # of runs of one index
-    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    first = np.flatnonzero(starts)
-    counts = np.diff(first, append=starts.size)
-    weights = counts**2 / expected[ordered.ravel()[first]]
-    return np.asarray(np.bincount(first // ordered.shape[1], weights, len(drawn)), np.float64)
-
-
-def _summary(window: int, farther: float, detectable: float, shifted: bool, other_use: bool, used: int) -> str:
-    recent = f"the latest {window:,} inspected images" if window > 1 else "the latest inspected image"
-    reasons = []
-    if shifted and farther > 0.5:
-        reasons.append(
-            f"farther from the normal images than expected (in {farther:.0%} of comparisons; 50% means no shift)"
-        )
-    elif shifted:
-        reasons.append(
-            f"nearer to the normal images than expected (in {1 - farther:.0%} of comparisons; 50% means no shift)"
-        )
-    if other_use and used == 1:
-        reasons.append("all most similar to one and the same normal image")
-    elif other_use:
-        reasons.append(f"most similar to {used:,} of the normal images, to some of them far too often")
-    if reasons:
-        return f"Drift: {recent} {'are' if window > 1 else 'is'} " + " and ".join(reasons) + "."
-    if detectable > 1:
-        return f"Too few images to detect drift: any difference between {recent} and the normal images could be chance."
-    if detectable > _WEAK:
-        return f"No drift detected in {recent}. With so few images, only a large drift would be detected."
-    return f"No drift: {recent} look like the normal images."

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.errors import InputError
+from anomalign.monitoring.batches import FEWEST
 from anomalign.monitoring.drift import Drift
 from anomalign.monitoring.observations import Observation, instant, windows
 from anomalign.reporting.histogram import ticks
@@ -124,6 +125,7 @@ def write_drift_page(
         "title": "Drift",
         "drift": drift,
         "total": len(observations),
+        "fewest": FEWEST,
         "plot": _plot(observations, normal_scores, drift.window),
         "uses": uses[:_BARS],
         "others": (max(len(normal_scores), len(uses)) - _BARS, *_shares(uses[_BARS:])),
