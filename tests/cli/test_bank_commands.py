@@ -161,3 +161,14 @@ def test_drift(folder):
     done = run("drift", folder / "b.bank", records)
     assert "30 of 30 records are of other states of the bank, or" in done.stderr
     assert done.returncode == 2
+
+
+def test_drift_beside_few_groups_is_perhaps_a_new_batch(folder):
+    """The images of the bank themselves are nearer to it than any other image."""
+    records = folder / "r.jsonl"
+    for by, code, words in (("each", 1, "Drift: "), ("name:^..", 0, "only 3 groups of normal images are known")):
+        run("bank", "group", folder / "b.bank", "*", "--by", by)
+        run("inspect", folder / "b.bank", folder / "train", "--records", records)
+        done = run("drift", folder / "b.bank", records, "--window", 30)
+        assert words in done.stdout, done.stderr
+        assert done.returncode == code

@@ -3,9 +3,11 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from anomalign import Bank
+from anomalign import PRESETS, Bank
 from tests.bank.test_groups import photograph
 from tests.cli.running import run
 from tests.cli.test_commands import write
@@ -150,3 +152,42 @@ def test_an_image_that_cannot_be_used_does_not_shift_the_groups_of_others(folder
     done = run("fit", folder / "b.bank", folder / "mixed", "--no-calibrate", "--group-by", "name:^m.")
     assert done.returncode == 2
     assert groups(folder / "b.bank")[12:] == ["m0", "m2"]
+
+
+def frames(folder, parts: int, shots: int) -> None:
+    """Write `shots` noisy frames of each of `parts` textures, numbered through."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(parts * shots):
+        noisy = texture(number // shots).astype(float) + rng.normal(0, 2, (*texture(0).shape,))
+        Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(folder / f"frame_{number + 1}.png")
+
+
+def test_fit_says_that_neighbouring_files_look_alike(tmp_path):
+    frames(tmp_path / "video", 12, 5)
+    done = run("fit", tmp_path / "v.bank", tmp_path / "video", "--size", 64)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "neighbouring files look alike: calibrated in blocks of 5, 60 normal images count as 12; name the groups with "
+        "--group-by to do better" in done.stderr
+    )
+    few = "only 12 groups of normal images seen: one in 13 fresh good images may be called anomalous"
+    assert few in done.stderr
+    assert "87 more of other parts, times or batches would support 1%" in done.stderr
+    assert few in run("inspect", tmp_path / "v.bank", tmp_path / "video" / "frame_1.png").stderr
+    refused = run("bank", "calibrate", tmp_path / "v.bank", "--target-fpr", 0.05)
+    assert refused.returncode == 2
+    assert "60 normal images count as 12 independent ones, which support" in refused.stderr
+    named = run("fit", tmp_path / "v.bank", tmp_path / "video", "--group-by", "each")
+    assert "60 normal images in 60 groups" in named.stderr
+    assert "only" not in named.stderr
+
+
+def test_scores_of_an_earlier_version_are_made_anew_with_a_word(folder):
+    bank = Bank.open(folder / "b.bank")
+    settings = PRESETS["default"]
+    bank.save_calibration(settings.older_calibration_key(), b"scores of another kind")
+    done = run("bank", "calibrate", folder / "b.bank")
+    assert done.returncode == 0, done.stderr
+    assert f"{folder}/b.bank: calibrating anew: normal images are now scored without their groups" in done.stderr
+    assert "anew" not in run("bank", "calibrate", folder / "b.bank").stderr

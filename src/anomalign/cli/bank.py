@@ -118,7 +118,10 @@ def _list_suspicious(opened: "Bank", as_json: bool, sheet: Path | None, preset: 
     for suspect in ranking:
         typer.echo(json.dumps(_entry(suspect)) if as_json else _line(suspect))
     defects, duplicates = sum(s.contaminated for s in ranking), sum(s.duplicate for s in ranking)
+    unlike = len({s.unlike_group for s in ranking if s.unlike_group})
     console.say(f"{len(ranking)} normal images: {defects} may show a defect, {duplicates} are duplicates or nearly so")
+    if unlike:
+        console.say(f"groups that are unlike the others as a whole: {unlike}")
     if sheet:
         write_contact_sheet(sheet, opened, ranking)
         console.say(f"contact sheet: {sheet}")
@@ -135,6 +138,7 @@ def _entry(suspect: "Suspect") -> dict[str, object]:
         "nearest_distance": suspect.nearest_distance,
         "contaminated": suspect.contaminated,
         "duplicate": suspect.duplicate,
+        "unlike_group": suspect.unlike_group or None,
     }
 
 

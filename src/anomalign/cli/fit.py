@@ -49,7 +49,7 @@ def add(
 ) -> None:
     """Add images with a progress bar, print the result, and calibrate."""
     from anomalign.cli.inspect import calibrate as calibrate_detector
-    from anomalign.cli.inspect import settings_of
+    from anomalign.cli.inspect import say_groups, settings_of
     from anomalign.detection.detector import Detector
 
     before = len(opened)
@@ -70,11 +70,13 @@ def add(
     if report.failures:
         parts.append(f"{len(report.failures)} could not be used")
     console.say(f"{opened.path}: {', '.join(parts)}; the bank holds {len(opened)}")
-    if groups is not None:
+    if groups is not None and not calibrate:
         console.say(f"{opened.path}: {console.groups(opened)}")
     if calibrate and len(opened) > 1:
+        detector = Detector(opened, settings_of(preset))
         try:
-            calibrate_detector(Detector(opened, settings_of(preset)))
+            calibrate_detector(detector)
+            say_groups(detector)
         except KeyboardInterrupt:
             console.say("interrupted: the images are safe; the first inspection will finish the calibration")
             raise typer.Exit(130) from None

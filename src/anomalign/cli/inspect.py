@@ -106,17 +106,36 @@ def settings_of(preset: str, **values: Any) -> "Settings":
 
 
 def calibrate(detector: "Detector", target_fpr: float | None = None) -> None:
-    """Score the normal images with a progress bar, unless the scores are stored; say if they are too few for 1 %."""
-    from anomalign.calibration.thresholds import USUAL_FPR
+    """Score the normal images with a progress bar, unless the scores are stored; say if they support little."""
+    from anomalign.calibration.basis import describe_few, describe_need
 
+    if detector.has_older_scores:
+        console.say(
+            f"{detector.bank.path}: calibrating anew: normal images are now scored without their groups, so thresholds "
+            "change"
+        )
     with console.progress("calibrate") as update:
         detector.calibrate(update)
     threshold = detector.threshold
-    if target_fpr is None and threshold.target_fpr > USUAL_FPR:
-        console.say(
-            f"{threshold.normals} normal images support a false-positive rate of {threshold.target_fpr:.1%} at best: "
-            f"that is the target; {round(1 / USUAL_FPR) - 1} would support {USUAL_FPR:.0%}"
-        )
+    if target_fpr is not None and threshold.target_fpr > target_fpr:
+        console.say(f"{_counted(detector)}, so that {threshold.target_fpr:.2%} is promised, not {target_fpr:.2%}")
+    elif target_fpr is None and (need := describe_need(threshold)):
+        console.say(need)
+    if few := describe_few(threshold):
+        console.say(few)
+
+
+def say_groups(detector: "Detector") -> None:
+    """Say how the normal images are grouped, and how to do better where that had to be found out."""
+    if sentence := _counted(detector):
+        hint = "" if detector.groups.origin == "given" else "; name the groups with --group-by to do better"
+        console.say(sentence + hint)
+
+
+def _counted(detector: "Detector") -> str:
+    from anomalign.calibration.basis import describe_groups
+
+    return describe_groups(detector.groups)
 
 
 def _find(images: list[str]) -> "tuple[list[Path], list[Failure]]":

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.backbones import Backbone
-from anomalign.bank import Bank
+from anomalign.bank import Bank, group_of
 from anomalign.calibration import thresholds
+from anomalign.calibration.groups import Groups
 from anomalign.calibration.thresholds import Threshold
 from anomalign.detection.detector import Detector
 from anomalign.detection.gate_tradeoff import GateOutcome
@@ -24,6 +25,7 @@ from anomalign.evaluation.datasets import Category, TestImage
 from anomalign.evaluation.measurement import CategoryMeasurement, ImageResult, Observer
 from anomalign.evaluation.metrics import Values
 from anomalign.evaluation.pixels import Curve
+from anomalign.evaluation.rates import RateCheck
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
 from anomalign.images.sources import Failure
@@ -46,11 +48,14 @@ class Protocol:
     settings : Settings
     target_fpr : float, optional
         Target false-positive rate of the thresholds for `seg_f1` and `class_f1`, which come from normal images alone.
-        Default: 1 %, or the lowest rate that the normal images of a category support.
+        Default: 1 %, or the lowest rate that the normal images of a category support; that also takes the place of
+        a rate that they do not support because they depend on each other.
     max_pixels : int
         Images with more pixels are not read.
     augment : str
         Augmentation of the normal images, as in `Bank.create`.
+    group_by : str, optional
+        Rule that names the groups of the normal images, as for `anomalign.bank.group_of`.
     """
 
     backbone: Backbone
@@ -59,6 +64,7 @@ class Protocol:
     target_fpr: float | None = None
     max_pixels: int = MAX_PIXELS
     augment: str = ""
+    group_by: str | None = None
 
     def __post_init__(self) -> None:
         if self.target_fpr is not None:  # raises InputError for an invalid rate before the work starts
@@ -82,6 +88,10 @@ class CategoryResult:
         Largest possible error of pixel metrics from the bins, as in `PixelMetrics.error_bounds`.
     threshold : Threshold
         Threshold of the image score.
+    groups : Groups
+        Groups of the normal images.
+    rate : RateCheck
+        False alarms beside what the threshold promised.
     gates : tuple of GateOutcome
         Outcomes of several gates; empty if stage 1 alone decides.
     times : dict of str to float
@@ -107,6 +117,8 @@ class CategoryResult:
     whole_image: Values | None
     error_bounds: dict[str, float]
     threshold: Threshold
+    groups: Groups
+    rate: RateCheck
     gates: tuple[GateOutcome, ...]
     times: dict[str, float]
     bank_bytes: int
@@ -127,6 +139,8 @@ class CategoryResult:
             "error_bounds": self.error_bounds,
             "threshold": self.threshold.value,
             "target_fpr": self.threshold.target_fpr,
+            "rate": self.rate.to_json(),
+            "dependence": self.groups.origin,
             "gates": [asdict(outcome) for outcome in self.gates],
             **self.times,
             "bank_bytes": self.bank_bytes,
@@ -173,17 +187,24 @@ def evaluate_category(
     with TemporaryDirectory(prefix="anomalign-") as folder:
         start = time.perf_counter()
         bank = Bank.create(Path(folder) / "bank", protocol.backbone, protocol.framing, protocol.augment)
-        report = bank.add(category.train, progress=_step(progress, "fit"), max_pixels=protocol.max_pixels)
+        groups = None if protocol.group_by is None else group_of(protocol.group_by, category.train)
+        report = bank.add(
+            category.train, groups=groups, progress=_step(progress, "fit"), max_pixels=protocol.max_pixels
+        )
         fit_end = time.perf_counter()
         if len(bank) < 2:
             raise InputError(
                 f"{category.name}: fewer than two normal images can be used; an evaluation needs at least two"
             )
-        detector = Detector(bank, protocol.settings, protocol.target_fpr)
+        detector = Detector(bank, protocol.settings)
         scores = detector.calibrate(_step(progress, "calibrate"))
+        if protocol.target_fpr is not None:
+            thresholds.check_rate(protocol.target_fpr, len(scores.ids))
+            detector = detector.at_rate(protocol.target_fpr)
         calibration_end = time.perf_counter()
-        pixel_fpr = max(detector.target_fpr, thresholds.best_rate(len(scores.alignment)))
-        pixel_threshold = thresholds.threshold(scores.alignment, pixel_fpr).value
+        weights = scores.alignment_weights
+        pixel_fpr = max(detector.target_fpr, thresholds.best_rate(weights.sum()))
+        pixel_threshold = thresholds.threshold(scores.alignment, pixel_fpr, weights).value
         measurement = CategoryMeasurement(category, protocol.framing, pixel_threshold)
         for image, inspection in _inspections(category, detector, protocol, measurement, progress):
             measurement.add(image, inspection, observe)
@@ -199,6 +220,8 @@ def evaluate_category(
             whole_image=measurement.whole_image.values() if measurement.whole_image else None,
             error_bounds=measurement.visible.all_kinds.error_bounds(),
             threshold=detector.threshold,
+            groups=scores.groups,
+            rate=RateCheck.of(detector.threshold, measurement.images),
             gates=measurement.gates(scores, protocol.settings, detector.target_fpr),
             times=times,
             bank_bytes=sum(file.stat().st_size for file in Path(bank.path).rglob("*") if file.is_file()),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anomalign.evaluation.published import MEANS, SPADE_PIXEL_AUROC, published_metrics
+from anomalign.evaluation.rates import RateCheck
 from anomalign.evaluation.run import CategoryResult
 
 IMAGE_COLUMNS = {
@@ -28,6 +29,14 @@ COLUMNS = IMAGE_COLUMNS | PIXEL_COLUMNS
 FOOTNOTE = (
     "* F1 at the best threshold, which only the labels of these test images give: an optimistic bound. "
     "ClassF1 and SegF1: F1 at the threshold from normal images alone."
+)
+
+RATE_COLUMNS = ("normals count as", "target rate", "expected", "at most (95 %)", "false alarms", "defects found")
+"""Headings of `rate_cells`."""
+
+RATE_FOOTNOTE = (
+    "False alarms: good test images that were called anomalous. EXCEEDED: their share is above the bound, which holds "
+    "with 95 % confidence; p: chance of as many if the rate were the bound."
 )
 
 
@@ -89,3 +98,14 @@ def mean(results: Sequence[CategoryResult]) -> dict[str, float | None]:
         numbers = [value for value in values if value is not None]
         means[key] = sum(numbers) / len(numbers) if numbers and len(numbers) == len(values) else None
     return means
+
+
+def rate_cells(rate: RateCheck) -> tuple[str, ...]:
+    """What was promised, and what came about, in the order of `RATE_COLUMNS`."""
+    alarms = f"{rate.false_alarms} of {rate.good}"
+    if rate.realised is not None:
+        alarms += f", {rate.realised:.1%}"
+    if rate.is_exceeded:
+        alarms += f" EXCEEDED (p {rate.chance:.2g})"
+    promised = (f"{share:.1%}" for share in (rate.target, rate.expected, rate.bound))
+    return f"{rate.groups:.0f}", *promised, alarms, f"{rate.found} of {rate.defects}"

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from anomalign.calibration.basis import describe_groups
 from anomalign.detection.inspection import Inspection
 from anomalign.evaluation.datasets import GroundTruth, TestImage
 from anomalign.evaluation.run import CategoryResult
-from anomalign.evaluation.table import FOOTNOTE, Row
+from anomalign.evaluation.table import FOOTNOTE, RATE_COLUMNS, RATE_FOOTNOTE, Row, rate_cells
 from anomalign.images.decoding import read_image
 from anomalign.reporting.curves import CurveChart, curve_chart
 from anomalign.reporting.heat import overlay
@@ -109,6 +110,10 @@ class EvaluationReport:
             "columns": columns,
             "footnote": FOOTNOTE,
             "rows": rows,
+            "rate_columns": RATE_COLUMNS,
+            "rate_footnote": RATE_FOOTNOTE,
+            "rates": [(section.result, rate_cells(section.result.rate)) for section in self._sections],
+            "dependence": describe_groups,
             "sections": self._sections,
             "settings": settings,
             "problems": problems,

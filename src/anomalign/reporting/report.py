@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalign.calibration.basis import describe_basis
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.summary import InspectionSummary
@@ -107,6 +108,7 @@ class Report:
             "bank": str(detector.bank.path),
             "normals": len(detector.normal_scores),
             "threshold": detector.threshold,
+            "basis": describe_basis(detector.groups, detector.threshold),
             "lines": lines,
             "short_names": _short_names([summary.name for _, summary in lines]),
             "details": [(key, summary, details[key]) for key, summary in lines if key in details],

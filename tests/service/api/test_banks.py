@@ -64,6 +64,7 @@ def test_drift_is_what_the_command_says_of_the_same_records(client, detector, tm
     expected = detect_drift(read_records([tmp_path / "r.jsonl"])[0], scores.retrieval, scores.nearest)
     assert drift["test"]["summary"] == expected.summary
     assert (drift["test"]["farther"], drift["test"]["drifted"]) == (expected.farther, expected.drifted)
+    assert (drift["test"]["kind"], drift["test"]["groups"]) == (expected.kind, None)
     assert [drift["band"][key] for key in ("low", "middle", "high")] == pytest.approx(
         np.quantile(scores.retrieval, [0.05, 0.5, 0.95])
     )

@@ -5,6 +5,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from anomalign.detection.summary import Stage, Verdict
+from anomalign.monitoring.drift import DriftKind
 from anomalign.service.store import DecisionKind, EditKind, Origin
 
 
@@ -52,6 +53,7 @@ class Inspection(TypedDict):
     sha256: str
     neighbours: list[Neighbour]
     decision: Decision | None
+    basis: str
     seen: list[float]
     picture: bool
 
@@ -127,9 +129,12 @@ class BankSummary(TypedDict):
     size_px: int
     target_fpr: float
     expected_fpr: float
+    highest_fpr: float
     least_fpr: float
     threshold: float
     normals: int
+    groups: float
+    basis: str
 
 
 class Banks(TypedDict):
@@ -253,14 +258,24 @@ class NormalRange(TypedDict):
 
 
 class DriftTest(TypedDict):
-    """Result of the drift test on the latest inspections made with the current version of the bank."""
+    """Result of the drift test on the latest inspections made with the current version of the bank.
+
+    `drifted`: whether `kind` is "drift". The four values on groups are null where no groups of normal images are known:
+    how many there are, how many are as far from the others as the latest inspections are, and the two p-values if these
+    are one group more.
+    """
 
     window: int
+    kind: DriftKind
     drifted: bool
     summary: str
     farther: float
     distance_p: float
     use_p: float | None
+    groups: int | None
+    groups_as_far: float | None
+    distance_batch_p: float | None
+    use_batch_p: float | None
     level: float
 
 

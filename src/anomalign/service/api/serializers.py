@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 import numpy as np
 
 from anomalign.bank import BankVersion, NormalImage
+from anomalign.calibration.basis import describe_basis, describe_few
 from anomalign.calibration.thresholds import best_rate
 from anomalign.curation.suspects import Suspect
 from anomalign.detection.detector import Detector
@@ -38,9 +39,17 @@ def inspection(record: Record, served_bank: ServedBank | None, image_files: Imag
         "bank_version": record.bank_version,
         "source": record.source,
         "decision": None if record.decision is None else decision(record.decision),
+        "basis": _basis(record, served_bank),
         "seen": seen(served_bank, record.height, record.width),
         "picture": image_files.has(record.sha256),
     }
+
+
+def _basis(record: Record, served_bank: ServedBank | None) -> str:
+    """What the verdict rests on, where that is little and the bank is still the one that inspected the image."""
+    if served_bank is None or served_bank.bank.version != record.bank_version:
+        return ""
+    return describe_few(served_bank.detector.threshold)
 
 
 def _has(images: Sequence[NormalImage], id: int) -> bool:
@@ -81,9 +90,12 @@ def bank(served_bank: ServedBank) -> schemas.BankSummary:
         "size_px": identity.framing.size_px,
         "target_fpr": threshold.target_fpr,
         "expected_fpr": threshold.expected_fpr,
-        "least_fpr": best_rate(threshold.normals),
+        "highest_fpr": threshold.highest_fpr(),
+        "least_fpr": best_rate(threshold.groups),
         "threshold": threshold.value,
         "normals": threshold.normals,
+        "groups": threshold.groups,
+        "basis": describe_basis(detector.groups, threshold),
     }
 
 
@@ -231,13 +243,19 @@ def drift(detector: Detector, points: Sequence[ScorePoint], test: Drift | None) 
 
 
 def _test(test: Drift) -> schemas.DriftTest:
+    batch = test.batch
     return {
         "window": test.window,
+        "kind": test.kind,
         "drifted": test.drifted,
         "summary": test.summary,
         "farther": test.farther,
         "distance_p": test.distance_p,
         "use_p": test.use_p,
+        "groups": None if batch is None else batch.batches,
+        "groups_as_far": None if batch is None else batch.as_far,
+        "distance_batch_p": None if batch is None else batch.p,
+        "use_batch_p": test.batch_use_p,
         "level": test.level,
     }
 

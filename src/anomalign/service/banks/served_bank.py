@@ -104,7 +104,7 @@ class ServedBank:
     def rebuild(self) -> None:
         """Read the bank from the disk again. The old detector stays in use until the new one is calibrated."""
         with self.editing:
-            self._detector = self._calibrated_detector(self.open_bank(), self._target_fpr)
+            self._detector = self._detector_after_edit(self.open_bank())
 
     def refresh(self) -> bool:
         """Call `rebuild` if another process has edited or replaced the bank; return whether it has. Takes 1 ms."""
@@ -185,7 +185,16 @@ class ServedBank:
             bank.save_aligned(self.settings.alignment_key(), draft_scores.aligned)
             if draft_scores.calibration is not None:
                 bank.save_calibration(self.settings.calibration_key(), draft_scores.calibration)
-        self._detector = self._calibrated_detector(bank, self._target_fpr)
+        self._detector = self._detector_after_edit(bank)
+
+    def _detector_after_edit(self, bank: Bank) -> Detector:
+        """Detector at the target rate, or at the least that the normal images support if an edit has raised that."""
+        try:
+            return self._calibrated_detector(bank, self._target_fpr)
+        except CalibrationError:
+            if self._target_fpr is None:
+                raise
+            return Detector(bank, self.settings).at_rate(self._target_fpr)
 
     def _calibrated_detector(self, bank: Bank, target_fpr: float | None) -> Detector:
         detector = Detector(bank, self.settings, target_fpr)

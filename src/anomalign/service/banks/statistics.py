@@ -41,7 +41,7 @@ class SuspectLists:
 def curve(detector: Detector) -> list[Threshold]:
     """Return thresholds for target rates from the lowest that the normal images support up to one half."""
     scores = detector.rule.calibration
-    lowest = best_rate(detector.threshold.normals)
+    lowest = best_rate(detector.threshold.groups)
     rates = {*np.geomspace(lowest, max(lowest, _HIGHEST_RATE), _CURVE_POINTS).tolist(), detector.target_fpr}
     return [DecisionRule.of(scores, detector.settings, min(rate, 0.999)).threshold for rate in sorted(rates)]
 
@@ -58,7 +58,11 @@ def drift(
     points = store.scores_over_time(served_bank.name, since, until, limit)
     observations = _observations(store.latest(served_bank.name, WINDOW), detector, store)
     scores = detector.rule.calibration
-    test = detect_drift(observations, scores.retrieval, scores.nearest, WINDOW) if observations else None
+    if not observations:
+        return detector, points, None
+    test = detect_drift(
+        observations, scores.retrieval, scores.nearest, WINDOW, groups=scores.groups, normal_ids=scores.ids
+    )
     return detector, points, test
 
 

@@ -49,8 +49,8 @@ function counts(bank) {
     h("div", {}, h("dt", {}, term), h("dd", {}, value, h("div", { class: "note" }, note)));
   fill(
     byId("counts"),
-    entry("normal images", count(bank.images), `version ${bank.version}`),
-    entry("allowed false alarms", share(bank.target_fpr), `expected: ${share(bank.expected_fpr)} of normal images`),
+    entry("normal images", count(bank.images), [`version ${bank.version}`, bank.basis].filter(Boolean).join("; ")),
+    entry("allowed false alarms", share(bank.target_fpr), `expected: ${share(bank.expected_fpr)} of normal images, at most ${share(bank.highest_fpr)}`),
     entry("score threshold", number(bank.threshold), "higher scores are anomalous"),
     entry(
       "backbone",

@@ -28,10 +28,11 @@ async function load() {
   points = drift.points.filter((point) => point.score !== null);
   const verdict = byId("verdict");
   verdict.hidden = false;
-  verdict.classList.toggle("yes", drift.test?.drifted === true);
-  verdict.classList.toggle("no", drift.test?.drifted === false);
+  verdict.classList.toggle("yes", drift.test?.kind === "drift");
+  verdict.classList.toggle("no", drift.test?.kind === "none");
   verdict.querySelector("strong").textContent = drift.summary;
-  verdict.querySelector("p").hidden = !drift.test?.drifted;
+  byId("after-drift").hidden = drift.test?.kind !== "drift";
+  byId("after-batch").hidden = drift.test?.kind !== "new batch";
   byId("plot-part").hidden = points.length === 0;
   if (points.length) plot(drift);
   drawTests(drift.test);
@@ -166,7 +167,22 @@ function drawTests(test) {
         ? "not defined: all of them are farther away than 95\u00a0% of the normal images"
         : `p-value ${p(test.use_p)}`,
     ),
-    line("drift, if one of the two p-values is at most", number(test.level / 2)),
+    test.groups === null
+      ? line("drift, if one of the two p-values is at most", number(test.level / 2))
+      : [
+          line(
+            `distance of recent images beside that of ${count(test.groups)} groups of normal images, if they are one group more`,
+            `p-value ${p(test.distance_batch_p)}; ${number(test.groups_as_far)} groups differ as much`,
+          ),
+          line(
+            "the same for the use test",
+            test.use_batch_p === null ? "not defined" : `p-value ${p(test.use_batch_p)}`,
+          ),
+          line(
+            "new batch or drift, if one of the first two p-values is at most",
+            `${number(test.level / 2)}; it is drift if the same is true of that test's p-value beside the groups, and there are enough groups`,
+          ),
+        ],
   );
 }
 

@@ -47,6 +47,7 @@ function drawHeading() {
   fill(
     byId("facts"),
     h("span", {}, unusual(record.p_value)),
+    ...(record.basis ? [h("span", { class: "quiet" }, record.basis)] : []),
     h(
       "time",
       { class: "quiet", datetime: record.time, title: new Date(record.time).toLocaleString() },
