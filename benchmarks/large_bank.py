@@ -23,7 +23,7 @@ from anomalign import Bank, Detector, Settings
 from anomalign.bank import catalogue, edits, segments
 from anomalign.bank.catalogue import NewImage, Segment
 from anomalign.bank.identity import Identity
-from anomalign.detection.leave_one_out import sample_rows
+from anomalign.detection.normal_scores import sample_rows
 from anomalign.retrieval import ImageSearch
 
 TOGETHER = 25  # images a segment, as fitting writes them

@@ -32,7 +32,7 @@ from anomalign.calibration.pixels import PixelCounts
 from anomalign.calibration.thresholds import Calibration
 from anomalign.detection.decision import full_scores
 from anomalign.detection.gate_tradeoff import gate_outcomes
-from anomalign.detection.leave_one_out import groups_of
+from anomalign.detection.normal_scores import groups_of
 from anomalign.evaluation import auroc
 from anomalign.evaluation.datasets import open_dataset
 from anomalign.evaluation.pixels import PixelMetrics

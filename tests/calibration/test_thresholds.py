@@ -10,8 +10,8 @@ from scipy.stats import binom, norm
 
 from anomalign import CalibrationError, InputError
 from anomalign.calibration.groups import Groups
+from anomalign.calibration.independent_count import independent_count
 from anomalign.calibration.pixels import PixelCounts
-from anomalign.calibration.runs import independent_count
 from anomalign.calibration.thresholds import (
     Calibration,
     Threshold,

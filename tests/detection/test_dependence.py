@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from anomalign import Bank, Detector, Framing, Settings
-from anomalign.calibration.runs import independent_count
+from anomalign.calibration.independent_count import independent_count
 from anomalign.detection.dependence import find_groups, given_groups
-from anomalign.detection.leave_one_out import groups_of, sample_rows
+from anomalign.detection.normal_scores import groups_of, sample_rows
 from anomalign.retrieval import ImageSearch
 from tests.pictures import texture
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from anomalign import Bank, CalibrationError, Detector, Framing, Settings
 from anomalign.backbones import Described
 from anomalign.calibration.pixels import PixelCounts
-from anomalign.detection.leave_one_out import groups_of
+from anomalign.detection.normal_scores import groups_of
 from anomalign.numerics.checksums import with_checksum
 from anomalign.retrieval import DESCRIPTORS, ImageSearch
 from tests.detection.test_dependence import save, sequence, texture

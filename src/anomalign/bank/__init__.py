@@ -4,7 +4,7 @@ from anomalign.bank.additions import AddReport, Progress
 from anomalign.bank.bank import Bank
 from anomalign.bank.catalogue import NormalImage
 from anomalign.bank.grouping import group_of
-from anomalign.bank.groups import Groups
+from anomalign.bank.groups import GroupNames
 from anomalign.bank.history import BankVersion
 from anomalign.bank.identity import Identity
 from anomalign.bank.scores import AlignedScore
@@ -14,7 +14,7 @@ __all__ = [
     "AlignedScore",
     "Bank",
     "BankVersion",
-    "Groups",
+    "GroupNames",
     "Identity",
     "NormalImage",
     "Progress",

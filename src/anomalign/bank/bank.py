@@ -30,7 +30,7 @@ from anomalign.bank import (
 )
 from anomalign.bank.additions import SEGMENT_BYTES, AddReport, Progress
 from anomalign.bank.catalogue import NormalImage
-from anomalign.bank.groups import Groups, find_groups, names_by_id
+from anomalign.bank.groups import GroupNames, find_groups, names_by_id
 from anomalign.bank.history import BankVersion
 from anomalign.bank.identity import Identity
 from anomalign.bank.scores import AlignedScore
@@ -240,7 +240,7 @@ class Bank:
         self,
         images: Source | Iterable[Source],
         *,
-        groups: Groups | None = None,
+        groups: GroupNames | None = None,
         progress: Progress | None = None,
         max_pixels: int = MAX_PIXELS,
         segment_bytes: int = SEGMENT_BYTES,

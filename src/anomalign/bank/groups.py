@@ -12,7 +12,7 @@ from anomalign.errors import InputError
 from anomalign.images.exposure import read_time
 from anomalign.images.sources import Encoded, Source, name_of
 
-Groups: TypeAlias = str | Sequence[str] | Callable[[str], str]
+GroupNames: TypeAlias = str | Sequence[str] | Callable[[str], str]
 """One group for all images, one for each image, or a function that gives the group of an image by its name."""
 
 MAX_LENGTH = 200
@@ -35,7 +35,7 @@ def check_group(name: str) -> str:
     return name
 
 
-def find_groups(given: Sequence[Source], sources: Sequence[Source], groups: Groups | None) -> list[str | None]:
+def find_groups(given: Sequence[Source], sources: Sequence[Source], groups: GroupNames | None) -> list[str | None]:
     """Group of each source; None leaves the group of an image that the bank has already.
 
     Parameters
@@ -44,7 +44,7 @@ def find_groups(given: Sequence[Source], sources: Sequence[Source], groups: Grou
         Images as they were given to `Bank.add`.
     sources : sequence
         One source for each image, as `additions.list_sources` makes it of `given`.
-    groups : Groups, optional
+    groups : GroupNames, optional
 
     Raises
     ------

@@ -113,7 +113,7 @@ def tune(
         raise InputError(f"{bank}: holds {len(opened)} images; tuning needs at least 3")
     settings = settings_of(preset, descriptor=descriptor)
     search = ImageSearch(opened, settings.descriptor)
-    vectors, others = search.vectors, len(opened) - search.most_copies
+    vectors, others = search.vectors, len(opened) - search.copies.most
     if others < 1:
         raise InputError(f"{bank}: all images have the same content; tuning needs different ones")
     measures = compare_indices(vectors, vectors[:1000], min(k, others), exclude_self=True)

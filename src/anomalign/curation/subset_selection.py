@@ -14,6 +14,7 @@ from anomalign.detection.dependence import given_groups
 from anomalign.detection.detector import Detector
 from anomalign.errors import InputError
 from anomalign.retrieval import ExactIndex
+from anomalign.retrieval.whitening import standardised
 
 _LISTED = 32  # nearest others that are listed for each image; when all have gone, they are searched again
 
@@ -86,11 +87,8 @@ def choose(bank: Bank, keep: int, groups: Groups | None = None) -> set[int]:
 
     `groups` are those of all images of the bank, as by `bank_groups`. Default: those that the user named.
     """
-    moments = bank.vectors("moments")
-    spread = moments.std(axis=0)
-    scaled = (moments - moments.mean(axis=0)) / np.where(spread > 0, spread, 1)
     groups = given_groups(bank.images) if groups is None else groups
-    kept = least_missed(scaled, keep, None if groups is None else groups.number)
+    kept = least_missed(standardised(bank.vectors("moments")), keep, None if groups is None else groups.number)
     return {bank.images[row].id for row in kept.tolist()}
 
 

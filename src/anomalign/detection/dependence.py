@@ -13,14 +13,15 @@ from anomalign.bank import Bank, NormalImage
 from anomalign.bank.views import Views
 from anomalign.calibration.groups import Groups
 from anomalign.retrieval import ImageSearch
+from anomalign.retrieval.whitening import standardised
 
 WithoutPlaces: TypeAlias = Callable[[NDArray[np.int64], int], NDArray[np.float64]]
 """Called as ``without(place, reach)``: logarithms (Q,) of scores without the images up to `reach` places away."""
 
 SAMPLE = 100  # images whose scores tell whether leaving out others raises them
 # The rise of scores, in standard deviations of their logarithms, over that of leaving out as many images anywhere.
-_LOOKS_ALIKE = 0.005  # among the distances that are there already
-_LEAST_RISE = 0.4  # with the whitening computed anew without those left out; sets of independent images stay below
+_LOOKS_ALIKE = 0.005  # with the whitening as it is
+_LEAST_RISE = 0.4  # with the whitening computed anew for each image; independent images stay below, nearly always
 _CERTAIN = 3.0  # standard errors
 _FLAT, _NOISE = 0.05, 0.1  # share of the whole rise, and standard deviations: less is no further rise
 _LARGEST_SHARE = 8  # one image in so many may be left out on either side
@@ -57,7 +58,7 @@ def find_groups(bank: Bank, search: ImageSearch, rows: NDArray[np.int64], image_
         Nearest normals that are averaged into a score.
     """
     scores = _StageOne(search, bank.identity.views, rows, min(image_neighbours, len(bank) - 1))
-    groups = _near_copies(bank.vectors("moments"), scores)
+    groups = _near_copies(standardised(bank.vectors("moments")), search.copies.number, scores)
     orders = _orders(bank.images)
     groups = replace(groups, place=orders[0])
     reaches = [2**step for step in range(_MOST_REACH.bit_length()) if 2**step <= len(bank) // _LARGEST_SHARE]
@@ -77,8 +78,8 @@ def find_groups(bank: Bank, search: ImageSearch, rows: NDArray[np.int64], image_
     )
     if not _is_certain(rise, _LOOKS_ALIKE):
         return groups
-    half = scores.for_rows(rows[:: 1 + len(rows) // SAMPLE])  # the whitening of each is computed anew, again and again
-    reach = _reach(half, groups, place, anywhere, reaches, likely=reach)
+    fewer = scores.for_rows(rows[::2] if len(rows) >= SAMPLE else rows)  # as a new whitening for each takes its time
+    reach = _reach(fewer, groups, place, anywhere, reaches, likely=reach)
     return groups.in_blocks(place, reach) if reach else groups
 
 
@@ -133,12 +134,12 @@ class _StageOne:
 
     def of(self, groups: Groups) -> NDArray[np.float64]:
         """Scores without the group of each image; the whitening is computed anew without it, too."""
-        return self._of_sets([groups.left_out(row) for row in self.rows.tolist()])
+        near = self._search.leave_out(self.rows, self._count, [groups.left_out(row) for row in self.rows.tolist()])
+        return _log_means(near.distance, near.index >= 0)
 
     def without(self, groups: Groups, place: NDArray[np.int64], reach: int) -> NDArray[np.float64]:
         """Scores as `of`, also without the images that are up to `reach` places away."""
-        near = groups.in_blocks(place, reach)
-        return self._of_sets([np.union1d(groups.left_out(row), near.left_out(row)) for row in self.rows.tolist()])
+        return self.of(groups.in_blocks(place, reach))
 
     def near(self, groups: Groups) -> tuple[NDArray[np.float64], WithoutPlaces]:
         """Scores as `of`, and a function of places and a reach that leaves images out of the same distances."""
@@ -152,10 +153,6 @@ class _StageOne:
             return _log_means(others.distance, nearest)
 
         return without(np.arange(len(groups.number)), 0), without
-
-    def _of_sets(self, left_out: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
-        near = self._search.leave_out(self.rows, self._count, left_out)
-        return _log_means(near.distance, near.index >= 0)
 
 
 def _log_means(distance: NDArray[np.float32], counts: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -182,16 +179,13 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _near_copies(moments: NDArray[np.float32], scores: _StageOne) -> Groups:
-    """Groups of images that are nearly copies of each other, by their moments, each scaled to the same spread."""
-    spread = moments.std(axis=0)
-    scaled = (moments - moments.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    bits = np.ascontiguousarray(scaled).view(f"V{scaled.itemsize * scaled.shape[1]}")[:, 0]
-    _, first, number = np.unique(bits, return_index=True, return_inverse=True)
-    copies = Groups.of_numbers(number, "copies" if len(first) < len(moments) else "none")
+def _near_copies(vectors: NDArray[np.float32], copy: NDArray[np.int64], scores: _StageOne) -> Groups:
+    """Groups of images that are nearly copies of each other, by (N, D) descriptors; `copy` numbers exact copies."""
+    _, first, number = np.unique(copy, return_index=True, return_inverse=True)
+    copies = Groups.of_numbers(number, "copies" if len(first) < len(vectors) else "none")
     if not _FEW_PAIRS <= len(first) <= _MOST_COMPARED:
         return copies
-    tree = _single_linkage(scaled[first])
+    tree = _single_linkage(vectors[first])
     median = float(np.median(tree[:, 2]))
     cut = _cut(tree[:, 2], median)
     if cut is not None:

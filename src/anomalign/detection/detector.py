@@ -16,10 +16,10 @@ from anomalign.bank import Bank, Progress
 from anomalign.calibration import thresholds
 from anomalign.calibration.groups import Groups
 from anomalign.calibration.thresholds import Calibration, Threshold
-from anomalign.detection import leave_one_out
 from anomalign.detection.decision import DecisionRule
 from anomalign.detection.dependence import given_groups
 from anomalign.detection.inspection import Aligned, Comparison, Inspection
+from anomalign.detection.normal_scores import sample_rows, score_normals, score_without
 from anomalign.detection.settings import PRESETS, Settings
 from anomalign.detection.summary import Neighbour
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
@@ -63,7 +63,7 @@ class Detector:
             raise CalibrationError(f"{bank.path}: one normal image is not enough to calibrate; add at least one more")
         self.bank = bank = copy.copy(bank)  # as it is now, whatever is done to it later
         self.settings = settings
-        self._rows = leave_one_out.sample_rows(bank.images, settings.calibration_size)
+        self._rows = sample_rows(bank.images, settings.calibration_size)
         self._asked_rate = target_fpr
         if target_fpr is not None:
             given = given_groups(bank.images)
@@ -139,7 +139,7 @@ class Detector:
             result = None if stored is None else Calibration.from_bytes(stored)
             if result is None:
                 with one_blas_thread():
-                    result = leave_one_out.calibrate(
+                    result = score_normals(
                         self.bank, self._search, self.settings, self._rows, self._align_normal, progress
                     )
             self._rule = DecisionRule.of(result, self.settings, self._rate(result.groups))
@@ -322,7 +322,7 @@ class Detector:
         rows = np.array(self._rows_of(ids), np.int64)
         sets = [np.array(self._rows_of(one), np.int64) for one in left_out]
         with one_blas_thread():
-            return leave_one_out.score_without(self._search, self.settings, rows, sets, self._align_normal, progress)
+            return score_without(self._search, self.settings, rows, sets, self._align_normal, progress)
 
     def _inspect(
         self, images: Iterable[Source], max_pixels: int, threads: int, keep_images: bool = False

@@ -54,9 +54,8 @@ class Use:
         ids = np.unique(np.concatenate([normal_nearest[is_usual], nearest]))
         ids = np.concatenate([ids, np.setdiff1d(normal_nearest, ids)])
         place = {id: number for number, id in enumerate(ids.tolist())}
-        kinds = max(
-            len(normal_nearest), len(ids)
-        )  # normal images that are never the nearest have no id here, but count
+        # Normal images that are never the nearest have no identifier here, but count.
+        kinds = max(len(normal_nearest), len(ids))
         recent, normal = (np.array([place[id] for id in one.tolist()], np.int64) for one in (nearest, normal_nearest))
         return cls(recent, normal, weights, is_usual, kinds)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -73,9 +74,8 @@ class ImageSearch:
     ) -> Neighbours:
         """Find the k nearest others of some images, each as if it, its copies and others were not in the bank.
 
-        The whitening, too, is computed without them. Copies are images with the same descriptor in every bit, in any
-        orientation: the same picture in another file. The images are compared as they are with the others in all
-        orientations.
+        The whitening, too, is computed without them. Copies are the same picture in other files: see `copies`. The
+        images are compared as they are with the others in all orientations.
 
         Parameters
         ----------
@@ -91,31 +91,24 @@ class ImageSearch:
         Neighbours
             If fewer than k others remain for an image, the rest of its row has index -1 and distance infinity.
         """
-        copies = self._copies()
         sets: dict[int, NDArray[np.int64]] = {}
         for place, row in enumerate(rows.tolist()):
-            with_copies = copies.of(row)
+            with_copies = self.copies.of(row)
             whole = with_copies if left_out is None else np.union1d(left_out[place], with_copies)
             if len(whole) > len(with_copies) or (len(whole) > 1 and len(self._descriptors) > 1):
                 sets[place] = whole  # several descriptors that differ
-        by_turn = [self._leave_out(turn, rows, k, copies, sets) for turn in range(len(self._descriptors))]
+        by_turn = [self._leave_out(turn, rows, k, sets) for turn in range(len(self._descriptors))]
         return _merge(by_turn, k)
 
     def nearest_others(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(Q,) row and (Q,) squared distance of the nearest other image of each; copies count, at distance 0."""
         neighbours = self.leave_out(rows, 1)
         index, distance = Views(len(self._descriptors)).image(neighbours.index[:, 0]), neighbours.distance[:, 0]
-        copies = self._copies()
         for place, row in enumerate(rows.tolist()):
-            others = copies.of(row)[copies.of(row) != row]
+            others = np.setdiff1d(self.copies.of(row), row)
             if len(others):
                 index[place], distance[place] = others[0], 0
         return index, distance
-
-    @property
-    def most_copies(self) -> int:
-        """Size of the largest group of images that are copies of each other; 1 where there are none."""
-        return int(self._copies().count.max())
 
     def _descriptor(self, pyramid: FeaturePyramid) -> NDArray[np.float32]:
         if self.descriptor == "pooled":
@@ -127,7 +120,6 @@ class ImageSearch:
         turn: int,
         rows: NDArray[np.int64],
         k: int,
-        copies: "_Copies",
         sets: Mapping[int, NDArray[np.int64]],
     ) -> Neighbours:
         """Find the k nearest others in one orientation, as rows of images.
@@ -135,7 +127,8 @@ class ImageSearch:
         `sets` holds what is left out for the places in `rows` where that is more than the copies of the image.
         """
         if not self._whitenings:
-            return self._leave_out_plainly(turn, rows, k, copies, sets)
+            return self._leave_out_plainly(turn, rows, k, sets)
+        copies = self.copies
         index = np.full((len(rows), k), -1, np.int64)
         distance = np.full((len(rows), k), np.inf, np.float32)
 
@@ -166,22 +159,24 @@ class ImageSearch:
         turn: int,
         rows: NDArray[np.int64],
         k: int,
-        copies: "_Copies",
         sets: Mapping[int, NDArray[np.int64]],
     ) -> Neighbours:
         """Find the k nearest others by a descriptor that is not whitened."""
-        most = max(int(copies.count.max()), *(len(one) for one in sets.values()), 0)
+        copies = self.copies
+        most = max(copies.most, *(len(one) for one in sets.values()), 0)
         near = ExactIndex(self._descriptors[turn]).search(self._descriptors[0][rows], min(k + most, len(copies.number)))
         same = copies.number[near.index] == copies.number[rows][:, None]
         for place, set_ in sets.items():
             same[place] = np.isin(near.index[place], set_)
         return _nearest(np.where(same, np.inf, near.distance), near.index, k)
 
-    def _copies(self) -> "_Copies":
+    @cached_property
+    def copies(self) -> "Copies":
+        """Which images are copies: those with the same descriptor in every bit, in any orientation."""
         bits = np.concatenate(self._descriptors).view(f"V{4 * self._descriptors[0].shape[1]}")[:, 0]
         _, number, count = np.unique(bits, return_inverse=True, return_counts=True)
         if len(self._descriptors) == 1:
-            return _Copies(number, count)
+            return Copies(number, count)
         from scipy.sparse import coo_array  # a tenth of a second, needed only here
         from scipy.sparse.csgraph import connected_components
 
@@ -190,15 +185,28 @@ class ImageSearch:
         links = coo_array((np.ones(len(number)), (images, N + number)), (N + len(count), N + len(count)))
         component = connected_components(links, directed=False)[1][:N]  # images that have a descriptor in common
         _, number, count = np.unique(component, return_inverse=True, return_counts=True)
-        return _Copies(number, count)
+        return Copies(number, count)
 
 
 @dataclass(frozen=True, eq=False)
-class _Copies:
-    """(N,) number of each image's set of copies, and (S,) how many images each set has."""
+class Copies:
+    """Sets of images that are copies of each other; an image without copies is a set of its own.
+
+    Attributes
+    ----------
+    number : (N,) int64 array
+        Number of each image's set.
+    count : (S,) int64 array
+        How many images each set has.
+    """
 
     number: NDArray[np.int64]
     count: NDArray[np.int64]
+
+    @property
+    def most(self) -> int:
+        """Size of the largest set; 1 where there are no copies."""
+        return int(self.count.max())
 
     def of(self, row: int) -> NDArray[np.int64]:
         """Rows of the image and its copies, in order."""

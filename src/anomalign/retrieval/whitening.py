@@ -311,6 +311,12 @@ class _Update:
     lengths: _Floats
 
 
+def standardised(vectors: Vectors) -> Vectors:
+    """(N, D) descriptors with mean 0 and, where they differ at all, standard deviation 1 in each dimension."""
+    spread = vectors.std(axis=0)
+    return np.asarray((vectors - vectors.mean(axis=0)) / np.where(spread > 0, spread, 1))
+
+
 def _shrinkage(trace: _Floats, square: _Floats, fourth: _Floats, N: NDArray[Any], D: int) -> _Floats:
     """Ledoit and Wolf's a, from tr S, ||S||^2 and the sum of ||x||^4 over N centred vectors of D dimensions."""
     delta = square - trace**2 / D

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anomalign.calibration.runs import independent_count
+from anomalign.calibration.independent_count import independent_count
 
 
 @pytest.mark.parametrize("images", [20, 60, 250])

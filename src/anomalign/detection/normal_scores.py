@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from anomalign.alignment import map_score
 from anomalign.bank import AlignedScore, Bank, NormalImage, Progress
 from anomalign.calibration.groups import Groups
+from anomalign.calibration.independent_count import independent_count
 from anomalign.calibration.pixels import PixelCounts
-from anomalign.calibration.runs import independent_count
 from anomalign.calibration.thresholds import Calibration
 from anomalign.detection.dependence import SAMPLE, find_groups, given_groups
 from anomalign.detection.settings import Settings
@@ -39,7 +39,7 @@ def groups_of(bank: Bank, search: ImageSearch, settings: Settings) -> Groups:
     return find_groups(bank, search, sample_rows(bank.images, SAMPLE), settings.image_neighbours)
 
 
-def calibrate(
+def score_normals(
     bank: Bank,
     search: ImageSearch,
     settings: Settings,
