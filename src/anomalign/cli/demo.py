@@ -25,7 +25,7 @@ def demo(
     from anomalign.detection.detector import Detector
     from anomalign.detection.inspection import Inspection
 
-    normals, good, defective = monocrystalline_cells()
+    normals, good, defective = demo_cells()
     console.say(LICENCE)
     console.say(f"{len(normals)} functional cells to fit; {len(good)} others and {len(defective)} defective to inspect")
     path = out / "cells.bank"
@@ -75,11 +75,19 @@ def _print_table(results: "dict[str, list[InspectionSummary]]", detector: "Detec
     typer.echo(f"image AUROC {auroc(scores['functional'], scores['defective']):.3f}")
 
 
-def monocrystalline_cells() -> tuple[list[Path], list[Path], list[Path]]:
+def demo_cells() -> tuple[list[Path], list[Path], list[Path]]:
     """Paths of functional cells to fit, functional cells held out, and defective cells.
 
     Every third functional cell is held out, so the solar modules of both parts are the same; cells of a module that the
     bank has never seen look anomalous to it (docs/decisions.md has the numbers).
+    """
+    functional, defective = monocrystalline_cells()
+    fitted = [path for number, path in enumerate(functional) if number % 3]
+    return fitted, functional[::3][:100], defective[:: len(defective) // 100][:100]
+
+
+def monocrystalline_cells() -> tuple[list[Path], list[Path]]:
+    """Paths of functional and of defective cells, in the order of their files.
 
     Raises
     ------
@@ -96,6 +104,4 @@ def monocrystalline_cells() -> tuple[list[Path], list[Path], list[Path]]:
         rows = [line.split() for line in stream if line.strip()]
     mono = [(folder / path, float(probability)) for path, probability, kind in rows if kind == "mono"]
     functional = [path for path, probability in mono if probability == 0]
-    defective = [path for path, probability in mono if probability == 1]
-    fitted = [path for number, path in enumerate(functional) if number % 3]
-    return fitted, functional[::3][:100], defective[:: len(defective) // 100][:100]
+    return functional, [path for path, probability in mono if probability == 1]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from anomalign.calibration.basis import describe_groups
 from anomalign.detection.settings import PRESETS, Settings
 from anomalign.errors import CalibrationError, InputError, StoreError
 from anomalign.numerics.threads import available_cores
@@ -204,7 +205,11 @@ def _open_bank(
         provider=configuration.provider,
     )
     try:
-        return open_bank(target_fpr=rate)
+        served_bank = open_bank(target_fpr=rate)
+        promised = served_bank.detector.target_fpr
+        if rate is not None and promised > rate:
+            say(f"{path}: {describe_groups(served_bank.detector.groups)}: {promised:.2%} is promised, not {rate:.2%}")
+        return served_bank
     except CalibrationError:
         if stored_rate is None:
             raise

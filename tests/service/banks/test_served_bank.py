@@ -71,6 +71,20 @@ def test_a_rate_is_kept_over_edits_and_guards_against_too_few_images(served_bank
         served_bank.remove([image.id for image in served_bank.bank.images[1:]])
 
 
+def test_where_groups_do_not_support_the_rate_any_more_the_least_rate_takes_its_place(served_bank, bank):
+    """The service goes on, also after it is started again; a person cannot ask for the rate."""
+    served_bank.set_rate(0.05)
+    Bank.open(bank).group("*", [f"part {row // 3}" for row in range(30)])
+    assert served_bank.refresh()
+    assert served_bank.detector.threshold.target_fpr == 1 / 11
+    served_bank.add(png(50), "good.png", group="part 9")
+    assert (len(served_bank.bank), served_bank.detector.threshold.target_fpr) == (31, 1 / 11)
+    again = ServedBank(bank, settings=SETTINGS, target_fpr=0.05)
+    assert again.detector.threshold == served_bank.detector.threshold
+    with pytest.raises(CalibrationError, match="count as 10 independent ones"):
+        served_bank.set_rate(0.05)
+
+
 def test_an_edit_by_another_process_is_noticed(served_bank, bank):
     assert not served_bank.refresh()
     other = Bank.open(bank, served_bank.bank.backbone)

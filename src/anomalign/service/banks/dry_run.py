@@ -147,8 +147,7 @@ def _apply(
                 raise InputError(f"{image.name}: bank {served_bank.name} holds this image already")
         else:
             draft.remove(request.remove)
-        after = Detector(draft, served_bank.settings, served_bank.target_fpr)
-        after.calibrate()
+        after = served_bank.detector_of(draft)
         yield after, _new_scores(draft, after, old_scores)
     finally:
         shutil.rmtree(draft_path, ignore_errors=True)

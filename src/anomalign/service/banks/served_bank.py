@@ -84,7 +84,7 @@ class ServedBank:
         self.max_pixels = max_pixels
         self.editing = threading.RLock()
         self._target_fpr = target_fpr
-        self._detector = self._calibrated_detector(Bank.open(self.path, provider=provider), target_fpr)
+        self._detector = self.detector_of(Bank.open(self.path, provider=provider))
 
     @property
     def detector(self) -> Detector:
@@ -104,7 +104,7 @@ class ServedBank:
     def rebuild(self) -> None:
         """Read the bank from the disk again. The old detector stays in use until the new one is calibrated."""
         with self.editing:
-            self._detector = self._detector_after_edit(self.open_bank())
+            self._detector = self.detector_of(self.open_bank())
 
     def refresh(self) -> bool:
         """Call `rebuild` if another process has edited or replaced the bank; return whether it has. Takes 1 ms."""
@@ -177,29 +177,33 @@ class ServedBank:
             As `thresholds.check_rate`.
         """
         with self.editing:
-            self._detector = self._calibrated_detector(self.open_bank(), target_fpr)
-            self._target_fpr = target_fpr
+            detector = Detector(self.open_bank(), self.settings, target_fpr)
+            detector.calibrate()
+            self._detector, self._target_fpr = detector, target_fpr
 
     def _serve(self, bank: Bank, draft_scores: DraftScores | None = None) -> None:
         if draft_scores and draft_scores.version == bank.version:
             bank.save_aligned(self.settings.alignment_key(), draft_scores.aligned)
             if draft_scores.calibration is not None:
                 bank.save_calibration(self.settings.calibration_key(), draft_scores.calibration)
-        self._detector = self._detector_after_edit(bank)
+        self._detector = self.detector_of(bank)
 
-    def _detector_after_edit(self, bank: Bank) -> Detector:
-        """Detector at the target rate, or at the least that the normal images support if an edit has raised that."""
-        try:
-            return self._calibrated_detector(bank, self._target_fpr)
-        except CalibrationError:
-            if self._target_fpr is None:
-                raise
-            return Detector(bank, self.settings).at_rate(self._target_fpr)
+    def detector_of(self, bank: Bank) -> Detector:
+        """Detector of a bank at the target rate; at the least rate that its groups support where that is higher.
 
-    def _calibrated_detector(self, bank: Bank, target_fpr: float | None) -> Detector:
-        detector = Detector(bank, self.settings, target_fpr)
+        An edit may show that normal images depend on each other. The service goes on all the same.
+
+        Raises
+        ------
+        CalibrationError
+            The normal images are too few for the rate, even if they are independent.
+        """
+        detector = Detector(bank, self.settings)
         detector.calibrate()
-        return detector
+        if self._target_fpr is None:
+            return detector
+        thresholds.check_rate(self._target_fpr, min(len(bank), self.settings.calibration_size))
+        return detector.at_rate(self._target_fpr)
 
     def check_enough(self, images: int) -> None:
         """Raise `CalibrationError` if this number of normal images is too small for the target rate."""
