@@ -1,6 +1,6 @@
 """Which normal images of a bank depend on each other: groups that the user named, or else those that can be seen."""
 
-import functools
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ SAMPLE = 100  # images whose scores tell whether leaving out others raises them
 _LOOKS_ALIKE = 0.005  # with the whitening as it is
 _LEAST_RISE = 0.4  # with the whitening computed anew for each image; independent images stay below, nearly always
 _CERTAIN = 3.0  # standard errors
-_FLAT, _NOISE = 0.05, 0.1  # share of the whole rise, and standard deviations: less is no further rise
+_FLAT = 0.05  # share of the whole rise: less is no further rise
 _LARGEST_SHARE = 8  # one image in so many may be left out on either side
 _MOST_REACH = 64
 _DISTINCT = 3.5  # Ashman's D of two kinds of distances; one normal distribution cut in two has 2.7
@@ -60,61 +60,33 @@ def find_groups(bank: Bank, search: ImageSearch, rows: NDArray[np.int64], image_
     scores = _StageOne(search, bank.identity.views, rows, min(image_neighbours, len(bank) - 1))
     groups = _near_copies(standardised(bank.vectors("moments")), search.copies.number, scores)
     orders = _orders(bank.images)
-    groups = replace(groups, place=orders[0])
-    reaches = [2**step for step in range(_MOST_REACH.bit_length()) if 2**step <= len(bank) // _LARGEST_SHARE]
-    if not reaches or len(rows) < _FEW:
-        return groups
-    anywhere = np.random.default_rng(_SEED).permutation(len(bank))
+    place, reach = _sequence(orders, scores, groups)
+    return groups.in_blocks(place, reach) if reach else replace(groups, place=orders[0])
+
+
+def _sequence(
+    orders: Sequence[NDArray[np.int64]], scores: "_StageOne", groups: Groups
+) -> tuple[NDArray[np.int64], int]:
+    """The order in which images that are near to each other depend on each other, and up to how far; 0 for none."""
+    N = len(groups.number)
+    reaches = range(1, min(_MOST_REACH, N // _LARGEST_SHARE) + 1)
+    if not reaches or len(scores.rows) < _FEW:
+        return orders[0], 0
+    anywhere = np.random.default_rng(_SEED).permutation(N)
     alone, without = scores.near(groups)
     spread = float(alone.std()) or 1.0
-    controls = [without(anywhere, reach) for reach in reaches]
-    place, reach, rise = max(
-        (
-            (order, reach, (without(order, reach) - control) / spread)
-            for order in orders
-            for reach, control in zip(reaches, controls, strict=True)
-        ),
-        key=lambda one: float(one[2].mean()),
-    )
-    if not _is_certain(rise, _LOOKS_ALIKE):
-        return groups
-    fewer = scores.for_rows(rows[::2] if len(rows) >= SAMPLE else rows)  # as a new whitening for each takes its time
-    reach = _reach(fewer, groups, place, anywhere, reaches, likely=reach)
-    return groups.in_blocks(place, reach) if reach else groups
-
-
-def _reach(
-    scores: "_StageOne",
-    groups: Groups,
-    place: NDArray[np.int64],
-    anywhere: NDArray[np.int64],
-    reaches: Sequence[int],
-    likely: int,
-) -> int:
-    """Least reach from which on leaving out more images on either side does not raise scores further; 0 for none.
-
-    None where scores rise for certain neither with the `likely` reach nor with the largest.
-    """
-    spread = float(min(scores.of(groups).std(), scores.without(groups, place, reaches[-1]).std())) or 1.0
-
-    @functools.cache
-    def rise(reach: int) -> NDArray[np.float64]:
-        without, control = (scores.without(groups, order, reach) for order in (place, anywhere))
-        return np.asarray((without - control) / spread)
-
-    if not any(_is_certain(rise(reach), _LEAST_RISE) for reach in (likely, reaches[-1])):
-        return 0
-    highest = max((rise(reach) for reach in reaches), key=lambda one: float(one.mean()))
-
-    def is_enough(reach: int) -> bool:
-        return not _is_certain(highest - rise(reach), max(_FLAT * float(highest.mean()), _NOISE))
-
-    first = next(place for place, reach in enumerate(reaches) if is_enough(reach))
-    below, reach = reaches[first - 1] if first else 0, reaches[first]
-    while reach - below > 1:
-        middle = (below + reach) // 2
-        below, reach = (below, middle) if is_enough(middle) else (middle, reach)
-    return reach
+    controls = np.stack([without(anywhere, reach) for reach in reaches])
+    by_order = [(np.stack([without(order, reach) for reach in reaches]) - controls) / spread for order in orders]
+    place, rises = max(zip(orders, by_order, strict=True), key=lambda one: float(one[1].mean(axis=1).max()))
+    highest = rises[int(np.argmax(rises.mean(axis=1)))]
+    if not _is_certain(highest, _LOOKS_ALIKE):
+        return place, 0
+    no_lower = (not _is_certain(highest - rise, _FLAT * float(highest.mean())) for rise in rises)
+    reach = next(itertools.compress(reaches, no_lower))
+    # The images left out have a part in the whitening, too. So it is computed anew, for this reach alone.
+    apart, control = (scores.without(groups, order, reach) for order in (place, anywhere))
+    spread = float(min(scores.of(groups).std(), apart.std())) or 1.0
+    return place, reach if _is_certain((apart - control) / spread, _LEAST_RISE) else 0
 
 
 def _is_certain(rise: NDArray[np.float64], least: float) -> bool:
@@ -127,10 +99,6 @@ class _StageOne:
     def __init__(self, search: ImageSearch, views: Views, rows: NDArray[np.int64], image_neighbours: int) -> None:
         self.rows = rows
         self._search, self._views, self._count = search, views, image_neighbours
-
-    def for_rows(self, rows: NDArray[np.int64]) -> "_StageOne":
-        """The same for other images."""
-        return _StageOne(self._search, self._views, rows, self._count)
 
     def of(self, groups: Groups) -> NDArray[np.float64]:
         """Scores without the group of each image; the whitening is computed anew without it, too."""
