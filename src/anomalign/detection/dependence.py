@@ -83,10 +83,33 @@ def _sequence(
         return place, 0
     no_lower = (not _is_certain(highest - rise, _FLAT * float(highest.mean())) for rise in rises)
     reach = next(itertools.compress(reaches, no_lower))
-    # The images left out have a part in the whitening, too. So it is computed anew, for this reach alone.
-    apart, control = (scores.without(groups, order, reach) for order in (place, anywhere))
-    spread = float(min(scores.of(groups).std(), apart.std())) or 1.0
-    return place, reach if _is_certain((apart - control) / spread, _LEAST_RISE) else 0
+    return place, _confirmed_reach(scores, groups, place, anywhere, reach, reaches[-1])
+
+
+def _confirmed_reach(
+    scores: "_StageOne",
+    groups: Groups,
+    place: NDArray[np.int64],
+    anywhere: NDArray[np.int64],
+    reach: int,
+    most: int,
+) -> int:
+    """The reach, or twice, four times, ... as much, or 0: as scores tell if the whitening, too, is computed anew."""
+    alone = scores.of(groups)
+
+    def rise(reach: int) -> NDArray[np.float64]:
+        apart, control = (scores.without(groups, order, reach) for order in (place, anywhere))
+        return np.asarray((apart - control) / (float(min(alone.std(), apart.std())) or 1.0))
+
+    now = rise(reach)
+    if not _is_certain(now, _LEAST_RISE):
+        return 0
+    while 2 * reach <= most:
+        further = rise(2 * reach)
+        if not _is_certain(further - now, _FLAT * float(further.mean())):
+            break
+        reach, now = 2 * reach, further
+    return reach
 
 
 def _is_certain(rise: NDArray[np.float64], least: float) -> bool:
