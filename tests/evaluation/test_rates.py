@@ -1,4 +1,4 @@
-"""What was promised, beside what came about."""
+"""What was promised, beside what was counted."""
 
 from types import SimpleNamespace
 
@@ -28,7 +28,7 @@ def test_a_share_of_false_alarms_above_the_bound_is_marked(alarms, exceeded):
     assert cells[5] == "3 of 7"
 
 
-def test_without_good_test_images_no_rate_comes_about():
+def test_without_good_test_images_there_is_no_realised_rate():
     check = RateCheck.of(THRESHOLD, images(0, 0, 1, 2))
     assert (check.realised, check.is_exceeded) == (None, False)
     assert rate_cells(check)[4] == "0 of 0"

@@ -1,4 +1,4 @@
-"""The false-positive rate that was promised, beside the one that came about on good test images."""
+"""The false-positive rate that was promised, beside the one counted on good test images."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

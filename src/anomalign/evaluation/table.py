@@ -101,7 +101,7 @@ def mean(results: Sequence[CategoryResult]) -> dict[str, float | None]:
 
 
 def rate_cells(rate: RateCheck) -> tuple[str, ...]:
-    """What was promised, and what came about, in the order of `RATE_COLUMNS`."""
+    """What was promised, and what was counted, in the order of `RATE_COLUMNS`."""
     alarms = f"{rate.false_alarms} of {rate.good}"
     if rate.realised is not None:
         alarms += f", {rate.realised:.1%}"
