@@ -1,7 +1,9 @@
 """The schema: it is made once and migrated, and tables of other programs are not touched."""
 
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -156,6 +158,19 @@ def test_five_processes_open_a_new_database_at_once(url):
     store = Store.open(url)
     assert store.count(Filters()) == 0
     store.close()
+
+
+def test_opening_waits_while_another_process_makes_the_file(tmp_path):
+    """SQLite itself refuses here at once: it does not wait before it changes the journal mode."""
+    path = tmp_path / "records.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE other (x)")
+    release = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+    release.start()
+    Store.open(f"sqlite:///{path}").close()
+    release.join()
+    other.close()
 
 
 @pytest.mark.slow
