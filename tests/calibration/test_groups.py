@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from anomalign.calibration.groups import Groups
 from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.places import PlaceStatistics
 from anomalign.calibration.thresholds import Calibration
 
 NUMBERS = st.lists(st.integers(0, 6), min_size=1, max_size=30).map(lambda numbers: np.array(numbers, np.int64))
@@ -140,7 +141,9 @@ def test_groups_come_back_from_the_catalogue_with_every_digit(number, seed, reac
     groups = Groups.of_numbers(number, "copies").in_blocks(place, reach).counted_as(count).of(np.arange(N))
     scores = np.random.default_rng(seed).random(N)
     nothing = PixelCounts.of(np.ones(4, np.float32))
-    stored = Calibration(np.arange(N), scores, np.arange(N), np.arange(N), scores, nothing, groups).to_bytes()
+    usual = PlaceStatistics(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))
+    rows = np.arange(N)
+    stored = Calibration(rows, scores, rows, rows, scores, scores, usual, nothing, groups).to_bytes()
     again = Calibration.from_bytes(stored).groups
     assert (again.reach, again.count, again.origin) == (groups.reach, groups.count, groups.origin)
     assert again.weights.tobytes() == groups.weights.tobytes()

@@ -12,6 +12,7 @@ from anomalign import CalibrationError, InputError
 from anomalign.calibration.groups import Groups
 from anomalign.calibration.independent_count import independent_count
 from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.places import PlaceStatistics
 from anomalign.calibration.thresholds import (
     Calibration,
     Threshold,
@@ -94,12 +95,23 @@ def test_stored_calibration_keeps_every_digit():
     rng = np.random.default_rng(2)
     pixels = PixelCounts.of(rng.gamma(2, size=(9, 9)).astype(np.float32))
     groups = Groups(np.array([0, 1, 1, 2, 0]), rng.permutation(5), 1, 2.7182818284590451, "blocks")
+    usual = PlaceStatistics(*rng.random((2, 3, 4), np.float32))
     scores = Calibration(
-        np.arange(5), rng.random(5), np.arange(5)[::-1], np.array([0, 3]), rng.random(2), pixels, groups
+        np.arange(5),
+        rng.random(5),
+        np.arange(5)[::-1],
+        np.array([0, 3]),
+        rng.random(2),
+        rng.random(2),
+        usual,
+        pixels,
+        groups,
     )
     again = Calibration.from_bytes(scores.to_bytes())
-    for name in ("ids", "retrieval", "nearest", "aligned", "alignment"):
+    for name in ("ids", "retrieval", "nearest", "aligned", "alignment", "peaks"):
         np.testing.assert_array_equal(getattr(again, name), getattr(scores, name))
+    for name in ("mean", "deviation"):
+        np.testing.assert_array_equal(getattr(again.places, name), getattr(usual, name))
     for name in ("number", "place", "reach", "count", "origin"):
         np.testing.assert_array_equal(getattr(again.groups, name), getattr(groups, name))
     np.testing.assert_array_equal(again.pixels.counts, pixels.counts)

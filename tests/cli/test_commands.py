@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     """A tree of pictures, and a bank fitted by the command line."""
     folder = tmp_path_factory.mktemp("cli")
     for seed in range(20):
-        write(folder / "train" / f"{seed:03}.png", texture(seed))
+        write(folder / "train" / f"{seed:03}.png", texture(20 + seed))
     for seed in range(4):
         write(folder / "test" / "good" / f"{seed:03}.png", texture(100 + seed))
         write(folder / "test" / "scratch" / f"{seed:03}.png", defective(200 + seed))

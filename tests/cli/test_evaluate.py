@@ -165,8 +165,8 @@ def test_one_category_that_cannot_be_evaluated_leaves_the_others(root, backbone,
     assert set(result["categories"]) == {"nut"}
     page = (tmp_path / "r.html").read_text()
     for name in ("bolt", "zinc"):
-        assert f"{name}: fewer than two normal images" in page
-        assert f"{name}: fewer than two normal images" in " ".join(result["problems"])
+        assert f"{name}: fewer than three normal images" in page
+        assert f"{name}: fewer than three normal images" in " ".join(result["problems"])
 
 
 def test_an_interruption_keeps_what_was_measured(root, backbone, tmp_path, monkeypatch):

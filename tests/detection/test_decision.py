@@ -7,17 +7,25 @@ import pytest
 
 from anomalign.calibration.groups import Groups
 from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.places import PlaceStatistics
 from anomalign.calibration.thresholds import Calibration, p_value
 from anomalign.detection.decision import DecisionRule, full_scores, normal_full_scores
 from anomalign.detection.gate_tradeoff import gate_outcomes
 from anomalign.detection.settings import Settings
 
+PLACES = PlaceStatistics(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))
 NOTHING = PixelCounts.of(np.ones(4, np.float32))
 
 
-def calibration(retrieval, alignment):
+def calibration(retrieval, alignment, groups=None):
     rows = np.arange(len(retrieval))
-    return Calibration(rows, retrieval, rows, rows, alignment, NOTHING, Groups.single(len(rows)))
+    groups = groups or Groups.single(len(rows))
+    return Calibration(rows, retrieval, rows, rows, alignment, alignment, PLACES, NOTHING, groups)
+
+
+def smaller(unusual_1, unusual_2):
+    """The image score by what is unusual in each stage, by its formula."""
+    return -np.log(np.exp(-unusual_1) / 4 + np.exp(-unusual_2))
 
 
 def draw(rng, count, related):
@@ -59,15 +67,24 @@ def test_no_normal_that_is_cleared_scores_above_the_threshold_and_p_values_agree
 
 
 def test_both_stages_count_by_how_unusual_they_are():
-    """In standard deviations of logarithms, stage 1 half; units of the scores do not matter."""
+    """In standard deviations of logarithms; units of the scores do not matter."""
     rng = np.random.default_rng(1)
     retrieval, alignment = draw(rng, 50, 0.3)
     found = full_scores(calibration(retrieval, alignment), retrieval, alignment, "both")
     logs = [np.log(stage) for stage in (retrieval, alignment)]
-    expected = sum(w * (x - x.mean()) / x.std() for w, x in zip((0.5, 1.0), logs, strict=True))
+    expected = smaller(*((x - x.mean()) / x.std() for x in logs))
     np.testing.assert_allclose(found, expected)
     scaled = full_scores(calibration(9 * retrieval, alignment / 7), 9 * retrieval, alignment / 7, "both")
     np.testing.assert_allclose(scaled, expected, atol=1e-12)
+
+
+def test_an_image_that_is_odd_to_one_stage_alone_does_not_score_high():
+    scores = calibration(*draw(np.random.default_rng(6), 80, 0.3))
+    usual, odd = np.exp(np.zeros(1)), np.exp(np.full(1, 8.0))
+    by_one = [full_scores(scores, *pair, "both") for pair in ((odd, usual), (usual, odd))]
+    by_both = full_scores(scores, odd, odd, "both")
+    assert max(by_one) < 2 < 5 < by_both
+    assert by_one[0] < by_one[1]  # stage 2 counts four times as much
 
 
 def test_an_image_of_the_bank_itself_has_a_score_too():
@@ -97,26 +114,22 @@ def test_a_copy_of_one_of_two_normals_is_not_unusual():
     """Each of two is as far from the other, but for rounding: that is no spread to measure by."""
     normals = calibration(np.array([1.0, 1.0 + 2e-16]), np.array([2.0, 2.0 - 4e-16]))
     scores = full_scores(normals, np.array([0.0, 1.0]), np.array([0.0, 2.0]), "both")
-    assert scores[0] < scores[1] == pytest.approx(0, abs=1e-9)
+    assert scores[0] < scores[1] == pytest.approx(smaller(0, 0), abs=1e-9)
 
 
 @pytest.mark.parametrize("sizes", [[1] * 12, [1, 3, 10, 2, 5], [4, 4]], ids=str)
 def test_a_normal_scores_by_what_is_usual_among_the_images_of_other_groups(sizes):
-    """Image by image; each group counts once. Only the unit of the sum is that of all."""
+    """Image by image; each group counts once. What is usual in stage 2 is that of all."""
     number = np.repeat(np.arange(len(sizes)), sizes)
     rows, weights = np.arange(len(number)), 1 / np.repeat(sizes, sizes)
     retrieval, alignment = draw(np.random.default_rng(4), len(number), 0.5)
-    groups = Groups.of_numbers(number, "given")
-    scores = Calibration(rows, retrieval, rows, rows, alignment, NOTHING, groups)
+    scores = calibration(retrieval, alignment, Groups.of_numbers(number, "given"))
 
-    def usual(logs, of):
+    def unusual(logs, row, of):
         mean = np.average(logs[of], weights=weights[of])
-        return mean, np.sqrt(np.average((logs[of] - mean) ** 2, weights=weights[of]))
+        return (logs[row] - mean) / np.sqrt(np.average((logs[of] - mean) ** 2, weights=weights[of]))
 
-    near, far = np.log(retrieval), np.log(alignment)
-    mean, spread = usual(far, rows)
+    near, far = (np.log(np.maximum(x, np.median(x) / 10)) for x in (retrieval, alignment))
     for row, found in enumerate(normal_full_scores(scores, "both")):
         others = np.flatnonzero(number != number[row])
-        near_mean, near_spread = usual(near, others)
-        by_retrieval = 0.5 * usual(far, others)[1] * (near[row] - near_mean) / near_spread
-        assert found == pytest.approx((by_retrieval + far[row] - mean) / spread)
+        assert found == pytest.approx(smaller(unusual(near, row, others), unusual(far, row, rows)))

@@ -21,9 +21,10 @@ from anomalign import (
     Settings,
 )
 from anomalign.evaluation import auroc
+from anomalign.numerics.resample import resample_map
 from anomalign.retrieval import DESCRIPTORS
 from tests.pictures import texture
-from tests.reference import descriptors, spade
+from tests.reference import descriptors, places, spade
 
 NORMALS = 24
 
@@ -45,10 +46,10 @@ def everything(**changes):
     return Settings(**{"gallery_size": 4, "gate": 1.0, "decided_by": "alignment", **changes})
 
 
-def top(square, settings):
-    """Mean of the highest values of a map."""
-    count = max(1, round(settings.top_share * square.size))
-    return np.sort(square.ravel())[-count:].mean()
+def top(scores, settings):
+    """Mean of the highest scores."""
+    count = max(1, round(settings.top_share * scores.size))
+    return np.sort(scores.ravel())[-count:].mean()
 
 
 def pyramids(bank):
@@ -56,7 +57,7 @@ def pyramids(bank):
 
 
 def reference(query, bank, skip, settings, grid, weights=None):
-    """Both stages of one query pyramid, by the oracle: (stage 1 score, neighbours, smoothed map)."""
+    """Both stages of one query pyramid, by the oracle: (stage 1 score, neighbours, distances of places)."""
     rows = [i for i in range(len(bank)) if i != skip]
     all_pyramids = pyramids(bank)
     (q,), normals = descriptors.embedded([query], [all_pyramids[i] for i in rows], settings.descriptor)
@@ -64,7 +65,14 @@ def reference(query, bank, skip, settings, grid, weights=None):
     _, order, distances = spade.image_score(q, normals, min(settings.gallery_size, len(rows)))
     chosen = [rows[i] for i in order]
     distance, _ = spade.align(query.levels, [all_pyramids[i].levels for i in chosen], settings.kappa, grid, weights)
-    return score, chosen, distances, spade.smoothed(distance, 64, settings.sigma_px)
+    return score, chosen, distances, distance
+
+
+def reference_of_normals(bank, settings, grid, weights=None):
+    """(N, h, w) distances of the normal images, each compared with the others."""
+    return np.array(
+        [reference(query, bank, skip, settings, grid, weights)[3] for skip, query in enumerate(pyramids(bank))]
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,22 +90,28 @@ def test_inspection_equals_the_reference(bank, settings, grid):
     inspection = Detector(bank, settings, 0.1).inspect(image)
     (query,) = bank.backbone.run(bank.identity.framing.frame(Image.fromarray(image))[None])
     weights = None if settings.level_weights is None else list(settings.level_weights)
-    score, chosen, distances, square = reference(query, bank, None, settings, grid, weights)
+    score, chosen, distances, distance = reference(query, bank, None, settings, grid, weights)
     assert [n.id for n in inspection.neighbours] == [bank.images[i].id for i in chosen]
     np.testing.assert_allclose([n.distance for n in inspection.neighbours], distances, rtol=1e-3)
     np.testing.assert_allclose(inspection.retrieval_score, score, rtol=1e-3)
+    square = spade.smoothed(distance, 64, settings.sigma_px)
     np.testing.assert_allclose(inspection.anomaly_map, square, rtol=1e-3)  # the image is as large as the square
-    np.testing.assert_allclose(inspection.image_score, top(square, settings), rtol=1e-3)
+    usual = places.statistics(reference_of_normals(bank, settings, grid, weights), np.ones(NORMALS))
+    by_place = places.scores(distance, *usual)
+    np.testing.assert_allclose(inspection.score_map, resample_map(by_place.astype(np.float32), 64, 64), atol=0.02)
+    np.testing.assert_allclose(inspection.image_score, top(by_place, settings), rtol=1e-2)
 
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS)
 def test_calibration_equals_a_bank_built_without_the_image(bank, descriptor):
     settings = everything(descriptor=descriptor)
     scores = Detector(bank, settings, 0.1).calibrate()
+    distances = reference_of_normals(bank, settings, (8, 8))
     for index in (0, 7, NORMALS - 1):
-        score, _, _, square = reference(pyramids(bank)[index], bank, index, settings, (8, 8))
+        score, _, _, distance = reference(pyramids(bank)[index], bank, index, settings, (8, 8))
         np.testing.assert_allclose(scores.retrieval[index], score, rtol=1e-3)
-        np.testing.assert_allclose(scores.alignment[index], top(square, settings), rtol=1e-3)
+        usual = places.statistics(np.delete(distances, index, axis=0), np.ones(NORMALS - 1))
+        np.testing.assert_allclose(scores.alignment[index], top(places.scores(distance, *usual), settings), rtol=1e-2)
 
 
 def test_defects_score_above_normals(bank):
@@ -109,7 +123,7 @@ def test_defects_score_above_normals(bank):
 
 def test_the_hottest_place_is_the_defect(bank):
     inspection = Detector(bank, everything(), 0.1).inspect(defective(300))
-    y, x = np.unravel_index(inspection.anomaly_map.argmax(), inspection.anomaly_map.shape)
+    y, x = np.unravel_index(inspection.score_map.argmax(), inspection.score_map.shape)
     assert 16 <= y < 40
     assert 20 <= x < 48
     assert inspection.verdict == "anomalous"
@@ -157,13 +171,13 @@ def test_heat_is_on_one_scale_of_p_values_and_a_normal_image_shows_none(bank):
     detector = Detector(bank, everything(), 0.1)
     good, bad = detector.inspect(texture(3)), detector.inspect(defective(300))
     assert (good.verdict, bad.verdict) == ("normal", "anomalous")
-    assert (good.heat(good.anomaly_map) == 0).all()
+    assert (good.heat(good.score_map) == 0).all()
     assert np.isnan(good.heat(np.full((2, 2), np.nan, np.float32))).all()
     p = bad.pixel_p_values
     expected = np.clip(np.log10(1e-3 / p) / 2, 0, 1)  # from 1 in 1,000 to 1 in 100,000
-    np.testing.assert_allclose(bad.heat(bad.anomaly_map), expected, atol=1e-5)
-    assert bad.heat(bad.anomaly_map).max() > 0.5
-    np.testing.assert_array_equal(good.heat(bad.anomaly_map, even_if_normal=True), bad.heat(bad.anomaly_map))
+    np.testing.assert_allclose(bad.heat(bad.score_map), expected, atol=1e-5)
+    assert bad.heat(bad.score_map).max() > 0.5
+    np.testing.assert_array_equal(good.heat(bad.score_map, even_if_normal=True), bad.heat(bad.score_map))
 
 
 def test_how_a_verdict_came_about_is_said(bank):
@@ -249,18 +263,33 @@ def test_an_empty_bank_and_a_bank_of_one_cannot_decide(tmp_path):
     with pytest.raises(BankError, match="empty"):
         Detector(bank)
     bank.add(texture(0))
-    with pytest.raises(CalibrationError, match="at least one more"):
+    with pytest.raises(CalibrationError, match="1 normal image is not enough to calibrate; 3 are needed"):
+        Detector(bank)
+    bank.add(texture(1))
+    with pytest.raises(CalibrationError, match="2 normal images are not enough to calibrate; 3 are needed"):
         Detector(bank)
 
 
-def test_two_normals_are_enough_to_say_something(tmp_path):
+def test_three_normals_are_enough_to_say_something(tmp_path):
     bank = Bank.create(tmp_path / "bank", framing=Framing(64))
-    bank.add([texture(0), texture(1)])
+    bank.add([texture(0), texture(1), texture(2)])
     detector = Detector(bank)
-    assert detector.inspect(defective(2)).p_value >= 1 / 3
-    assert detector.target_fpr == pytest.approx(1 / 3)
-    with pytest.raises(CalibrationError, match=r"2 normal images support a false-positive rate of 33\.3 % at best"):
+    assert detector.inspect(defective(2)).p_value >= 1 / 4
+    assert detector.target_fpr == pytest.approx(1 / 4)
+    with pytest.raises(CalibrationError, match=r"3 normal images support a false-positive rate of 25 % at best"):
         Detector(bank, target_fpr=0.01)
+
+
+def test_the_rate_holds_from_three_normals_on(tmp_path):
+    """Fresh textures, against banks of few others."""
+    for count in (3, 4, 6):
+        alarms = []
+        for draw in range(4):
+            bank = Bank.create(tmp_path / f"{count}_{draw}", framing=Framing(64))
+            bank.add([texture(1000 * draw + seed) for seed in range(count)])
+            fresh = [texture(1000 * draw + seed) for seed in range(100, 112)]
+            alarms += [inspection.verdict == "anomalous" for inspection in Detector(bank).inspect_many(fresh)]
+        assert np.mean(alarms) <= 1 / (count + 1) + 2 * np.std(alarms) / np.sqrt(len(alarms)) + 0.05
 
 
 @pytest.mark.parametrize(

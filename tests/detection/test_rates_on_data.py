@@ -59,7 +59,7 @@ def test_parts_photographed_five_times_keep_the_rate_that_images_would_break(tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["magnetic_tile", "mvtec_ad/screw"])
+@pytest.mark.parametrize("name", ["casting_impeller", "mvtec_ad/screw"])
 def test_independent_parts_lose_nothing(tmp_path, name):
     """No dependence is found, so the threshold is that of each image by itself, to the last digit."""
     bank = Bank.create(tmp_path / "bank")

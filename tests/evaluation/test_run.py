@@ -107,7 +107,7 @@ def test_seg_f1_is_counted_at_the_threshold_of_the_normal_maps(nut, protocol, tm
     result = evaluate_category(category, protocol, observe=lambda *arguments: inspections.append(arguments))
     bank = Bank.create(tmp_path / "b", protocol.backbone, protocol.framing)
     bank.add(category.train)
-    highest = sorted(Detector(bank, protocol.settings, protocol.target_fpr).calibrate().alignment)
+    highest = sorted(Detector(bank, protocol.settings, protocol.target_fpr).calibrate().peaks)
     limit = highest[math.ceil((len(highest) + 1) * (1 - protocol.target_fpr)) - 1]
     positive = np.concatenate([(i.anomaly_map > limit).ravel() for _, i, _ in inspections])
     truth = np.concatenate([t.anomalous.ravel() for _, _, t in inspections])
@@ -202,7 +202,7 @@ def test_files_that_cannot_be_used_are_named_and_the_rest_is_measured(nut, proto
 
 def test_too_few_normal_images_are_an_error(nut, protocol):
     category = category_of(nut)
-    with pytest.raises(InputError, match="nut: fewer than two normal images"):
+    with pytest.raises(InputError, match="nut: fewer than three normal images"):
         evaluate_category(replace(category, train=category.train[:1]), protocol)
 
 

@@ -36,10 +36,10 @@ def anomaly_map(
     return place_on_image(smooth_map(distance, framing.size_px, sigma_px), framing, height, width)
 
 
-def map_score(square: NDArray[np.float32], top_share: float) -> float:
-    """Score of an image by its map: the mean of the highest values, `top_share` of all, at least one."""
-    count = max(1, round(top_share * square.size))
-    return float(np.partition(square.ravel(), -count)[-count:].mean())
+def map_score(scores: NDArray[np.float32], top_share: float) -> float:
+    """Score of an image by its scores at all places: the mean of the highest, `top_share` of all, at least one."""
+    count = max(1, round(top_share * scores.size))
+    return float(np.partition(scores.ravel(), -count)[-count:].mean())
 
 
 def smooth_map(distance: NDArray[np.float32], size_px: int, sigma_px: float) -> NDArray[np.float32]:
@@ -66,8 +66,8 @@ def _smoother(n: int, size_px: int, sigma_px: float) -> NDArray[np.float32]:
 
 
 def _pixels_between(start: float, stop: float, pixels: int, size: int) -> tuple[slice, NDArray[np.float64]]:
-    """Pixels whose centre lies in [start, stop], and their positions on the square's grid."""
+    """Pixels whose centre lies in [start, stop), and their positions on the square's grid."""
     first = max(0, int(np.ceil(start - 0.5)))
-    last = min(pixels, int(np.floor(stop - 0.5)) + 1)
+    last = min(pixels, int(np.ceil(stop - 0.5)))
     centres = np.arange(first, last, dtype=np.float64) + 0.5
     return slice(first, last), np.asarray((centres - start) * size / (stop - start) - 0.5, np.float64)

@@ -7,11 +7,11 @@ from anomalign.bank.grouping import group_of
 from anomalign.bank.groups import GroupNames
 from anomalign.bank.history import BankVersion
 from anomalign.bank.identity import Identity
-from anomalign.bank.scores import AlignedScore
+from anomalign.bank.scores import AlignedDistances
 
 __all__ = [
     "AddReport",
-    "AlignedScore",
+    "AlignedDistances",
     "Bank",
     "BankVersion",
     "GroupNames",

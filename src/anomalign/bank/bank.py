@@ -33,7 +33,7 @@ from anomalign.bank.catalogue import NormalImage
 from anomalign.bank.groups import GroupNames, find_groups, names_by_id
 from anomalign.bank.history import BankVersion
 from anomalign.bank.identity import Identity
-from anomalign.bank.scores import AlignedScore
+from anomalign.bank.scores import AlignedDistances
 from anomalign.bank.snapshot import content_hash, read_snapshot
 from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
 from anomalign.images.decoding import MAX_PIXELS
@@ -451,8 +451,8 @@ class Bank:
         with catalogue.connect(self.path) as connection:
             return scores.read_calibration(connection, settings, self.version)
 
-    def load_aligned(self, settings: str) -> list[AlignedScore]:
-        """Stage 2 scores of normal images stored for these settings, by this or another version of the bank."""
+    def load_aligned(self, settings: str) -> list[AlignedDistances]:
+        """Stage 2 distances of normal images stored for these settings, by this or another version of the bank."""
         with catalogue.connect(self.path) as connection:
             return scores.read_aligned(connection, settings)
 
@@ -460,8 +460,8 @@ class Bank:
         """Store a calibration. False if the bank cannot be written; the calibration is then computed again later."""
         return self._save(lambda link: scores.write_calibration(link, settings, self.version, calibration))
 
-    def save_aligned(self, settings: str, aligned: Sequence[AlignedScore]) -> bool:
-        """Store stage 2 scores of normal images. False if the bank cannot be written, as for `save_calibration`."""
+    def save_aligned(self, settings: str, aligned: Sequence[AlignedDistances]) -> bool:
+        """Store stage 2 distances of normal images. False if the bank cannot be written, as for `save_calibration`."""
         return self._save(lambda link: scores.write_aligned(link, settings, aligned))
 
     def _save(self, write: Callable[[sqlite3.Connection], None]) -> bool:

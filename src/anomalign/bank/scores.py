@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class AlignedScore:
+class AlignedDistances:
     """Result of stage 2 for a normal image against others.
 
     Attributes
@@ -15,16 +15,17 @@ class AlignedScore:
         Id of the image.
     gallery : bytes
         Views that it was compared with, in order, as int64: `Views.number` of the id and the orientation.
-    score : float
-        Score of the image by its map (`map_score`).
-    pixels : bytes
-        Histogram of the map's values, behind a checksum.
+    distances : bytes
+        (h, w) distances on the grid as float32, behind a checksum.
     """
 
     image: int
     gallery: bytes
-    score: float
-    pixels: bytes
+    distances: bytes
+
+
+# Earlier versions of the package read and write the same table: so the distances are in the column "pixels", and the
+# column "score", which may not be empty, holds 0.
 
 
 def read_calibration(connection: sqlite3.Connection, settings: str, version: int) -> bytes | None:
@@ -44,15 +45,15 @@ def write_calibration(connection: sqlite3.Connection, settings: str, version: in
     )
 
 
-def read_aligned(connection: sqlite3.Connection, settings: str) -> list[AlignedScore]:
+def read_aligned(connection: sqlite3.Connection, settings: str) -> list[AlignedDistances]:
     """Stored results of stage 2 for normal images. A result is valid as long as the image's gallery is the same."""
-    rows = connection.execute("SELECT image, gallery, score, pixels FROM aligned WHERE settings = ?", (settings,))
-    return [AlignedScore(int(image), bytes(gallery), float(score), bytes(px)) for image, gallery, score, px in rows]
+    rows = connection.execute("SELECT image, gallery, pixels FROM aligned WHERE settings = ?", (settings,))
+    return [AlignedDistances(int(image), bytes(gallery), bytes(distances)) for image, gallery, distances in rows]
 
 
-def write_aligned(connection: sqlite3.Connection, settings: str, scores: Sequence[AlignedScore]) -> None:
+def write_aligned(connection: sqlite3.Connection, settings: str, results: Sequence[AlignedDistances]) -> None:
     """Store results of stage 2. They replace older ones of the same images; forgotten images are passed over."""
     connection.executemany(
-        "INSERT OR REPLACE INTO aligned SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM images WHERE id = ?2)",
-        [(settings, s.image, s.gallery, s.score, s.pixels) for s in scores],
+        "INSERT OR REPLACE INTO aligned SELECT ?1, ?2, ?3, 0, ?4 WHERE EXISTS (SELECT 1 FROM images WHERE id = ?2)",
+        [(settings, one.image, one.gallery, one.distances) for one in results],
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from anomalign.calibration.groups import Groups
 from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.places import PlaceStatistics
 from anomalign.errors import CalibrationError, InputError
 from anomalign.numerics.checksums import with_checksum, without_checksum
 
@@ -23,6 +24,9 @@ _ROUNDING = 1e-9
 
 USUAL_FPR = 0.01
 """Target rate where the user asks for none, if the normal images are enough for it."""
+
+LEAST_NORMALS = 3
+"""Least number of normal images: each is compared with what is usual among the others, and one alone has no spread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +45,12 @@ class Calibration:
         Places in `ids` of the images that went through stage 2: all, or a sample where stage 1 alone decides.
     alignment : (M,) float64 array
         Stage 2 scores of those.
+    peaks : (M,) float64 array
+        Mean of the highest values of the smoothed distance map of each. Segmentations take their threshold from them.
+    places : PlaceStatistics
+        What distances of those are usual at each place.
     pixels : PixelCounts
-        Scores of the pixels of all their maps.
+        Scores of the pixels of all their score maps.
     groups : Groups
         Groups of the N images.
     """
@@ -52,14 +60,15 @@ class Calibration:
     nearest: NDArray[np.int64]
     aligned: NDArray[np.int64]
     alignment: Scores
+    peaks: Scores
+    places: PlaceStatistics
     pixels: PixelCounts
     groups: Groups
 
     def to_bytes(self) -> bytes:
         """Write all scores for the catalogue; every digit is kept."""
-        entries = {
-            name: getattr(self, name).tolist() for name in ("ids", "retrieval", "nearest", "aligned", "alignment")
-        }
+        names = ("ids", "retrieval", "nearest", "aligned", "alignment", "peaks")
+        entries = {name: getattr(self, name).tolist() for name in names}
         groups = {
             "number": self.groups.number.tolist(),
             "place": self.groups.place.tolist(),
@@ -68,7 +77,8 @@ class Calibration:
             "origin": self.groups.origin,
             "copies": None if self.groups.copies is None else self.groups.copies.tolist(),
         }
-        return with_checksum(json.dumps({**entries, "groups": groups, "pixels": self.pixels.to_bytes().hex()}).encode())
+        others = {"groups": groups, "places": self.places.to_entry(), "pixels": self.pixels.to_bytes().hex()}
+        return with_checksum(json.dumps({**entries, **others}).encode())
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> "Calibration | None":
@@ -84,6 +94,8 @@ class Calibration:
             np.array(entry["nearest"], np.int64),
             np.array(entry["aligned"], np.int64),
             np.array(entry["alignment"], np.float64),
+            np.array(entry["peaks"], np.float64),
+            PlaceStatistics.from_entry(entry["places"]),
             PixelCounts.from_bytes(bytes.fromhex(entry["pixels"])),
             Groups(
                 np.array(groups["number"], np.int64),

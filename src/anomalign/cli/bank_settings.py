@@ -176,9 +176,9 @@ def condense(
 def _in_words(loss: "Loss") -> str:
     return (
         f"Threshold {loss.threshold_before:.6g} at a target of {loss.target_before:.2%} -> "
-        f"{loss.threshold_after:.6g} at {loss.target_after:.2%}. Stage 2's scores of {loss.scored} normal images rise "
-        f"by {loss.median_rise:.1%} in the median, {loss.highest_rise:.1%} at most; {loss.alarms} of the {loss.gone} "
-        "removed images among them would be called anomalous."
+        f"{loss.threshold_after:.6g} at {loss.target_after:.2%}. The highest distances of {loss.scored} normal images "
+        f"rise by {loss.median_rise:.1%} in the median, {loss.highest_rise:.1%} at most; {loss.alarms} of the "
+        f"{loss.gone} removed images among them would be called anomalous."
     )
 
 

@@ -29,7 +29,7 @@ def explain(
     from anomalign.cli.inspect import calibrate, settings_of
     from anomalign.detection.detector import Detector
     from anomalign.reporting import write_explanation
-    from anomalign.reporting.places import describe_place
+    from anomalign.reporting.places import describe_difference, describe_place
 
     place = None if at is None else _place(at)
     detector = Detector(console.open_bank(bank, backbone, provider), settings_of(preset), target_fpr)
@@ -40,6 +40,7 @@ def explain(
     target = out or Path(f"{image.stem}_explained.png")
     match = write_explanation(target, inspection, inspection.image, detector.bank, place)
     typer.echo(f"{inspection.verdict}  matched with {match.name} at {describe_place(match.y, match.x)}")
+    typer.echo(" ".join(describe_difference(match)))
     console.say(f"picture: {target}")
 
 

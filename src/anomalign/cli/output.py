@@ -100,7 +100,7 @@ class Folder:
         inspection = self.detector.align(inspection)
         assert inspection.image is not None  # `inspect_many` was asked to keep it
         self.report.add(inspection, inspection.image)
-        write_overlay(overlay, inspection.image, inspection.heat(inspection.anomaly_map))
+        write_overlay(overlay, inspection.image, inspection.heat(inspection.score_map))
         write_map(tiff, inspection.anomaly_map)
         return {"overlay": str(overlay), "map": str(tiff)}
 

@@ -64,7 +64,7 @@ class Loss:
     target_before, target_after : float
         False-positive rates that these are for.
     median_rise, highest_rise : float
-        Relative rise of the stage 2 scores, over `scored` images.
+        Relative rise of the highest distances of stage 2, over `scored` images.
     scored : int
         Number of images that the calibration of the larger bank scored by stage 2.
     gone, alarms : int
@@ -112,16 +112,17 @@ def outcome(before: Detector, after: Detector, progress: Progress | None = None)
     threshold of the smaller bank is that for the rate of the larger one, or the least rate that its groups support.
     """
     scores, fewer = before.rule.calibration, after.rule.calibration
-    then = dict(zip(scores.ids[scores.aligned].tolist(), scores.alignment.tolist(), strict=True))
-    now = dict(zip(fewer.ids[fewer.aligned].tolist(), fewer.alignment.tolist(), strict=True))
+    then = dict(zip(scores.ids[scores.aligned].tolist(), scores.peaks.tolist(), strict=True))
+    now = dict(zip(fewer.ids[fewer.aligned].tolist(), fewer.peaks.tolist(), strict=True))
     remaining = {image.id for image in after.bank.images}
     gone = [id for id in then if id not in remaining]
     own = _left_out_ids([image.id for image in before.bank.images], bank_groups(before))
     usual = _left_out_ids(fewer.ids.tolist(), fewer.groups)
     again = gone + [id for id in now if id in then and own[id] & remaining - usual[id]]
     dropped = own.keys() - remaining
-    retrieval, alignment = before.scores_without(again, [own[id] | dropped for id in again], progress)
-    now |= dict(zip(again, alignment.tolist(), strict=True))
+    left_out = [own[id] | dropped for id in again]
+    retrieval, alignment, peaks = before.scores_without(again, left_out, fewer.places, progress)
+    now |= dict(zip(again, peaks.tolist(), strict=True))
     target = max(before.target_fpr, best_rate(fewer.groups.count))
     rule = DecisionRule.of(fewer, after.settings, target)
     judged = [rule.judge(*pair) for pair in zip(retrieval.tolist(), alignment.tolist(), strict=True)][: len(gone)]

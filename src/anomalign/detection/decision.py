@@ -10,9 +10,11 @@ from anomalign.calibration.thresholds import Calibration, Scores, Threshold
 from anomalign.detection.settings import Settings
 from anomalign.detection.summary import Stage, Verdict
 
-_RETRIEVAL_WEIGHT = 0.5  # of stage 1 where both decide: docs/decisions.md has what other weights give
+_RETRIEVAL_WEIGHT = 0.25  # of stage 1 where both decide: docs/decisions.md has what other weights give
 _NO_SPREAD = 1e-6  # standard deviation of logarithms below which all scores count as equal
-_LEAST = 0.01  # smallest score, as a share of the median: an image of the bank scores 0, which has no logarithm
+_LEAST = (
+    0.1  # smallest score that counts, as a share of the median: an image of the bank scores 0, which has no logarithm
+)
 
 
 @dataclass(frozen=True)
@@ -117,34 +119,43 @@ class DecisionRule:
 def full_scores(normals: Calibration, retrieval: Scores, alignment: Scores, decided_by: Stage) -> Scores:
     """(M,) image scores from (M,) scores of each stage, without a gate.
 
-    With "both" each stage counts by how unusual its score is among the normals', in standard deviations of logarithms:
-    scores spread by factors, and those of the two stages have no common unit.
+    With "both", x and y say how unusual the scores of stage 1 and stage 2 are among the normals', in standard
+    deviations of logarithms: scores spread by factors, and those of the two stages have no common unit. The image
+    score is -log(exp(-x) / 4 + exp(-y)), which is about the smaller of y and x + log 4. So a normal image that is odd
+    to one stage alone does not score high, and does not raise the threshold. exp(-x) stands for a p-value, and sums of
+    p-values combine tests (Edgington, 1972, "An additive method for combining probability values from independent
+    experiments").
     """
     if decided_by == "retrieval":
         return retrieval
     if decided_by == "alignment":
         return alignment
     stages = ((retrieval, normals.retrieval), (alignment, normals.alignment))
-    unusual = []
-    for scores, of_normals in stages:
-        usual = _Usual.of(_logs(of_normals, of_normals), normals.groups)
-        unusual.append((_logs(scores, of_normals) - usual.mean) / usual.spread)
-    return np.asarray(_RETRIEVAL_WEIGHT * unusual[0] + unusual[1])
+    return _both(
+        *(
+            _Usual.of(logs_of(of_normals, of_normals), normals.groups).unusual(logs_of(scores, of_normals))
+            for scores, of_normals in stages
+        )
+    )
 
 
 def normal_full_scores(normals: Calibration, decided_by: Stage) -> Scores:
     """(N,) image scores of the normals, without a gate, each as if its group were not among the normals.
 
-    As `full_scores`, but what is usual in stage 1, and the ratio of the two stages' standard deviations, are those of
-    the other groups. The unit is one for all, so a normal that stands out does not raise its own unit.
+    As `full_scores`, but what is usual in stage 1 is that of the other groups. For stage 2 it is one for all, so a
+    normal that stands out does not raise its own score.
     """
     if decided_by != "both":
         return full_scores(normals, normals.retrieval, normals.alignment, decided_by)
-    retrieval, alignment = (_logs(scores, scores) for scores in (normals.retrieval, normals.alignment))
-    everything = _Usual.of(alignment, normals.groups)
-    near, far = (_Usual.of_others(scores, normals.groups) for scores in (retrieval, alignment))
-    weighted = _RETRIEVAL_WEIGHT * far.spread / near.spread * (retrieval - near.mean)
-    return np.asarray((weighted + alignment - everything.mean) / everything.spread)
+    retrieval, alignment = (logs_of(scores, scores) for scores in (normals.retrieval, normals.alignment))
+    return _both(
+        _Usual.of_others(retrieval, normals.groups).unusual(retrieval),
+        _Usual.of(alignment, normals.groups).unusual(alignment),
+    )
+
+
+def _both(retrieval: Scores, alignment: Scores) -> Scores:
+    return np.asarray(-np.logaddexp(np.log(_RETRIEVAL_WEIGHT) - retrieval, -alignment))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +164,10 @@ class _Usual:
 
     mean: Scores
     spread: Scores
+
+    def unusual(self, logs: Scores) -> Scores:
+        """How many standard deviations each lies above the mean."""
+        return np.asarray((logs - self.mean) / self.spread)
 
     @classmethod
     def of(cls, logs: Scores, groups: Groups) -> "_Usual":
@@ -181,7 +196,8 @@ def _powers(logs: Scores) -> tuple[Scores, Scores, Scores]:
     return np.ones(len(logs)), centred, centred**2
 
 
-def _logs(scores: Scores, normals: Scores) -> Scores:
+def logs_of(scores: Scores, normals: Scores) -> Scores:
+    """Logarithms of scores; those below a tenth of the normals' median count as that."""
     least = _LEAST * np.median(normals) + np.finfo(float).tiny
     return np.asarray(np.log(np.maximum(scores, least)))
 

@@ -15,6 +15,7 @@ from anomalign.backbones import Described, describe, describe_together
 from anomalign.bank import Bank, Progress
 from anomalign.calibration import thresholds
 from anomalign.calibration.groups import Groups
+from anomalign.calibration.places import PlaceStatistics
 from anomalign.calibration.thresholds import Calibration, Threshold
 from anomalign.detection.decision import DecisionRule
 from anomalign.detection.dependence import given_groups
@@ -39,7 +40,7 @@ class Detector:
     Parameters
     ----------
     bank : Bank
-        At least two normal images.
+        At least three normal images.
     settings : Settings
         Also ``PRESETS["paper"]``.
     target_fpr : float, optional
@@ -51,7 +52,7 @@ class Detector:
     BankError
         The bank is empty.
     CalibrationError
-        It holds one image only, or too few for the rate asked for.
+        It holds fewer than three images, or too few for the rate asked for.
     """
 
     def __init__(self, bank: Bank, settings: Settings = PRESETS["default"], target_fpr: float | None = None) -> None:
@@ -59,8 +60,11 @@ class Detector:
             raise BankError(f"{bank.path}: all its images are left out; name fewer of them")
         if len(bank) == 0:
             raise BankError(f"{bank.path}: the bank is empty; add images with Bank.add")
-        if len(bank) == 1:
-            raise CalibrationError(f"{bank.path}: one normal image is not enough to calibrate; add at least one more")
+        if len(bank) < thresholds.LEAST_NORMALS:
+            raise CalibrationError(
+                f"{bank.path}: {len(bank)} normal image{'s are' if len(bank) > 1 else ' is'} not enough to calibrate; "
+                f"{thresholds.LEAST_NORMALS} are needed, 99 for the usual false-positive rate of 1 %"
+            )
         self.bank = bank = copy.copy(bank)  # as it is now, whatever is done to it later
         self.settings = settings
         self._rows = sample_rows(bank.images, settings.calibration_size)
@@ -226,7 +230,7 @@ class Detector:
         numbers = self.bank.identity.views
         views = [numbers.number(row, turn) for row, (_, turn) in zip(rows, comparison.gallery, strict=True)]
         with one_blas_thread():
-            aligned = self._aligned(comparison.pyramid, views)
+            aligned = self._aligned(comparison.pyramid, views, comparison.places)
         return replace(inspection, comparison=replace(comparison, aligned=aligned, pyramid=None))
 
     def judge_again(self, inspection: Inspection) -> Inspection:
@@ -237,8 +241,19 @@ class Detector:
         inspection = replace(inspection, **vars(self.rule.judge(inspection.retrieval_score, alignment_score)))
         return self.align(inspection) if inspection.verdict == "anomalous" else inspection
 
-    def against(self, image: Source, *image_ids: int, max_pixels: int = MAX_PIXELS) -> Aligned:
+    def against(
+        self, image: Source, *image_ids: int, max_pixels: int = MAX_PIXELS, places: PlaceStatistics | None = None
+    ) -> Aligned:
         """Run stage 2 on an image, with these normal images as its gallery.
+
+        Parameters
+        ----------
+        image : path or array
+        *image_ids : int
+            Identifiers of images in the bank.
+        max_pixels : int
+        places : PlaceStatistics, optional
+            What is usual at each place. Default: by the images of this bank, which calibrates on first use.
 
         Raises
         ------
@@ -254,20 +269,21 @@ class Detector:
         if isinstance(item, Failure):
             raise ImageError(item.error)
         views = [view for row in rows for view in self.bank.identity.views.all_of(row)]  # in all orientations
-        return self._aligned(item.pyramid, views)
+        return self._aligned(item.pyramid, views, self.rule.calibration.places if places is None else places)
 
     def judge(self, image: Described) -> Inspection:
         """Inspect an image that the backbone has described already."""
         rule = self.rule
+        places = rule.calibration.places
         with one_blas_thread():  # products of one image are small: threads would wait for each other, busily
             nearest = self._search.search([image.pyramid], min(self.settings.neighbours, len(self._images)))
             distances, views = nearest.distance[0], nearest.index[0].tolist()
             retrieval_score = float(distances[: self.settings.image_neighbours].mean())
             gallery = views[: self.settings.gallery_size]
-            aligned = self._aligned(image.pyramid, gallery) if rule.needs_alignment(retrieval_score) else None
+            aligned = self._aligned(image.pyramid, gallery, places) if rule.needs_alignment(retrieval_score) else None
             judgement = rule.judge(retrieval_score, None if aligned is None else aligned.score)
             if aligned is None and judgement.verdict == "anomalous":  # stage 1 decided alone; stage 2 shows where
-                aligned = self._aligned(image.pyramid, gallery)
+                aligned = self._aligned(image.pyramid, gallery, places)
         numbers = self.bank.identity.views
         normals = [self._images[numbers.image(view)] for view in views]
         return Inspection(
@@ -282,6 +298,7 @@ class Detector:
             ),
             comparison=Comparison(
                 framing=self.bank.identity.framing,
+                places=places,
                 pixels=rule.calibration.pixels,
                 gallery=tuple((self._images[numbers.image(view)].id, numbers.turn(view)) for view in gallery),
                 aligned=aligned,
@@ -303,26 +320,34 @@ class Detector:
         return self.bank.identity.views.image(near.index[:, 0]), near.distance[:, 0]
 
     def scores_without(
-        self, ids: Sequence[int], left_out: Sequence[Iterable[int]], progress: Progress | None = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Stage 1 and stage 2 scores of some normal images, each as if others were not in the bank.
+        self,
+        ids: Sequence[int],
+        left_out: Sequence[Iterable[int]],
+        places: PlaceStatistics,
+        progress: Progress | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Stage 1 scores, stage 2 scores and `Calibration.peaks` of some normal images, each as if others were missing.
 
         Parameters
         ----------
         ids : Q identifiers of images
         left_out : Q iterables of int
             Identifiers of the images that are left out for each; the image itself and its copies always are.
+        places : PlaceStatistics
+            What is usual at each place.
         progress : callable, optional
 
         Returns
         -------
-        (Q,) float64 array, (Q,) float64 array
+        three (Q,) float64 arrays
             Infinite where no other image remains.
         """
         rows = np.array(self._rows_of(ids), np.int64)
         sets = [np.array(self._rows_of(one), np.int64) for one in left_out]
         with one_blas_thread():
-            return score_without(self._search, self.settings, rows, sets, self._align_normal, progress)
+            return score_without(
+                self.bank, self._search, self.settings, rows, sets, self._align_normal, places, progress
+            )
 
     def _inspect(
         self, images: Iterable[Source], max_pixels: int, threads: int, keep_images: bool = False
@@ -364,32 +389,32 @@ class Detector:
         except KeyError as error:
             raise InputError(f"{self.bank.path}: no image {error} in this bank") from None
 
-    def _aligned(self, pyramid: FeaturePyramid, views: list[int]) -> Aligned:
-        alignment, square = self._align(pyramid, views)
+    def _aligned(self, pyramid: FeaturePyramid, views: list[int], places: PlaceStatistics) -> Aligned:
+        alignment = self._align(pyramid, views)
+        place_scores = places.scores(alignment.distance)
         turns, numbers = self.bank.identity.turns, self.bank.identity.views
         return Aligned(
             alignment,
-            square,
-            map_score(square, self.settings.top_share),
+            smooth_map(alignment.distance, self.bank.identity.framing.size_px, self.settings.sigma_px),
+            place_scores,
+            map_score(place_scores, self.settings.top_share),
             tuple(self._images[numbers.image(view)] for view in views),
             tuple(turns[numbers.turn(view)] for view in views),
         )
 
-    def _align(self, pyramid: FeaturePyramid, views: list[int]) -> tuple[Alignment, NDArray[np.float32]]:
-        settings = self.settings
-        alignment = align(
+    def _align(self, pyramid: FeaturePyramid, views: list[int]) -> Alignment:
+        return align(
             pyramid,
             self.bank.views(views),
-            settings.kappa,
+            self.settings.kappa,
             grid=self._grid,
             level_weights=self._level_weights,
         )
-        return alignment, smooth_map(alignment.distance, self.bank.identity.framing.size_px, settings.sigma_px)
 
     def _align_normal(self, row: int, gallery: Sequence[int]) -> NDArray[np.float32]:
-        """(size, size) smoothed map of one of the bank's own images against others of them, by `Bank.views`."""
+        """(h, w) distances of one of the bank's own images to others of them, by `Bank.views`."""
         (pyramid,) = self.bank.gallery([row])
-        return self._align(pyramid, list(gallery))[1]
+        return self._align(pyramid, list(gallery)).distance
 
 
 def _weights(settings: Settings, bank: Bank) -> tuple[float, ...] | None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.alignment import Alignment, place_on_image
+from anomalign.alignment import Alignment, place_on_image, smooth_map
 from anomalign.bank import NormalImage
 from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.places import PlaceStatistics
 from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import InputError
 from anomalign.images.framing import Framing
@@ -33,6 +34,8 @@ class Match:
         In that image's own pixels (after EXIF orientation), the centre of the cell that was compared.
     distance : float
         Squared distance.
+    usual : (float, float)
+        From and to what distance most normal images differ from their matches at this place of the image.
     per_level : tuple of float
         The distance to this place, split over the levels, finest first.
     turn : Turn
@@ -46,6 +49,7 @@ class Match:
     y: float
     x: float
     distance: float
+    usual: tuple[float, float]
     per_level: tuple[float, ...]
     turn: Turn
     turned_y: float
@@ -62,8 +66,10 @@ class Aligned:
         Matches of every pixel, on the grid.
     square : (S, S) float32 array
         Smoothed anomaly map, on the square that the backbone saw.
+    place_scores : (h, w) float32 array
+        How far each distance lies above what is usual at its place (`PlaceStatistics.scores`).
     score : float
-        Score of the map.
+        Score of the image by the highest place scores.
     gallery : tuple of NormalImage
         The normal images that were searched.
     turns : tuple of Turn
@@ -72,6 +78,7 @@ class Aligned:
 
     alignment: Alignment
     square: NDArray[np.float32]
+    place_scores: NDArray[np.float32]
     score: float
     gallery: tuple[NormalImage, ...]
     turns: tuple[Turn, ...]
@@ -85,8 +92,10 @@ class Comparison:
     ----------
     framing : Framing
         The part of the image that the backbone saw.
+    places : PlaceStatistics
+        What distances are usual at each place.
     pixels : PixelCounts
-        Scores of the pixels of normal images.
+        Scores of the pixels of normal images' score maps.
     gallery : tuple of (int, int)
         The normal images that stage 2 searches: identifier in the bank, and number of the orientation.
     aligned : Aligned, optional
@@ -96,6 +105,7 @@ class Comparison:
     """
 
     framing: Framing
+    places: PlaceStatistics
     pixels: PixelCounts
     gallery: tuple[tuple[int, int], ...]
     aligned: Aligned | None
@@ -201,6 +211,25 @@ class Inspection(InspectionSummary):
         return place_on_image(self.aligned.square, self.framing, self.height, self.width)
 
     @cached_property
+    def score_map(self) -> NDArray[np.float32]:
+        """(H, W) float32 in the original image's pixels: how unusual the distance of each pixel is at its place.
+
+        The verdict and the heat are made from these scores: place scores, interpolated. NaN where a centre crop did
+        not look.
+
+        Raises
+        ------
+        InputError
+            Stage 2 has not run.
+        """
+        return self.score_map_of_size(self.height, self.width)
+
+    def score_map_of_size(self, height: int, width: int) -> NDArray[np.float32]:
+        """`score_map` for a picture of the image in another size."""
+        square = smooth_map(self.aligned.place_scores, self.framing.size_px, sigma_px=0)
+        return place_on_image(square, self.framing, height, width)
+
+    @cached_property
     def pixel_p_values(self) -> NDArray[np.float32]:
         """(H, W) float32: share of normal images' pixels that score at least as high; NaN where nothing was seen.
 
@@ -209,10 +238,10 @@ class Inspection(InspectionSummary):
         InputError
             Stage 2 has not run.
         """
-        return self.pixels.p_values(self.anomaly_map)
+        return self.pixels.p_values(self.score_map)
 
     def heat(self, scores: NDArray[np.float32], *, even_if_normal: bool = False) -> NDArray[np.float32]:
-        """Heat to show for a map of this image, in any size: 0 none, 1 full, NaN not seen.
+        """Heat to show for a score map of this image, in any size: 0 none, 1 full, NaN not seen.
 
         By the p-values of its pixels on one fixed scale, so that images, days and products can be compared. An image
         whose verdict is normal has no heat, unless it is asked for.
@@ -249,6 +278,7 @@ class Inspection(InspectionSummary):
             y=n_y,
             x=n_x,
             distance=float(alignment.distance[cell]),
+            usual=self.require_comparison().places.usual_at(cell),
             per_level=tuple(float(d) for d in alignment.per_level[cell]),
             turn=turn,
             turned_y=y,

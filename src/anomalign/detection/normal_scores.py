@@ -6,12 +6,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.alignment import map_score
-from anomalign.bank import AlignedScore, Bank, NormalImage, Progress
+from anomalign.alignment import map_score, smooth_map
+from anomalign.bank import AlignedDistances, Bank, NormalImage, Progress
 from anomalign.calibration.groups import Groups
 from anomalign.calibration.independent_count import independent_count
 from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.places import PlaceStatistics, left_out_scores
 from anomalign.calibration.thresholds import Calibration
+from anomalign.detection.decision import logs_of
 from anomalign.detection.dependence import SAMPLE, find_groups, given_groups
 from anomalign.detection.settings import Settings
 from anomalign.errors import CalibrationError
@@ -19,7 +21,7 @@ from anomalign.numerics.checksums import with_checksum, without_checksum
 from anomalign.retrieval import ImageSearch, Neighbours
 
 Align: TypeAlias = Callable[[int, Sequence[int]], NDArray[np.float32]]
-"""Called as ``align(row, gallery)``: the smoothed map of one of the bank's images against others, by `Bank.views`."""
+"""Called as ``align(row, gallery)``: (h, w) distances of one of the bank's images to others, by `Bank.views`."""
 
 _SAMPLE = 20  # images that go through stage 2 where stage 1 alone decides: their maps only scale the heat
 _STORED_TOGETHER = 50
@@ -49,71 +51,99 @@ def score_normals(
 ) -> Calibration:
     """Score the images in these rows by both stages, and store that in the bank.
 
-    A stored stage 2 score stays valid as long as the gallery of the image is the same.
+    Stored distances of stage 2 stay valid as long as the gallery of the image is the same.
 
     Raises
     ------
     CalibrationError
-        All images of the bank are the same picture, or of one group.
+        All images of the bank are the same picture, or of one group; or fewer than two others remain for one of them.
     """
     groups = groups_of(bank, search, settings)
-    left_out = [groups.left_out(row) for row in rows.tolist()]
+    left_out = [np.union1d(groups.left_out(row), search.copies.of(row)) for row in rows.tolist()]
+    _check_others(bank, groups, left_out)
     neighbours = search.leave_out(rows, min(settings.neighbours, len(bank) - 1), left_out)
-    if (neighbours.index[:, 0] < 0).any():
-        same = "of one group" if groups.total == 1 and groups.origin == "given" else "the same picture"
-        raise CalibrationError(
-            f"{bank.path}: all images are {same}, so there is nothing to calibrate with: add images of others"
-        )
     ids, views = np.array([image.id for image in bank.images], np.int64), bank.identity.views
     by_retrieval = settings.decided_by == "retrieval"
     aligned = sample_rows([bank.images[row] for row in rows], _SAMPLE if by_retrieval else len(rows))
     galleries = neighbours.index[aligned, : settings.gallery_size]
-    scores = _alignment(bank, settings, ids, rows[aligned], galleries, align, progress)
+    distances = _distances(bank, settings, ids, rows[aligned], galleries, align, progress)
+    weights = groups.of(rows[aligned]).weights
+    place_scores = left_out_scores(distances, weights, _places_of(rows[aligned], [left_out[a] for a in aligned]))
     retrieval = _retrieval(neighbours, settings.image_neighbours)
-    alignment = np.array([score.score for score in scores])
+    alignment = np.array([map_score(one, settings.top_share) for one in place_scores])
+    size_px = bank.identity.framing.size_px
     result = Calibration(
         ids=ids[rows],
         retrieval=retrieval,
         nearest=ids[views.image(neighbours.index[:, 0])],
         aligned=aligned,
         alignment=alignment,
-        pixels=PixelCounts.total(PixelCounts.from_bytes(_pixels(score) or b"") for score in scores),
+        peaks=np.array([_peak(one, settings, size_px) for one in distances]),
+        places=PlaceStatistics.of(distances, weights),
+        pixels=PixelCounts.total(PixelCounts.of(smooth_map(one, size_px, sigma_px=0)) for one in place_scores),
         groups=_counted(groups.of(rows), [retrieval] if by_retrieval else [retrieval, alignment]),
     )
     bank.save_calibration(settings.calibration_key(), result.to_bytes())
     return result
 
 
+def _check_others(bank: Bank, groups: Groups, left_out: Sequence[NDArray[np.int64]]) -> None:
+    """Raise CalibrationError where an image has not two others to be compared with: one alone has no spread."""
+    fewest = len(bank) - max(map(len, left_out))
+    if fewest == 0:
+        same = "of one group" if groups.total == 1 and groups.origin == "given" else "the same picture"
+        raise CalibrationError(
+            f"{bank.path}: all images are {same}, so there is nothing to calibrate with: add images of others"
+        )
+    if fewest == 1:
+        raise CalibrationError(
+            f"{bank.path}: its normal images are too few to calibrate; for each there must be two others that are "
+            "neither copies of it nor of its group: add images of others"
+        )
+
+
+def _places_of(rows: NDArray[np.int64], sets: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+    """Places in (M,) rows, in order, of those rows of each set that are among them."""
+    places = [np.minimum(np.searchsorted(rows, one), len(rows) - 1) for one in sets]
+    return [place[rows[place] == one] for place, one in zip(places, sets, strict=True)]
+
+
 def score_without(
+    bank: Bank,
     search: ImageSearch,
     settings: Settings,
     rows: NDArray[np.int64],
     left_out: Sequence[NDArray[np.int64]],
     align: Align,
+    places: PlaceStatistics,
     progress: Progress | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(Q,) scores of both stages, each image without its copies and others; infinite where no image remains."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(Q,) scores of both stages and `Calibration.peaks`, each image without its copies and others.
+
+    They are infinite where no image remains.
+    """
     neighbours = search.leave_out(rows, settings.neighbours, left_out)
     none = neighbours.index[:, 0] < 0
     retrieval = np.full(len(rows), np.inf)
     retrieval[~none] = _retrieval(
         Neighbours(neighbours.index[~none], neighbours.distance[~none]), settings.image_neighbours
     )
-    alignment = np.full(len(rows), np.inf)
+    alignment, peaks = np.full(len(rows), np.inf), np.full(len(rows), np.inf)
     for place in np.flatnonzero(~none).tolist():
         padded = neighbours.index[place, : settings.gallery_size]
-        square = align(int(rows[place]), np.sort(padded[padded >= 0]).tolist())
-        alignment[place] = map_score(square, settings.top_share)
+        distance = align(int(rows[place]), np.sort(padded[padded >= 0]).tolist())
+        alignment[place] = map_score(places.scores(distance), settings.top_share)
+        peaks[place] = _peak(distance, settings, bank.identity.framing.size_px)
         if progress:
             progress(place + 1, len(rows))
-    return retrieval, alignment
+    return retrieval, alignment, peaks
 
 
 def _counted(groups: Groups, scores: Sequence[NDArray[np.float64]]) -> Groups:
     """Count groups as fewer whose scores are alike; groups that the user named count as they are."""
     if groups.origin == "given":
         return groups
-    logs = [np.log(np.maximum(stage, np.finfo(float).tiny)) for stage in scores]
+    logs = [logs_of(stage, stage) for stage in scores]
     return groups.counted_as(min(independent_count(groups.means_in_order(stage)) for stage in logs))
 
 
@@ -124,7 +154,7 @@ def _retrieval(neighbours: Neighbours, count: int) -> NDArray[np.float64]:
     return np.asarray(np.where(is_there, nearest, 0).sum(axis=1) / is_there.sum(axis=1))
 
 
-def _alignment(
+def _distances(
     bank: Bank,
     settings: Settings,
     ids: NDArray[np.int64],
@@ -132,39 +162,47 @@ def _alignment(
     galleries: NDArray[np.int64],
     align: Align,
     progress: Progress | None,
-) -> list[AlignedScore]:
-    """Stage 2 of the images in these rows, from the bank's store where it holds; stored a few at a time."""
+) -> NDArray[np.float32]:
+    """(M, h, w) distances of the images in these rows, from the bank's store where it holds; stored a few at a time."""
     key, views = settings.alignment_key(), bank.identity.views
-    stored = {(score.image, score.gallery): score for score in bank.load_aligned(key) if _is_sound(score)}
-    results: list[AlignedScore] = []
-    unsaved: list[AlignedScore] = []
-    for row, padded in zip(rows.tolist(), galleries, strict=True):
-        gallery = np.sort(
-            padded[padded >= 0]
-        )  # in the order of the bank, so that the order by distance does not matter
-        gallery_key = views.number(ids[views.image(gallery)], views.turn(gallery)).astype("<i8").tobytes()
-        score = stored.get((int(ids[row]), gallery_key))
-        if score is None:
-            square = align(row, gallery.tolist())
-            score = _seal(int(ids[row]), gallery_key, map_score(square, settings.top_share), PixelCounts.of(square))
-            unsaved.append(score)
-        results.append(score)
+    stored = {(one.image, one.gallery): one for one in bank.load_aligned(key)}
+    shapes = bank.identity.shapes
+    grid = shapes[min(settings.grid_level, len(shapes)) - 1][:2]
+    results = np.empty((len(rows), *grid), np.float32)
+    unsaved: list[AlignedDistances] = []
+    for place, (row, padded) in enumerate(zip(rows.tolist(), galleries, strict=True)):
+        # in the order of the bank, so that the order by distance does not matter
+        gallery = np.sort(padded[padded >= 0])
+        image, gallery_key = int(ids[row]), views.number(ids[views.image(gallery)], views.turn(gallery))
+        gallery_bytes = gallery_key.astype("<i8").tobytes()
+        known = _unsealed(stored.get((image, gallery_bytes)))
+        if known is None or len(known) != 4 * grid[0] * grid[1]:
+            results[place] = align(row, gallery.tolist())
+            unsaved.append(_sealed(image, gallery_bytes, results[place]))
+        else:
+            results[place] = np.frombuffer(known, "<f4").reshape(grid)
         if len(unsaved) == _STORED_TOGETHER:  # an interrupted calibration is taken up again
             bank.save_aligned(key, unsaved)
             unsaved = []
         if progress:
-            progress(len(results), len(rows))
+            progress(place + 1, len(rows))
     bank.save_aligned(key, unsaved)
     return results
 
 
-def _seal(image: int, gallery: bytes, score: float, pixels: PixelCounts) -> AlignedScore:
-    return AlignedScore(image, gallery, score, with_checksum(pixels.to_bytes(), gallery, f"{image} {score!r}".encode()))
+def _peak(distance: NDArray[np.float32], settings: Settings, size_px: int) -> float:
+    """Mean of the highest values of the smoothed map, by the values at the centres of the cells."""
+    side = len(distance)
+    return map_score(smooth_map(distance, side, settings.sigma_px * side / size_px), settings.top_share)
 
 
-def _pixels(score: AlignedScore) -> bytes | None:
-    return without_checksum(score.pixels, score.gallery, f"{score.image} {score.score!r}".encode())
+def _sealed(image: int, gallery: bytes, distance: NDArray[np.float32]) -> AlignedDistances:
+    content = np.ascontiguousarray(distance, "<f4").tobytes()
+    return AlignedDistances(image, gallery, with_checksum(content, gallery, str(image).encode()))
 
 
-def _is_sound(score: AlignedScore) -> bool:
-    return _pixels(score) is not None
+def _unsealed(stored: AlignedDistances | None) -> bytes | None:
+    """Return the distances; None where there are none, or where their bytes have changed."""
+    if stored is None:
+        return None
+    return without_checksum(stored.distances, stored.gallery, str(stored.image).encode())

@@ -8,7 +8,7 @@ from anomalign.errors import InputError
 from anomalign.retrieval import DESCRIPTORS, INDEX_KINDS, Descriptor, IndexKind
 
 # Raise these when the scores change, so that stored scores are computed again.
-_CALIBRATION_SCORES, _ALIGNMENT_SCORES = 3, 1
+_CALIBRATION_SCORES, _ALIGNMENT_SCORES = 4, 2
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Settings:
     level_weights : tuple of float, or None
         Weight s_l of each level, or one for all; None: those that the backbone's file recommends. The paper's are 1.
     sigma_px : float
-        Gaussian smoothing of the map, in pixels of the square that the backbone sees.
+        Gaussian smoothing of the anomaly map, in pixels of the square that the backbone sees.
     top_share : float
-        Stage 2's score of an image is the mean of this share of its map, the highest values; 0: the maximum alone.
+        Stage 2's score of an image is the mean of the scores of this share of its places, the highest; 0: the highest
+        alone. The score of a place says how far its distance lies above those of normal images at this place.
     decided_by : {"both", "alignment", "retrieval"}
-        Stage whose score is the image score; in the paper it is stage 1. "both": take the logarithm of each stage's
-        score, subtract the mean of the normals' logarithms and divide by their standard deviation; then add half of
-        stage 1's value to stage 2's.
+        Stage whose score is the image score; in the paper it is stage 1. "both": both must find the image unusual
+        (`anomalign.detection.decision.full_scores`).
     gate : float
         Share of normal images that stage 1 lets through to stage 2 (never less than the target false-positive rate).
     calibration_size : int
@@ -96,7 +96,7 @@ class Settings:
 
     def alignment_key(self) -> str:
         """What stage 2 of a normal image against a given gallery depends on, as JSON."""
-        parts = self.kappa, self.grid_level, self.level_weights, self.sigma_px, self.top_share, self.gallery_size
+        parts = self.kappa, self.grid_level, self.level_weights, self.gallery_size
         return json.dumps([*parts, _ALIGNMENT_SCORES])
 
 

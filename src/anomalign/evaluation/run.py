@@ -182,7 +182,7 @@ def evaluate_category(
     Raises
     ------
     InputError
-        Fewer than two normal images can be used.
+        Fewer than three normal images can be used.
     """
     with TemporaryDirectory(prefix="anomalign-") as folder:
         start = time.perf_counter()
@@ -192,9 +192,9 @@ def evaluate_category(
             category.train, groups=groups, progress=_step(progress, "fit"), max_pixels=protocol.max_pixels
         )
         fit_end = time.perf_counter()
-        if len(bank) < 2:
+        if len(bank) < thresholds.LEAST_NORMALS:
             raise InputError(
-                f"{category.name}: fewer than two normal images can be used; an evaluation needs at least two"
+                f"{category.name}: fewer than three normal images can be used; an evaluation needs at least three"
             )
         detector = Detector(bank, protocol.settings)
         scores = detector.calibrate(_step(progress, "calibrate"))
@@ -204,7 +204,7 @@ def evaluate_category(
         calibration_end = time.perf_counter()
         weights = scores.alignment_weights
         pixel_fpr = max(detector.target_fpr, thresholds.best_rate(weights.sum()))
-        pixel_threshold = thresholds.threshold(scores.alignment, pixel_fpr, weights).value
+        pixel_threshold = thresholds.threshold(scores.peaks, pixel_fpr, weights).value
         measurement = CategoryMeasurement(category, protocol.framing, pixel_threshold)
         for image, inspection in _inspections(category, detector, protocol, measurement, progress):
             measurement.add(image, inspection, observe)

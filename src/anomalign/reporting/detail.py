@@ -11,7 +11,15 @@ from PIL import Image
 from anomalign.bank import Bank
 from anomalign.detection.inspection import HEAT_BEGINS, Inspection, Match
 from anomalign.reporting.heat import heat_layer
-from anomalign.reporting.places import fit_size, most_anomalous, preview, small_map, window_in, window_side
+from anomalign.reporting.places import (
+    describe_difference,
+    fit_size,
+    most_anomalous,
+    preview,
+    small_map,
+    window_in,
+    window_side,
+)
 
 _PICTURE_PX = 480
 _SHOWN_PX = 540  # on the page, if there is room
@@ -64,6 +72,7 @@ class Pair:
     here: Crop
     there: Crop
     match: Match
+    words: str
     in_nearest: bool
 
 
@@ -96,7 +105,8 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
         boxes.append(box)
         if match.image_id == nearest.id:
             nearest_boxes.append(box_there)
-        pairs.append(Pair(number, here, there, match, match.image_id == nearest.id))
+        words = " ".join(describe_difference(match))
+        pairs.append(Pair(number, here, there, match, words, match.image_id == nearest.id))
     return Detail(
         inspected=_picture(photograph, boxes),
         heat=_uri("png", heat_layer(inspection.heat(small_map(inspection, _HEAT_PX)))),

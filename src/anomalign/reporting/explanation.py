@@ -4,6 +4,7 @@ import math
 import os
 from collections import Counter
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from anomalign.detection.inspection import Inspection, Match
 from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
 from anomalign.reporting.heat import overlay
 from anomalign.reporting.output_file import open_output
-from anomalign.reporting.places import describe_place, fit_size, preview, small_map, window_in
+from anomalign.reporting.places import describe_difference, describe_place, fit_size, preview, small_map, window_in
 
 _PANEL = 560
 _LEVELS = {  # the web page uses the same names
@@ -23,7 +24,7 @@ _LEVELS = {  # the web page uses the same names
     3: ["fine detail", "texture", "shape"],
     4: ["fine detail", "texture", "parts", "shape"],
 }
-_TEXT = 30  # height of a line
+_WORDS = 28  # letters on a line beside the picture of the matched image
 _ARROWS = 14  # along the longer side of the grid
 _ARROW, _FAR = (0, 92, 200), 0.2  # arrows longer than this share of the picture are shortened and drawn pale
 
@@ -120,7 +121,9 @@ def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float,
     count = len(match.per_level)
     names = _LEVELS.get(count) or [f"level {number}" for number in range(1, count + 1)]
     shares = [f"{name} {part / total:.0%}" for name, part in zip(names, match.per_level, strict=True)]
-    lines = [line(f"Difference {match.distance:.4g}", 20), *(line(share, 18, SOFT) for share in shares)]
+    differs, usual = describe_difference(match)
+    lines = [line(differs, 20), *(line(share, 18, SOFT) for share in shares)]
+    lines += [line(part, 18) for part in wrap(usual, _WORDS)]
     if turn := str(match.turn):
         lines.append(line("The match is shown", 18, SOFT))
         lines += [line(part, 18, SOFT) for part in turn.split(" and ")]

@@ -27,7 +27,7 @@ def write_page(path: str | os.PathLike[str], template: str, content: Mapping[str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, share=_share, file_name=_file_name)
+    environment.filters.update(number=format_number, share=_share, file_name=_file_name)
     common = {
         "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "nonce": secrets.token_urlsafe(16),
@@ -42,7 +42,7 @@ def _file_name(name: str) -> str:
     return Path(name).name
 
 
-def _number(value: float) -> str:
+def format_number(value: float) -> str:
     """Four digits: 5,372, 53.72, 0.0005372."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"

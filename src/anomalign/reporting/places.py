@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anomalign.alignment import place_on_image
 from anomalign.bank import Bank
-from anomalign.detection.inspection import Inspection
+from anomalign.detection.inspection import Inspection, Match
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import UPRIGHT, Turn
+from anomalign.reporting.page import format_number
 
 _SHARE = 1 / 6  # side of a window, as a share of the image's
 
@@ -26,9 +26,9 @@ class Window:
     side: int
 
 
-def most_anomalous(anomaly_map: NDArray[np.float32], above: float, side: float, most: int = 3) -> list[tuple[int, int]]:
+def most_anomalous(score_map: NDArray[np.float32], above: float, side: float, most: int = 3) -> list[tuple[int, int]]:
     """Highest local maxima of an (H, W) map, over a score, as (y, x), highest first; their windows do not overlap."""
-    scores = np.where(np.isnan(anomaly_map), -np.inf, anomaly_map)
+    scores = np.where(np.isnan(score_map), -np.inf, score_map)
     around = np.pad(scores, 1, constant_values=-np.inf)
     h, w = scores.shape
     peak = scores > above
@@ -76,9 +76,9 @@ def window_in(
 
 
 def small_map(inspection: Inspection, longest: int) -> NDArray[np.float32]:
-    """The anomaly map, no larger than it is shown; at the photograph's size it may be a hundred times larger."""
+    """The score map, no larger than it is shown; at the photograph's size it may be a hundred times larger."""
     width, height = fit_size(inspection.width, inspection.height, longest, enlarge=False)
-    return place_on_image(inspection.aligned.square, inspection.framing, height, width)
+    return inspection.score_map_of_size(height, width)
 
 
 def fit_size(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int, int]:
@@ -92,6 +92,15 @@ def fit_size(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[i
 def preview(bank: Bank, image_id: int, turn: Turn = UPRIGHT) -> Image.Image:
     """Small RGB picture of a normal image, in one of its orientations."""
     return turn.apply(Image.open(io.BytesIO(bank.preview(image_id)), formats=("JPEG",)).convert("RGB"))
+
+
+def describe_difference(match: Match) -> tuple[str, str]:
+    """How far a place differs from its match, and how far normal images do at this place, in two sentences."""
+    low, high = (format_number(value) for value in match.usual)
+    return (
+        f"This place differs by {format_number(match.distance)}.",
+        f"At this place normal images differ by {low} to {high}.",
+    )
 
 
 def describe_place(y: float, x: float) -> str:

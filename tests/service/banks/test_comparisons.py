@@ -63,12 +63,15 @@ def test_one_normal_image_alone(served_bank, comparisons, record_image):
     record, _ = record_image(content)
     details = comparisons.compare(record, (5,))
     assert [normal.id for normal in details.gallery] == [5]
+    normals = served_bank.detector.rule.calibration
     expected = MatchData.of_alignment(
         served_bank.detector.against(Encoded("image.png", content), 5),
-        served_bank.detector.rule.calibration.pixels,
+        normals.places,
+        normals.pixels,
         served_bank.bank.identity.framing,
     )
     assert np.array_equal(details.distance, expected.distance)
+    assert np.array_equal(details.rarity, expected.rarity)
     with pytest.raises(InputError, match="no image 999"):
         comparisons.compare(record, (999,))
 

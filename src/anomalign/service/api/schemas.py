@@ -92,7 +92,8 @@ class Matches(TypedDict):
     """The match of every cell of an h x w grid, row by row.
 
     `image` indexes `neighbours`; `y`, `x` are cells of that image. `per_level` has `levels` values per cell, finest
-    first; `p` is the p-value of the pixels in the cell.
+    first. `usual` has two values per cell: from and to what distance most normal images differ there; null in records
+    of earlier versions. `p` is the p-value of the pixels in the cell.
     """
 
     h: int
@@ -104,17 +105,19 @@ class Matches(TypedDict):
     x: list[int]
     distance: list[float]
     per_level: list[float]
+    usual: list[float] | None
     p: list[float]
 
 
 class Match(TypedDict):
-    """The match of one place: a place in a normal image, in the pixels of that image."""
+    """The match of one place: a place in a normal image, in the pixels of that image. `usual`: as in `Matches`."""
 
     image_id: int
     name: str
     y: float
     x: float
     distance: float
+    usual: list[float] | None
     per_level: list[float]
 
 

@@ -184,6 +184,7 @@ def matches(details: MatchData, framing: Framing) -> schemas.Matches:
         "x": details.x.ravel().tolist(),
         "distance": details.distance.ravel().tolist(),
         "per_level": details.per_level.ravel().tolist(),
+        "usual": None if np.isnan(details.usual).any() else details.usual.ravel().tolist(),
         "p": details.p_values().ravel().tolist(),
     }
 
@@ -196,6 +197,7 @@ def match(match: Match) -> schemas.Match:
         "y": match.y,
         "x": match.x,
         "distance": match.distance,
+        "usual": None if math.isnan(match.usual[0]) else list(match.usual),
         "per_level": list(match.per_level),
     }
 

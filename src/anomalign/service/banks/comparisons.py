@@ -57,10 +57,11 @@ class Comparisons:
             if content is None:
                 return None
             served_bank, detector = self._served_bank, self._detector_with(ids, record.bank_version)
-            aligned = detector.against(Encoded(record.name, content), *ids, max_pixels=served_bank.max_pixels)
-            details = MatchData.of_alignment(
-                aligned, served_bank.detector.rule.calibration.pixels, served_bank.bank.identity.framing
+            normals = served_bank.detector.rule.calibration
+            aligned = detector.against(
+                Encoded(record.name, content), *ids, max_pixels=served_bank.max_pixels, places=normals.places
             )
+            details = MatchData.of_alignment(aligned, normals.places, normals.pixels, served_bank.bank.identity.framing)
             self._cache[key] = details
             if len(self._cache) > _CACHE_SIZE:
                 self._cache.popitem(last=False)

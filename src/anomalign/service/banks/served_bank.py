@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomalign.backbones import CPU
-from anomalign.bank import AlignedScore, Bank
+from anomalign.bank import AlignedDistances, Bank
 from anomalign.calibration import thresholds
 from anomalign.detection.detector import Detector
 from anomalign.detection.settings import PRESETS, Settings
@@ -28,13 +28,13 @@ class DraftScores:
         Version of the draft after the edit.
     calibration : bytes or None
         As from `Bank.load_calibration`.
-    aligned : tuple of AlignedScore
+    aligned : tuple of AlignedDistances
         The scores that the bank itself does not have.
     """
 
     version: int
     calibration: bytes | None
-    aligned: tuple[AlignedScore, ...]
+    aligned: tuple[AlignedDistances, ...]
 
 
 class ServedBank:
@@ -207,7 +207,7 @@ class ServedBank:
 
     def check_enough(self, images: int) -> None:
         """Raise `CalibrationError` if this number of normal images is too small for the target rate."""
-        if images < 2:
-            raise CalibrationError(f"{self.path}: {images} normal images would remain; at least two are needed")
+        if images < thresholds.LEAST_NORMALS:
+            raise CalibrationError(f"{self.path}: {images} normal images would remain; at least three are needed")
         if self._target_fpr is not None:
             thresholds.check_rate(self._target_fpr, min(images, self.settings.calibration_size))

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from anomalign.alignment import anomaly_map, place_on_image
+from anomalign.alignment import anomaly_map, place_on_image, smooth_map
 from anomalign.bank import NormalImage
 from anomalign.calibration.pixels import RARITY_STEPS, PixelCounts
+from anomalign.calibration.places import PlaceStatistics
 from anomalign.detection.inspection import HEAT_BEGINS, HEAT_FULL, Aligned, Inspection, Match, cell_at, centre_of
 from anomalign.errors import InputError
 from anomalign.images.framing import Framing
@@ -30,6 +31,7 @@ _DTYPES = {
     "x": np.uint16,
     "distance": np.float32,
     "per_level": np.float32,
+    "usual": np.float32,
     "rarity": np.uint8,
 }
 
@@ -58,8 +60,10 @@ class MatchData:
         The matched cell, on the grid of that image in its own orientation, also if it was compared in another one.
     distance : (h, w) float32 array
     per_level : (h, w, L) float32 array
+    usual : (h, w, 2) float32 array
+        From and to what distance most normal images differ at each place; NaN in data of earlier versions.
     rarity : (S, S) uint8 array
-        `PixelCounts.rarity` of each pixel of the smoothed map, on the square that the backbone saw.
+        `PixelCounts.rarity` of each pixel of the score map, on the square that the backbone saw.
     """
 
     gallery: tuple[Compared, ...]
@@ -68,16 +72,20 @@ class MatchData:
     x: NDArray[np.uint16]
     distance: NDArray[np.float32]
     per_level: NDArray[np.float32]
+    usual: NDArray[np.float32]
     rarity: NDArray[np.uint8]
 
     @classmethod
     def of(cls, inspection: Inspection) -> "MatchData":
         """Make the match data of an inspection that went through stage 2."""
-        return cls.of_alignment(inspection.aligned, inspection.pixels, inspection.framing)
+        comparison = inspection.require_comparison()
+        return cls.of_alignment(inspection.aligned, comparison.places, comparison.pixels, comparison.framing)
 
     @classmethod
-    def of_alignment(cls, aligned: Aligned, pixels: PixelCounts, framing: Framing) -> "MatchData":
-        """Make the match data of an outcome of stage 2; `pixels` are the scores of the pixels of normal images."""
+    def of_alignment(
+        cls, aligned: Aligned, places: PlaceStatistics, pixels: PixelCounts, framing: Framing
+    ) -> "MatchData":
+        """Make the match data of an outcome of stage 2; `places` and `pixels` are those of the normal images."""
         alignment = aligned.alignment
         y, x = _in_own_orientation(aligned, framing)
         return cls(
@@ -87,7 +95,8 @@ class MatchData:
             x=x,
             distance=alignment.distance,
             per_level=alignment.per_level,
-            rarity=pixels.rarity(aligned.square),
+            usual=np.stack(places.usual_range(), axis=-1),
+            rarity=pixels.rarity(smooth_map(aligned.place_scores, framing.size_px, sigma_px=0)),
         )
 
     @property
@@ -130,7 +139,8 @@ class MatchData:
         normal = self.gallery[self.image[cell]]
         place = centre_of(int(self.y[cell]), int(self.x[cell]), framing, normal.height, normal.width, self.grid)
         levels = tuple(float(part) for part in self.per_level[cell])
-        return Match(normal.id, normal.name, *place, float(self.distance[cell]), levels, UPRIGHT, *place)
+        low, high = self.usual[cell].tolist()
+        return Match(normal.id, normal.name, *place, float(self.distance[cell]), (low, high), levels, UPRIGHT, *place)
 
     def to_bytes(self) -> bytes:
         """Write it for the store: a few tens of kilobytes."""
@@ -157,6 +167,8 @@ class MatchData:
             rarity = np.frombuffer(_unpacked(arrays["rarity"].tobytes()), np.uint8)
             arrays["rarity"] = rarity.reshape(math.isqrt(len(rarity)), -1)
             names = json.loads(arrays["names"].tobytes())
+            if "usual" not in arrays:
+                arrays["usual"] = np.full((*arrays["distance"].shape, 2), np.nan, np.float32)
             _check(arrays, names)
         except (zlib.error, SafetensorError, KeyError, ValueError, RecursionError) as error:
             raise InputError(f"match data that cannot be read ({error}); restore the database from a copy") from error
@@ -185,6 +197,8 @@ def _check(arrays: dict[str, NDArray[Any]], names: Sequence[object]) -> None:
     K = len(arrays["sizes"])
     shapes = {key: arrays[key].shape for key in ("image", "y", "x")}
     if len(grid) != 2 or 0 in grid or set(shapes.values()) != {grid} or arrays["per_level"].shape[:-1] != grid:
+        raise ValueError("the shapes of its arrays differ")
+    if arrays["usual"].shape != (*grid, 2):
         raise ValueError("the shapes of its arrays differ")
     if arrays["rarity"].ndim != 2 or 0 in arrays["rarity"].shape or len(set(arrays["rarity"].shape)) != 1:
         raise ValueError("rarity is not square")

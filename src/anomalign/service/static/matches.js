@@ -21,7 +21,8 @@ export function placeOf(matches, picture, { row, column }) {
   };
 }
 
-/** Match of a cell: the normal image, the place in it, the distance (total and per level) and the p-value. */
+/** Match of a cell: the normal image, the place in it, the distance (total and per level), the distances that are
+    usual there (null: not known) and the p-value. */
 export function matchOf(matches, { row, column }) {
   const cell = row * matches.w + column;
   const index = matches.image[cell];
@@ -33,6 +34,7 @@ export function matchOf(matches, { row, column }) {
     normal,
     ...placeOf(matches, normal, there),
     distance: matches.distance[cell],
+    usual: matches.usual && matches.usual.slice(2 * cell, 2 * cell + 2),
     perLevel: matches.per_level.slice(start, start + matches.levels),
     p: matches.p[cell],
   };

@@ -13,6 +13,8 @@ const LEVELS = {
 export function showReadout(match) {
   byId("rarity").textContent = rarity(match.p);
   byId("distance").textContent = number(match.distance);
+  byId("usual-row").hidden = !match.usual;
+  if (match.usual) byId("usual").textContent = `${number(match.usual[0])} to ${number(match.usual[1])}`;
   moveMark(match.p);
   const names = LEVELS[match.perLevel.length] ?? match.perLevel.map((_, i) => `level ${i + 1}`);
   const total = match.perLevel.reduce((sum, part) => sum + part, 0) || 1;
