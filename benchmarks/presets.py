@@ -2,6 +2,8 @@
 
     python benchmarks/presets.py ROOT... [--backbone NAME|FILE.onnx ...] [--vary SETTING ...] [--size 320 448 ...]
                                  [--crop 256 ...] [--every N] [--json FILE] [--markdown FILE]
+    python benchmarks/presets.py ROOT... --rounds [--normals 20 50 100 200] [--draws 2] [--backbone NAME|FILE.onnx ...]
+                                 [--json FILE] [--markdown FILE]
 
 Each ROOT is a dataset or a category, as for `anomalign evaluate`. The first row is the default preset, each other one
 differs from it as it says. Images are described once for each backbone, size and framing. Where the size varies, the
@@ -11,6 +13,8 @@ at a target of 5 %, by a threshold from the normal images alone, with the preset
 
 SETTING: size, crop, grid, gallery, neighbours, kappa, rule, smoothing, weights, decided_by; default: all but weights.
 `--every N` takes every Nth defect of a category, and all of its good images.
+
+`--rounds` compares rules that make the image score, in rounds that leave out one dataset each: see `rounds.py`.
 """
 
 import argparse
@@ -23,12 +27,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import rounds
 
 from anomalign import PRESETS, AnomalignError, Bank, Framing, Settings, load_backbone
 from anomalign.alignment import align, map_score, place_on_image, smooth_map
 from anomalign.backbones import Described, describe
 from anomalign.backbones.backbone import BUNDLED
 from anomalign.calibration.pixels import PixelCounts
+from anomalign.calibration.places import PlaceStatistics, left_out_scores
 from anomalign.calibration.thresholds import Calibration
 from anomalign.detection.decision import full_scores
 from anomalign.detection.gate_tradeoff import gate_outcomes
@@ -70,7 +76,8 @@ class Seen:
         search = ImageSearch(self.bank, DEFAULT.descriptor)
         most, rows = min(MOST, len(self.bank) - 1), np.arange(len(self.bank))
         self.groups = groups_of(self.bank, search, DEFAULT)
-        of_normals = search.leave_out(rows, most, [self.groups.left_out(row) for row in rows.tolist()])
+        self.left_out = [np.union1d(self.groups.left_out(row), search.copies.of(row)) for row in rows.tolist()]
+        of_normals = search.leave_out(rows, most, self.left_out)
         of_tests = search.search([d.pyramid for _, d in self.tests], most)
         self.nearest = np.concatenate([of_normals.index, of_tests.index])
         self.far = np.concatenate([of_normals.distance, of_tests.distance])
@@ -96,28 +103,29 @@ class Seen:
 
     def measure(self, settings: Settings) -> dict:
         start, size = time.perf_counter(), self.framing.size_px
-        scores, pixels, normals = [], PixelMetrics(), len(self.bank)
-        for number, distance in enumerate(self.distances(settings)):
+        pixels, normals = PixelMetrics(), len(self.bank)
+        distances = np.array(self.distances(settings), np.float32)
+        for (image, seen), distance in zip(self.tests, distances[normals:], strict=True):
             square = smooth_map(distance, size, settings.sigma_px)
-            scores.append(map_score(square, settings.top_share))
-            if number >= normals:
-                image, seen = self.tests[number - normals]
-                placed = place_on_image(square, self.framing, seen.height, seen.width)
-                # A mask that cannot be used leaves the image out of the metrics of pixels, as in `evaluate`.
-                with contextlib.suppress(AnomalignError):
-                    if (truth := image.ground_truth(seen.height, seen.width)) is not None:
-                        pixels.add(np.nan_to_num(placed, nan=0.0), truth, normal=not image.anomalous)
+            placed = place_on_image(square, self.framing, seen.height, seen.width)
+            # A mask that cannot be used leaves the image out of the metrics of pixels, as in `evaluate`.
+            with contextlib.suppress(AnomalignError):
+                if (truth := image.ground_truth(seen.height, seen.width)) is not None:
+                    pixels.add(np.nan_to_num(placed, nan=0.0), truth, normal=not image.anomalous)
+        usual = PlaceStatistics.of(distances[:normals], self.groups.weights)
+        of_normals = left_out_scores(distances[:normals], self.groups.weights, self.left_out)
+        place_scores = [*of_normals, *(usual.scores(distance) for distance in distances[normals:])]
+        alignment = np.array([map_score(one, settings.top_share) for one in place_scores])
         retrieval = self.far[:, : settings.image_neighbours].astype(np.float64).mean(axis=1)
-        alignment = np.array(scores)
         ids = np.array([image.id for image in self.bank.images])
-        of_normals = Calibration(
+        calibration = Calibration(
             ids, retrieval[:normals], ids[self.nearest[:normals, 0]], np.arange(normals), alignment[:normals],
-            PixelCounts.total([]), self.groups,
+            alignment[:normals], usual, PixelCounts.total([]), self.groups,
         )  # fmt: skip
         retrieval, alignment = retrieval[normals:], alignment[normals:]
-        image = full_scores(of_normals, retrieval, alignment, settings.decided_by)
+        image = full_scores(calibration, retrieval, alignment, settings.decided_by)
         (outcome,) = gate_outcomes(
-            of_normals, retrieval, alignment, self.anomalous, settings, TARGET_FPR, [settings.gate]
+            calibration, retrieval, alignment, self.anomalous, settings, TARGET_FPR, [settings.gate]
         )
         values = pixels.values().metrics
         return {
@@ -167,6 +175,23 @@ def line(name: str, data: str, change: str, row: dict) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def compare_rules(categories: list, options: argparse.Namespace) -> None:
+    table, found = [], []
+    for name in options.backbone:
+        rows = []
+        for row in rounds.results(load_backbone(name), categories, options.normals, options.draws):
+            rows.append({"backbone": name, **row})
+            if row["rule"] == rounds.TAKEN:
+                print(f"{name}, {row['data']}, {row['normals'] or 'all'} normal images, draw {row['draw']}", flush=True)
+        table += [f"## {name}\n", *rounds.tables(rows), ""]
+        found += rows
+        print("\n".join(table), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1))
+    if options.markdown:
+        options.markdown.write_text("\n".join(table))
+
+
 HEADING = "| backbone | data | setting | image AUROC | pixel AUROC | AU-PRO@0.3 | found at 5 % | false alarms |"
 
 
@@ -180,10 +205,16 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs="+", default=[320, 448], help="sides to try beside the default's")
     parser.add_argument("--crop", type=int, nargs="+", default=[256], help="sides to scale to before the centre crop")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--rounds", action="store_true", help="compare rules that make the image score")
+    parser.add_argument("--normals", type=int, nargs="+", default=[20, 50, 100, 200], help="with --rounds, beside all")
+    parser.add_argument("--draws", type=int, default=2, help="with --rounds: subsets of each size")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     categories = [category for root in options.roots for category in open_dataset(root).categories]
+    if options.rounds:
+        compare_rules(categories, options)
+        return
     table, results = [HEADING, "|" + "---|" * (HEADING.count("|") - 1)], []
     print("\n".join(table), flush=True)
     for name in options.backbone:
