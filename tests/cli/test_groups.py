@@ -189,5 +189,5 @@ def test_scores_of_an_earlier_version_are_made_anew_with_a_word(folder):
     bank.save_calibration(settings.older_calibration_key(), b"scores of another kind")
     done = run("bank", "calibrate", folder / "b.bank")
     assert done.returncode == 0, done.stderr
-    assert f"{folder}/b.bank: calibrating anew: normal images are now scored without their groups" in done.stderr
+    assert f"{folder}/b.bank: calibrating anew: each place is now judged by what is usual there" in done.stderr
     assert "anew" not in run("bank", "calibrate", folder / "b.bank").stderr

@@ -389,7 +389,7 @@ def test_of_a_plain_folder_the_fifth_and_tenth_are_tested(root):
     assert [image.path.stem for image in category.test] == ["5", "10"]
 
 
-@pytest.mark.parametrize(("count", "fitted"), [(2, 2), (4, 4), (5, 4), (10, 8)])
+@pytest.mark.parametrize(("count", "fitted"), [(3, 3), (4, 4), (5, 4), (10, 8)])
 def test_enough_of_a_plain_folder_is_fitted(root, count, fitted):
     trees.numbered(root / "good", count)
     trees.numbered(root / "dent", 1)
@@ -398,9 +398,10 @@ def test_enough_of_a_plain_folder_is_fitted(root, count, fitted):
     assert any("no normal test images" in problem for problem in dataset.problems) == (count < 5)
 
 
-def test_one_image_is_not_enough_to_fit_on(root):
-    trees.numbered(root / "good", 1)
-    with pytest.raises(InputError, match="good: has 1 image; at least 2"):
+@pytest.mark.parametrize(("count", "said"), [(1, "1 image"), (2, "2 images")])
+def test_one_or_two_images_are_not_enough_to_fit_on(root, count, said):
+    trees.numbered(root / "good", count)
+    with pytest.raises(InputError, match=f"good: has {said}; at least 3"):
         open_dataset(root)
 
 

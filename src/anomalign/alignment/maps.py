@@ -12,7 +12,7 @@ from anomalign.numerics.resample import bilinear_matrix, gaussian_matrix, grid_m
 def anomaly_map(
     distance: NDArray[np.float32], framing: Framing, height: int, width: int, sigma_px: float
 ) -> NDArray[np.float32]:
-    """Upsample and smooth a score map, then lay it on the original image.
+    """Upsample and smooth distances, then lay them on the original image.
 
     Differs: the paper applies its sigma of 4 px to its 224 px images. Here, too, it is applied to the square that the
     backbone saw, so that the smoothing covers the same part of a large photograph as of a small one.
@@ -37,7 +37,7 @@ def anomaly_map(
 
 
 def map_score(scores: NDArray[np.float32], top_share: float) -> float:
-    """Score of an image by its scores at all places: the mean of the highest, `top_share` of all, at least one."""
+    """Score of an image by its place scores: the mean of the highest, `top_share` of all, at least one."""
     count = max(1, round(top_share * scores.size))
     return float(np.partition(scores.ravel(), -count)[-count:].mean())
 

@@ -1,1 +1,1 @@
-"""From the scores of normal images to p-values and thresholds."""
+"""From normal images to what is usual at each place, p-values and thresholds."""

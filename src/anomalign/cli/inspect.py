@@ -111,8 +111,8 @@ def calibrate(detector: "Detector", target_fpr: float | None = None) -> None:
 
     if detector.has_older_scores:
         console.say(
-            f"{detector.bank.path}: calibrating anew: normal images are now scored without their groups, so thresholds "
-            "change"
+            f"{detector.bank.path}: calibrating anew: each place is now judged by what is usual there, so scores and "
+            "thresholds change"
         )
     with console.progress("calibrate") as update:
         detector.calibrate(update)

@@ -65,11 +65,11 @@ class Aligned:
     alignment : Alignment
         Matches of every pixel, on the grid.
     square : (S, S) float32 array
-        Smoothed anomaly map, on the square that the backbone saw.
+        Smoothed distances, on the square that the backbone saw: the anomaly map.
     place_scores : (h, w) float32 array
-        How far each distance lies above what is usual at its place (`PlaceStatistics.scores`).
+        Place scores: how far each distance lies above what is usual at its place (`PlaceStatistics.scores`).
     score : float
-        Score of the image by the highest place scores.
+        Score of stage 2: the mean of the highest place scores.
     gallery : tuple of NormalImage
         The normal images that were searched.
     turns : tuple of Turn
@@ -201,7 +201,9 @@ class Inspection(InspectionSummary):
 
     @cached_property
     def anomaly_map(self) -> NDArray[np.float32]:
-        """(H, W) float32 in the original image's pixels; NaN where a centre crop did not look.
+        """(H, W) float32 in the original image's pixels: smoothed distances. NaN where a centre crop did not look.
+
+        `score_map` says how unusual they are.
 
         Raises
         ------
@@ -212,10 +214,10 @@ class Inspection(InspectionSummary):
 
     @cached_property
     def score_map(self) -> NDArray[np.float32]:
-        """(H, W) float32 in the original image's pixels: how unusual the distance of each pixel is at its place.
+        """(H, W) float32 in the original image's pixels: how unusual each pixel is at its place.
 
-        The verdict and the heat are made from these scores: place scores, interpolated. NaN where a centre crop did
-        not look.
+        Place scores, interpolated; stage 2's score of the image and the heat are made from them, too. NaN where a
+        centre crop did not look.
 
         Raises
         ------
@@ -231,7 +233,9 @@ class Inspection(InspectionSummary):
 
     @cached_property
     def pixel_p_values(self) -> NDArray[np.float32]:
-        """(H, W) float32: share of normal images' pixels that score at least as high; NaN where nothing was seen.
+        """(H, W) float32: share of pixels of normal images whose score in `score_map` is at least as high.
+
+        NaN where nothing was seen.
 
         Raises
         ------

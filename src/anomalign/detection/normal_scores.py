@@ -23,7 +23,7 @@ from anomalign.retrieval import ImageSearch, Neighbours
 Align: TypeAlias = Callable[[int, Sequence[int]], NDArray[np.float32]]
 """Called as ``align(row, gallery)``: (h, w) distances of one of the bank's images to others, by `Bank.views`."""
 
-_SAMPLE = 20  # images that go through stage 2 where stage 1 alone decides: their maps only scale the heat
+_SAMPLE = 20  # images that go through stage 2 where stage 1 alone decides: they only say what heat is usual
 _STORED_TOGETHER = 50
 
 

@@ -72,7 +72,7 @@ def write_explanation(
 
 
 def most_anomalous_place(inspection: Inspection) -> tuple[float, float]:
-    """Row and column of the largest score, in pixels of the image."""
+    """Row and column of the highest value of the score map, in pixels of the image."""
     scores = small_map(inspection, _PANEL)
     row, column = np.unravel_index(np.nanargmax(scores), scores.shape)
     h, w = scores.shape
@@ -97,7 +97,7 @@ def _whole_image(photograph: Image.Image, inspection: Inspection, y: float, x: f
     box = (part.left, part.top, part.left + part.side, part.top + part.side)
     ImageDraw.Draw(picture).rectangle(box, outline=MARK, width=3 * FINE)
     is_anomalous = inspection.verdict == "anomalous"
-    caption = "How unusual each place is" if is_anomalous else "Verdict normal, so no place is marked"
+    caption = "How unusual each pixel is at its place" if is_anomalous else "Verdict normal, so no place is marked"
     return add_caption(picture, caption, "the frame marks the place shown on the right")
 
 

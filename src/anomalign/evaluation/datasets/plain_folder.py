@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from anomalign.calibration.thresholds import LEAST_NORMALS
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.dataset import Category, TestImage
 from anomalign.evaluation.datasets.masks import anomalous_images, normal_images, unused_mask_folders
@@ -29,13 +30,14 @@ def read(root: Path, problems: list[str]) -> list[Category]:
     Raises
     ------
     InputError
-        There are fewer than two training images.
+        There are fewer than three training images.
     """
     normal = image_files(root / "good")
     test_paths = normal[_TEST_STEP - 1 :: _TEST_STEP]
     train = [path for number, path in enumerate(normal, 1) if number % _TEST_STEP]
-    if len(train) < 2:
-        raise InputError(f"{root / 'good'}: has {len(normal)} image; at least 2 are needed to fit on")
+    if len(train) < LEAST_NORMALS:
+        count = "1 image" if len(normal) == 1 else f"{len(normal)} images"
+        raise InputError(f"{root / 'good'}: has {count}; at least {LEAST_NORMALS} are needed to fit on")
     kinds = [folder for folder in folders(root) if folder.name not in ("good", *_MASK_FOLDERS)]
     masks = next((root / name for name in _MASK_FOLDERS if (root / name).is_dir()), None)
     images = normal_images(test_paths)

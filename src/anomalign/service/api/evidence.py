@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 async def matches(
     container: ContainerDep, person: Operator, record: RecordDep, against: Against = None
 ) -> schemas.Matches:
-    """Return the match of every place, on the grid."""
+    """Return the match of every place, on the grid, and what is usual there."""
 
     def compute() -> schemas.Matches:
         return serializers.matches(container.evidence.details(record, against), container.evidence.framing(record))
@@ -41,7 +41,7 @@ async def matches(
 async def match(
     container: ContainerDep, person: Operator, record: RecordDep, y: Place, x: Place, against: Against = None
 ) -> schemas.Match:
-    """Return the match of one pixel: row `y`, column `x` of the image."""
+    """Return the match of one pixel, row `y`, column `x` of the image, and what is usual there."""
 
     def compute() -> schemas.Match:
         details, framing = container.evidence.details(record, against), container.evidence.framing(record)
@@ -104,7 +104,7 @@ async def overlay(request: Request, container: ContainerDep, person: Operator, r
 
 @router.get("/map.tiff", response_class=Response, responses=_file_response("image/tiff"))
 async def anomaly_map(request: Request, container: ContainerDep, person: Operator, record: RecordDep) -> Response:
-    """Return the anomaly map as a float32 TIFF, in the image's own pixels; NaN outside of a centre crop."""
+    """Return the smoothed distances as a float32 TIFF, in the image's own pixels; NaN outside of a centre crop."""
 
     def make() -> bytes:
         return rendering.encode_tiff(container.evidence.anomaly_map(record))
