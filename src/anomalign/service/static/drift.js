@@ -164,7 +164,7 @@ function drawTests(test) {
     ),
     line(
       "the same: by more than images of another day may be?",
-      `p-value ${p(test.drift_p)}; ${share(test.beyond)} of them lie beyond 95\u00a0% of the normal images; from a half on the shift is too large, whatever the p-value`,
+      `p-value ${p(test.drift_p)}; ${share(test.beyond)} of the recent images lie beyond 95\u00a0% of the normal images; from a half on the shift is too large, whatever the p-value`,
     ),
     line(
       "use test: do recent images look like other normal images than expected?",
