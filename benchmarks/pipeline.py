@@ -9,7 +9,7 @@ apart     the same, one call a core side by side
 fit       decode, hash, frame, network, preview, commit to a new bank on disk
 inspect   decode, hash, frame, network, stage 1, for images that stage 1 clears
 both      the same and stage 2, for images that pass the gate
-map       the same, but the score of stage 2 is that of the smoothed map of distances, without what is usual at each place
+map       the same, but stage 2 scores the smoothed map of distances, without what is usual at each place
 
 Printed: medians in milliseconds an image, and the ratio, round by round, to the faster of the first two (by median).
 """

@@ -143,30 +143,28 @@ def both(weight: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     return lambda first, second: -np.logaddexp(np.log(weight) - first, -second)
 
 
-RULES = {  # what stage 2 scores, how an image's score is made of that, how the stages are combined
-    "distances, map, sum with 1/2 (before)": (plain, on_map(0.005), total(0.5)),
-    "distances, places, sum with 1/2": (plain, on_grid(0.005), total(0.5)),
-    "distances, places, both with 1/4": (plain, on_grid(0.005), both(0.25)),
-    "means and variances shrunk by 100, map, sum with 1/4": (mean_shrunk, on_map(0.005), total(0.25)),
-    "means and variances shrunk by 100, map, sum with 1/2": (mean_shrunk, on_map(0.005), total(0.5)),
-    "variances shrunk by 30, map, sum with 1/4": (by_place(30), on_map(0.005), total(0.25)),
-    "variances shrunk by 30, map, both with 1/4": (by_place(30), on_map(0.005), both(0.25)),
-    "variances shrunk by 30, places, sum with 1/4": (by_place(30), on_grid(0.005), total(0.25)),
-    "variances shrunk by 30, places, sum with 1/2": (by_place(30), on_grid(0.005), total(0.5)),
-    "variances shrunk by 30, places, both with 1/2": (by_place(30), on_grid(0.005), both(0.5)),
-    "variances shrunk by 30, places, both with 1/4": (by_place(30), on_grid(0.005), both(0.25)),
-    "variances shrunk by 30, places, both with 1/8": (by_place(30), on_grid(0.005), both(0.125)),
-    "the same, highest 0.25 %, with 1/4": (by_place(30), on_grid(0.0025), both(0.25)),
-    "the same, highest 1 %, with 1/4": (by_place(30), on_grid(0.01), both(0.25)),
-    "the same, variances not shrunk, with 1/4": (by_place(0), on_grid(0.005), both(0.25)),
-    "the same, variances shrunk by 100, with 1/4": (by_place(100), on_grid(0.005), both(0.25)),
-    "the same, whole median deviation in the unit, with 1/4": (
-        by_place(30, _LEAST_UNIT=1.0),
-        on_grid(0.005),
-        both(0.25),
-    ),
+BEFORE = "distances; map, highest 0.5 %; sum, 1/2"
+TAKEN = "by place; highest 0.25 % of places; both, 1/4"
+RULES = {  # what stage 2 scores; how an image's score is made of that; how the stages are combined, weight of stage 1
+    BEFORE: (plain, on_map(0.005), total(0.5)),
+    "distances; highest 0.5 % of places; sum, 1/2": (plain, on_grid(0.005), total(0.5)),
+    "distances; highest 0.5 % of places; both, 1/4": (plain, on_grid(0.005), both(0.25)),
+    "by place, means too shrunk by 100; map, highest 0.5 %; sum, 1/4": (mean_shrunk, on_map(0.005), total(0.25)),
+    "by place, means too shrunk by 100; map, highest 0.5 %; sum, 1/2": (mean_shrunk, on_map(0.005), total(0.5)),
+    "by place; map, highest 0.5 %; sum, 1/4": (by_place(30), on_map(0.005), total(0.25)),
+    "by place; map, highest 0.5 %; both, 1/4": (by_place(30), on_map(0.005), both(0.25)),
+    "by place; highest 0.5 % of places; sum, 1/4": (by_place(30), on_grid(0.005), total(0.25)),
+    "by place; highest 0.5 % of places; sum, 1/2": (by_place(30), on_grid(0.005), total(0.5)),
+    "by place; highest 1 % of places; both, 1/4": (by_place(30), on_grid(0.01), both(0.25)),
+    "by place; highest 0.5 % of places; both, 1/4": (by_place(30), on_grid(0.005), both(0.25)),
+    TAKEN: (by_place(30), on_grid(0.0025), both(0.25)),
+    "by place; highest place; both, 1/4": (by_place(30), on_grid(0.0), both(0.25)),
+    "by place; highest 0.25 % of places; both, 1/2": (by_place(30), on_grid(0.0025), both(0.5)),
+    "by place; highest 0.25 % of places; both, 1/8": (by_place(30), on_grid(0.0025), both(0.125)),
+    "by place, variances not shrunk; as taken": (by_place(0), on_grid(0.0025), both(0.25)),
+    "by place, variances shrunk by 100; as taken": (by_place(100), on_grid(0.0025), both(0.25)),
+    "by place, whole median in the unit; as taken": (by_place(30, _LEAST_UNIT=1.0), on_grid(0.0025), both(0.25)),
 }
-BEFORE, TAKEN = "distances, map, sum with 1/2 (before)", "variances shrunk by 30, places, both with 1/4"
 
 
 def measure(seen: Sample, name: str) -> dict:

@@ -60,17 +60,52 @@ def test_a_few_gross_outliers_are_no_drift(share):
 
 
 def test_a_shift_of_the_bulk_is_drift():
-    found = simulate(lambda queries, rng: queries + 3 / np.sqrt(D))
+    found = simulate(lambda queries, rng: queries + 4 / np.sqrt(D))
     assert rate(found) >= 0.9
-    assert np.median([drift.farther for drift in found]) > 0.7
+    assert np.median([drift.farther for drift in found]) > 0.8
     assert np.median([drift.median_ratio for drift in found]) > 1.2
     assert "farther from the normal images" in found[0].summary
 
 
 def test_images_that_are_nearer_than_normals_are_drift():
-    found = simulate(lambda queries, rng: 0.75 * queries)
+    found = simulate(lambda queries, rng: 0.65 * queries)
     assert rate(found) >= 0.9
     assert "nearer to the normal images" in found[0].summary
+
+
+def test_a_small_shift_is_no_drift():
+    """So many normals and images that hardly any difference is chance; the drift of 1 % is that of the use test."""
+    found = simulate(lambda queries, rng: 1.1 * queries, window=400, normals=400, runs=20)
+    assert share(found, "shift") >= 0.8
+    assert rate(found) <= 0.01 + 1 / len(found)
+    assert 0.6 < np.mean([drift.farther for drift in found]) < 0.7
+    words = next(drift.summary for drift in found if drift.kind == "shift")
+    assert words.startswith("A small shift, no drift: the latest 400 inspected images are farther from the normal")
+    assert words.endswith("but by no more than images of another day may be.")
+
+
+@pytest.mark.parametrize("window", [41, 100, 1000, 3000])
+def test_a_shift_as_of_another_day_is_no_drift_in_any_window(window):
+    """In 73 % of comparisons, as the good test images of MVTec's screw are."""
+    recent = 320 * ((np.arange(window) + 0.5) / window) ** (1 / 0.73 - 1)
+    found = detect_drift(observe(recent, np.arange(window) % 320), np.arange(320.0), np.arange(320), window)
+    assert found.farther == pytest.approx(0.73, abs=0.005)
+    assert found.distance_p < 0.005 < found.drift_p
+    assert (found.kind, found.drifted) == ("shift", False)
+    assert found.detectable > 0.74
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_half_of_the_images_far_beyond_the_normals_are_drift(direction):
+    """The shares of comparisons alone would call that a small shift."""
+    rng = np.random.default_rng(7)
+    scores, usual = 1 + rng.random(300), 1 + rng.random(100)
+    recent = np.where(np.arange(100) % 2 == 0, usual, 1e6 if direction > 0 else 0)
+    found = detect_drift(observe(recent, np.arange(100)), scores, np.arange(300))
+    assert found.drift_p > 0.005
+    assert found.beyond >= 0.5
+    assert found.distance_kind == "drift"
+    assert (found.farther > 0.5) == (direction > 0)
 
 
 def test_the_same_picture_again_and_again_is_drift():
@@ -115,7 +150,7 @@ def test_too_few_images_are_said_to_be_too_few():
     assert found.detectable > 1
     assert "Too few images to detect drift" in found.summary
     weak = detect_drift(observe([20.0, 30, 40, 10, 25, 26], [1, 2, 3, 4, 5, 6]), scores, nearest)
-    assert 0.8 < weak.detectable < 1
+    assert 0.9 < weak.detectable <= 1
     assert "only a large drift" in weak.summary
 
 
@@ -215,7 +250,7 @@ def test_groups_of_one_image_change_nothing(groups):
         recent = observe(scale * rng.gamma(9.0, size=40), rng.integers(0, 50, 40))
         found = detect_drift(recent, scores, nearest, groups=groups, normal_ids=np.arange(50))
         assert found == detect_drift(recent, scores, nearest)
-        assert found.kind in ("none", "drift")
+        assert found.kind in ("none", "shift", "drift")
 
 
 def test_each_group_counts_once():

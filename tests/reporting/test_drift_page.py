@@ -46,8 +46,18 @@ def test_the_verdict_comes_first_and_is_plain(tmp_path):
         assert word in text
 
 
+def test_a_small_shift_is_neither_good_nor_bad(tmp_path):
+    drift, html = page_of(tmp_path, observations(120, 1.4))
+    assert drift.kind == "shift"
+    text = " ".join(Page(html).text.split())
+    assert drift.summary in text
+    assert "Nothing has to be done." in text
+    assert "Check what has changed" not in text
+    assert '<section class="card verdict ">' in html
+
+
 def test_a_new_batch_is_told_from_a_drift(tmp_path):
-    groups, seen = np.arange(60) // 4, observations(120, 1.4)
+    groups, seen = np.arange(60) // 4, observations(120, 1.8)
     drift = detect_drift(seen, NORMALS, NEAREST, groups=groups, normal_ids=np.arange(60))
     assert drift.kind == "new batch"
     write_drift_page(tmp_path / "drift.html", drift, seen, NORMALS, NEAREST, NAMES)

@@ -18,7 +18,7 @@ def drift(
     ] = None,
     preset: console.Preset = "default",
 ) -> None:
-    """Compare recent inspections with the bank's calibration. Exit code 1: drift, and not only a new batch."""
+    """Compare recent inspections with the bank's calibration. Exit code 1: drift, not a small shift or a new batch."""
     from anomalign.bank import Bank
     from anomalign.cli.inspect import calibrate, settings_of
     from anomalign.detection.detector import Detector

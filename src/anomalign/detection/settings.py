@@ -54,7 +54,7 @@ class Settings:
     grid_level: int = 2
     level_weights: tuple[float, ...] | None = None
     sigma_px: float = 4.0
-    top_share: float = 0.005
+    top_share: float = 0.0025
     decided_by: Stage = "both"
     gate: float = 0.9
     calibration_size: int = 5000

@@ -15,16 +15,21 @@ from anomalign.monitoring.batches import BatchTest
 from anomalign.monitoring.nearest_use import LEAST_LEVEL, Use, batch_use_test, use_test
 from anomalign.monitoring.observations import Observation
 
-DriftKind: TypeAlias = Literal["none", "new batch", "drift"]
-"""``new batch``: images differ from the normal images, by no more than one group of these may differ from the others.
+DriftKind: TypeAlias = Literal["none", "shift", "new batch", "drift"]
+"""``shift``: images differ in distance from the normal images, by no more than images of another day may.
+``new batch``: they differ by no more than one group of normal images may differ from the others.
 """
 
 _KINDS: tuple[DriftKind, ...] = get_args(DriftKind)
 # An inspected image may be a defect, farther away than all normals. This share of defects is not drift.
 DEFECTS = 0.05
+# Images of another day differ a little where nothing is wrong: `farther` may miss 0.5 by this much more before it is a
+# drift. But where this share of the images is farther away than most normals (or nearer), nothing is tolerated.
+TOLERATED = 0.15
+BEYOND = 0.5
 # Leave-one-out scores share neighbours: N of them are worth a little more than N / 2 independent ones.
 _DEPENDENCE = 2.0
-# Defects are near to few normals only, so the use test ignores images farther away than this share of normals.
+# Most normals: this share of them. Defects are near to few normals only, so the use test ignores what is farther away.
 _BULK = 0.95
 
 
@@ -44,12 +49,16 @@ class Drift:
         Probability that a recent image is farther from the normals than a normal image is; 0.5: no shift, 0: all are
         nearer. Each group of normal images counts once.
     detectable : float
-        Least `farther` that the distance test detects (and 1 - `detectable` on the other side). Above 1 there are too
-        few images to detect any shift.
+        Least `farther` that the distance test always calls a drift (and 1 - `detectable` on the other side). Above 1
+        there are too few images to detect any shift.
+    beyond : float
+        Share of the window that is farther away than 95 % of the normals; nearer, where `farther` is below 0.5.
     median_ratio : float or None
         Median score of the window divided by that of the normals; None where that of the normals is 0.
     distance_p : float
-        p-value of the distance test.
+        p-value of the distance test: do the images differ at all?
+    drift_p : float
+        p-value of the distance test: do they differ by more than is tolerated?
     use_p : float or None
         p-value of the use test; None where every image of the window is farther away than the normals are.
     used : int
@@ -68,8 +77,10 @@ class Drift:
     last: str
     farther: float
     detectable: float
+    beyond: float
     median_ratio: float | None
     distance_p: float
+    drift_p: float
     use_p: float | None
     used: int
     level: float
@@ -81,6 +92,8 @@ class Drift:
         """What the distance test says: a p-value counts that is at most half of `level`, as there are two tests."""
         if self.distance_p > self.level / 2:
             return "none"
+        if self.drift_p > self.level / 2 and self.beyond < BEYOND:
+            return "shift"
         if self.batch is None or (self.batch.batches >= batches.FEWEST and self.batch.p <= self.level / 2):
             return "drift"
         return "new batch"
@@ -104,7 +117,7 @@ class Drift:
 
     @property
     def drifted(self) -> bool:
-        """Whether images have drifted; a new batch is no drift."""
+        """Whether images have drifted; a small shift or a new batch is no drift."""
         return self.kind == "drift"
 
 
@@ -120,7 +133,8 @@ def detect_drift(
     """Test whether the latest inspections still look like the normal images. A few defects are not drift.
 
     The distance test is that of Mann and Whitney, with the normals counted half: is a recent image farther away than a
-    normal one as often as it is nearer? The use test compares how often each normal image, or each group, is the
+    normal one as often as it is nearer? A difference is a drift if it is larger than `TOLERATED`, or if half of the
+    images lie beyond 95 % of the normals. The use test compares how often each normal image, or each group, is the
     nearest one, by Pearson's statistic, with draws from Polya's urn. Where groups are known, a difference is a drift
     only if one group more would hardly differ as much. docs/drift.md gives the details and their reasons.
 
@@ -153,7 +167,7 @@ def detect_drift(
     latest = observations[-window:]
     scores = np.array([o.retrieval_score for o in latest])
     farther = _share_farther(scores, normal_scores, groups.weights)
-    distance_p, detectable = _distance_test(farther, len(latest), _worth(groups.weights), level)
+    distance_p, drift_p, detectable = _distance_test(farther, len(latest), _worth(groups.weights), level)
     known = batches.batches_of(groups)
     samples = None if known is None else batches.samples_of(known, len(latest))
     use = _use(latest, scores, normal_scores, normal_nearest, groups, known, normal_ids)
@@ -166,8 +180,10 @@ def detect_drift(
         last=latest[-1].time,
         farther=farther,
         detectable=detectable,
+        beyond=_share_beyond(scores, normal_scores, farther),
         median_ratio=float(np.median(scores)) / normal_median if normal_median > 0 else None,
         distance_p=distance_p,
+        drift_p=drift_p,
         use_p=use_p,
         used=len({o.nearest for o in latest}),
         level=level,
@@ -252,10 +268,19 @@ def _share_farther(
     return float(below.mean()) / (2 * float(up_to[-1]))
 
 
-def _distance_test(farther: float, recent: int, normals: float, level: float) -> tuple[float, float]:
+def _share_beyond(scores: NDArray[np.float64], normal_scores: NDArray[np.float64], farther: float) -> float:
+    if farther > 0.5:
+        return float((scores > np.quantile(normal_scores, _BULK, method="higher")).mean())
+    return float((scores < np.quantile(normal_scores, 1 - _BULK, method="lower")).mean())
+
+
+def _distance_test(farther: float, recent: int, normals: float, level: float) -> tuple[float, float, float]:
+    """p-values of the hypotheses that nothing differs, and that it differs by what is tolerated; least drift."""
     from scipy.stats import norm
 
     spread = math.sqrt((1 / recent + _DEPENDENCE / normals) / 12)
     allowed = DEFECTS / 2 + 1 / normals
-    p = 2 * float(norm.sf(max(0.0, abs(farther - 0.5) - allowed) / spread))
-    return p, 0.5 + allowed + spread * float(norm.isf(level / 4))
+    least_shift = 0.5 + allowed + spread * float(norm.isf(level / 4))
+    excess = abs(farther - 0.5) - allowed
+    distance_p, drift_p = (2 * float(norm.sf(max(0.0, x) / spread)) for x in (excess, excess - TOLERATED))
+    return distance_p, drift_p, max(least_shift, min(1.0, least_shift + TOLERATED))

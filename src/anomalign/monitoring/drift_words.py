@@ -7,7 +7,7 @@ from anomalign.monitoring.batches import FEWEST, BatchTest
 if TYPE_CHECKING:
     from anomalign.monitoring.drift import Drift
 
-_WEAK = 0.8  # where only a shift beyond this is detectable, the summary says so
+_WEAK = 0.9  # where only a drift beyond this is detectable, the summary says so
 
 
 def summary(drift: "Drift") -> str:
@@ -23,6 +23,8 @@ def summary(drift: "Drift") -> str:
     found = f"{recent} {'are' if drift.window > 1 else 'is'} {' and '.join(reasons)}."
     if drift.kind == "drift":
         return f"Drift: {found}"
+    if drift.kind == "shift":
+        return f"A small shift, no drift: {found}"
     if drift.batch is not None and drift.batch.batches < FEWEST:
         return (
             f"A new batch or a drift: only {drift.batch.batches} groups of normal images are known, too few to tell "
@@ -35,6 +37,8 @@ def _distance(drift: "Drift") -> str:
     farther = drift.farther > 0.5
     word, share = ("farther from", drift.farther) if farther else ("nearer to", 1 - drift.farther)
     shift = f"{word} the normal images than expected (in {share:.0%} of comparisons; 50% means no shift)"
+    if drift.kind == "shift":
+        return f"{shift}, but by no more than images of another day may be"
     return shift if drift.batch is None else f"{shift}, {_beside_groups(drift.batch, farther, drift.kind == 'drift')}"
 
 

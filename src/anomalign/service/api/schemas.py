@@ -263,9 +263,10 @@ class NormalRange(TypedDict):
 class DriftTest(TypedDict):
     """Result of the drift test on the latest inspections made with the current version of the bank.
 
-    `drifted`: whether `kind` is "drift". The four values on groups are null where no groups of normal images are known:
-    how many there are, how many are as far from the others as the latest inspections are, and the two p-values if these
-    are one group more.
+    `drifted`: whether `kind` is "drift". `distance_p`: do distances differ at all? `drift_p`: by more than those of
+    another day may? `beyond`: share of the images beyond 95 % of the normal images; from a half on no shift is
+    small. The four values on groups are null where no groups of normal images are known: how many there are, how many
+    are as far from the others as the latest inspections are, and the two p-values if these are one group more.
     """
 
     window: int
@@ -273,7 +274,9 @@ class DriftTest(TypedDict):
     drifted: bool
     summary: str
     farther: float
+    beyond: float
     distance_p: float
+    drift_p: float
     use_p: float | None
     groups: int | None
     groups_as_far: float | None

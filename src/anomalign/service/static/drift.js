@@ -32,6 +32,7 @@ async function load() {
   verdict.classList.toggle("no", drift.test?.kind === "none");
   verdict.querySelector("strong").textContent = drift.summary;
   byId("after-drift").hidden = drift.test?.kind !== "drift";
+  byId("after-shift").hidden = drift.test?.kind !== "shift";
   byId("after-batch").hidden = drift.test?.kind !== "new batch";
   byId("plot-part").hidden = points.length === 0;
   if (points.length) plot(drift);
@@ -162,13 +163,20 @@ function drawTests(test) {
       `p-value ${p(test.distance_p)}; farther in ${share(test.farther)} of comparisons (50\u00a0% means no shift)`,
     ),
     line(
+      "the same: by more than images of another day may be?",
+      `p-value ${p(test.drift_p)}; ${share(test.beyond)} of the recent images lie beyond 95\u00a0% of the normal images; from a half on the shift is too large, whatever the p-value`,
+    ),
+    line(
       "use test: do recent images look like other normal images than expected?",
       test.use_p === null
         ? "not defined: all of them are farther away than 95\u00a0% of the normal images"
         : `p-value ${p(test.use_p)}`,
     ),
     test.groups === null
-      ? line("drift, if one of the two p-values is at most", number(test.level / 2))
+      ? line(
+          "drift, if the second or the third p-value is at most",
+          `${number(test.level / 2)}; a small shift, if only the first is`,
+        )
       : [
           line(
             `distance of recent images beside that of ${count(test.groups)} groups of normal images, if they are one group more`,
@@ -179,8 +187,8 @@ function drawTests(test) {
             test.use_batch_p === null ? "not defined" : `p-value ${p(test.use_batch_p)}`,
           ),
           line(
-            "new batch or drift, if one of the first two p-values is at most",
-            `${number(test.level / 2)}; it is drift if the same is true of that test's p-value beside the groups, and there are enough groups`,
+            "new batch or drift, if the second or the third p-value is at most",
+            `${number(test.level / 2)}; a small shift, if only the first is. It is drift if the same is true of that test's p-value beside the groups, and there are enough groups`,
           ),
         ],
   );
