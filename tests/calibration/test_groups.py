@@ -141,7 +141,7 @@ def test_groups_come_back_from_the_catalogue_with_every_digit(number, seed, reac
     groups = Groups.of_numbers(number, "copies").in_blocks(place, reach).counted_as(count).of(np.arange(N))
     scores = np.random.default_rng(seed).random(N)
     nothing = PixelCounts.of(np.ones(4, np.float32))
-    usual = PlaceStatistics(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))
+    usual = PlaceStatistics(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32), np.ones((1, 1, 2), np.float32))
     rows = np.arange(N)
     stored = Calibration(rows, scores, rows, rows, scores, scores, usual, nothing, groups).to_bytes()
     again = Calibration.from_bytes(stored).groups

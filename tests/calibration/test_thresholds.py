@@ -95,7 +95,7 @@ def test_stored_calibration_keeps_every_digit():
     rng = np.random.default_rng(2)
     pixels = PixelCounts.of(rng.gamma(2, size=(9, 9)).astype(np.float32))
     groups = Groups(np.array([0, 1, 1, 2, 0]), rng.permutation(5), 1, 2.7182818284590451, "blocks")
-    usual = PlaceStatistics(*rng.random((2, 3, 4), np.float32))
+    usual = PlaceStatistics(*rng.random((2, 3, 4), np.float32), rng.random((3, 4, 2), np.float32))
     scores = Calibration(
         np.arange(5),
         rng.random(5),
@@ -110,7 +110,7 @@ def test_stored_calibration_keeps_every_digit():
     again = Calibration.from_bytes(scores.to_bytes())
     for name in ("ids", "retrieval", "nearest", "aligned", "alignment", "peaks"):
         np.testing.assert_array_equal(getattr(again, name), getattr(scores, name))
-    for name in ("mean", "deviation"):
+    for name in ("mean", "deviation", "usual"):
         np.testing.assert_array_equal(getattr(again.places, name), getattr(usual, name))
     for name in ("number", "place", "reach", "count", "origin"):
         np.testing.assert_array_equal(getattr(again.groups, name), getattr(groups, name))

@@ -13,7 +13,7 @@ from anomalign.detection.decision import DecisionRule, full_scores, normal_full_
 from anomalign.detection.gate_tradeoff import gate_outcomes
 from anomalign.detection.settings import Settings
 
-PLACES = PlaceStatistics(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))
+PLACES = PlaceStatistics(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32), np.ones((1, 1, 2), np.float32))
 NOTHING = PixelCounts.of(np.ones(4, np.float32))
 
 

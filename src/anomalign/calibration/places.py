@@ -18,7 +18,7 @@ from anomalign.numerics.resample import gaussian_matrix
 _SHRINKAGE = 30.0  # with so many groups, the variance of a place counts as much as the mean variance of all places
 _SIGMA_CELLS = 1.0  # variances are smoothed over neighbouring places; means are reliable without it
 _LEAST_UNIT = 0.5  # added to the standard deviation of each place, as a share of the median one
-_RANGE = 2.0  # standard deviations on either side of the mean in `usual_range`
+_USUAL = (0.05, 0.95)  # quantiles of the distances of normal images between which a distance is called usual
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,45 +31,33 @@ class PlaceStatistics:
     deviation : (h, w) float32 array
         Standard deviation. That of few images is unreliable, so its square is drawn towards the mean over all places:
         with m groups of images the own variance counts m / (m + 30).
+    usual : (h, w, 2) float32 array
+        5 of 100 normal images differ by less than the first value, and 5 of 100 by more than the second.
     """
 
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
+    usual: NDArray[np.float32]
 
     @classmethod
     def of(cls, distances: NDArray[np.float32], weights: NDArray[np.float64]) -> "PlaceStatistics":
         """From the (N, h, w) distances of N normal images to images of other groups; `Groups.weights` of the images."""
         centre, first, second = _weighted_sums(distances, weights)
-        return cls._of_sums(centre, float(weights.sum()), first, second, distances.shape[1:])
-
-    @classmethod
-    def _of_sums(
-        cls,
-        centre: NDArray[np.float64],
-        count: float,
-        first: NDArray[np.float64],
-        second: NDArray[np.float64],
-        grid: tuple[int, ...],
-    ) -> "PlaceStatistics":
-        """From sums of weights, and of weighted differences to `centre` and their squares, each of h w values."""
-        offset = first / count
-        variance = np.maximum(second / count - offset**2, 0)
-        own = count / (count + _SHRINKAGE)
-        variance = (own * variance + (1 - own) * variance.mean()).reshape(grid)
-        rows, columns = (gaussian_matrix(side, _SIGMA_CELLS).astype(np.float64) for side in grid)
-        deviation = np.sqrt(rows @ variance @ columns.T)
-        return cls((centre + offset).reshape(grid).astype(np.float32), deviation.astype(np.float32))
+        moments = _moments(centre, float(weights.sum()), first, second, distances.shape[1:])
+        usual = np.moveaxis(np.quantile(distances, _USUAL, axis=0), 0, -1)
+        return cls(*moments, np.asarray(usual, np.float32))
 
     def to_entry(self) -> dict[str, Any]:
         """Write it as JSON takes it; every bit is kept."""
-        arrays = {name: np.asarray(getattr(self, name), "<f4").tobytes().hex() for name in ("mean", "deviation")}
+        arrays = {name: np.asarray(getattr(self, name), "<f4").tobytes().hex() for name in _ARRAYS}
         return {"grid": list(self.mean.shape), **arrays}
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> "PlaceStatistics":
         """Read what `to_entry` wrote."""
-        arrays = [np.frombuffer(bytes.fromhex(entry[name]), "<f4") for name in ("mean", "deviation")]
-        return cls(*(array.reshape(entry["grid"]).astype(np.float32) for array in arrays))
+        arrays = (np.frombuffer(bytes.fromhex(entry[name]), "<f4").astype(np.float32) for name in _ARRAYS)
+        mean, deviation, usual = (array.reshape(*entry["grid"], -1) for array in arrays)
+        return cls(mean[..., 0], deviation[..., 0], usual)
 
     def scores(self, distance: NDArray[np.float32]) -> NDArray[np.float32]:
         """(h, w) distances -> (h, w) float32 scores: how far each lies above the mean of its place, 0 if below.
@@ -79,20 +67,34 @@ class PlaceStatistics:
         """
         return np.asarray(np.maximum((distance - self.mean) / self._unit, 0), np.float32)
 
-    def usual_at(self, cell: tuple[int, int]) -> tuple[float, float]:
-        """`usual_range` of one cell of the grid."""
-        low, high = self.usual_range()
-        return float(low[cell]), float(high[cell])
-
-    def usual_range(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Two (h, w) arrays: from and to what distance most normal images differ at each place."""
-        reach = np.float32(_RANGE) * self.deviation
-        return np.maximum(self.mean - reach, 0), self.mean + reach
-
     @cached_property
     def _unit(self) -> NDArray[np.float32]:
-        unit = self.deviation + np.float32(_LEAST_UNIT) * np.median(self.deviation)
-        return np.where(unit > 0, unit, np.float32(1))  # all images are alike, as drawings may be
+        return _unit_of(self.deviation)
+
+
+_ARRAYS = ("mean", "deviation", "usual")
+
+
+def _unit_of(deviation: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit = deviation + np.float32(_LEAST_UNIT) * np.median(deviation)
+    return np.where(unit > 0, unit, np.float32(1))  # all images are alike, as drawings may be
+
+
+def _moments(
+    centre: NDArray[np.float64],
+    count: float,
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    grid: tuple[int, ...],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and deviation by sums of weights, and of weighted differences to `centre` and their squares, each h w."""
+    offset = first / count
+    variance = np.maximum(second / count - offset**2, 0)
+    own = count / (count + _SHRINKAGE)
+    variance = (own * variance + (1 - own) * variance.mean()).reshape(grid)
+    rows, columns = (gaussian_matrix(side, _SIGMA_CELLS).astype(np.float64) for side in grid)
+    deviation = np.sqrt(rows @ variance @ columns.T)
+    return (centre + offset).reshape(grid).astype(np.float32), deviation.astype(np.float32)
 
 
 def left_out_scores(
@@ -119,10 +121,9 @@ def left_out_scores(
     for row, distance in enumerate(distances):
         gone = left_out[row] if len(left_out[row]) < len(distances) else np.zeros(0, np.int64)
         part, centred = weights[gone], distances[gone].reshape(len(gone), -1) - centre
-        statistics = PlaceStatistics._of_sums(
-            centre, total - float(part.sum()), first - part @ centred, second - part @ centred**2, grid
-        )
-        scores[row] = statistics.scores(distance)
+        count = total - float(part.sum())
+        mean, deviation = _moments(centre, count, first - part @ centred, second - part @ centred**2, grid)
+        scores[row] = np.maximum((distance - mean) / _unit_of(deviation), 0)
     return scores
 
 

@@ -35,7 +35,7 @@ class Match:
     distance : float
         Squared distance.
     usual : (float, float)
-        From and to what distance most normal images differ from their matches at this place of the image.
+        5 of 100 normal images differ from their matches at this place by less, and 5 of 100 by more.
     per_level : tuple of float
         The distance to this place, split over the levels, finest first.
     turn : Turn
@@ -273,6 +273,7 @@ class Inspection(InspectionSummary):
                 f"{self.name}: ({y}, {x}) lies outside the part of the {self.height} x {self.width} image seen"
             )
         number = alignment.image[cell]
+        low, high = self.require_comparison().places.usual[cell]
         normal, turn = aligned.gallery[number], aligned.turns[number]
         y, x = centre_of(int(alignment.y[cell]), int(alignment.x[cell]), framing, normal.height, normal.width, grid)
         n_y, n_x = turn.origin(y, x, normal.height, normal.width)
@@ -282,7 +283,7 @@ class Inspection(InspectionSummary):
             y=n_y,
             x=n_x,
             distance=float(alignment.distance[cell]),
-            usual=self.require_comparison().places.usual_at(cell),
+            usual=(float(low), float(high)),
             per_level=tuple(float(d) for d in alignment.per_level[cell]),
             turn=turn,
             turned_y=y,

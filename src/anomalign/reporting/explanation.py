@@ -122,8 +122,8 @@ def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float,
     names = _LEVELS.get(count) or [f"level {number}" for number in range(1, count + 1)]
     shares = [f"{name} {part / total:.0%}" for name, part in zip(names, match.per_level, strict=True)]
     differs, usual = describe_difference(match)
-    lines = [line(differs, 20), *(line(share, 18, SOFT) for share in shares)]
-    lines += [line(part, 18) for part in wrap(usual, _WORDS)]
+    lines = [line(differs, 20), *(line(part, 18) for part in wrap(usual, _WORDS))]
+    lines += [line(share, 18, SOFT) for share in shares]
     if turn := str(match.turn):
         lines.append(line("The match is shown", 18, SOFT))
         lines += [line(part, 18, SOFT) for part in turn.split(" and ")]

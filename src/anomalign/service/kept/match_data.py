@@ -61,7 +61,7 @@ class MatchData:
     distance : (h, w) float32 array
     per_level : (h, w, L) float32 array
     usual : (h, w, 2) float32 array
-        From and to what distance most normal images differ at each place; NaN in data of earlier versions.
+        `PlaceStatistics.usual`; NaN in data of earlier versions.
     rarity : (S, S) uint8 array
         `PixelCounts.rarity` of each pixel of the score map, on the square that the backbone saw.
     """
@@ -95,7 +95,7 @@ class MatchData:
             x=x,
             distance=alignment.distance,
             per_level=alignment.per_level,
-            usual=np.stack(places.usual_range(), axis=-1),
+            usual=places.usual,
             rarity=pixels.rarity(smooth_map(aligned.place_scores, framing.size_px, sigma_px=0)),
         )
 
