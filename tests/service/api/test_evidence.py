@@ -38,6 +38,7 @@ def test_matches_are_the_inspections(client, expected, content):
         assert (answer["image_id"], answer["y"], answer["x"]) == (match.image_id, match.y, match.x)
         assert answer["distance"] == pytest.approx(match.distance)
         assert answer["per_level"] == pytest.approx(match.per_level)
+        assert answer["usual"] == pytest.approx(match.usual)
     grid = client.get(f"/api/inspections/{result['id']}/matches").json()
     h, w, levels = grid["h"], grid["w"], grid["levels"]
     assert [len(grid[key]) for key in ("image", "y", "x", "distance", "p", "per_level")] == [h * w] * 5 + [
@@ -45,6 +46,8 @@ def test_matches_are_the_inspections(client, expected, content):
     ]
     assert [n["id"] for n in grid["neighbours"]] == [n["id"] for n in result["neighbours"]]
     assert np.allclose(np.reshape(grid["distance"], (h, w)), inspection.alignment.distance)
+    assert np.allclose(np.reshape(grid["place_score"], (h, w)), inspection.aligned.place_scores)
+    assert np.allclose(np.reshape(grid["usual"], (h, w, 2)), inspection.comparison.places.usual)
     assert np.allclose(np.sum(np.reshape(grid["per_level"], (h * w, levels)), axis=1), grid["distance"], rtol=1e-3)
 
 

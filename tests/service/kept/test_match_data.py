@@ -8,6 +8,7 @@ from safetensors.numpy import load, save
 
 from anomalign import Bank, Detector, Framing, InputError
 from anomalign.numerics.resample import resample_map
+from anomalign.service.api import serializers
 from anomalign.service.kept.match_data import MatchData
 from tests.pictures import texture
 from tests.service.samples import SETTINGS
@@ -31,12 +32,30 @@ def test_nothing_is_lost_on_the_way(inspection):
     for name in ("image", "y", "x", "distance", "per_level"):
         assert np.array_equal(getattr(again, name), getattr(inspection.alignment, name))
     assert np.array_equal(again.rarity, details.rarity)
+    assert np.array_equal(again.place_scores, inspection.aligned.place_scores)
+    assert np.array_equal(again.usual, inspection.comparison.places.usual)
+
+
+def test_data_of_an_earlier_version_can_be_read(inspection):
+    """It does not say what is usual at each place."""
+    stored = load(zlib.decompress(MatchData.of(inspection).to_bytes()))
+    again = MatchData.from_bytes(zlib.compress(save({k: v for k, v in stored.items() if k not in NEW})))
+    assert np.isnan(again.usual).all()
+    assert np.isnan(again.place_scores).all()
+    assert np.array_equal(again.distance, inspection.alignment.distance)
+    matches = serializers.matches(again, inspection.framing)
+    assert (matches["usual"], matches["place_score"]) == (None, None)
+    place = again.match_at(30, 50, inspection.framing, inspection.height, inspection.width)
+    assert serializers.match(place)["usual"] is None
 
 
 def test_the_map_is_the_inspections_to_the_last_bit(inspection):
     details = MatchData.of(inspection)
     again = details.anomaly_map(inspection.framing, inspection.height, inspection.width, SETTINGS.sigma_px)
     assert again.tobytes() == inspection.anomaly_map.tobytes()
+
+
+NEW = ("usual", "place_scores")
 
 
 def score_square(inspection):
@@ -101,6 +120,8 @@ def test_what_is_no_details_is_refused_in_words(inspection):
         "lacks one": zlib.compress(save(without)),
         "other dtype": changed(details, distance=details.distance.astype(np.float64)),
         "other shape": changed(details, y=details.y[1:]),
+        "usual in another shape": changed(details, usual=details.usual[..., :1]),
+        "place scores in another shape": changed(details, place_scores=details.place_scores[1:]),
         "no grid": changed(details, **{name: np.zeros((0, w), np.uint16) for name in ("image", "y", "x")}),
         "outside the gallery": changed(details, image=np.full((h, w), 4, np.uint16)),
         "outside the grid": changed(details, x=np.full((h, w), w, np.uint16)),

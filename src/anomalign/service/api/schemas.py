@@ -92,8 +92,9 @@ class Matches(TypedDict):
     """The match of every cell of an h x w grid, row by row.
 
     `image` indexes `neighbours`; `y`, `x` are cells of that image. `per_level` has `levels` values per cell, finest
-    first. `usual` has two values per cell: 5 of 100 normal images differ by less there, and 5 of 100 by more; null in
-    records of earlier versions. `p` is the p-value of the pixels in the cell.
+    first. `usual` has two values per cell: 5 of 100 normal images differ by less there, and 5 of 100 by more.
+    `place_score` says how far the distance lies above what is usual. Both are null in records of earlier versions. `p`
+    is the p-value of the pixels in the cell.
     """
 
     h: int
@@ -106,6 +107,7 @@ class Matches(TypedDict):
     distance: list[float]
     per_level: list[float]
     usual: list[float] | None
+    place_score: list[float] | None
     p: list[float]
 
 

@@ -185,6 +185,7 @@ def matches(details: MatchData, framing: Framing) -> schemas.Matches:
         "distance": details.distance.ravel().tolist(),
         "per_level": details.per_level.ravel().tolist(),
         "usual": None if np.isnan(details.usual).any() else details.usual.ravel().tolist(),
+        "place_score": None if np.isnan(details.place_scores).any() else details.place_scores.ravel().tolist(),
         "p": details.p_values().ravel().tolist(),
     }
 

@@ -32,6 +32,7 @@ _DTYPES = {
     "distance": np.float32,
     "per_level": np.float32,
     "usual": np.float32,
+    "place_scores": np.float32,
     "rarity": np.uint8,
 }
 
@@ -62,6 +63,8 @@ class MatchData:
     per_level : (h, w, L) float32 array
     usual : (h, w, 2) float32 array
         `PlaceStatistics.usual`; NaN in data of earlier versions.
+    place_scores : (h, w) float32 array
+        `Aligned.place_scores`; NaN in data of earlier versions.
     rarity : (S, S) uint8 array
         `PixelCounts.rarity` of each pixel of the score map, on the square that the backbone saw.
     """
@@ -73,6 +76,7 @@ class MatchData:
     distance: NDArray[np.float32]
     per_level: NDArray[np.float32]
     usual: NDArray[np.float32]
+    place_scores: NDArray[np.float32]
     rarity: NDArray[np.uint8]
 
     @classmethod
@@ -96,6 +100,7 @@ class MatchData:
             distance=alignment.distance,
             per_level=alignment.per_level,
             usual=places.usual,
+            place_scores=aligned.place_scores,
             rarity=pixels.rarity(smooth_map(aligned.place_scores, framing.size_px, sigma_px=0)),
         )
 
@@ -167,8 +172,8 @@ class MatchData:
             rarity = np.frombuffer(_unpacked(arrays["rarity"].tobytes()), np.uint8)
             arrays["rarity"] = rarity.reshape(math.isqrt(len(rarity)), -1)
             names = json.loads(arrays["names"].tobytes())
-            if "usual" not in arrays:
-                arrays["usual"] = np.full((*arrays["distance"].shape, 2), np.nan, np.float32)
+            for key, values in (("usual", (2,)), ("place_scores", ())):
+                arrays.setdefault(key, np.full((*arrays["distance"].shape, *values), np.nan, np.float32))
             _check(arrays, names)
         except (zlib.error, SafetensorError, KeyError, ValueError, RecursionError) as error:
             raise InputError(f"match data that cannot be read ({error}); restore the database from a copy") from error
@@ -198,7 +203,7 @@ def _check(arrays: dict[str, NDArray[Any]], names: Sequence[object]) -> None:
     shapes = {key: arrays[key].shape for key in ("image", "y", "x")}
     if len(grid) != 2 or 0 in grid or set(shapes.values()) != {grid} or arrays["per_level"].shape[:-1] != grid:
         raise ValueError("the shapes of its arrays differ")
-    if arrays["usual"].shape != (*grid, 2):
+    if arrays["usual"].shape != (*grid, 2) or arrays["place_scores"].shape != grid:
         raise ValueError("the shapes of its arrays differ")
     if arrays["rarity"].ndim != 2 or 0 in arrays["rarity"].shape or len(set(arrays["rarity"].shape)) != 1:
         raise ValueError("rarity is not square")

@@ -40,9 +40,14 @@ export function matchOf(matches, { row, column }) {
   };
 }
 
-/** The cell with the smallest p-value; of equal ones, the cell with the largest distance. */
+/** The cell with the highest place score. Records of earlier versions have none: the smallest p-value, or of equal ones
+    the largest distance. */
 export function mostUnusual(matches) {
   let best = 0;
+  if (matches.place_score) {
+    best = matches.place_score.indexOf(Math.max(...matches.place_score));
+    return { row: Math.floor(best / matches.w), column: best % matches.w };
+  }
   for (let cell = 1; cell < matches.p.length; cell += 1) {
     const rarer = matches.p[cell] - matches.p[best];
     if (rarer < 0 || (rarer === 0 && matches.distance[cell] > matches.distance[best])) best = cell;
