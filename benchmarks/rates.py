@@ -7,8 +7,7 @@ Each ROOT holds train/good/ and test/KIND/ (MVTec AD layout; KIND `good` is norm
 train/good in the order of the files, with no word on groups; one on a sequence that is made of `--parts` of the normal
 images, evenly spaced: each `--repeats` times in a row, with small shifts, noise and changes of brightness. Each is
 calibrated with every image by itself, with the dependence that is found, and the sequence also with its true groups.
-Where the normal images do not support a rate, the least that they support takes its place. The last column has the
-image AUROC with other weights of stage 1 than 0.5, and with a weight that shrinks with the number of groups.
+Where the normal images do not support a rate, the least that they support takes its place.
 """
 
 import argparse
@@ -22,12 +21,11 @@ from PIL import Image
 
 from anomalign import PRESETS, Bank, Detector
 from anomalign.backbones import describe
-from anomalign.calibration.thresholds import Calibration, best_rate
+from anomalign.calibration.thresholds import best_rate
 from anomalign.detection.decision import DecisionRule
 from anomalign.evaluation import auroc
 from anomalign.images.files import find_images
 
-WEIGHTS = (0.0, 0.25, 0.5)
 SHIFT, NOISE, BRIGHTNESS = 0.01, 3.0, 0.04  # share of a side, grey values, share
 
 
@@ -61,7 +59,7 @@ def measure(bank: Bank, tests: list, good: np.ndarray, rates: list[float]) -> li
     scores = detector.calibrate()
     inspections = [detector.judge(image) for image in tests]
     pairs = [(one.retrieval_score, one.aligned.score) for one in inspections]
-    aurocs = " / ".join(f"{value:.3f}" for value in weighted_aurocs(np.array(pairs), scores, good))
+    image = np.array([one.image_score for one in inspections])
     rows = []
     for rate in rates:
         rule = DecisionRule.of(scores, settings, max(rate, best_rate(scores.groups.count)))
@@ -77,21 +75,10 @@ def measure(bank: Bank, tests: list, good: np.ndarray, rates: list[float]) -> li
                 "false_alarms": int((alarms & good).sum()),
                 "defects": int((~good).sum()),
                 "found": int((alarms & ~good).sum()),
-                "aurocs": aurocs,
+                "image_auroc": auroc(image[good], image[~good]),
             }
         )
     return rows
-
-
-def weighted_aurocs(pairs: np.ndarray, scores: Calibration, good: np.ndarray) -> list[float]:
-    """Image AUROC with each of `WEIGHTS`, and with 0.5 m / (m + 100) for m independent groups; `pairs` is (M, 2)."""
-    unusual = []
-    for values, normals in zip(pairs.T, (scores.retrieval, scores.alignment), strict=True):
-        logs = np.log(normals)
-        unusual.append((np.log(values) - logs.mean()) / logs.std())
-    weights = (*WEIGHTS, 0.5 * scores.groups.count / (scores.groups.count + 100))
-    combined = [weight * unusual[0] + unusual[1] for weight in weights]
-    return [auroc(image[good], image[~good]) for image in combined]
 
 
 def run(root: Path, backbone: str, rates: list[float], parts: int, repeats: int) -> list[dict]:
@@ -120,7 +107,7 @@ def run(root: Path, backbone: str, rates: list[float], parts: int, repeats: int)
 
 COLUMNS = (
     "set | normals | images | calibrated | count as | asked | expected | bound | false alarms | defects found | "
-    "AUROC 0 / 0.25 / 0.5 / shrunk"
+    "image AUROC"
 )
 
 
@@ -132,7 +119,7 @@ def markdown_row(row: dict) -> str:
         *(f"{row[key]:.1%}" for key in ("asked", "expected", "bound")),
         f"{exceeded}{row['false_alarms']} of {row['good']}{exceeded}",
         f"{row['found']} of {row['defects']}",
-        row["aurocs"],
+        f"{row['image_auroc']:.3f}",
     ]
     return f"| {' | '.join(cells)} |"
 
