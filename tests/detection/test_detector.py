@@ -129,6 +129,19 @@ def test_the_hottest_place_is_the_defect(bank):
     assert inspection.verdict == "anomalous"
 
 
+def test_an_anomalous_image_has_heat_and_it_is_hottest_where_the_score_comes_from(bank):
+    detector = Detector(bank, everything(decided_by="both"), 0.1)
+    anomalous = [i for i in map(detector.inspect, map(defective, range(300, 312))) if i.verdict == "anomalous"]
+    assert len(anomalous) > 6
+    for inspection in anomalous:
+        heat = inspection.heat(inspection.score_map)
+        assert heat.max() > 0
+        row, column = np.unravel_index(inspection.aligned.place_scores.argmax(), (8, 8))
+        place = inspection.score_map[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]  # the image is 64 x 64
+        assert place.max() == inspection.score_map.max()
+        assert inspection.aligned.score == inspection.aligned.place_scores.max()
+
+
 def test_verdict_score_and_p_value_agree(bank):
     detector = Detector(bank, everything(), 0.2)
     for result in detector.inspect_many([texture(400), defective(401), texture(402), defective(403)]):

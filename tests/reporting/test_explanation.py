@@ -8,6 +8,7 @@ from anomalign.errors import InputError
 from anomalign.images.decoding import read_image
 from anomalign.images.framing import Framing
 from anomalign.reporting import write_explanation
+from anomalign.reporting.canvas import add_caption
 from anomalign.reporting.explanation import most_anomalous_place
 from tests import tiny
 from tests.pictures import texture
@@ -51,3 +52,11 @@ def test_any_proportion_grey_and_centre_crop(tmp_path, shape) -> None:
     write_explanation(tmp_path / "x.png", detector.align(detector.inspect(image)), image, bank)
     with Image.open(tmp_path / "x.png") as picture:
         assert min(picture.size) > 300
+
+
+@pytest.mark.parametrize("width", [100, 200, 1400])
+def test_a_caption_is_as_wide_as_its_picture(width):
+    picture = Image.new("RGB", (width, 40))
+    captioned = add_caption(picture, "Where each place has its closest match", "a_very_long_name_0123456789.png, row 3")
+    assert captioned.width == width
+    assert (captioned.height > add_caption(picture, "a", "b").height) == (width < 1400)

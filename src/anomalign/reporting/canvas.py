@@ -25,12 +25,27 @@ def line(text: str, size: int, colour: tuple[int, int, int] = INK) -> Image.Imag
 
 
 def add_caption(picture: Image.Image, title: str, note: str) -> Image.Image:
-    lines = []
-    for text, size, colour in ((title, 20, INK), (note, 16, SOFT)):
-        while line(text, size).width > picture.width and len(text) > 4:  # a long file name
-            text = "..." + text[4:]
-        lines.append(line(text, size, colour))
+    """Add a title and a note below a picture, on as many lines as its width needs."""
+    lines = [
+        line(part, size, colour)
+        for text, size, colour in ((title, 20, INK), (note, 16, SOFT))
+        for part in _wrap(text, size, picture.width)
+    ]
     return stack([picture, *lines], gap=4)
+
+
+def _wrap(text: str, size: int, width: int) -> list[str]:
+    """Break a text into lines of a width; a word that is wider, such as a long file name, loses its beginning."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and line(longer, size).width > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+        while line(lines[-1], size).width > width and len(lines[-1]) > 4:
+            lines[-1] = "..." + lines[-1][4:]
+    return lines
 
 
 def stack(pictures: list[Image.Image], gap: int = GAP) -> Image.Image:
