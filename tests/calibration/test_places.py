@@ -63,15 +63,17 @@ def test_images_that_are_all_alike_have_scores():
     assert statistics.usual[1, 1].tolist() == [2, 2]
 
 
-def test_a_place_with_little_spread_does_not_score_without_bounds():
+def test_a_plain_background_does_not_score_without_bounds():
     """Half the median deviation is part of every unit."""
     rng = np.random.default_rng(5)
-    distances = draw(rng, 200)
-    distances[:, 2, 3] = 7  # a plain background
+    distances = (5 + rng.gamma(2, size=(200, 28, 28))).astype(np.float32)
+    distances[:, 4:16, 4:16] = 7  # no spread; the variances of the middle are not smoothed with others
     statistics = PlaceStatistics.of(distances, np.ones(200))
     one_more = distances[0].copy()
-    one_more[2, 3] = 7 + 1
-    assert statistics.scores(one_more)[2, 3] < 2 / np.median(statistics.deviation)
+    one_more[10, 10] = 7 + 1
+    least = statistics.deviation[10, 10]
+    assert statistics.scores(one_more)[10, 10] < 0.9 / least
+    assert statistics.scores(one_more)[10, 10] == pytest.approx(1 / (least + np.median(statistics.deviation) / 2))
 
 
 def test_most_normal_images_differ_by_what_is_called_usual():
@@ -91,7 +93,9 @@ def test_statistics_come_back_with_every_bit():
     assert (again.mean.shape, again.usual.shape) == ((5, 7), (5, 7, 2))
 
 
-@pytest.mark.parametrize(("parts", "images", "rate"), [(5, 1, 0.2), (19, 1, 0.05), (19, 3, 0.1), (99, 1, 0.05)])
+@pytest.mark.parametrize(
+    ("parts", "images", "rate"), [(3, 1, 0.25), (3, 4, 0.25), (5, 1, 0.2), (19, 1, 0.05), (19, 3, 0.1), (99, 1, 0.05)]
+)
 def test_the_rate_and_the_p_values_hold_for_scores_by_place(parts, images, rate):
     """Fresh parts score by all normal images, normal images by those of the other parts."""
     rng = np.random.default_rng(8)

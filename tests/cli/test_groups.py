@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomalign import PRESETS, Bank
+from anomalign import Bank
 from tests.bank.test_groups import photograph
 from tests.cli.running import run
 from tests.cli.test_commands import write
@@ -185,8 +185,12 @@ def test_fit_says_that_neighbouring_files_look_alike(tmp_path):
 
 def test_scores_of_an_earlier_version_are_made_anew_with_a_word(folder):
     bank = Bank.open(folder / "b.bank")
-    settings = PRESETS["default"]
-    bank.save_calibration(settings.older_calibration_key(), b"scores of another kind")
+    earlier = (  # as the version of 28 November 2026 wrote it for the default preset
+        '{"by_retrieval": false, "calibration_size": 5000, "descriptor": "level_moments", "gallery_size": 10, '
+        '"grid_level": 2, "image_neighbours": 3, "kappa": 1, "level_weights": null, "scores": 3, "sigma_px": 4.0, '
+        '"top_share": 0.005}'
+    )
+    bank.save_calibration(earlier, b"scores of another kind")
     done = run("bank", "calibrate", folder / "b.bank")
     assert done.returncode == 0, done.stderr
     assert f"{folder}/b.bank: calibrating anew: each place is now judged by what is usual there" in done.stderr

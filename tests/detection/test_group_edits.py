@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from anomalign import Bank, CalibrationError, Detector, Framing, Settings
@@ -73,7 +75,8 @@ def galleries(bank):
     rows = np.arange(len(bank))
     left_out = [groups.left_out(row) for row in rows.tolist()]
     found = search.leave_out(rows, min(SETTINGS.neighbours, len(bank) - 1), left_out)
-    if (found.index[:, :2] < 0).any():  # fewer than two others
+    others = [np.delete(rows, np.union1d(gone, search.copies.of(row))) for row, gone in enumerate(left_out)]
+    if any(min(len(set(groups.number[one])), len(set(search.copies.number[one]))) < 2 for one in others):
         return None
     ids = [image.id for image in bank.images]
     return {ids[row]: {ids[other] for other in found.index[row] if other >= 0} for row in rows.tolist()}
@@ -265,8 +268,32 @@ def test_images_of_one_group_alone_cannot_be_calibrated(tmp_path, tiny_backbone)
     with pytest.raises(CalibrationError, match="for each there must be two others"):
         Detector(bank, SETTINGS).calibrate()  # four images can only be compared with one
     bank.group(bank.images[1].id, "another part")
+    with pytest.raises(CalibrationError, match="for each there must be two others of different groups"):
+        Detector(bank, SETTINGS).calibrate()  # two images of one part say little about the spread between parts
+    bank.group(bank.images[1].id, "a third part")
     detector = Detector(bank, SETTINGS)
-    assert detector.target_fpr == pytest.approx(1 / 3)
+    assert detector.target_fpr == pytest.approx(1 / 4)
+
+
+def test_pictures_that_are_there_twice_are_not_taken_for_others(tmp_path, tiny_backbone):
+    bank = Bank.create(tmp_path / "bank", tiny_backbone, Framing(64))
+    for seed in range(2):
+        for ending in ("png", "bmp"):
+            Image.fromarray(texture(seed)).save(tmp_path / f"{seed}.{ending}")
+            bank.add(tmp_path / f"{seed}.{ending}")
+    with pytest.raises(CalibrationError, match="too few to calibrate"):
+        Detector(bank, SETTINGS).calibrate()
+    bank.add(texture(2))
+    assert Detector(bank, SETTINGS).calibrate().alignment.max() < 100
+
+
+def test_a_sample_in_which_one_group_remains_is_scored_by_all(tmp_path, tiny_backbone):
+    """Where stage 1 decides, 20 images go through stage 2, which may nearly all be of one group."""
+    bank = Bank.create(tmp_path / "bank", tiny_backbone, Framing(64))
+    bank.add([texture(seed) for seed in range(60)], groups=["a"] * 58 + ["b", "c"])
+    scores = Detector(bank, replace(SETTINGS, decided_by="retrieval")).calibrate()
+    assert scores.alignment.max() < 100
+    assert np.isfinite(scores.alignment).all()
 
 
 def test_a_rate_that_the_named_groups_do_not_support_is_refused_before_anything_is_computed(
@@ -295,7 +322,8 @@ def test_a_bank_that_an_earlier_version_calibrated_is_calibrated_anew(tmp_path, 
     }
     key = json.loads(SETTINGS.calibration_key())
     assert key["scores"] == 4
-    old_key = json.dumps({**key, "scores": 3}, sort_keys=True)
+    old_key = json.dumps({**key, "scores": 3, "top_share": 0.005}, sort_keys=True)
+    assert SETTINGS.older_calibration_key() == old_key
     old = with_checksum(json.dumps(earlier).encode())
     assert bank.save_calibration(old_key, old)
     anew = Bank.create(tmp_path / "anew", tiny_backbone, Framing(64))

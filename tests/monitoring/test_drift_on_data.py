@@ -1,4 +1,4 @@
-"""Drift on photographs: good images of another day are none, images under much more light are."""
+"""Drift on photographs: good images of another day are none. With much more light those of larger sets are a change."""
 
 from dataclasses import replace
 from pathlib import Path

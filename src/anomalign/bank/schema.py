@@ -4,6 +4,7 @@ import sqlite3
 
 FORMAT, AUGMENTED_FORMAT = 3, 4  # a version that does not know augmentation must not add to a bank with it
 
+# In `aligned` the columns "score" and "pixels" hold other values than in earlier versions: see bank/scores.py.
 TABLES = """
 CREATE TABLE identity (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE versions (

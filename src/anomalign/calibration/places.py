@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from anomalign.numerics.resample import gaussian_matrix
 
-# One rule for all products: benchmarks/presets.py has what others give.
+# One rule for all products: benchmarks/rounds.md has what others give.
 _SHRINKAGE = 30.0  # with so many groups, the variance of a place counts as much as the mean variance of all places
 _SIGMA_CELLS = 1.0  # variances are smoothed over neighbouring places; means are reliable without it
+_ROUNDING = 1e-9  # share of the mean square below which a variance counts as 0
 _LEAST_UNIT = 0.5  # added to the standard deviation of each place, as a share of the median one
 _USUAL = (0.05, 0.95)  # quantiles of the distances of normal images between which a distance is called usual
 
@@ -89,7 +90,8 @@ def _moments(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and deviation by sums of weights, and of weighted differences to `centre` and their squares, each h w."""
     offset = first / count
-    variance = np.maximum(second / count - offset**2, 0)
+    square = second / count
+    variance = np.where(offset**2 < (1 - _ROUNDING) * square, square - offset**2, 0)
     own = count / (count + _SHRINKAGE)
     variance = (own * variance + (1 - own) * variance.mean()).reshape(grid)
     rows, columns = (gaussian_matrix(side, _SIGMA_CELLS).astype(np.float64) for side in grid)
@@ -118,12 +120,15 @@ def left_out_scores(
     grid = distances.shape[1:]
     centre, first, second = _weighted_sums(distances, weights)
     total, scores = float(weights.sum()), np.empty(distances.shape, np.float32)
-    for row, distance in enumerate(distances):
-        gone = left_out[row] if len(left_out[row]) < len(distances) else np.zeros(0, np.int64)
-        part, centred = weights[gone], distances[gone].reshape(len(gone), -1) - centre
+    same: dict[bytes, list[int]] = {}  # images of one group are scored by the same others
+    for row, gone in enumerate(left_out):
+        same.setdefault(gone.tobytes(), []).append(row)
+    for rows in same.values():
+        gone = left_out[rows[0]] if len(left_out[rows[0]]) < len(distances) else np.zeros(0, np.int64)
+        part, centred = weights[gone], distances[gone].reshape(len(gone), len(centre)) - centre
         count = total - float(part.sum())
         mean, deviation = _moments(centre, count, first - part @ centred, second - part @ centred**2, grid)
-        scores[row] = np.maximum((distance - mean) / _unit_of(deviation), 0)
+        scores[rows] = np.maximum((distances[rows] - mean) / _unit_of(deviation), 0)
     return scores
 
 

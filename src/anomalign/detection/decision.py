@@ -10,11 +10,10 @@ from anomalign.calibration.thresholds import Calibration, Scores, Threshold
 from anomalign.detection.settings import Settings
 from anomalign.detection.summary import Stage, Verdict
 
-_RETRIEVAL_WEIGHT = 0.25  # of stage 1 where both decide: docs/decisions.md has what other weights give
+_RETRIEVAL_WEIGHT = 0.25  # of stage 1 where both decide: benchmarks/rounds.md has what others give
 _NO_SPREAD = 1e-6  # standard deviation of logarithms below which all scores count as equal
-_LEAST = (
-    0.1  # smallest score that counts, as a share of the median: an image of the bank scores 0, which has no logarithm
-)
+# Smallest score that counts, as a share of the median: an image of the bank scores 0, which has no logarithm.
+_LEAST = 0.1
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,11 @@ class Aligned:
     gallery: tuple[NormalImage, ...]
     turns: tuple[Turn, ...]
 
+    @property
+    def score_square(self) -> NDArray[np.float32]:
+        """(S, S) float32: the place scores, interpolated on the square that the backbone saw."""
+        return smooth_map(self.place_scores, len(self.square), sigma_px=0)
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -228,8 +233,7 @@ class Inspection(InspectionSummary):
 
     def score_map_of_size(self, height: int, width: int) -> NDArray[np.float32]:
         """`score_map` for a picture of the image in another size."""
-        square = smooth_map(self.aligned.place_scores, self.framing.size_px, sigma_px=0)
-        return place_on_image(square, self.framing, height, width)
+        return place_on_image(self.aligned.score_square, self.framing, height, width)
 
     @cached_property
     def pixel_p_values(self) -> NDArray[np.float32]:

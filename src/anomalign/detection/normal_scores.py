@@ -60,7 +60,7 @@ def score_normals(
     """
     groups = groups_of(bank, search, settings)
     left_out = [np.union1d(groups.left_out(row), search.copies.of(row)) for row in rows.tolist()]
-    _check_others(bank, groups, left_out)
+    _check_others(bank, groups, search.copies.number, left_out)
     neighbours = search.leave_out(rows, min(settings.neighbours, len(bank) - 1), left_out)
     ids, views = np.array([image.id for image in bank.images], np.int64), bank.identity.views
     by_retrieval = settings.decided_by == "retrieval"
@@ -68,7 +68,9 @@ def score_normals(
     galleries = neighbours.index[aligned, : settings.gallery_size]
     distances = _distances(bank, settings, ids, rows[aligned], galleries, align, progress)
     weights = groups.of(rows[aligned]).weights
-    place_scores = left_out_scores(distances, weights, _places_of(rows[aligned], [left_out[a] for a in aligned]))
+    place_scores = left_out_scores(
+        distances, weights, _left_out_of(rows[aligned], [left_out[a] for a in aligned], groups)
+    )
     retrieval = _retrieval(neighbours, settings.image_neighbours)
     alignment = np.array([map_score(one, settings.top_share) for one in place_scores])
     size_px = bank.identity.framing.size_px
@@ -87,9 +89,12 @@ def score_normals(
     return result
 
 
-def _check_others(bank: Bank, groups: Groups, left_out: Sequence[NDArray[np.int64]]) -> None:
+def _check_others(
+    bank: Bank, groups: Groups, pictures: NDArray[np.int64], left_out: Sequence[NDArray[np.int64]]
+) -> None:
     """Raise CalibrationError where an image has not two others to be compared with: one alone has no spread."""
-    fewest = len(bank) - max(map(len, left_out))
+    others = [np.delete(np.arange(len(bank)), gone) for gone in left_out]
+    fewest = min(min(_distinct(groups.number[rows]), _distinct(pictures[rows])) for rows in others)
     if fewest == 0:
         same = "of one group" if groups.total == 1 and groups.origin == "given" else "the same picture"
         raise CalibrationError(
@@ -97,15 +102,27 @@ def _check_others(bank: Bank, groups: Groups, left_out: Sequence[NDArray[np.int6
         )
     if fewest == 1:
         raise CalibrationError(
-            f"{bank.path}: its normal images are too few to calibrate; for each there must be two others that are "
-            "neither copies of it nor of its group: add images of others"
+            f"{bank.path}: its normal images are too few to calibrate; for each there must be two others of different "
+            "groups that are neither copies of it nor of each other, nor of its group: add images of others"
         )
 
 
-def _places_of(rows: NDArray[np.int64], sets: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-    """Places in (M,) rows, in order, of those rows of each set that are among them."""
-    places = [np.minimum(np.searchsorted(rows, one), len(rows) - 1) for one in sets]
-    return [place[rows[place] == one] for place, one in zip(places, sets, strict=True)]
+def _distinct(numbers: NDArray[np.int64]) -> int:
+    return int(np.count_nonzero(np.bincount(numbers)))
+
+
+def _left_out_of(rows: NDArray[np.int64], sets: Sequence[NDArray[np.int64]], groups: Groups) -> list[NDArray[np.int64]]:
+    """Places in (M,) rows, in order, of those that are left out; of all where the others are of one group.
+
+    The rows may be a sample of the bank, in which fewer others remain than in the whole bank.
+    """
+    everything, number = np.arange(len(rows)), groups.number[rows]
+    left_out = []
+    for one in sets:
+        places = np.minimum(np.searchsorted(rows, one), len(rows) - 1)
+        places = places[rows[places] == one]
+        left_out.append(places if _distinct(np.delete(number, places)) > 1 else everything)
+    return left_out
 
 
 def score_without(

@@ -1,7 +1,7 @@
 """Settings of a comparison with a bank: all in one value, defaults written once."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from anomalign.detection.summary import Stage
 from anomalign.errors import InputError
@@ -9,6 +9,7 @@ from anomalign.retrieval import DESCRIPTORS, INDEX_KINDS, Descriptor, IndexKind
 
 # Raise these when the scores change, so that stored scores are computed again.
 _CALIBRATION_SCORES, _ALIGNMENT_SCORES = 4, 2
+_OLDER_TOP_SHARE = 0.005
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,10 @@ class Settings:
         return json.dumps({**entries, "by_retrieval": by_retrieval, "scores": scores}, sort_keys=True)
 
     def older_calibration_key(self) -> str:
-        """The key under which the version before this one stored its scores."""
-        return self.calibration_key(_CALIBRATION_SCORES - 1)
+        """The key under which the version before this one stored its scores. It had another default of `top_share`."""
+        is_default = self.top_share == type(self).top_share
+        before = replace(self, top_share=_OLDER_TOP_SHARE) if is_default else self
+        return before.calibration_key(_CALIBRATION_SCORES - 1)
 
     def alignment_key(self) -> str:
         """What stage 2 of a normal image against a given gallery depends on, as JSON."""

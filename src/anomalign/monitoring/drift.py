@@ -269,6 +269,7 @@ def _share_farther(
 
 
 def _share_beyond(scores: NDArray[np.float64], normal_scores: NDArray[np.float64], farther: float) -> float:
+    """Share beyond 95 % of the normal images, on the side to which most lie."""
     if farther > 0.5:
         return float((scores > np.quantile(normal_scores, _BULK, method="higher")).mean())
     return float((scores < np.quantile(normal_scores, 1 - _BULK, method="lower")).mean())

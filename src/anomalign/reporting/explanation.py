@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from anomalign.alignment import place_on_image
 from anomalign.bank import Bank
 from anomalign.detection.inspection import Inspection, Match
 from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
@@ -72,8 +73,10 @@ def write_explanation(
 
 
 def most_anomalous_place(inspection: Inspection) -> tuple[float, float]:
-    """Row and column of the highest value of the score map, in pixels of the image."""
+    """Row and column of the highest score, in pixels of the image; of the largest distance where all scores are 0."""
     scores = small_map(inspection, _PANEL)
+    if np.nanmax(scores) == 0:
+        scores = place_on_image(inspection.aligned.square, inspection.framing, *scores.shape)
     row, column = np.unravel_index(np.nanargmax(scores), scores.shape)
     h, w = scores.shape
     return (int(row) + 0.5) * inspection.height / h - 0.5, (int(column) + 0.5) * inspection.width / w - 0.5

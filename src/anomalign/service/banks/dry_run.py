@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from anomalign.backbones import Described, describe
 from anomalign.bank import Bank
@@ -137,7 +136,7 @@ def _apply(
         draft = before.bank.draft(draft_path)
         if (draft.version, draft.content) != (before.bank.version, before.bank.content):
             raise ProposalError(f"bank {served_bank.name} has just been edited by another process; try again")
-        old_scores = set(draft.load_aligned(served_bank.settings.alignment_key()))
+        known = {(one.image, one.gallery) for one in draft.load_aligned(served_bank.settings.alignment_key())}
         if request.add:
             image = load_image(request.add, image_files)
             report = draft.add(image, groups=request.group or None, max_pixels=served_bank.max_pixels)
@@ -148,7 +147,7 @@ def _apply(
         else:
             draft.remove(request.remove)
         after = served_bank.detector_of(draft)
-        yield after, _new_scores(draft, after, old_scores)
+        yield after, _new_scores(draft, after, known)
     finally:
         shutil.rmtree(draft_path, ignore_errors=True)
 
@@ -183,7 +182,7 @@ def _replay(
     return changes, replays - len(changes), len(records) - replays
 
 
-def _new_scores(draft: Bank, after: Detector, old_scores: set[Any]) -> DraftScores:
+def _new_scores(draft: Bank, after: Detector, known: set[tuple[int, bytes]]) -> DraftScores:
     key = after.settings.alignment_key()
-    new = tuple(score for score in draft.load_aligned(key) if score not in old_scores)
+    new = tuple(one for one in draft.load_aligned(key) if (one.image, one.gallery) not in known)
     return DraftScores(draft.version, draft.load_calibration(after.settings.calibration_key()), new)

@@ -20,7 +20,7 @@ from anomalign.service.configuration import bank_name
 
 @dataclass(frozen=True)
 class DraftScores:
-    """Scores that testing an edit on a draft has computed, so that the edit itself need not compute them again.
+    """What testing an edit on a draft has computed, so that the edit itself need not compute it again.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class DraftScores:
     calibration : bytes or None
         As from `Bank.load_calibration`.
     aligned : tuple of AlignedDistances
-        The scores that the bank itself does not have.
+        The distances of normal images that the bank itself does not have.
     """
 
     version: int

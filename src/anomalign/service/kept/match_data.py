@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from anomalign.alignment import anomaly_map, place_on_image, smooth_map
+from anomalign.alignment import anomaly_map, place_on_image
 from anomalign.bank import NormalImage
 from anomalign.calibration.pixels import RARITY_STEPS, PixelCounts
 from anomalign.calibration.places import PlaceStatistics
@@ -101,7 +101,7 @@ class MatchData:
             per_level=alignment.per_level,
             usual=places.usual,
             place_scores=aligned.place_scores,
-            rarity=pixels.rarity(smooth_map(aligned.place_scores, framing.size_px, sigma_px=0)),
+            rarity=pixels.rarity(aligned.score_square),
         )
 
     @property

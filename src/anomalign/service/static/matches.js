@@ -40,12 +40,13 @@ export function matchOf(matches, { row, column }) {
   };
 }
 
-/** The cell with the highest place score. Records of earlier versions have none: the smallest p-value, or of equal ones
-    the largest distance. */
+/** The cell with the highest place score. Where there are none (records of earlier versions) or all are 0: that with the
+    smallest p-value, or of equal ones the largest distance. */
 export function mostUnusual(matches) {
   let best = 0;
-  if (matches.place_score) {
-    best = matches.place_score.indexOf(Math.max(...matches.place_score));
+  const highest = matches.place_score ? matches.place_score.reduce((a, b) => Math.max(a, b), 0) : 0;
+  if (highest > 0) {
+    best = matches.place_score.indexOf(highest);
     return { row: Math.floor(best / matches.w), column: best % matches.w };
   }
   for (let cell = 1; cell < matches.p.length; cell += 1) {
