@@ -28,25 +28,22 @@ from pathlib import Path
 
 import numpy as np
 import rounds
+from seen import DEFAULT, Seen
 
-from anomalign import PRESETS, AnomalignError, Bank, Framing, Settings, load_backbone
-from anomalign.alignment import align, map_score, place_on_image, smooth_map
-from anomalign.backbones import Described, describe
+from anomalign import AnomalignError, Framing, Settings, load_backbone
+from anomalign.alignment import map_score, place_on_image, smooth_map
 from anomalign.backbones.backbone import BUNDLED
 from anomalign.calibration.pixels import PixelCounts
 from anomalign.calibration.places import PlaceStatistics, left_out_scores
 from anomalign.calibration.thresholds import Calibration
 from anomalign.detection.decision import full_scores
 from anomalign.detection.gate_tradeoff import gate_outcomes
-from anomalign.detection.normal_scores import groups_of
 from anomalign.evaluation import auroc
 from anomalign.evaluation.datasets import open_dataset
 from anomalign.evaluation.pixels import PixelMetrics
-from anomalign.retrieval import ImageSearch
 
-DEFAULT, TARGET_FPR = PRESETS["default"], 0.05
+TARGET_FPR = 0.05
 SIDE = Framing().size_px
-MOST = 50  # normal images found for every image: the largest gallery
 VARIED: dict[str, list[dict]] = {
     "grid": [{"grid_level": level} for level in (3, 1)],
     "gallery": [{"gallery_size": K} for K in (3, 30, 50)],
@@ -60,84 +57,41 @@ VARIED: dict[str, list[dict]] = {
 SETTINGS = ("rule", "smoothing", "neighbours", "decided_by", "size", "crop", "gallery", "grid", "kappa", "weights")
 
 
-class Seen:
-    """A category as one backbone sees it in one framing; alignments are kept for settings that share them."""
-
-    def __init__(self, folder: str, backbone, category, framing: Framing, every: int) -> None:
-        self.framing = framing
-        self.bank = Bank.create(Path(folder) / "bank", backbone, framing)
-        self.bank.add(category.train)
-        defects = [image for image in category.test if image.anomalous][::every]
-        images = [image for image in category.test if not image.anomalous] + defects
-        described = list(describe([image.path for image in images], backbone, framing))
-        self.tests = [(i, d) for i, d in zip(images, described, strict=True) if isinstance(d, Described)]
-        self.anomalous = np.array([image.anomalous for image, _ in self.tests])
-        self.queries = [*self.bank.gallery(range(len(self.bank))), *(d.pyramid for _, d in self.tests)]
-        search = ImageSearch(self.bank, DEFAULT.descriptor)
-        most, rows = min(MOST, len(self.bank) - 1), np.arange(len(self.bank))
-        self.groups = groups_of(self.bank, search, DEFAULT)
-        self.left_out = [np.union1d(self.groups.left_out(row), search.copies.of(row)) for row in rows.tolist()]
-        of_normals = search.leave_out(rows, most, self.left_out)
-        of_tests = search.search([d.pyramid for _, d in self.tests], most)
-        self.nearest = np.concatenate([of_normals.index, of_tests.index])
-        self.far = np.concatenate([of_normals.distance, of_tests.distance])
-        self.aligned: dict[tuple, dict[int, list]] = {}
-
-    def distances(self, settings: Settings) -> list:
-        """Distances of stage 2 on the grid, of the normals and then of the tests; of copies of one picture none."""
-        shapes, K, kappa = self.bank.identity.shapes, settings.gallery_size, settings.kappa
-        grid = shapes[min(settings.grid_level, len(shapes)) - 1][:2]
-        given = self.bank.identity.level_weights if settings.level_weights is None else settings.level_weights
-        weights = given * len(shapes) if given and len(given) == 1 else given
-        known = self.aligned.setdefault((grid, kappa, weights), {})
-        if K not in known:
-            # The nearest place in a larger gallery is the nearer of that in a smaller one and that in the rest.
-            start = max((k for k in known if k < K and kappa == 1), default=0)
-            known[K] = []
-            for number, query in enumerate(self.queries):
-                rows = [int(row) for row in self.nearest[number, start:K] if row >= 0]
-                gallery = self.bank.gallery(rows)
-                found = align(query, gallery, kappa, grid=grid, level_weights=weights).distance
-                known[K].append(np.minimum(found, known[start][number]) if start else found)
-        return known[K]
-
-    def measure(self, settings: Settings) -> dict:
-        start, size = time.perf_counter(), self.framing.size_px
-        pixels, normals = PixelMetrics(), len(self.bank)
-        distances = np.array(self.distances(settings), np.float32)
-        for (image, seen), distance in zip(self.tests, distances[normals:], strict=True):
-            square = smooth_map(distance, size, settings.sigma_px)
-            placed = place_on_image(square, self.framing, seen.height, seen.width)
-            # A mask that cannot be used leaves the image out of the metrics of pixels, as in `evaluate`.
-            with contextlib.suppress(AnomalignError):
-                if (truth := image.ground_truth(seen.height, seen.width)) is not None:
-                    pixels.add(np.nan_to_num(placed, nan=0.0), truth, normal=not image.anomalous)
-        usual = PlaceStatistics.of(distances[:normals], self.groups.weights)
-        of_normals = left_out_scores(distances[:normals], self.groups.weights, self.left_out)
-        place_scores = [*of_normals, *(usual.scores(distance) for distance in distances[normals:])]
-        alignment = np.array([map_score(one, settings.top_share) for one in place_scores])
-        retrieval = self.far[:, : settings.image_neighbours].astype(np.float64).mean(axis=1)
-        ids = np.array([image.id for image in self.bank.images])
-        calibration = Calibration(
-            ids, retrieval[:normals], ids[self.nearest[:normals, 0]], np.arange(normals), alignment[:normals],
-            alignment[:normals], usual, PixelCounts.total([]), self.groups,
-        )  # fmt: skip
-        retrieval, alignment = retrieval[normals:], alignment[normals:]
-        image = full_scores(calibration, retrieval, alignment, settings.decided_by)
-        (outcome,) = gate_outcomes(
-            calibration, retrieval, alignment, self.anomalous, settings, TARGET_FPR, [settings.gate]
-        )
-        values = pixels.values().metrics
-        return {
-            "image_auroc": auroc(image[~self.anomalous], image[self.anomalous]),
-            "pixel_auroc": values.get("pixel_auroc"),
-            "au_pro_0.3": values.get("au_pro_0.3"),
-            "found": outcome.found,
-            "defects": outcome.defects,
-            "false_alarms": outcome.false_alarms,
-            "good": outcome.good,
-            "measure_s": time.perf_counter() - start,
-        }
+def measure(seen: Seen, settings: Settings) -> dict:
+    start, size = time.perf_counter(), seen.framing.size_px
+    pixels, normals = PixelMetrics(), len(seen.bank)
+    distances = np.array(seen.distances(settings), np.float32)
+    for (image, described), distance in zip(seen.tests, distances[normals:], strict=True):
+        square = smooth_map(distance, size, settings.sigma_px)
+        placed = place_on_image(square, seen.framing, described.height, described.width)
+        # A mask that cannot be used leaves the image out of the metrics of pixels, as in `evaluate`.
+        with contextlib.suppress(AnomalignError):
+            if (truth := image.ground_truth(described.height, described.width)) is not None:
+                pixels.add(np.nan_to_num(placed, nan=0.0), truth, normal=not image.anomalous)
+    usual = PlaceStatistics.of(distances[:normals], seen.groups.weights)
+    of_normals = left_out_scores(distances[:normals], seen.groups.weights, seen.left_out)
+    place_scores = [*of_normals, *(usual.scores(distance) for distance in distances[normals:])]
+    alignment = np.array([map_score(one, settings.top_share) for one in place_scores])
+    retrieval = seen.retrieval(settings)
+    ids = np.array([image.id for image in seen.bank.images])
+    calibration = Calibration(
+        ids, retrieval[:normals], ids[seen.nearest[:normals, 0]], np.arange(normals), alignment[:normals],
+        alignment[:normals], usual, PixelCounts.total([]), seen.groups,
+    )  # fmt: skip
+    retrieval, alignment = retrieval[normals:], alignment[normals:]
+    image = full_scores(calibration, retrieval, alignment, settings.decided_by)
+    (outcome,) = gate_outcomes(calibration, retrieval, alignment, seen.anomalous, settings, TARGET_FPR, [settings.gate])
+    values = pixels.values().metrics
+    return {
+        "image_auroc": auroc(image[~seen.anomalous], image[seen.anomalous]),
+        "pixel_auroc": values.get("pixel_auroc"),
+        "au_pro_0.3": values.get("au_pro_0.3"),
+        "found": outcome.found,
+        "defects": outcome.defects,
+        "false_alarms": outcome.false_alarms,
+        "good": outcome.good,
+        "measure_s": time.perf_counter() - start,
+    }
 
 
 def said(change: dict) -> str:
@@ -161,11 +115,13 @@ def rows(backbone, category, vary: list[str], sizes: list[int], crops: list[int]
         elif scale != 1:
             changes = [{"sigma_px": round(DEFAULT.sigma_px * scale, 2)}, {"sigma_px": DEFAULT.sigma_px}]
         with tempfile.TemporaryDirectory(prefix="anomalign-") as folder:
-            seen = Seen(folder, backbone, category, framing, every)
+            defects = [image for image in category.test if image.anomalous][::every]
+            good = [image for image in category.test if not image.anomalous]
+            seen = Seen(folder, backbone, category.train, good + defects, framing)
             for change in changes:
                 framed = {"size_px": framing.size_px} if scale != 1 else {}
                 framed |= {"centre crop of": framing.resize_px} if framing.resize_px else {}
-                yield said(framed | change) or "default", seen.measure(replace(DEFAULT, **change))
+                yield said(framed | change) or "default", measure(seen, replace(DEFAULT, **change))
 
 
 def line(name: str, data: str, change: str, row: dict) -> str:

@@ -7,32 +7,30 @@ with the highest mean image AUROC on the others is taken, and measured on the on
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from unittest.mock import patch
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+from seen import DEFAULT, Seen
 
-from anomalign import PRESETS, Bank, Framing
-from anomalign.alignment import align, map_score, smooth_map
-from anomalign.backbones import Backbone, Described, describe
+from anomalign import Framing
+from anomalign.alignment import map_score, smooth_map
+from anomalign.backbones import Backbone
 from anomalign.calibration import places
 from anomalign.calibration.places import PlaceStatistics, left_out_scores
 from anomalign.calibration.thresholds import best_rate, threshold
 from anomalign.detection.decision import logs_of
-from anomalign.detection.normal_scores import groups_of
 from anomalign.evaluation import auroc
 from anomalign.evaluation.datasets import Category
-from anomalign.retrieval import ImageSearch
+from anomalign.evaluation.datasets.dataset import TestImage
 
-DEFAULT = PRESETS["default"]
 RATES = (0.01, 0.05)
 FURTHER = 120
 Pair = tuple[np.ndarray, np.ndarray]  # of the normal images, of the test images
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sample:
     """Normal images and test images of one dataset: stage 1 scores and stage 2 distances, groups left out."""
 
@@ -41,50 +39,26 @@ class Sample:
     weights: np.ndarray
     left_out: list[np.ndarray]
     good: np.ndarray
-    scores: dict[str, Pair] = field(default_factory=dict)
 
 
 def sample(backbone: Backbone, category: Category, normals: int, seed: int) -> Sample:
     """A bank of `normals` images of a dataset, 0: all, and how it sees the test images."""
-    files = [Path(file) for file in category.train]
-    tests = [image.path for image in category.test]
-    good = [not image.anomalous for image in category.test]
+    train, test = list(category.train), list(category.test)
     if normals:
-        order = np.random.default_rng(seed).permutation(len(files))
-        further = [files[place] for place in sorted(order[normals : normals + FURTHER])]
-        files = [files[place] for place in sorted(order[:normals])]
-        tests, good = tests + further, good + [True] * len(further)
+        order = np.random.default_rng(seed).permutation(len(train))
+        further = [train[place] for place in sorted(order[normals : normals + FURTHER])]
+        train = [train[place] for place in sorted(order[:normals])]
+        test += [TestImage(path, "good", False) for path in further]
     with tempfile.TemporaryDirectory(prefix="anomalign-") as folder:
-        bank = Bank.create(Path(folder) / "bank", backbone, Framing())
-        bank.add(files)
-        seen = list(describe(tests, backbone, bank.identity.framing))
-        queries = [one.pyramid for one in seen if isinstance(one, Described)]
-        search, count = ImageSearch(bank, DEFAULT.descriptor), len(bank)
-        groups = groups_of(bank, search, DEFAULT)
-        left_out = [np.union1d(groups.left_out(row), search.copies.of(row)) for row in range(count)]
-        most = min(DEFAULT.neighbours, count - 1)
-        near = search.leave_out(np.arange(count), most, left_out), search.search(queries, most)
-        grid = bank.identity.shapes[DEFAULT.grid_level - 1][:2]
-
-        def distances(pyramids, indices) -> np.ndarray:
-            galleries = ([row for row in rows.tolist() if row >= 0] for rows in indices)
-            weights = bank.identity.level_weights
-            found = [
-                align(one, bank.gallery(rows), grid=grid, level_weights=weights).distance
-                for one, rows in zip(pyramids, galleries, strict=True)
-            ]
-            return np.array(found)
-
-        first = [
-            np.where(np.isfinite(one.distance), one.distance, np.nan)[:, : DEFAULT.image_neighbours] for one in near
-        ]
-        return Sample(
-            retrieval=(np.nanmean(first[0], axis=1), np.nanmean(first[1], axis=1)),
-            distances=(distances(bank.gallery(range(count)), near[0].index), distances(queries, near[1].index)),
-            weights=groups.weights,
-            left_out=left_out,
-            good=np.array([ok for ok, one in zip(good, seen, strict=True) if isinstance(one, Described)]),
-        )
+        seen = Seen(folder, backbone, train, test, Framing())
+        count, retrieval, distances = len(seen.bank), seen.retrieval(DEFAULT), np.array(seen.distances(DEFAULT))
+    return Sample(
+        retrieval=(retrieval[:count], retrieval[count:]),
+        distances=(distances[:count], distances[count:]),
+        weights=seen.groups.weights,
+        left_out=seen.left_out,
+        good=~seen.anomalous,
+    )
 
 
 def plain(seen: Sample) -> Pair:

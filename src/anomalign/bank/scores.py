@@ -24,10 +24,6 @@ class AlignedDistances:
     distances: bytes
 
 
-# Earlier versions of the package read and write the same table: so the distances are in the column "pixels", and the
-# column "score", which may not be empty, holds 0.
-
-
 def read_calibration(connection: sqlite3.Connection, settings: str, version: int) -> bytes | None:
     """Calibration stored for these settings; None if there is none for this version."""
     row = connection.execute(
@@ -46,7 +42,11 @@ def write_calibration(connection: sqlite3.Connection, settings: str, version: in
 
 
 def read_aligned(connection: sqlite3.Connection, settings: str) -> list[AlignedDistances]:
-    """Stored results of stage 2 for normal images. A result is valid as long as the image's gallery is the same."""
+    """Stored results of stage 2 for normal images. A result is valid as long as the image's gallery is the same.
+
+    Earlier versions of the package use the same table. So the distances are in the column "pixels", and the column
+    "score", which may not be empty, holds 0.
+    """
     rows = connection.execute("SELECT image, gallery, pixels FROM aligned WHERE settings = ?", (settings,))
     return [AlignedDistances(int(image), bytes(gallery), bytes(distances)) for image, gallery, distances in rows]
 

@@ -6,7 +6,6 @@ compared with those of normal images at the same place.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,19 +65,18 @@ class PlaceStatistics:
         The unit of a place is its standard deviation and half the median one: where all normal images are alike, as on
         a plain background, the least difference would otherwise count most.
         """
-        return np.asarray(np.maximum((distance - self.mean) / self._unit, 0), np.float32)
-
-    @cached_property
-    def _unit(self) -> NDArray[np.float32]:
-        return _unit_of(self.deviation)
+        return _scores(distance, self.mean, self.deviation)
 
 
 _ARRAYS = ("mean", "deviation", "usual")
 
 
-def _unit_of(deviation: NDArray[np.float32]) -> NDArray[np.float32]:
+def _scores(
+    distances: NDArray[np.float32], mean: NDArray[np.float32], deviation: NDArray[np.float32]
+) -> NDArray[np.float32]:
     unit = deviation + np.float32(_LEAST_UNIT) * np.median(deviation)
-    return np.where(unit > 0, unit, np.float32(1))  # all images are alike, as drawings may be
+    unit = np.where(unit > 0, unit, np.float32(1))  # all images are alike, as drawings may be
+    return np.asarray(np.maximum((distances - mean) / unit, 0), np.float32)
 
 
 def _moments(
@@ -128,7 +126,7 @@ def left_out_scores(
         part, centred = weights[gone], distances[gone].reshape(len(gone), len(centre)) - centre
         count = total - float(part.sum())
         mean, deviation = _moments(centre, count, first - part @ centred, second - part @ centred**2, grid)
-        scores[rows] = np.maximum((distances[rows] - mean) / _unit_of(deviation), 0)
+        scores[rows] = _scores(distances[rows], mean, deviation)
     return scores
 
 

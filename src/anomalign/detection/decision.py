@@ -129,13 +129,11 @@ def full_scores(normals: Calibration, retrieval: Scores, alignment: Scores, deci
         return retrieval
     if decided_by == "alignment":
         return alignment
-    stages = ((retrieval, normals.retrieval), (alignment, normals.alignment))
-    return _both(
-        *(
-            _Usual.of(logs_of(of_normals, of_normals), normals.groups).unusual(logs_of(scores, of_normals))
-            for scores, of_normals in stages
-        )
+    x, y = (
+        _Usual.of(logs_of(of_normals, of_normals), normals.groups).unusual(logs_of(scores, of_normals))
+        for scores, of_normals in ((retrieval, normals.retrieval), (alignment, normals.alignment))
     )
+    return _both(x, y)
 
 
 def normal_full_scores(normals: Calibration, decided_by: Stage) -> Scores:
@@ -147,14 +145,13 @@ def normal_full_scores(normals: Calibration, decided_by: Stage) -> Scores:
     if decided_by != "both":
         return full_scores(normals, normals.retrieval, normals.alignment, decided_by)
     retrieval, alignment = (logs_of(scores, scores) for scores in (normals.retrieval, normals.alignment))
-    return _both(
-        _Usual.of_others(retrieval, normals.groups).unusual(retrieval),
-        _Usual.of(alignment, normals.groups).unusual(alignment),
-    )
+    x = _Usual.of_others(retrieval, normals.groups).unusual(retrieval)
+    y = _Usual.of(alignment, normals.groups).unusual(alignment)
+    return _both(x, y)
 
 
-def _both(retrieval: Scores, alignment: Scores) -> Scores:
-    return np.asarray(-np.logaddexp(np.log(_RETRIEVAL_WEIGHT) - retrieval, -alignment))
+def _both(x: Scores, y: Scores) -> Scores:
+    return np.asarray(-np.logaddexp(np.log(_RETRIEVAL_WEIGHT) - x, -y))
 
 
 @dataclass(frozen=True, eq=False)
