@@ -115,19 +115,54 @@ def left_out_scores(
     (N, h, w) float32 array
         As `PlaceStatistics.scores`.
     """
-    grid = distances.shape[1:]
-    centre, first, second = _weighted_sums(distances, weights)
-    total, scores = float(weights.sum()), np.empty(distances.shape, np.float32)
+    scores, others = np.empty(distances.shape, np.float32), _Others(distances, weights)
     same: dict[bytes, list[int]] = {}  # images of one group are scored by the same others
     for row, gone in enumerate(left_out):
         same.setdefault(gone.tobytes(), []).append(row)
     for rows in same.values():
-        gone = left_out[rows[0]] if len(left_out[rows[0]]) < len(distances) else np.zeros(0, np.int64)
-        part, centred = weights[gone], distances[gone].reshape(len(gone), len(centre)) - centre
-        count = total - float(part.sum())
-        mean, deviation = _moments(centre, count, first - part @ centred, second - part @ centred**2, grid)
-        scores[rows] = _scores(distances[rows], mean, deviation)
+        scores[rows] = others.scores(distances[rows], left_out[rows[0]])
     return scores
+
+
+class _Others:
+    """Scores of places by the statistics of normal images of which some are left out."""
+
+    def __init__(self, distances: NDArray[np.float32], weights: NDArray[np.float64]) -> None:
+        self._distances, self._weights = distances, weights
+        self._total, self._sums = float(weights.sum()), _weighted_sums(distances, weights)
+
+    def scores(self, found: NDArray[np.float32], left_out: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(Q, h, w) distances -> (Q, h, w) scores. If no image would remain, all count."""
+        centre, first, second = self._sums
+        gone = left_out if len(left_out) < len(self._distances) else np.zeros(0, np.int64)
+        part, centred = self._weights[gone], self._distances[gone].reshape(len(gone), len(centre)) - centre
+        count = self._total - float(part.sum())
+        moments = _moments(centre, count, first - part @ centred, second - part @ centred**2, found.shape[1:])
+        return _scores(found, *moments)
+
+
+def scores_in_place(
+    found: NDArray[np.float32],
+    distances: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    left_out: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Scores of the places of images that stand in place of normal images.
+
+    Parameters
+    ----------
+    found : (Q, h, w) float32 array
+        Distances of these images.
+    distances, weights
+        Those of the normal images, as for `left_out_scores`.
+    left_out : (g,) int64 array
+        Rows of `distances` of the normal images that are left out.
+
+    Returns
+    -------
+    (Q, h, w) float32 array
+    """
+    return _Others(distances, weights).scores(found, left_out)
 
 
 def _weighted_sums(

@@ -150,6 +150,21 @@ def normal_full_scores(normals: Calibration, decided_by: Stage) -> Scores:
     return _both(x, y)
 
 
+def scores_in_place(
+    normals: Calibration, place: int, retrieval: Scores, alignment: Scores, decided_by: Stage
+) -> Scores:
+    """(Q,) image scores, without a gate, of images that stand in place of the normal image at `place`.
+
+    As `normal_full_scores` of that image, whose group is not among the normals.
+    """
+    if decided_by != "both":
+        return full_scores(normals, retrieval, alignment, decided_by)
+    usual = _Usual.of_others(logs_of(normals.retrieval, normals.retrieval), normals.groups)
+    x = (logs_of(retrieval, normals.retrieval) - usual.mean[place]) / usual.spread[place]
+    of_normals = logs_of(normals.alignment, normals.alignment)
+    return _both(x, _Usual.of(of_normals, normals.groups).unusual(logs_of(alignment, normals.alignment)))
+
+
 def _both(x: Scores, y: Scores) -> Scores:
     return np.asarray(-np.logaddexp(np.log(_RETRIEVAL_WEIGHT) - x, -y))
 

@@ -17,10 +17,13 @@ from anomalign.calibration import thresholds
 from anomalign.calibration.groups import Groups
 from anomalign.calibration.places import PlaceStatistics
 from anomalign.calibration.thresholds import Calibration, Threshold
+from anomalign.detection import power
 from anomalign.detection.decision import DecisionRule
 from anomalign.detection.dependence import given_groups
+from anomalign.detection.in_place import InPlace, judge_in_place
 from anomalign.detection.inspection import Aligned, Comparison, Inspection
-from anomalign.detection.normal_scores import sample_rows, score_normals, score_without
+from anomalign.detection.normal_scores import Measured, measure_normals, sample_rows, score_normals, score_without
+from anomalign.detection.power import DetectionPower
 from anomalign.detection.settings import PRESETS, Settings
 from anomalign.detection.summary import Neighbour
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
@@ -29,6 +32,7 @@ from anomalign.images.sources import Failure, Source
 from anomalign.numerics.threads import available_cores, one_blas_thread
 from anomalign.pyramid import FeaturePyramid
 from anomalign.retrieval import ImageSearch
+from anomalign.synthetic import KINDS, SIZES, Kind
 
 
 class Detector:
@@ -306,6 +310,67 @@ class Detector:
             ),
             image=image.image,
         )
+
+    def check(
+        self,
+        *,
+        images: int = power.IMAGES,
+        kinds: Sequence[Kind] = KINDS,
+        sizes: Sequence[float] = SIZES,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> DetectionPower:
+        """Measure which synthetic defects are found by this bank, these settings and this threshold.
+
+        Nothing is added to the bank or to its calibration.
+
+        Parameters
+        ----------
+        images : int
+            Number of normal images that defects are drawn into: one of each kind and size into each.
+        kinds : sequence of Kind
+        sizes : sequence of float
+            Shares of the shorter side of the image.
+        seed : int
+            The same seed draws the same defects.
+        progress : callable, optional
+
+        Raises
+        ------
+        InputError
+            A kind is unknown, a size lies outside 0 to 1, or `images` is less than 1.
+        """
+        plan = power.make_plan(self.bank, self.measured.groups, self._rows, images, kinds, sizes, seed)
+        return self.check_plan(plan, progress)
+
+    def check_plan(self, plan: power.Plan, progress: Progress | None = None) -> DetectionPower:
+        """Measure as `check`, for defects that were planned before, by this or another bank of the same files."""
+        place_of = {self._row_of[id]: place for place, id in enumerate(self.rule.calibration.ids.tolist())}
+        places = {image.sha256: place_of[row] for row, image in enumerate(self._images) if row in place_of}
+
+        def judge(sha256: str, pyramids: Sequence[FeaturePyramid]) -> InPlace:
+            return self._judge_in_place(places[sha256], pyramids)
+
+        return power.measure_power(self.bank, plan, judge, self.threshold, progress)
+
+    @cached_property
+    def measured(self) -> Measured:
+        """What both stages say of the normal images; from the bank's store, where it holds."""
+        with one_blas_thread():
+            return measure_normals(self.bank, self._search, self.settings, self._rows, self._align_normal)
+
+    def _judge_in_place(self, place: int, pyramids: Sequence[FeaturePyramid]) -> InPlace:
+        with one_blas_thread():
+            return judge_in_place(
+                self.bank,
+                self._search,
+                self.settings,
+                self.rule,
+                self.measured,
+                place,
+                pyramids,
+                lambda pyramid, views: self._align(pyramid, views).distance,
+            )
 
     def nearest_normals(self, *, of_other_groups: bool = False) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Find the nearest other normal image of each image that calibration scores: its row and squared distance.

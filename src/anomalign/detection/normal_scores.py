@@ -1,6 +1,7 @@
 """Scores of the normal images of a bank, each as if its group and its copies were not in the bank."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -58,35 +59,87 @@ def score_normals(
     CalibrationError
         All images of the bank are the same picture, or of one group; or fewer than two others remain for one of them.
     """
+    found = measure_normals(bank, search, settings, rows, align, progress)
+    by_retrieval = settings.decided_by == "retrieval"
+    place_scores = left_out_scores(found.distances, found.weights, found.aligned_left_out)
+    alignment = np.array([map_score(one, settings.top_share) for one in place_scores])
+    size_px, ids = bank.identity.framing.size_px, np.array([image.id for image in bank.images], np.int64)
+    result = Calibration(
+        ids=ids[rows],
+        retrieval=found.retrieval,
+        nearest=ids[bank.identity.views.image(found.nearest)],
+        aligned=found.aligned,
+        alignment=alignment,
+        peaks=np.array([_peak(one, settings, size_px) for one in found.distances]),
+        places=PlaceStatistics.of(found.distances, found.weights),
+        pixels=PixelCounts.total(PixelCounts.of(smooth_map(one, size_px, sigma_px=0)) for one in place_scores),
+        groups=_counted(found.groups.of(rows), [found.retrieval] if by_retrieval else [found.retrieval, alignment]),
+    )
+    bank.save_calibration(settings.calibration_key(), result.to_bytes())
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What both stages say of N normal images, each as if its group and its copies were not in the bank.
+
+    Attributes
+    ----------
+    groups : Groups
+        Groups of all images of the bank.
+    left_out : N int64 arrays
+        Rows in the bank of the images that are left out with each.
+    retrieval : (N,) float64 array
+        Stage 1 scores.
+    nearest : (N,) int64 array
+        The nearest other image of each, by `Bank.views`.
+    aligned : (M,) int64 array
+        Places among the N images of those that went through stage 2.
+    distances : (M, h, w) float32 array
+        Their stage 2 distances.
+    weights : (M,) float64 array
+        How much each of them counts.
+    aligned_left_out : M int64 arrays
+        Places among these M of the images that are left out with each.
+    """
+
+    groups: Groups
+    left_out: list[NDArray[np.int64]]
+    retrieval: NDArray[np.float64]
+    nearest: NDArray[np.int64]
+    aligned: NDArray[np.int64]
+    distances: NDArray[np.float32]
+    weights: NDArray[np.float64]
+    aligned_left_out: list[NDArray[np.int64]]
+
+
+def measure_normals(
+    bank: Bank,
+    search: ImageSearch,
+    settings: Settings,
+    rows: NDArray[np.int64],
+    align: Align,
+    progress: Progress | None = None,
+) -> Measured:
+    """Run both stages on the images in these rows; as `score_normals`, which makes a calibration of the result."""
     groups = groups_of(bank, search, settings)
     left_out = [np.union1d(groups.left_out(row), search.copies.of(row)) for row in rows.tolist()]
     _check_others(bank, groups, search.copies.number, left_out)
     neighbours = search.leave_out(rows, min(settings.neighbours, len(bank) - 1), left_out)
-    ids, views = np.array([image.id for image in bank.images], np.int64), bank.identity.views
-    by_retrieval = settings.decided_by == "retrieval"
-    aligned = sample_rows([bank.images[row] for row in rows], _SAMPLE if by_retrieval else len(rows))
+    ids = np.array([image.id for image in bank.images], np.int64)
+    few = _SAMPLE if settings.decided_by == "retrieval" else len(rows)
+    aligned = sample_rows([bank.images[row] for row in rows], few)
     galleries = neighbours.index[aligned, : settings.gallery_size]
-    distances = _distances(bank, settings, ids, rows[aligned], galleries, align, progress)
-    weights = groups.of(rows[aligned]).weights
-    place_scores = left_out_scores(
-        distances, weights, _left_out_of(rows[aligned], [left_out[a] for a in aligned], groups)
-    )
-    retrieval = _retrieval(neighbours, settings.image_neighbours)
-    alignment = np.array([map_score(one, settings.top_share) for one in place_scores])
-    size_px = bank.identity.framing.size_px
-    result = Calibration(
-        ids=ids[rows],
-        retrieval=retrieval,
-        nearest=ids[views.image(neighbours.index[:, 0])],
+    return Measured(
+        groups=groups,
+        left_out=left_out,
+        retrieval=mean_of_nearest(neighbours, settings.image_neighbours),
+        nearest=neighbours.index[:, 0],
         aligned=aligned,
-        alignment=alignment,
-        peaks=np.array([_peak(one, settings, size_px) for one in distances]),
-        places=PlaceStatistics.of(distances, weights),
-        pixels=PixelCounts.total(PixelCounts.of(smooth_map(one, size_px, sigma_px=0)) for one in place_scores),
-        groups=_counted(groups.of(rows), [retrieval] if by_retrieval else [retrieval, alignment]),
+        distances=_distances(bank, settings, ids, rows[aligned], galleries, align, progress),
+        weights=groups.of(rows[aligned]).weights,
+        aligned_left_out=_left_out_of(rows[aligned], [left_out[a] for a in aligned], groups),
     )
-    bank.save_calibration(settings.calibration_key(), result.to_bytes())
-    return result
 
 
 def _check_others(
@@ -142,7 +195,7 @@ def score_without(
     neighbours = search.leave_out(rows, settings.neighbours, left_out)
     none = neighbours.index[:, 0] < 0
     retrieval = np.full(len(rows), np.inf)
-    retrieval[~none] = _retrieval(
+    retrieval[~none] = mean_of_nearest(
         Neighbours(neighbours.index[~none], neighbours.distance[~none]), settings.image_neighbours
     )
     alignment, peaks = np.full(len(rows), np.inf), np.full(len(rows), np.inf)
@@ -164,7 +217,7 @@ def _counted(groups: Groups, scores: Sequence[NDArray[np.float64]]) -> Groups:
     return groups.counted_as(min(independent_count(groups.means_in_order(stage)) for stage in logs))
 
 
-def _retrieval(neighbours: Neighbours, count: int) -> NDArray[np.float64]:
+def mean_of_nearest(neighbours: Neighbours, count: int) -> NDArray[np.float64]:
     """(Q,) mean distance to the nearest `count` images, or to all where there are fewer."""
     nearest = neighbours.distance[:, :count].astype(np.float64)
     is_there = np.isfinite(nearest)
@@ -203,7 +256,8 @@ def _distances(
             unsaved = []
         if progress:
             progress(place + 1, len(rows))
-    bank.save_aligned(key, unsaved)
+    if unsaved:
+        bank.save_aligned(key, unsaved)
     return results
 
 

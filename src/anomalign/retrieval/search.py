@@ -70,7 +70,11 @@ class ImageSearch:
         return _merge([one.search(query, k) for one, query in zip(self._indices, queries, strict=True)], k)
 
     def leave_out(
-        self, rows: NDArray[np.int64], k: int, left_out: Sequence[NDArray[np.int64]] | None = None
+        self,
+        rows: NDArray[np.int64],
+        k: int,
+        left_out: Sequence[NDArray[np.int64]] | None = None,
+        in_place: Sequence[FeaturePyramid] | None = None,
     ) -> Neighbours:
         """Find the k nearest others of some images, each as if it, its copies and others were not in the bank.
 
@@ -85,6 +89,8 @@ class ImageSearch:
             Number of neighbours.
         left_out : Q int64 arrays, optional
             Rows of the images that are left out for each. The image itself and its copies always are.
+        in_place : Q pyramids, optional
+            Images whose neighbours are found in place of those of the images at `rows`, with the same left out.
 
         Returns
         -------
@@ -97,7 +103,8 @@ class ImageSearch:
             whole = with_copies if left_out is None else np.union1d(left_out[place], with_copies)
             if len(whole) > len(with_copies) or (len(whole) > 1 and len(self._descriptors) > 1):
                 sets[place] = whole  # several descriptors that differ
-        by_turn = [self._leave_out(turn, rows, k, sets) for turn in range(len(self._descriptors))]
+        queries = None if in_place is None else np.stack([self._descriptor(pyramid) for pyramid in in_place])
+        by_turn = [self._leave_out(turn, rows, k, sets, queries) for turn in range(len(self._descriptors))]
         return _merge(by_turn, k)
 
     def nearest_others(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -121,13 +128,17 @@ class ImageSearch:
         rows: NDArray[np.int64],
         k: int,
         sets: Mapping[int, NDArray[np.int64]],
+        queries: NDArray[np.float32] | None,
     ) -> Neighbours:
         """Find the k nearest others in one orientation, as rows of images.
 
         `sets` holds what is left out for the places in `rows` where that is more than the copies of the image.
+        `queries` are (Q, D) descriptors to measure distances from, by default those of the images upright.
         """
+        if queries is None and turn:
+            queries = self._descriptors[0][rows]
         if not self._whitenings:
-            return self._leave_out_plainly(turn, rows, k, sets)
+            return self._leave_out_plainly(turn, rows, k, sets, queries)
         copies = self.copies
         index = np.full((len(rows), k), -1, np.int64)
         distance = np.full((len(rows), k), np.inf, np.float32)
@@ -141,14 +152,14 @@ class ImageSearch:
         for start in range(0, len(alone), block):
             places = alone[start : start + block]
             part = rows[places]
-            queries = self._descriptors[0][part] if turn else None
-            cost = self._whitenings[turn].leave_one_out(part, copies.count[copies.number[part]], queries)
+            own = None if queries is None else queries[places]
+            cost = self._whitenings[turn].leave_one_out(part, copies.count[copies.number[part]], own)
             cost[copies.number[part][:, None] == copies.number] = np.inf
             keep(places, cost)
         same = [(set_, places) for set_, places in _same_sets(sets) if len(set_) < len(copies.number)]
         parts = [rows[places] for _, places in same]
-        queries_of_parts = [self._descriptors[0][part] for part in parts] if turn else None
-        costs = self._whitenings[turn].leave_out([set_ for set_, _ in same], parts, queries_of_parts)
+        of_parts = None if queries is None else [queries[places] for _, places in same]
+        costs = self._whitenings[turn].leave_out([set_ for set_, _ in same], parts, of_parts)
         for (set_, places), cost in zip(same, costs, strict=True):
             cost[:, set_] = np.inf
             keep(places, cost)
@@ -160,11 +171,13 @@ class ImageSearch:
         rows: NDArray[np.int64],
         k: int,
         sets: Mapping[int, NDArray[np.int64]],
+        queries: NDArray[np.float32] | None,
     ) -> Neighbours:
         """Find the k nearest others by a descriptor that is not whitened."""
         copies = self.copies
         most = max(copies.most, *(len(one) for one in sets.values()), 0)
-        near = ExactIndex(self._descriptors[turn]).search(self._descriptors[0][rows], min(k + most, len(copies.number)))
+        own = self._descriptors[0][rows] if queries is None else queries
+        near = ExactIndex(self._descriptors[turn]).search(own, min(k + most, len(copies.number)))
         same = copies.number[near.index] == copies.number[rows][:, None]
         for place, set_ in sets.items():
             same[place] = np.isin(near.index[place], set_)

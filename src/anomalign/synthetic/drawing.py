@@ -139,15 +139,13 @@ def _is_visible(before: NDArray[np.uint8], after: NDArray[np.uint8], mask: NDArr
     return bool(np.abs(after[mask].astype(np.float32) - before[mask]).mean() >= _VISIBLE)
 
 
-def _elsewhere(
-    other: NDArray[np.uint8], shape: tuple[int, ...], random: np.random.Generator
-) -> NDArray[np.float32]:
+def _elsewhere(other: NDArray[np.uint8], shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float32]:
     """A window of this shape at a random place of a picture, mirrored at its edges where it is smaller."""
     h, w = shape
     missing = max(0, h - other.shape[0]), max(0, w - other.shape[1])
     padded = np.pad(other, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric") if any(missing) else other
     y, x = (int(random.integers(have - want + 1)) for have, want in zip(padded.shape, shape, strict=False))
-    return padded[y : y + h, x : x + w].astype(np.float32)
+    return np.asarray(padded[y : y + h, x : x + w], np.float32)
 
 
 def _background(
@@ -156,5 +154,5 @@ def _background(
     """(3,) median colour of what is not the part; of a pixel anywhere where all is part."""
     if part.all():
         y, x = (int(random.integers(side)) for side in part.shape)
-        return picture[y, x].astype(np.float32)
+        return np.asarray(picture[y, x], np.float32)
     return np.asarray(np.median(picture[~part], axis=0), np.float32)

@@ -54,17 +54,17 @@ class Window:
         """Opacity of what is pasted, by the contrast."""
         return float(np.sqrt(self.contrast))
 
-    def inside(self, distance: NDArray[np.float32]) -> NDArray[np.float32]:
+    def inside(self, distance: NDArray[np.floating]) -> NDArray[np.float32]:
         """(h, w) from 0 to 1: how far each pixel is inside an outline, whose edge is two pixels wide.
 
         `distance` is the distance from the centre as a share of that of the outline.
         """
         edge = 2 / max(self.size_px / 2, 2)
-        return np.clip((1 - distance) / edge, 0, 1)
+        return np.asarray(np.clip((1 - distance) / edge, 0, 1), np.float32)
 
-    def mixed(self, alpha: NDArray[np.float32], colours: NDArray[np.float32]) -> NDArray[np.float32]:
+    def mixed(self, alpha: NDArray[np.float32], colours: NDArray[np.floating]) -> NDArray[np.float32]:
         """Mix the pixels with others, by (h, w) shares of these."""
-        return self.pixels + alpha[..., None] * (colours - self.pixels)
+        return np.asarray(self.pixels + alpha[..., None] * (colours - self.pixels), np.float32)
 
 
 def scratch(window: Window) -> NDArray[np.float32]:
@@ -99,7 +99,7 @@ def chip(window: Window) -> NDArray[np.float32]:
     outline = Image.new("L", (_FINE * w, _FINE * h))
     ImageDraw.Draw(outline).polygon(list(zip(columns.tolist(), rows.tolist(), strict=True)), fill=255)
     inside = np.asarray(outline.resize((w, h), Image.Resampling.BOX), np.float32) / 255
-    return window.mixed(window.opacity * inside, window.background)
+    return window.mixed(np.float32(window.opacity) * inside, window.background)
 
 
 def piece(window: Window) -> NDArray[np.float32]:

@@ -56,7 +56,7 @@ def _find(small: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     if apart < _APART or not is_pure or not _LEAST < mask.mean() < _MOST:
         return None
     pieces, count = label(mask)
-    return np.any([_hull(pieces == number) for number in range(1, count + 1)], axis=0)
+    return np.asarray(np.any([_hull(pieces == number) for number in range(1, count + 1)], axis=0))
 
 
 def _hull(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
