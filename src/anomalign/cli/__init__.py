@@ -15,6 +15,7 @@ from anomalign import __version__
 from anomalign.cli import bank_settings, console
 from anomalign.cli.backbones import backbones_app
 from anomalign.cli.bank import bank_app
+from anomalign.cli.check import check
 from anomalign.cli.demo import demo
 from anomalign.cli.drift import drift
 from anomalign.cli.evaluate import evaluate
@@ -39,6 +40,7 @@ app.command()(fit)
 app.command()(inspect)
 app.command()(explain)
 app.command()(evaluate)
+app.command()(check)
 app.command()(replay)
 app.command()(drift)
 app.command()(serve)

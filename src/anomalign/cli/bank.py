@@ -168,7 +168,7 @@ def add(
     opened = console.open_bank(bank, backbone, provider)
     images = find_images(normals)
     groups = find_groups(group_by, images)
-    add_images(opened, images, groups, preset, calibrate, console.max_pixels(max_megapixels))
+    add_images(opened, images, groups, preset, calibrate, False, console.max_pixels(max_megapixels))
 
 
 @bank_app.command()

@@ -26,6 +26,9 @@ def fit(
     calibrate: Annotated[
         bool, typer.Option(help="Calibrate afterwards; otherwise the first inspection does it.")
     ] = True,
+    check: Annotated[
+        bool, typer.Option(help="After calibrating, say which share of a few synthetic defects the bank finds.")
+    ] = True,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Create a bank from normal images, or add to one. It can be repeated: no image is added twice."""
@@ -34,7 +37,7 @@ def fit(
     images = find_images(normals)
     groups = find_groups(group_by, images)
     opened = _open_or_create(bank, backbone, provider, size, preset, augment)
-    add(opened, images, groups, preset, calibrate, console.max_pixels(max_megapixels))
+    add(opened, images, groups, preset, calibrate, check, console.max_pixels(max_megapixels))
 
 
 def find_groups(rule: str | None, images: "list[Path]") -> list[str] | None:
@@ -45,9 +48,16 @@ def find_groups(rule: str | None, images: "list[Path]") -> list[str] | None:
 
 
 def add(
-    opened: "Bank", images: "list[Path]", groups: list[str] | None, preset: str, calibrate: bool, max_pixels: int
+    opened: "Bank",
+    images: "list[Path]",
+    groups: list[str] | None,
+    preset: str,
+    calibrate: bool,
+    check: bool,
+    max_pixels: int,
 ) -> None:
     """Add images with a progress bar, print the result, and calibrate."""
+    from anomalign.cli.check import say_power
     from anomalign.cli.inspect import calibrate as calibrate_detector
     from anomalign.cli.inspect import say_groups, settings_of
     from anomalign.detection.detector import Detector
@@ -77,6 +87,8 @@ def add(
         try:
             calibrate_detector(detector)
             say_groups(detector)
+            if check:
+                say_power(detector)
         except KeyboardInterrupt:
             console.say("interrupted: the images are safe; the first inspection will finish the calibration")
             raise typer.Exit(130) from None

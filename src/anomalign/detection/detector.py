@@ -17,7 +17,7 @@ from anomalign.calibration import thresholds
 from anomalign.calibration.groups import Groups
 from anomalign.calibration.places import PlaceStatistics
 from anomalign.calibration.thresholds import Calibration, Threshold
-from anomalign.detection import power
+from anomalign.detection import defect_plan
 from anomalign.detection.decision import DecisionRule
 from anomalign.detection.dependence import given_groups
 from anomalign.detection.in_place import InPlace, judge_in_place
@@ -314,7 +314,7 @@ class Detector:
     def check(
         self,
         *,
-        images: int = power.IMAGES,
+        images: int = defect_plan.IMAGES,
         kinds: Sequence[Kind] = KINDS,
         sizes: Sequence[float] = SIZES,
         seed: int = 0,
@@ -340,18 +340,26 @@ class Detector:
         InputError
             A kind is unknown, a size lies outside 0 to 1, or `images` is less than 1.
         """
-        plan = power.make_plan(self.bank, self.measured.groups, self._rows, images, kinds, sizes, seed)
+        plan = self.plan_defects(images, kinds, sizes, seed)
         return self.check_plan(plan, progress)
 
-    def check_plan(self, plan: power.Plan, progress: Progress | None = None) -> DetectionPower:
+    def plan_defects(
+        self,
+        images: int = defect_plan.IMAGES,
+        kinds: Sequence[Kind] = KINDS,
+        sizes: Sequence[float] = SIZES,
+        seed: int = 0,
+    ) -> defect_plan.Plan:
+        """Choose the normal images of `check`, and read their pictures; parameters and errors as there."""
+        return defect_plan.make_plan(self.bank, self.measured.groups, self._rows, images, kinds, sizes, seed)
+
+    def check_plan(self, plan: defect_plan.Plan, progress: Progress | None = None) -> DetectionPower:
         """Measure as `check`, for defects that were planned before, by this or another bank of the same files."""
-        place_of = {self._row_of[id]: place for place, id in enumerate(self.rule.calibration.ids.tolist())}
-        places = {image.sha256: place_of[row] for row, image in enumerate(self._images) if row in place_of}
+        return defect_plan.measure_power(self.bank, plan, self._judge_in_place, self.threshold, progress)
 
-        def judge(sha256: str, pyramids: Sequence[FeaturePyramid]) -> InPlace:
-            return self._judge_in_place(places[sha256], pyramids)
-
-        return power.measure_power(self.bank, plan, judge, self.threshold, progress)
+    def find_examples(self, plan: defect_plan.Plan, power: DetectionPower) -> list[defect_plan.Example]:
+        """Draw again, for each kind, the smallest defect that is found and the largest that is missed."""
+        return defect_plan.find_examples(self.bank, plan, self._judge_in_place, power)
 
     @cached_property
     def measured(self) -> Measured:
@@ -359,7 +367,12 @@ class Detector:
         with one_blas_thread():
             return measure_normals(self.bank, self._search, self.settings, self._rows, self._align_normal)
 
-    def _judge_in_place(self, place: int, pyramids: Sequence[FeaturePyramid]) -> InPlace:
+    @cached_property
+    def _place_of(self) -> dict[str, int]:
+        """Place in the calibration of the normal image of each file."""
+        return {self._images[self._row_of[id]].sha256: p for p, id in enumerate(self.rule.calibration.ids.tolist())}
+
+    def _judge_in_place(self, sha256: str, pyramids: Sequence[FeaturePyramid]) -> InPlace:
         with one_blas_thread():
             return judge_in_place(
                 self.bank,
@@ -367,7 +380,7 @@ class Detector:
                 self.settings,
                 self.rule,
                 self.measured,
-                place,
+                self._place_of[sha256],
                 pyramids,
                 lambda pyramid, views: self._align(pyramid, views).distance,
             )

@@ -256,9 +256,7 @@ class Inspection(InspectionSummary):
         """
         if self.verdict == "normal" and not even_if_normal:
             return np.where(np.isnan(scores), np.float32(np.nan), np.float32(0))
-        rarity = np.log(self.pixels.p_values(scores) / HEAT_BEGINS) / math.log(HEAT_FULL / HEAT_BEGINS)
-        heat: NDArray[np.float32] = np.clip(rarity, 0, 1).astype(np.float32)
-        return heat
+        return heat_of(self.pixels.p_values(scores))
 
     def match_at(self, y: float, x: float) -> Match:
         """Where the pixel at row y, column x of this image was matched, in the normal image's own pixels.
@@ -293,6 +291,12 @@ class Inspection(InspectionSummary):
             turned_y=y,
             turned_x=x,
         )
+
+
+def heat_of(p_values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Heat of pixels by their p-values: 0 from `HEAT_BEGINS` up, 1 from `HEAT_FULL` down; NaN stays NaN."""
+    rarity = np.log(p_values / HEAT_BEGINS) / math.log(HEAT_FULL / HEAT_BEGINS)
+    return np.asarray(np.clip(rarity, 0, 1), np.float32)
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Other settings tried on the same synthetic defects: what each would find, and whether the difference is more than luck.
+"""Other settings, tried on the same synthetic defects: what each would find, and which differences are not just luck.
 
 A trial never changes the bank. Settings of the comparison are tried on the bank as it is; another size, backbone or
 augmentation needs a new bank in a folder that is removed afterwards, made from the files of the normal images.
@@ -15,8 +15,9 @@ import numpy as np
 from anomalign.bank import Bank, Progress
 from anomalign.bank.pictures import file_of
 from anomalign.calibration.thresholds import best_rate
+from anomalign.detection.defect_plan import Plan
 from anomalign.detection.detector import Detector
-from anomalign.detection.power import DetectionPower, Plan
+from anomalign.detection.power import DetectionPower
 from anomalign.detection.settings import Settings
 from anomalign.errors import InputError
 from anomalign.images.framing import Framing

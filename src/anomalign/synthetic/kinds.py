@@ -98,8 +98,8 @@ def chip(window: Window) -> NDArray[np.float32]:
     )
     outline = Image.new("L", (_FINE * w, _FINE * h))
     ImageDraw.Draw(outline).polygon(list(zip(columns.tolist(), rows.tolist(), strict=True)), fill=255)
-    inside = np.asarray(outline.resize((w, h), Image.Resampling.BOX), np.float32) / 255
-    return window.mixed(np.float32(window.opacity) * inside, window.background)
+    inside = np.asarray(outline.resize((w, h), Image.Resampling.BOX), np.float32) / np.float32(255)
+    return window.mixed(window.opacity * inside, window.background)
 
 
 def piece(window: Window) -> NDArray[np.float32]:
