@@ -126,7 +126,7 @@ def measure_power(
                 yield defect.picture
 
     outcomes: list[Outcome] = []
-    plain_scores: list[float] = []
+    plain_scores: dict[str, float] = {}
     alarms = 0
     stored = plain = None
     for described in describe(pictures(), bank.backbone, bank.identity.framing):
@@ -137,7 +137,7 @@ def measure_power(
             (stored,), plain = bank.gallery([row_of[sha256]]), described.pyramid
             without = judge(sha256, [stored])
             alarms += bool(without.anomalous[0])
-            plain_scores.append(float(without.scores[0]))
+            plain_scores[sha256] = float(without.scores[0])
             continue
         assert stored is not None
         assert plain is not None
@@ -150,7 +150,7 @@ def measure_power(
     return DetectionPower(
         outcomes=tuple(outcomes),
         false_alarms=Share(alarms, len(plan.pictures)),
-        plain_scores=tuple(plain_scores),
+        plain_scores=plain_scores,
         threshold=threshold,
         side_px=float(np.median(sides)),
         previews=sum(one.is_preview for one in plan.pictures),

@@ -85,8 +85,8 @@ class DetectionPower:
     outcomes : tuple of Outcome
     false_alarms : Share
         How many of the same normal images, without a defect, are called anomalous.
-    plain_scores : tuple of float
-        Image scores of these images without a defect.
+    plain_scores : dict of str to float
+        Image score of each of these images without a defect, by the SHA-256 of its file.
     threshold : Threshold
         Threshold by which all were judged.
     side_px : float
@@ -97,7 +97,7 @@ class DetectionPower:
 
     outcomes: tuple[Outcome, ...]
     false_alarms: Share
-    plain_scores: tuple[float, ...]
+    plain_scores: dict[str, float]
     threshold: Threshold
     side_px: float
     previews: int
@@ -132,10 +132,14 @@ class DetectionPower:
         return found
 
     def extremes(self) -> list[Outcome]:
-        """For each kind the smallest defect that is found, the faintest of that size, and the largest missed."""
+        """For each kind the smallest defect that is found, the faintest of that size, and the largest missed.
+
+        Normal images that are called anomalous without a defect are passed over.
+        """
         chosen: list[Outcome] = []
+        plain = {sha256 for sha256, score in self.plain_scores.items() if score <= self.threshold.value}
         for kind in self.kinds:
-            of_kind = [one for one in self.outcomes if one.kind == kind]
+            of_kind = [one for one in self.outcomes if one.kind == kind and one.sha256 in plain]
             found, missed = ([one for one in of_kind if one.found == is_found] for is_found in (True, False))
             chosen += [min(found, key=_plainness)] if found else []
             chosen += [max(missed, key=_plainness)] if missed else []
@@ -145,7 +149,7 @@ class DetectionPower:
         """What is found by another threshold of the same detector, without a new measurement."""
         found = exceeds(np.array([one.score for one in self.outcomes]), threshold).tolist()
         outcomes = (replace(one, found=is_found) for one, is_found in zip(self.outcomes, found, strict=True))
-        alarms = int(exceeds(np.array(self.plain_scores), threshold).sum())
+        alarms = int(exceeds(np.array(list(self.plain_scores.values())), threshold).sum())
         return replace(
             self,
             outcomes=tuple(outcomes),
