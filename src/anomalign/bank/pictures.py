@@ -11,7 +11,7 @@ from PIL import Image
 
 from anomalign.bank.bank import Bank
 from anomalign.bank.catalogue import NormalImage
-from anomalign.errors import AnomalignError
+from anomalign.errors import AnomalignError, BankError, ImageError
 from anomalign.images.decoding import decode
 from anomalign.images.files import read_bytes
 
@@ -26,7 +26,7 @@ class Picture:
     pixels : (H, W, 3) uint8 array
         RGB, reduced to the side that was asked for.
     is_preview : bool
-        Whether it is the bank's preview, as the file is gone or has changed.
+        Whether it is the bank's preview, as the file is gone, has changed or is too large.
     """
 
     image: NormalImage
@@ -40,15 +40,33 @@ def picture_of(bank: Bank, image: NormalImage, longest_px: int) -> Picture:
     Raises
     ------
     BankError
-        The file is gone or has changed, and the bank's preview cannot be read.
+        The file cannot be used, and the bank's preview cannot be read.
     """
-    data = file_of(image)
-    decoded = Image.open(io.BytesIO(bank.preview(image.id))) if data is None else decode(data, image.name)
+    decoded = _decoded_file(image)
+    is_preview = decoded is None
+    if decoded is None:
+        try:
+            decoded = Image.open(io.BytesIO(bank.preview(image.id)), formats=("JPEG",))
+            decoded.load()
+        except OSError as error:
+            raise BankError(
+                f"{bank.path}: the preview of {image.name} cannot be read ({error}); add the image again"
+            ) from error
     scale = longest_px / max(decoded.size)
     if scale < 1:
         size = max(1, round(decoded.width * scale)), max(1, round(decoded.height * scale))
         decoded = decoded.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
-    return Picture(image, np.asarray(decoded.convert("RGB")), is_preview=data is None)
+    return Picture(image, np.asarray(decoded.convert("RGB")), is_preview)
+
+
+def _decoded_file(image: NormalImage) -> Image.Image | None:
+    data = file_of(image)
+    if data is None:
+        return None
+    try:
+        return decode(data, image.name)
+    except ImageError:  # as where it is larger than what is read without being asked for
+        return None
 
 
 def file_of(image: NormalImage) -> bytes | None:

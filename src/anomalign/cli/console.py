@@ -80,6 +80,7 @@ _OPTIONS = {
     "target_fpr": "--target-fpr",
     "token_file": "--token-file",
     "tokens=": "--tokens",
+    "try=": "--try",
     "watches": "--watch",
 }
 """The option for each parameter that an error of the library may name, unless both are spelled alike."""

@@ -79,13 +79,12 @@ def describe_rest(power: DetectionPower) -> list[str]:
 
 def describe_quickly(power: DetectionPower) -> str:
     """Say in one line what `fit` ends with, by a few defects of two sizes."""
-    parts, rate = [], describe_rate(power.threshold)
+    parts = []
     for size in power.sizes:
         share = power.share(size=size)
         parts.append(f"{share.found} of {share.total} of {describe_size(size, power.side_px, None)} ({size:.0%})")
-    return (
-        f"at {describe_rate(power.threshold)} false alarms, of synthetic defects this bank finds {' and '.join(parts)}"
-    )
+    rate = describe_rate(power.threshold)
+    return f"at {rate} false alarms this bank finds, of synthetic defects, {' and '.join(parts)}"
 
 
 def describe_rate(threshold: Threshold) -> str:
