@@ -6,7 +6,7 @@ import { byId, fill, h, line, show } from "./dom.js";
 import { bind } from "./keys.js";
 import { listen } from "./live.js";
 import { positionOf, queueAddress } from "./saved_queue.js";
-import { fileName, number, unusual, verdictName, when } from "./words.js";
+import { BORDERLINE, fileName, number, unusual, verdictName, when } from "./words.js";
 
 const id = Number(document.body.dataset.inspection);
 let record = null;
@@ -46,6 +46,7 @@ function drawHeading() {
   fill(byId("name"), fileName(record.name)).title = record.name;
   fill(
     byId("facts"),
+    ...(record.borderline ? [h("span", { class: "badge" }, BORDERLINE)] : []),
     h("span", {}, unusual(record.p_value)),
     ...(record.basis ? [h("span", { class: "quiet" }, record.basis)] : []),
     h(
@@ -60,7 +61,7 @@ function drawFacts() {
   byId("more-facts").hidden = false;
   fill(
     byId("rows"),
-    line("verdict", record.verdict),
+    line("verdict", record.borderline ? `${record.verdict}, ${BORDERLINE}` : record.verdict),
     line("stages", record.course),
     line("image score", number(record.image_score)),
     line("threshold", number(record.threshold)),

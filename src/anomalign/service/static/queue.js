@@ -5,7 +5,7 @@ import { bind } from "./keys.js";
 import { listen } from "./live.js";
 import { filterParameters, saveQueue } from "./saved_queue.js";
 import { inspect } from "./upload.js";
-import { count, decisionName, fileName, number, several, unusual, verdictName, when } from "./words.js";
+import { BORDERLINE, count, decisionName, fileName, number, several, unusual, verdictName, when } from "./words.js";
 
 const PAGE = 48;
 const banks = JSON.parse(document.body.dataset.banks);
@@ -52,6 +52,7 @@ function card(record) {
         "span",
         { class: "tile-head" },
         h("span", { class: `pill ${record.verdict}` }, verdictName(record.verdict)),
+        record.borderline ? h("span", { class: "badge", title: BORDERLINE }, "borderline") : null,
         h(
           "time",
           { class: "quiet", datetime: record.time, title: new Date(record.time).toLocaleString() },
