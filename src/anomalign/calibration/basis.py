@@ -43,7 +43,7 @@ def describe_threshold(threshold: Threshold) -> str:
     groups = "" if threshold.groups == threshold.normals else f", which count as {threshold.groups:,.0f}"
     return (
         f"the threshold rests on {threshold.normals:,} normal images{groups}, "
-        f"and on a false-positive rate of {100 * threshold.target_fpr:.2g}%"
+        f"and on a target false-positive rate of {100 * threshold.target_fpr:.2g}%"
     )
 
 

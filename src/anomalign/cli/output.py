@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from anomalign.calibration.basis import describe_threshold
 from anomalign.cli import console
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
@@ -17,7 +18,7 @@ from anomalign.images.sources import Failure
 from anomalign.monitoring.record_files import RecordFile
 from anomalign.monitoring.replay import make_record
 from anomalign.reporting import Report, write_map, write_overlay
-from anomalign.reporting.verdicts import describe_no_anomaly
+from anomalign.reporting.verdicts import check_command
 
 FOLDERS = ("overlays", "maps")
 """Below ``--out``."""
@@ -94,8 +95,8 @@ class Output:
     def _say_no_anomaly(self) -> None:
         scores = [f"{_on_a_line(one.name)} {one.image_score:.4g} (p {one.p_value:.4f})" for one in self.highest]
         console.say(f"highest scores: {', '.join(scores)}")
-        for sentence in describe_no_anomaly(self.detector.threshold, self.detector.bank):
-            console.say(sentence)
+        console.say(describe_threshold(self.detector.threshold))
+        console.say(f"`{check_command(self.detector.bank)}` says which defects this bank would find")
 
 
 class Folder:

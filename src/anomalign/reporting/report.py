@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.calibration.basis import describe_basis
+from anomalign.calibration.basis import describe_basis, describe_threshold
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.summary import InspectionSummary
@@ -18,7 +18,7 @@ from anomalign.reporting.detail import Detail, detail
 from anomalign.reporting.heat import scale
 from anomalign.reporting.histogram import chart, histogram
 from anomalign.reporting.page import write_page
-from anomalign.reporting.verdicts import describe_borderline, describe_no_anomaly
+from anomalign.reporting.verdicts import check_command, describe_borderline
 
 _MOST_NORMAL = 3  # images with pictures, where none is anomalous
 
@@ -118,7 +118,8 @@ class Report:
             "details": [(key, summary, details[key]) for key, summary in lines if key in details],
             "anomalous": self._anomalous,
             "left_out": max(self._anomalous - len(details), 0),
-            "no_anomaly": describe_no_anomaly(detector.threshold, detector.bank),
+            "threshold_basis": describe_threshold(detector.threshold),
+            "check_command": check_command(detector.bank),
             "borderline": {key: describe_borderline(summary.p_value) for key, summary in lines if summary.borderline},
             "borderline_band": detector.rule.borderline_band,
             "failures": self._failures,

@@ -1,10 +1,8 @@
-"""In words: a verdict close to the threshold, and what it rests on that no image is anomalous."""
+"""In words: a verdict close to the threshold, and what to try where no image is anomalous."""
 
 import shlex
 
 from anomalign.bank import Bank
-from anomalign.calibration.basis import describe_threshold
-from anomalign.calibration.thresholds import Threshold
 
 
 def describe_borderline(p_value: float) -> str:
@@ -14,7 +12,6 @@ def describe_borderline(p_value: float) -> str:
     return f"borderline: close to the threshold; {often if p_value > 0.2 else seldom} as high"
 
 
-def describe_no_anomaly(threshold: Threshold, bank: Bank) -> tuple[str, str]:
-    """What the threshold rests on, and how to learn what it can find."""
-    command = f"anomalign check {shlex.quote(str(bank.path))}"
-    return describe_threshold(threshold), f"`{command}` says which defects this bank would find"
+def check_command(bank: Bank) -> str:
+    """The command that says which defects this bank would find."""
+    return f"anomalign check {shlex.quote(str(bank.path))}"

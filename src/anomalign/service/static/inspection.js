@@ -43,10 +43,10 @@ function drawHeading() {
   const pill = byId("verdict");
   pill.textContent = verdictName(record.verdict);
   pill.classList.add(record.verdict);
+  if (record.borderline) pill.after(h("span", { class: "badge", title: BORDERLINE }, "borderline"));
   fill(byId("name"), fileName(record.name)).title = record.name;
   fill(
     byId("facts"),
-    ...(record.borderline ? [h("span", { class: "badge" }, BORDERLINE)] : []),
     h("span", {}, unusual(record.p_value)),
     ...(record.basis ? [h("span", { class: "quiet" }, record.basis)] : []),
     h(

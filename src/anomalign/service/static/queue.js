@@ -52,7 +52,6 @@ function card(record) {
         "span",
         { class: "tile-head" },
         h("span", { class: `pill ${record.verdict}` }, verdictName(record.verdict)),
-        record.borderline ? h("span", { class: "badge", title: BORDERLINE }, "borderline") : null,
         h(
           "time",
           { class: "quiet", datetime: record.time, title: new Date(record.time).toLocaleString() },
@@ -66,6 +65,7 @@ function card(record) {
           class: "tile-p quiet",
           title: `score ${number(record.image_score)}, threshold ${number(record.threshold)}, p-value ${number(record.p_value)}`,
         },
+        record.borderline ? [h("span", { class: "badge", title: BORDERLINE }, "borderline"), " "] : null,
         unusual(record.p_value),
       ),
       h(
