@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anomalign.calibration.basis import describe_basis, describe_few, describe_groups, describe_need
+from anomalign.calibration.basis import describe_basis, describe_few, describe_groups, describe_need, describe_threshold
 from anomalign.calibration.groups import Groups
 from anomalign.calibration.thresholds import threshold, usual_rate
 
@@ -26,6 +26,16 @@ def test_few_groups_say_how_often_a_good_image_may_be_called_anomalous():
     assert describe_need(usual_threshold(groups)) == (
         "300 normal images, which count as 12, support a false-positive rate of 7.7% at best: that is the target; "
         "87 more of other parts, times or batches would support 1%"
+    )
+
+
+def test_a_threshold_says_what_it_rests_on():
+    alone = Groups.single(IMAGES)
+    assert describe_threshold(usual_threshold(alone)) == (
+        "the threshold rests on 300 normal images, and on a target false-positive rate of 1%"
+    )
+    assert describe_threshold(usual_threshold(parts(12))) == (
+        "the threshold rests on 300 normal images, which count as 12, and on a target false-positive rate of 7.7%"
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -116,6 +117,42 @@ def test_exit_code_0_when_all_are_normal(folder):
     done = run("inspect", folder / "b.bank", folder / "train" / "003.png", "--target-fpr", 0.1)
     assert done.returncode == 0
     assert done.stdout.startswith("normal")
+
+
+def rows_of(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_where_nothing_is_anomalous_the_highest_scores_and_what_to_try_are_said(folder, tmp_path):
+    good = folder / "test" / "good"
+    arguments = "inspect", folder / "b.bank", good, "--target-fpr", 0.05
+    plain, done = run(*arguments), run(*arguments, "--json", "--out", tmp_path)
+    assert (plain.returncode, done.returncode) == (0, 0)
+    rows = rows_of(done)
+    assert len(rows) == 4  # one object an image and nothing else on standard output
+    highest = sorted(rows, key=lambda row: -row["image_score"])[:3]
+    scores = [f"{row['path']} {row['image_score']:.4g} (p {row['p_value']:.4f})" for row in highest]
+    said = [
+        f"highest scores: {', '.join(scores)}",
+        "the threshold rests on 20 normal images, and on a target false-positive rate of 5%",
+        f"`anomalign check {folder / 'b.bank'}` says which defects this bank would find",
+    ]
+    assert plain.stderr.splitlines()[-3:] == said
+    assert done.stderr.splitlines()[-4:-1] == said
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r'<h3 class="name" title="(.*?)"', report) == [row["path"] for row in highest]
+    both = run("inspect", folder / "b.bank", folder / "test", "--target-fpr", 0.05)
+    assert "highest scores" not in both.stderr
+
+
+def test_lines_and_their_sum_say_which_verdicts_are_borderline(folder):
+    arguments = "inspect", folder / "b.bank", folder / "test", "--target-fpr", 0.2
+    rows, done = rows_of(run(*arguments, "--json")), run(*arguments)
+    expected = [row["stage"] != "retrieval" and 0.2 / 3 < row["p_value"] <= 0.6 for row in rows]  # 1/21 is less
+    assert [row["borderline"] for row in rows] == expected
+    assert [re.search(r"  p [\d.]+  borderline  /", line) is not None for line in done.stdout.splitlines()] == expected
+    assert 0 < sum(expected) < 8
+    assert f"; {sum(expected)} borderline: close to the threshold" in done.stderr
 
 
 def test_bad_images_get_a_json_line_each_and_exit_code_2(folder, tmp_path):

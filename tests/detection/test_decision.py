@@ -1,6 +1,7 @@
 """What both stages, a gate and a rate make of scores: the rate that is promised, and verdicts that agree with it."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -133,3 +134,57 @@ def test_a_normal_scores_by_what_is_usual_among_the_images_of_other_groups(sizes
     for row, found in enumerate(normal_full_scores(scores, "both")):
         others = np.flatnonzero(number != number[row])
         assert found == pytest.approx(smaller(unusual(near, row, others), unusual(far, row, rows)))
+
+
+def share_as_high(score, scores, groups):
+    """p-value with exact fractions, group by group."""
+    as_high = Fraction(0)
+    for one in range(groups.total):
+        of_group = scores[groups.number == one]
+        as_high += Fraction(int((of_group >= score).sum()), len(of_group))
+    m = Fraction(groups.count)
+    return (1 + as_high * m / groups.total) / (m + 1)
+
+
+GROUPS = {
+    "images": Groups.single(99),
+    "groups": Groups.of_numbers(np.repeat(np.arange(33), 3), "given"),
+    "fewer": Groups.of_numbers(np.repeat(np.arange(33), 3), "given").counted_as(20.0),
+}
+
+
+@pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
+@pytest.mark.parametrize("rate", ["0.06", "0.1", "0.3"])
+@pytest.mark.parametrize("decided_by", ["both", "alignment", "retrieval"])
+def test_borderline_is_within_a_factor_of_three_of_the_rate_where_a_normal_scores_as_high(decided_by, rate, groups):
+    """Against counting group by group, for scores that equal those of normals, and others."""
+    rng = np.random.default_rng(11)
+    scores = calibration(*draw(rng, 99, 0.5), groups)
+    rule = DecisionRule.of(scores, Settings(gate=0.8, decided_by=decided_by), float(rate))
+    retrieval, alignment = np.hstack([(scores.retrieval, scores.alignment), draw(rng, 200, 0.5)])
+    found = set()
+    for pair in zip(retrieval.tolist(), alignment.tolist(), strict=True):
+        judgement = rule.judge(*pair)
+        cleared = rule.clears(pair[0])
+        exact = share_as_high(judgement.image_score, rule.normal_scores, groups)
+        expected = (
+            not cleared
+            and (rule.normal_scores >= judgement.image_score).any()
+            and Fraction(rate) / 3 < exact <= 3 * Fraction(rate)
+        )
+        assert judgement.borderline == expected
+        found.add((judgement.verdict, judgement.borderline))
+    assert {("normal", False), ("normal", True), ("anomalous", True)} <= found
+
+
+@pytest.mark.parametrize("count", [3, 9, 20, 49, 99, 300])
+def test_the_ends_of_the_band_are_exact_whatever_the_rounding(count):
+    """With n normal images and the rate k / (n + 1): k / 3 is outside, 3 k inside, and none as high is outside."""
+    retrieval = np.arange(1.0, count + 1)
+    for k in range(1, count // 3 + 1):
+        rule = DecisionRule.of(calibration(retrieval, retrieval), Settings(decided_by="retrieval"), k / (count + 1))
+        for p in range(1, count + 2):  # in units of 1 / (n + 1): p - 1 normal images score as high
+            judgement = rule.judge(count - p + 1.5, None)
+            assert judgement.p_value == pytest.approx(p / (count + 1))
+            assert judgement.borderline == (p > 1 and k < 3 * p <= 9 * k)
+            assert judgement.verdict == ("anomalous" if p <= k else "normal")

@@ -94,6 +94,9 @@ def test_the_summary_is_json_and_comes_back_equal(inspections):
         {"height": -3.5},
         {"width": True},
         {"suspected": "false"},
+        {"borderline": "false"},
+        {"borderline": 0},
+        {"borderline": None},
         {"neighbours": ""},
         {"neighbours": [5]},
         {"neighbours": [{"id": 1}]},
@@ -107,6 +110,14 @@ def test_a_summary_that_lacks_a_field_or_has_another_type_is_refused(inspections
         InspectionSummary.from_dict(entry)
     with pytest.raises(InputError, match="not the summary of an inspection"):
         InspectionSummary.from_dict(None)
+
+
+def test_a_summary_of_an_earlier_version_lacks_borderline_and_is_read(inspections):
+    for inspection in inspections:
+        entry = inspection.to_dict()
+        del entry["borderline"]
+        assert InspectionSummary.from_dict(entry) == replace(inspection.summary(), borderline=False)
+        assert InspectionSummary.from_dict(entry | {"borderline": True}).borderline
 
 
 def test_further_keys_of_a_summary_and_of_its_neighbours_are_ignored(inspections):
@@ -171,3 +182,5 @@ def test_repr_says_in_two_lines_what_a_person_wants_to_know(detector, inspection
     assert "gallery_size=4" in repr(detector)
     assert "normal" in repr(inspections[0])
     assert "anomalous" in repr(inspections[1])
+    assert "borderline" not in repr(inspections[0])
+    assert "normal (borderline)" in repr(replace(inspections[0], borderline=True))

@@ -11,12 +11,13 @@ from PIL import Image
 
 from anomalign.bank import Bank
 from anomalign.detection.detector import PRESETS, Detector
+from anomalign.detection.inspection import HEAT_BEGINS, Inspection
 from anomalign.errors import InputError
 from anomalign.images.decoding import read_image
 from anomalign.images.framing import Framing
 from anomalign.reporting import Report
 from anomalign.reporting.detail import detail
-from tests.reporting.conftest import HEIGHT, PATCH, WIDTH, Run
+from tests.reporting.conftest import HEIGHT, PATCH, WIDTH, Run, plate
 
 
 class Page(HTMLParser):
@@ -114,6 +115,88 @@ def test_counts_and_threshold_are_said(run: Run, html: str) -> None:
 def test_nothing_inspected_is_said(run: Run, tmp_path: Path) -> None:
     Report(run.detector).write(tmp_path / "report.html")
     assert "No image was inspected" in Page((tmp_path / "report.html").read_text("utf-8")).text
+
+
+def normal_report(run: Run, files: list[Path], most_detailed: int = 100) -> tuple[Report, list[Inspection]]:
+    """Of normal images, given with their pictures."""
+    report = Report(run.detector, most_detailed=most_detailed)
+    inspections = [run.detector.inspect(file, keep_image=True) for file in files]
+    assert {inspection.verdict for inspection in inspections} == {"normal"}
+    for inspection in inspections:
+        report.add(inspection, inspection.image)
+    return report, inspections
+
+
+@pytest.fixture(scope="module")
+def fine_files(tmp_path_factory: pytest.TempPathFactory, run: Run) -> list[Path]:
+    """Images whose verdict is normal."""
+    folder = tmp_path_factory.mktemp("fine")
+    files = [folder / f"{seed}.png" for seed in range(300, 308)]
+    for file in files:
+        plate(int(file.stem)).save(file)
+    return [file for file in files if run.detector.inspect(file).verdict == "normal"]
+
+
+def test_where_nothing_is_anomalous_the_highest_three_are_shown_with_heat(
+    run: Run, fine_files: list[Path], tmp_path: Path
+) -> None:
+    report, inspections = normal_report(run, fine_files)
+    report.write(tmp_path / "fine.html")
+    page = Page((tmp_path / "fine.html").read_text("utf-8"))
+    highest = sorted(inspections, key=lambda i: -i.image_score)[:3]
+    assert [h["title"] for h in page.all("h3")] == [i.name for i in highest]
+    layers = [picture(image["src"]).convert("RGBA") for image in page.all("img") if image.get("class") == "heat"]
+    for inspection, layer in zip(highest, layers, strict=True):
+        aligned = run.detector.align(inspection)
+        hot = aligned.pixel_p_values <= HEAT_BEGINS
+        small = np.asarray(layer.resize((WIDTH, HEIGHT)))[..., 3] > 0
+        assert (small == hot).mean() > 0.97  # the layer is drawn at another size
+        assert small.any() == hot.any()
+    assert any(np.asarray(layer)[..., 3].any() for layer in layers)
+    text = " ".join(page.text.split())
+    assert "No image is anomalous: the highest scores The verdict on these images is normal ." in text
+    assert "The threshold rests on 24 normal images, and on a target false-positive rate of 5%." in text
+    assert f"anomalign check {run.detector.bank.path} says which defects this bank would find" in text
+
+
+def test_normal_images_give_way_to_anomalous_ones(run: Run, fine_files: list[Path], tmp_path: Path) -> None:
+    report, _ = normal_report(run, fine_files)
+    bad = run.anomalous()[0]
+    report.add(bad, read_image(bad.name))
+    again = run.detector.inspect(fine_files[0], keep_image=True)
+    report.add(again, again.image)
+    report.write(tmp_path / "one.html")
+    page = Page((tmp_path / "one.html").read_text("utf-8"))
+    assert [h["title"] for h in page.all("h3")] == [bad.name]
+    assert "No image is anomalous" not in page.text
+    assert "The table below also lists" not in page.text
+
+
+def test_normal_images_are_no_more_than_were_asked_for(run: Run, fine_files: list[Path], tmp_path: Path) -> None:
+    normal_report(run, fine_files, most_detailed=0)[0].write(tmp_path / "none.html")
+    page = Page((tmp_path / "none.html").read_text("utf-8"))
+    assert not page.all("img")
+    assert "No image is anomalous" in page.text
+
+
+def test_a_borderline_verdict_is_marked_and_explained(run: Run, html: str, tmp_path: Path) -> None:
+    assert not any(i.borderline for i in run.inspections)
+    assert "borderline" not in Page(html).text
+    report = Report(run.detector)
+    bad, fine = run.anomalous()[0], run.inspections[3]
+    report.add(replace(bad, borderline=True, p_value=0.04), read_image(bad.name))
+    report.add(replace(fine, borderline=True, p_value=0.21))
+    report.add(replace(fine, name="clear.png"))
+    report.write(tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    marks = [span for span in page.all("span") if span.get("class") == "mark"]
+    assert [span.get("title") for span in marks] == [
+        None,  # of the pictures; the sentence is text there
+        "borderline: close to the threshold; about 1 in 25 normal images scores as high",
+        "borderline: close to the threshold; 21 of 100 normal images score as high",
+        None,  # of the explanation
+    ]
+    assert "Its p-value lies above 0.04 and is at most 0.15" in page.text  # the rate is 5 %, of 24 images: 1 / 25
 
 
 def test_only_the_worst_are_shown_and_the_rest_is_counted(run: Run, tmp_path: Path) -> None:

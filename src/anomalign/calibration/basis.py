@@ -38,6 +38,15 @@ def describe_basis(groups: Groups, threshold: Threshold) -> str:
     return "; ".join(filter(None, (describe_groups(groups), describe_few(threshold))))
 
 
+def describe_threshold(threshold: Threshold) -> str:
+    """The normal images that a threshold rests on, how many they count as, and its target rate."""
+    groups = "" if threshold.groups == threshold.normals else f", which count as {threshold.groups:,.0f}"
+    return (
+        f"the threshold rests on {threshold.normals:,} normal images{groups}, "
+        f"and on a target false-positive rate of {100 * threshold.target_fpr:.2g}%"
+    )
+
+
 def describe_need(threshold: Threshold) -> str:
     """How many more images, or groups, would support the usual rate; empty where there are enough."""
     more = groups_needed(USUAL_FPR) - threshold.groups

@@ -8,18 +8,22 @@ from pathlib import Path
 
 import typer
 
+from anomalign.calibration.basis import describe_threshold
 from anomalign.cli import console
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
+from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import AnomalignError
 from anomalign.images.sources import Failure
 from anomalign.monitoring.record_files import RecordFile
 from anomalign.monitoring.replay import make_record
 from anomalign.reporting import Report, write_map, write_overlay
+from anomalign.reporting.verdicts import check_command
 
 FOLDERS = ("overlays", "maps")
 """Below ``--out``."""
 
+_MOST_NAMED = 3  # images with the highest scores, where none is anomalous
 _LONGEST_NAME = 240  # bytes; with an ending it must fit into the 255 of most file systems
 
 
@@ -40,7 +44,8 @@ class Output:
         self.records = records
         self.as_json = as_json
         self.quiet = quiet
-        self.normal = self.anomalous = self.failures = self.cleared = self.unwritten = 0
+        self.normal = self.anomalous = self.borderline = self.failures = self.cleared = self.unwritten = 0
+        self.highest: list[InspectionSummary] = []
         self.folder = None if out is None else Folder(detector, out, paths)
 
     def take(self, result: Inspection | Failure) -> None:
@@ -58,6 +63,8 @@ class Output:
                 self.unwritten += 1
         self.anomalous += result.verdict == "anomalous"
         self.normal += result.verdict == "normal"
+        self.borderline += result.borderline
+        self.highest = sorted([*self.highest, result.summary()], key=lambda one: -one.image_score)[:_MOST_NAMED]
         self.cleared += result.stage == "retrieval" and result.verdict == "normal"
         if not self.quiet:
             typer.echo(
@@ -76,11 +83,20 @@ class Output:
         cleared = f" ({self.cleared} by stage 1 alone)" if self.cleared else ""
         failed = f", {self.failures} could not be used" if self.failures else ""
         unwritten = f"; of {self.unwritten} the overlay or map could not be written" if self.unwritten else ""
-        console.say(f"{self.normal} normal{cleared}, {self.anomalous} anomalous{failed}{unwritten}")
+        close = f"; {self.borderline} borderline: close to the threshold" if self.borderline else ""
+        console.say(f"{self.normal} normal{cleared}, {self.anomalous} anomalous{failed}{close}{unwritten}")
+        if self.highest and not self.anomalous:
+            self._say_no_anomaly()
         if self.records:
             self.records.close()
         if self.folder:
             console.say(f"report: {self.folder.close()}")
+
+    def _say_no_anomaly(self) -> None:
+        scores = [f"{_on_a_line(one.name)} {one.image_score:.4g} (p {one.p_value:.4f})" for one in self.highest]
+        console.say(f"highest scores: {', '.join(scores)}")
+        console.say(describe_threshold(self.detector.threshold))
+        console.say(f"`{check_command(self.detector.bank)}` says which defects this bank would find")
 
 
 class Folder:
@@ -135,8 +151,9 @@ def _of_bearable_length(path: Path) -> Path:
 
 
 def _line(inspection: Inspection) -> str:
+    close = "borderline  " if inspection.borderline else ""
     return (
-        f"{inspection.verdict:<9}  score {inspection.image_score:10.4g}  p {inspection.p_value:.4f}  "
+        f"{inspection.verdict:<9}  score {inspection.image_score:10.4g}  p {inspection.p_value:.4f}  {close}"
         f"{_on_a_line(inspection.name)}  (nearest: {_on_a_line(Path(inspection.neighbours[0].name).name)})"
     )
 

@@ -14,6 +14,8 @@ _RETRIEVAL_WEIGHT = 0.25  # of stage 1 where both decide: benchmarks/rounds.md h
 _NO_SPREAD = 1e-6  # standard deviation of logarithms below which all scores count as equal
 # Smallest score that counts, as a share of the median: an image of the bank scores 0, which has no logarithm.
 _LEAST = 0.1
+_BAND = 3  # a p-value within this factor of the target rate, either way, is borderline
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Judgement:
     stage: Stage
     retrieval_p_value: float
     suspected: bool
+    borderline: bool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,6 +89,16 @@ class DecisionRule:
         cleared = np.minimum(_same_rank(scores.retrieval, scores.retrieval, full), threshold.value)
         return cls(scores, settings.decided_by, gate, suspicion, np.where(passed, full, cleared), threshold)
 
+    @property
+    def borderline_band(self) -> tuple[float, float]:
+        """p-values above the first value and up to the second are borderline.
+
+        The band goes from a third of the target rate to three times the rate. The least p-value of m groups,
+        1 / (m + 1), is never borderline: no normal image scores as high.
+        """
+        rate, least = self.threshold.target_fpr, thresholds.best_rate(self.threshold.groups)
+        return max(least, rate / _BAND), min(1.0, rate * _BAND)
+
     def clears(self, retrieval_score: float) -> bool:
         """Whether stage 1 clears an image of this score, so that it is normal without stage 2."""
         return retrieval_score <= self.gate
@@ -104,14 +117,17 @@ class DecisionRule:
         else:
             alignment = np.array([np.nan if alignment_score is None else alignment_score])
             score = float(full_scores(normals, retrieval, alignment, self.decided_by)[0])
+        p_value = thresholds.p_value(score, self.normal_scores, normals.groups.weights)
+        above, up_to = self.borderline_band
         return Judgement(
             verdict="anomalous" if score > self.threshold.value else "normal",
             image_score=score,
-            p_value=thresholds.p_value(score, self.normal_scores, normals.groups.weights),
+            p_value=p_value,
             threshold=self.threshold.value,
             stage="retrieval" if cleared else self.decided_by,
             retrieval_p_value=thresholds.p_value(retrieval_score, normals.retrieval, normals.groups.weights),
             suspected=retrieval_score > self.suspicion,
+            borderline=not cleared and above * (1 + _ROUNDING) < p_value <= up_to * (1 + _ROUNDING),
         )
 
 

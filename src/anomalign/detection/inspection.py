@@ -137,10 +137,11 @@ class Inspection(InspectionSummary):
 
     def __repr__(self) -> str:
         """Verdict and numbers on one line."""
+        close = " (borderline)" if self.borderline else ""
         relation = ">" if self.image_score > self.threshold else "<="
         return (
-            f"<Inspection of {self.name!r}: {self.verdict}, image score {self.image_score:.4g} {relation} threshold "
-            f"{self.threshold:.4g}, p-value {self.p_value:.2g}; {self.course}>"
+            f"<Inspection of {self.name!r}: {self.verdict}{close}, image score {self.image_score:.4g} {relation} "
+            f"threshold {self.threshold:.4g}, p-value {self.p_value:.2g}; {self.course}>"
         )
 
     def __eq__(self, other: object) -> bool:

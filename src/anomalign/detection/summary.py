@@ -1,7 +1,7 @@
 """What an inspection says of one image, in plain values. JSON lines, records, REST answers and tables hold it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from anomalign.errors import InputError
@@ -64,6 +64,10 @@ class InspectionSummary:
         As `p_value`, for `retrieval_score`.
     suspected : bool
         Whether stage 1 alone would have called the image anomalous.
+    borderline : bool
+        Whether the verdict is close to the threshold: some normal images score at least as high, and the p-value lies
+        between a third of the target rate and three times the rate. False for an image that stage 1 cleared, and in
+        records of earlier versions.
     neighbours : tuple of Neighbour
         The nearest normal images, nearest first.
     """
@@ -80,6 +84,7 @@ class InspectionSummary:
     retrieval_score: float
     retrieval_p_value: float
     suspected: bool
+    borderline: bool = False
     neighbours: tuple[Neighbour, ...]
 
     @property
@@ -118,14 +123,14 @@ class InspectionSummary:
         Raises
         ------
         InputError
-            A field is missing or has another type.
+            A field without a default is missing, or one has another type.
         """
         if not isinstance(entry, Mapping):
             raise InputError(f"not the summary of an inspection: needs an object, got {type(entry).__name__}")
-        missing = [name for name in _NAMES if name not in entry]
+        missing = [name for name in _REQUIRED if name not in entry]
         if missing:
             raise InputError(f"not the summary of an inspection: it lacks {', '.join(missing)}")
-        values = {name: _checked(name, entry[name]) for name in _NAMES if name != "neighbours"}
+        values = {name: _checked(name, entry[name]) for name in _NAMES if name in entry and name != "neighbours"}
         return cls(**values, neighbours=_read_neighbours(entry["neighbours"]), **others)
 
     def _values(self) -> dict[str, Any]:
@@ -133,6 +138,7 @@ class InspectionSummary:
 
 
 _NAMES = tuple(field.name for field in fields(InspectionSummary))
+_REQUIRED = tuple(field.name for field in fields(InspectionSummary) if field.default is MISSING)
 _NEIGHBOUR_NAMES = tuple(field.name for field in fields(Neighbour))
 _CHOICES: dict[str, tuple[str, ...]] = {"verdict": get_args(Verdict), "stage": get_args(Stage)}
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -140,7 +146,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("id", "height", "width"), int),
     **dict.fromkeys(("image_score", "p_value", "threshold", "retrieval_score", "retrieval_p_value"), (int, float)),
     "distance": (int, float),
-    "suspected": bool,
+    **dict.fromkeys(("suspected", "borderline"), bool),
 }
 
 

@@ -1,4 +1,4 @@
-"""Pictures, places and matches of one anomalous image, for the report."""
+"""Pictures, places and matches of one image, for the report."""
 
 import base64
 import io
@@ -66,7 +66,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Pair:
-    """An anomalous place and its match."""
+    """An unusual place and its match."""
 
     number: int
     here: Crop
@@ -78,7 +78,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Detail:
-    """Pictures of one anomalous image; `heat` is a data URI of a layer over the inspected picture."""
+    """Pictures of one image; `heat` is a data URI of a layer over the inspected picture."""
 
     inspected: Picture
     heat: str
@@ -89,7 +89,7 @@ class Detail:
 
 
 def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Detail:
-    """Draw the pictures of an inspected image, (H, W, 3) uint8, that went through stage 2."""
+    """Draw the pictures of an inspected image, (H, W, 3) uint8, that went through stage 2, with heat if normal, too."""
     photograph = Image.fromarray(np.ascontiguousarray(image))
     nearest = inspection.neighbours[0]
     boxes, nearest_boxes, pairs = [], [], []
@@ -109,7 +109,7 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
         pairs.append(Pair(number, here, there, match, words, match.image_id == nearest.id))
     return Detail(
         inspected=_picture(photograph, boxes),
-        heat=_uri("png", heat_layer(inspection.heat(small_map(inspection, _HEAT_PX)))),
+        heat=_uri("png", heat_layer(inspection.heat(small_map(inspection, _HEAT_PX), even_if_normal=True))),
         nearest=_picture(preview(bank, nearest.id), nearest_boxes),
         nearest_name=nearest.name,
         nearest_distance=nearest.distance,

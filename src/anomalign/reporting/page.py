@@ -27,7 +27,7 @@ def write_page(path: str | os.PathLike[str], template: str, content: Mapping[str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=format_number, share=_share, file_name=_file_name)
+    environment.filters.update(number=format_number, share=_share, file_name=_file_name, sentence=_sentence)
     common = {
         "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "nonce": secrets.token_urlsafe(16),
@@ -47,6 +47,11 @@ def format_number(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}" if math.isfinite(value) else str(value)
+
+
+def _sentence(words: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _share(value: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.calibration.basis import describe_basis
+from anomalign.calibration.basis import describe_basis, describe_threshold
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.summary import InspectionSummary
@@ -18,13 +18,17 @@ from anomalign.reporting.detail import Detail, detail
 from anomalign.reporting.heat import scale
 from anomalign.reporting.histogram import chart, histogram
 from anomalign.reporting.page import write_page
+from anomalign.reporting.verdicts import check_command, describe_borderline
+
+_MOST_NORMAL = 3  # images with pictures, where none is anomalous
 
 
 class Report:
     """Collects inspections and writes them as one self-contained HTML file.
 
     Memory stays bounded: pictures, at most 480 px large, are kept only of the `most_detailed` anomalous images with the
-    highest scores. Every other image takes one row of the table.
+    highest scores. Where no image is anomalous, the three with the highest scores are shown. Every other image takes
+    one row of the table.
 
     Parameters
     ----------
@@ -32,7 +36,7 @@ class Report:
         Detector that inspected the images.
     title : str
     most_detailed : int
-        Number of anomalous images to show with pictures; the report says how many more there are.
+        Number of images to show with pictures; the report says how many more anomalous images there are.
     """
 
     def __init__(self, detector: Detector, title: str = "Inspection report", most_detailed: int = 100) -> None:
@@ -41,6 +45,7 @@ class Report:
         self._detector = detector
         self._title = title
         self._most_detailed = most_detailed
+        self._anomalous = 0
         self._summaries: list[InspectionSummary] = []
         self._failures: list[Failure] = []
         self._details: list[tuple[float, int, Detail]] = []  # a heap: the lowest score is removed first
@@ -52,16 +57,21 @@ class Report:
         ----------
         inspection : Inspection
         image : (H, W, 3) uint8 array, optional
-            The inspected image, RGB; needed, and used, only if the verdict is anomalous.
+            The inspected image, RGB; needed if the verdict is anomalous. A normal image without it is not shown.
 
         Raises
         ------
         InputError
             `image` is missing though the verdict is anomalous, or is not the image that was inspected.
         """
-        key = len(self._summaries)
         if inspection.verdict == "anomalous":
-            self._add_detail(key, inspection, image)
+            picture = _checked(inspection, image)
+            if not self._anomalous:
+                self._details.clear()  # normal images are shown only where none is anomalous
+            self._anomalous += 1
+            self._add_detail(inspection, picture, self._most_detailed)
+        elif image is not None and not self._anomalous:
+            self._add_detail(inspection, _checked(inspection, image), min(_MOST_NORMAL, self._most_detailed))
         self._summaries.append(inspection.summary())
 
     def fail(self, failure: Failure) -> None:
@@ -78,20 +88,15 @@ class Report:
         """
         write_page(path, "report.html.j2", self._content())
 
-    def _add_detail(self, key: int, inspection: Inspection, image: NDArray[np.uint8] | None) -> None:
-        if image is None or image.shape != (inspection.height, inspection.width, 3) or image.dtype != np.uint8:
-            got = "none" if image is None else f"{image.shape} {image.dtype}"
-            raise InputError(
-                f"{inspection.name}: the report of an anomalous image needs its picture, "
-                f"({inspection.height}, {inspection.width}, 3) uint8, got {got}"
-            )
-        if len(self._details) < self._most_detailed:
-            heapq.heappush(self._details, self._detail(key, inspection, image))
+    def _add_detail(self, inspection: Inspection, image: NDArray[np.uint8], most: int) -> None:
+        if len(self._details) < most:
+            heapq.heappush(self._details, self._detail(inspection, image))
         elif self._details and inspection.image_score > self._details[0][0]:
-            heapq.heapreplace(self._details, self._detail(key, inspection, image))
+            heapq.heapreplace(self._details, self._detail(inspection, image))
 
-    def _detail(self, key: int, inspection: Inspection, image: NDArray[np.uint8]) -> tuple[float, int, Detail]:
+    def _detail(self, inspection: Inspection, image: NDArray[np.uint8]) -> tuple[float, int, Detail]:
         # Of equal scores the one that came first stays, and the key keeps the heap from comparing pictures.
+        key = len(self._summaries)
         return inspection.image_score, -key, detail(self._detector.align(inspection), image, self._detector.bank)
 
     def _content(self) -> dict[str, object]:
@@ -99,7 +104,6 @@ class Report:
         # (key, summary), the most anomalous first
         lines = sorted(enumerate(self._summaries), key=lambda line: (-line[1].image_score, line[0]))
         details = {-negative: detail for _, negative, detail in self._details}
-        anomalous = sum(summary.verdict == "anomalous" for summary in self._summaries)
         bins = histogram(
             detector.normal_scores, np.array([summary.image_score for _, summary in lines]), detector.threshold.value
         )
@@ -112,8 +116,12 @@ class Report:
             "lines": lines,
             "short_names": _short_names([summary.name for _, summary in lines]),
             "details": [(key, summary, details[key]) for key, summary in lines if key in details],
-            "anomalous": anomalous,
-            "left_out": anomalous - len(details),
+            "anomalous": self._anomalous,
+            "left_out": max(self._anomalous - len(details), 0),
+            "threshold_basis": describe_threshold(detector.threshold),
+            "check_command": check_command(detector.bank),
+            "borderline": {key: describe_borderline(summary.p_value) for key, summary in lines if summary.borderline},
+            "borderline_band": detector.rule.borderline_band,
             "failures": self._failures,
             "chart": chart(bins, detector.threshold.value),
             "heat": scale(),
@@ -131,6 +139,17 @@ class Report:
             ("target_fpr", str(self._detector.target_fpr)),
             *((key, str(value)) for key, value in asdict(self._detector.settings).items()),
         ]
+
+
+def _checked(inspection: Inspection, image: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """Return the image; raise InputError where it is not the inspected one."""
+    if image is None or image.shape != (inspection.height, inspection.width, 3) or image.dtype != np.uint8:
+        got = "none" if image is None else f"{image.shape} {image.dtype}"
+        raise InputError(
+            f"{inspection.name}: the report of an {inspection.verdict} image needs its picture, "
+            f"({inspection.height}, {inspection.width}, 3) uint8, got {got}"
+        )
+    return image
 
 
 def _short_names(names: Sequence[str]) -> dict[str, str]:

@@ -24,6 +24,20 @@ def test_pages_give_every_record_once_while_new_ones_arrive(client):
     assert len(ids) == len(set(ids)) == 10
 
 
+def test_a_verdict_close_to_the_threshold_is_said_to_be_so(client):
+    """Of 30 normal images and at a rate of 1 in 31: where one or two of them score at least as high."""
+    results = [
+        result for n in range(100, 160, 10) for result in send(client, *map(good, range(n, n + 10))).json()["results"]
+    ]
+    expected = {r["id"]: r["stage"] != "retrieval" and round(31 * r["p_value"]) in (2, 3) for r in results}
+    assert {result["id"]: result["borderline"] for result in results} == expected
+    assert 0 < sum(expected.values()) < len(expected)
+    listed = client.get("/api/inspections", params={"limit": 200}).json()["records"]
+    assert {record["id"]: record["borderline"] for record in listed} == expected
+    exported = client.get("/api/records.jsonl", params={"bank": "parts"}).text.splitlines()
+    assert sum(json.loads(line)["borderline"] for line in exported) == sum(expected.values())
+
+
 def test_filters_hold_together(client):
     results = send(client, good(100), defect(101), good(102), defect(103)).json()["results"]
     client.post(f"/api/inspections/{results[1]['id']}/decisions", json={"kind": "false_alarm", "note": "ok"})

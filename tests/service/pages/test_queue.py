@@ -32,6 +32,23 @@ def test_a_card_says_what_was_found(page, records):
     assert "Only 1 in 31 normal images looks this unusual" in card.inner_text()  # of 30 normal images none is
 
 
+def test_a_verdict_close_to_the_threshold_is_marked_in_the_queue_and_on_its_page(page, client):
+    records = [inspect_image(client, good(seed)) for seed in range(100, 130)]
+    close = {record["id"] for record in records if record["borderline"]}
+    assert 0 < len(close) < len(records)
+    page.goto("/")
+    wait_for(page, [record["id"] for record in reversed(records)])
+    marked = page.locator(".tile", has=page.get_by_text("borderline", exact=True))
+    assert set(marked.evaluate_all("tiles => tiles.map(tile => Number(tile.dataset.id))")) == close
+    for record in (next(r for r in records if r["id"] in close), next(r for r in records if r["id"] not in close)):
+        page.goto(f"/inspections/{record['id']}")
+        page.locator("#inspection").wait_for()
+        assert page.locator(".heading .badge").all_inner_texts() == ["borderline"] * record["borderline"]
+        page.locator("#more-facts summary").click()
+        words = ", borderline: close to the threshold" if record["borderline"] else ""
+        assert page.locator("#rows tr").first.locator("td").inner_text() == record["verdict"] + words
+
+
 @pytest.mark.parametrize(
     ("choose", "keeps"),
     [

@@ -26,6 +26,7 @@ def new_record(**changes):
         "threshold": 1.5,
         "stage": "both",
         "suspected": False,
+        "borderline": False,
         "retrieval_score": 0.1,
         "retrieval_p_value": 0.75,
         "neighbours": NEIGHBOURS,

@@ -12,12 +12,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import column, create_engine, inspect, select, text
+from sqlalchemy import column, create_engine, insert, inspect, select, text, update
 
 from anomalign.errors import StoreError
-from anomalign.service.store import Filters, Store, Watched, migrations
+from anomalign.service.store import Filters, Store, Watched, inspection_rows, migrations
 from anomalign.service.store.database import Database
-from anomalign.service.store.tables import VERSION_TABLE, metadata
+from anomalign.service.store.tables import VERSION_TABLE, inspections, metadata, reasons, watched
 from tests.service.store.new_records import new_record
 
 OPEN = """
@@ -70,6 +70,19 @@ def rows(engine, columns):
         }
 
 
+def add_as_in_the_first_schema(database, file):
+    """Add an inspection of a watched file, without the columns of later revisions; its id."""
+    new = inspection_rows.prepare(new_record(watched=file))
+    values = {name: value for name, value in new.values.items() if name != "borderline"}
+    with database.writing() as connection:
+        inspection_rows.remember(connection, file)
+        connection.execute(insert(inspections), {**values, "folded": values["name"]})
+        id = connection.execute(select(inspections.c.id)).scalar_one()
+        connection.execute(insert(reasons), {"record": id, "entry": new.entry, "details": new.details})
+        connection.execute(update(watched).values(record=id))
+    return id
+
+
 def test_records_of_the_first_schema_are_kept(url, engine):
     """A database of revision 1, with a row in each table, is migrated: its rows stay the same, new ones can follow."""
     config = Config()
@@ -77,10 +90,11 @@ def test_records_of_the_first_schema_are_kept(url, engine):
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-    old = Store(Database(url))  # not migrated
-    (record,) = old.add([new_record(watched=Watched("/camera/1.png", 3, 4))])
-    decision = old.decisions.add(record.id, "defect", "seen", "ann")
-    undone = old.edits.add("screws", 2, "add", images=[7], who="ann", record=record.id, note="dust", after={"a": 0.1})
+    database = Database(url)
+    old = Store(database)  # not migrated
+    id = add_as_in_the_first_schema(database, Watched("/camera/1.png", 3, 4))
+    decision = old.decisions.add(id, "defect", "seen", "ann")
+    undone = old.edits.add("screws", 2, "add", images=[7], who="ann", record=id, note="dust", after={"a": 0.1})
     standing = old.edits.add("screws", 4, "remove", images=[1, 2], who="eve")
     old.rates.set("screws", 0.02, "eve")
     old.close()
@@ -91,16 +105,21 @@ def test_records_of_the_first_schema_are_kept(url, engine):
         )
     columns = {name: [column["name"] for column in inspect(engine).get_columns(name)] for name in metadata.tables}
     assert "undone_version" not in columns["edits"]
+    assert "borderline" not in columns["inspections"]
     before = rows(engine, columns)
     assert all(before.values())
     store = Store.open(url)
     assert rows(engine, columns) == before
-    assert store.get(record.id).decision == decision
+    assert store.get(id).decision == decision
+    assert store.get(id).summary() == new_record(borderline=False).summary()  # nobody knows whether it was
     assert store.is_watched("/camera/1.png", 3, 4)
     first, second = store.edits.get(undone.id), store.edits.get(standing.id)
     assert (first.undone_by, first.undone_version, second) == ("eve", None, standing)
     assert store.edits.undo(standing.id, "bob", 5).undone_version == 5
     assert store.edits.add("screws", 6, "remove", images=[3], who="eve").id > standing.id
+    (record,) = store.add([new_record(borderline=True)])
+    assert record.borderline
+    assert store.get(record.id) == record
     store.close()
 
 

@@ -46,6 +46,7 @@ class Inspection(TypedDict):
     stage: Stage
     course: str
     suspected: bool
+    borderline: bool
     retrieval_score: float | None
     retrieval_p_value: float
     height: int

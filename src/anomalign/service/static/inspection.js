@@ -6,7 +6,7 @@ import { byId, fill, h, line, show } from "./dom.js";
 import { bind } from "./keys.js";
 import { listen } from "./live.js";
 import { positionOf, queueAddress } from "./saved_queue.js";
-import { fileName, number, unusual, verdictName, when } from "./words.js";
+import { BORDERLINE, fileName, number, unusual, verdictName, when } from "./words.js";
 
 const id = Number(document.body.dataset.inspection);
 let record = null;
@@ -43,6 +43,7 @@ function drawHeading() {
   const pill = byId("verdict");
   pill.textContent = verdictName(record.verdict);
   pill.classList.add(record.verdict);
+  if (record.borderline) pill.after(h("span", { class: "badge", title: BORDERLINE }, "borderline"));
   fill(byId("name"), fileName(record.name)).title = record.name;
   fill(
     byId("facts"),
@@ -60,7 +61,7 @@ function drawFacts() {
   byId("more-facts").hidden = false;
   fill(
     byId("rows"),
-    line("verdict", record.verdict),
+    line("verdict", record.borderline ? `${record.verdict}, ${BORDERLINE}` : record.verdict),
     line("stages", record.course),
     line("image score", number(record.image_score)),
     line("threshold", number(record.threshold)),

@@ -5,7 +5,7 @@ import { bind } from "./keys.js";
 import { listen } from "./live.js";
 import { filterParameters, saveQueue } from "./saved_queue.js";
 import { inspect } from "./upload.js";
-import { count, decisionName, fileName, number, several, unusual, verdictName, when } from "./words.js";
+import { BORDERLINE, count, decisionName, fileName, number, several, unusual, verdictName, when } from "./words.js";
 
 const PAGE = 48;
 const banks = JSON.parse(document.body.dataset.banks);
@@ -65,6 +65,7 @@ function card(record) {
           class: "tile-p quiet",
           title: `score ${number(record.image_score)}, threshold ${number(record.threshold)}, p-value ${number(record.p_value)}`,
         },
+        record.borderline ? [h("span", { class: "badge", title: BORDERLINE }, "borderline"), " "] : null,
         unusual(record.p_value),
       ),
       h(

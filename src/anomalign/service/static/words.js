@@ -32,6 +32,8 @@ export function unusual(p) {
 
 export const verdictName = (verdict) => (verdict === "anomalous" ? "Anomalous" : "Normal");
 
+export const BORDERLINE = "borderline: close to the threshold";
+
 export const fileName = (name) => name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1) || name;
 
 /** Local time; the date only where it is not today's. */

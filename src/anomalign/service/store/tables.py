@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 from anomalign.service.store.columns import Id, Json, Moment, Words
@@ -49,6 +50,7 @@ inspections = Table(
     Column("stage", String(10), nullable=False),
     Column("course", Text, nullable=False),
     Column("suspected", Boolean, nullable=False),
+    Column("borderline", Boolean, nullable=False, server_default=false()),
     Column("retrieval_score", Double, nullable=False),
     Column("retrieval_p_value", Double, nullable=False),
     Column("neighbours", Json, nullable=False),
