@@ -171,7 +171,7 @@ def tables(rows: Sequence[dict]) -> Iterator[str]:
             value, low, high = correlation(groups, [kind], of)
             loss = np.mean([regret(one, [kind], of) for one in groups])
             yield f"| {kind} | {value:+.2f} ({low:+.2f} to {high:+.2f}) | {loss:.3f} |"
-        yield "\nRounds: the mix of kinds that loses least on the other datasets, and what it loses on the one left out:\n"
+        yield "\nRounds: the mix of kinds that loses least on the other datasets, and its loss on the one left out:\n"
         yield "| left out | kinds | loses | all kinds lose | default loses |\n|---|---|---|---|---|"
         mixes = [mix for count in (1, 2, 3, len(KINDS)) for mix in itertools.combinations(KINDS, count)]
         sums = []

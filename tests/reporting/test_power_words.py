@@ -17,7 +17,7 @@ def power(*found, side_px=300.0, normals=400):
         for number in range(10)
     )
     threshold = Threshold(0.0, 0.01, normals, normals, 3.0)
-    return DetectionPower(outcomes, Share(0, 10), {}, threshold, side_px, 2)
+    return DetectionPower(outcomes, ("scratch", "dent"), SIZES, Share(0, 10), {}, threshold, side_px, 2)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,10 @@ def power(*found, side_px=300.0, normals=400):
 )
 def test_from_which_size_upward_a_kind_is_found(found, sentence):
     assert describe_kind(power(*found), "scratch") == sentence
+
+
+def test_a_kind_that_could_not_be_drawn():
+    assert describe_kind(power(0, 4, 9), "dent") == "no dents could be drawn that are seen on these images"
 
 
 def test_sizes_in_millimetres():

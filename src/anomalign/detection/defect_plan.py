@@ -103,7 +103,7 @@ def make_plan(
     order = np.concatenate([order[np.sort(first)], np.delete(order, first)])[:images]
     pictures = tuple(picture_of(bank, bank.images[row], _PICTURE_PX) for row in np.sort(order).tolist())
     parts = tuple(part_masks([one.pixels for one in pictures]))
-    return Plan(pictures, parts, tuple(dict.fromkeys(kinds)), tuple(sorted(set(sizes))), seed)
+    return Plan(pictures, parts, tuple(kind for kind in KINDS if kind in kinds), tuple(sorted(set(sizes))), seed)
 
 
 def measure_power(
@@ -149,6 +149,8 @@ def measure_power(
     sides = [min(one.image.height, one.image.width) for one in plan.pictures]
     return DetectionPower(
         outcomes=tuple(outcomes),
+        kinds=plan.kinds,
+        sizes=plan.sizes,
         false_alarms=Share(alarms, len(plan.pictures)),
         plain_scores=plain_scores,
         threshold=threshold,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from anomalign.calibration.thresholds import Threshold
 from anomalign.detection.in_place import exceeds
-from anomalign.synthetic import KINDS, Kind
+from anomalign.synthetic import Kind
 
 _CONFIDENCE = 0.95
 _BLIND_GRID, _BLIND_SIGMA = 24, 0.06  # cells, and share of the side over which neighbouring defects count
@@ -83,6 +83,10 @@ class DetectionPower:
     Attributes
     ----------
     outcomes : tuple of Outcome
+    kinds : tuple of Kind
+        Kinds of defects that were planned; of some, none may have been drawn that can be seen.
+    sizes : tuple of float
+        Sizes of defects, smallest first.
     false_alarms : Share
         How many of the same normal images, without a defect, are called anomalous.
     plain_scores : dict of str to float
@@ -96,22 +100,13 @@ class DetectionPower:
     """
 
     outcomes: tuple[Outcome, ...]
+    kinds: tuple[Kind, ...]
+    sizes: tuple[float, ...]
     false_alarms: Share
     plain_scores: dict[str, float]
     threshold: Threshold
     side_px: float
     previews: int
-
-    @cached_property
-    def kinds(self) -> tuple[Kind, ...]:
-        """Kinds of defects, in the order of `KINDS`."""
-        seen = {one.kind for one in self.outcomes}
-        return tuple(kind for kind in KINDS if kind in seen)
-
-    @cached_property
-    def sizes(self) -> tuple[float, ...]:
-        """Sizes of defects, smallest first."""
-        return tuple(sorted({one.size for one in self.outcomes}))
 
     def share(self, kind: Kind | None = None, size: float | None = None) -> Share:
         """Share found of a kind and a size; by default of all."""

@@ -36,6 +36,8 @@ def describe_kind(power: DetectionPower, kind: Kind, mm_per_px: float | None = N
         (place for place in range(len(sizes)) if all(_is_found(power.share(kind, s)) for s in sizes[place:])), None
     )
     name = NAMES[kind]
+    if not sizes:
+        return f"no {name} could be drawn that are seen on these images"
 
     def size_of(size: float) -> str:
         return describe_size(size, power.side_px, mm_per_px)
