@@ -57,8 +57,9 @@ class Plan:
     def draw(self, place: int, kind: Kind, size: float) -> Defect | None:
         """Draw the defect of a kind and size into the normal image at `place`; pieces come from the next one."""
         other = self.pictures[(place + 1) % len(self.pictures)].pixels
-        picture, part = self.pictures[place].pixels, self.parts[place]
-        return draw_defect(picture, part, other, kind, size, seed=self.seed, contrasts=self.contrasts)
+        picture, part = self.pictures[place], self.parts[place]
+        seed = f"{self.seed} {picture.image.sha256}"
+        return draw_defect(picture.pixels, part, other, kind, size, seed=seed, contrasts=self.contrasts)
 
     def place(self, sha256: str) -> int:
         """Place of the normal image of this file among the pictures."""

@@ -58,7 +58,7 @@ def draw_defect(
     kind: Kind,
     size: float,
     *,
-    seed: int = 0,
+    seed: int | str = 0,
     contrasts: tuple[float, float] = CONTRASTS,
 ) -> Defect | None:
     """Draw a defect at a random place of the part; the same arguments give the same defect.
@@ -76,7 +76,7 @@ def draw_defect(
     kind : Kind
     size : float
         Share of the shorter side.
-    seed : int
+    seed : int or str
     contrasts : (float, float)
         Range of the contrast. If its end is 0, nothing is changed.
 
@@ -84,59 +84,37 @@ def draw_defect(
     -------
     Defect or None
     """
-    digest = hashlib.sha256(repr((seed, kind, size)).encode() + picture.tobytes()).digest()
+    digest = hashlib.sha256(repr((seed, kind, size)).encode()).digest()
     random = np.random.default_rng(np.frombuffer(digest, np.uint32))
-    rows, columns = np.nonzero(part)
-    contrast = float(random.uniform(*contrasts))
-    for _ in range(_TRIES):
-        place = int(random.integers(len(rows)))
-        y, x = int(rows[place]), int(columns[place])
-        changed, mask = _draw(picture, part, other, kind, size * min(picture.shape[:2]), contrast, y, x, random)
-        if contrast == 0 or _is_visible(picture, changed, mask):
-            centre = (y + 0.5) / picture.shape[0], (x + 0.5) / picture.shape[1]
-            return Defect(kind, size, contrast, *centre, changed, mask)
-    return None
-
-
-def _draw(
-    picture: NDArray[np.uint8],
-    part: NDArray[np.bool_],
-    other: NDArray[np.uint8],
-    kind: Kind,
-    size_px: float,
-    contrast: float,
-    y: int,
-    x: int,
-    random: np.random.Generator,
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The (H, W, 3) picture with a defect about row y, column x; and the (H, W) pixels that changed."""
     H, W = picture.shape[:2]
-    reach = int(np.ceil(size_px / 2)) + 3
-    top, bottom, left, right = max(0, y - reach), min(H, y + reach + 1), max(0, x - reach), min(W, x + reach + 1)
-    before = picture[top:bottom, left:right].astype(np.float32)
-    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
-    window = Window(
-        pixels=before,
-        y=(rows - y) / np.float32(size_px),
-        x=(columns - x) / np.float32(size_px),
-        size_px=size_px,
-        contrast=contrast,
-        other=_elsewhere(other, before.shape[:2], random),
-        background=_background(picture, part, random),
-        is_grey=bool((picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all()),
-        random=random,
-    )
-    after = np.clip(np.rint(DRAW[kind](window)), 0, 255).astype(np.uint8)
-    result, mask = picture.copy(), np.zeros((H, W), np.bool_)
-    result[top:bottom, left:right] = after
-    mask[top:bottom, left:right] = np.abs(after - before).mean(axis=2) > _CHANGED
-    return result, mask
-
-
-def _is_visible(before: NDArray[np.uint8], after: NDArray[np.uint8], mask: NDArray[np.bool_]) -> bool:
-    if not mask.any():
-        return False
-    return bool(np.abs(after[mask].astype(np.float32) - before[mask]).mean() >= _VISIBLE)
+    places, size_px = np.flatnonzero(part), size * min(H, W)
+    is_grey = bool((picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all())
+    background, contrast = _background(picture, part, random), float(random.uniform(*contrasts))
+    for _ in range(_TRIES):
+        y, x = divmod(int(places[random.integers(len(places))]), W)
+        reach = int(np.ceil(size_px / 2)) + 3
+        box = slice(max(0, y - reach), y + reach + 1), slice(max(0, x - reach), x + reach + 1)
+        before = picture[box].astype(np.float32)
+        rows, columns = (np.arange(side)[one] for side, one in zip((H, W), box, strict=True))
+        window = Window(
+            pixels=before,
+            y=np.repeat(((rows - y) / size_px)[:, None], len(columns), axis=1).astype(np.float32),
+            x=np.repeat(((columns - x) / size_px)[None], len(rows), axis=0).astype(np.float32),
+            size_px=size_px,
+            contrast=contrast,
+            other=_elsewhere(other, before.shape[:2], random),
+            background=background,
+            is_grey=is_grey,
+            random=random,
+        )
+        after = np.clip(np.rint(DRAW[kind](window)), 0, 255)
+        change = np.abs(after - before)
+        changed = change.mean(axis=2) > _CHANGED
+        if contrast == 0 or (changed.any() and change[changed].mean() >= _VISIBLE):
+            result, mask = picture.copy(), np.zeros((H, W), np.bool_)
+            result[box], mask[box] = after.astype(np.uint8), changed
+            return Defect(kind, size, contrast, (y + 0.5) / H, (x + 0.5) / W, result, mask)
+    return None
 
 
 def _elsewhere(other: NDArray[np.uint8], shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float32]:
