@@ -37,6 +37,7 @@ def test_a_table_and_sentences(folder):
         assert len(row.split()) == 1 + len(SIZES)
     assert "3 px" in done.stdout
     assert "defects were drawn into 4 normal images" in done.stdout
+    assert re.search(r"With more false alarms more is found, of 100 defects: at 5 % \d+, at 10 % \d+", done.stdout)
 
 
 def test_sizes_in_millimetres(folder):

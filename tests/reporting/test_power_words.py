@@ -1,10 +1,19 @@
 """Sentences on what is found, by tables that are made up."""
 
+from dataclasses import replace
+
 import pytest
 
 from anomalign.calibration.thresholds import Threshold
 from anomalign.detection.power import DetectionPower, Outcome, Share
-from anomalign.reporting.power_words import describe_kind, describe_more_normals, describe_quickly, describe_rest
+from anomalign.reporting.power_words import (
+    describe_kind,
+    describe_more_normals,
+    describe_other_rates,
+    describe_quickly,
+    describe_rest,
+    describe_use,
+)
 
 SIZES = (0.01, 0.02, 0.04)
 
@@ -58,4 +67,24 @@ def test_what_the_numbers_rest_on():
 def test_what_more_normal_images_would_bring():
     words = describe_more_normals(power(0, 3, 6), power(3, 3, 9))
     assert "With half of the normal images 30 of 100 defects are found, with all 50" in words
-    assert "about +20" in words
+    assert "about 20 more" in words
+    assert "would not find more" in describe_more_normals(power(0, 3, 6), power(0, 3, 6))
+
+
+def test_what_other_rates_would_find():
+    at_five = replace(power(1, 5, 9), threshold=Threshold(0.0, 0.05, 400, 400, 20.0))
+    assert "of 100 defects: at 5 % 50 (--target-fpr)" in describe_other_rates([at_five])
+    assert describe_other_rates([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "use"),
+    [
+        ("size=320", "fit a new bank with --size 320"),
+        ("gallery_size=30", "inspect with --gallery-size 30"),
+        ("decided_by=alignment", "in Python, use Settings(decided_by='alignment')"),
+        ("kappa=3", "in Python, use Settings(kappa=3)"),
+    ],
+)
+def test_how_to_use_a_setting(setting, use):
+    assert describe_use(setting) == use

@@ -61,9 +61,10 @@ def check(
     """Measure which synthetic defects this bank would find. The bank stays as it is."""
     from anomalign.cli.inspect import calibrate, settings_of
     from anomalign.detection.detector import Detector
+    from anomalign.detection.power import OTHER_RATES
     from anomalign.detection.trials import corrected, read_setting
     from anomalign.reporting.power import write_power_page
-    from anomalign.reporting.power_words import describe_more_normals
+    from anomalign.reporting.power_words import describe_more_normals, describe_other_rates
     from anomalign.synthetic import KINDS
 
     for setting in tried or []:
@@ -83,10 +84,13 @@ def check(
     half = next((trial for trial in trials if _is_half(trial, detector)), None)
     trials = corrected([trial for trial in trials if trial is not half])
     more = describe_more_normals(half.power, _at_rate_of(half.power, detector, power)) if half else ""
+    others = detector.power_at_rates(power, OTHER_RATES)
     if as_json:
-        typer.echo(json.dumps({"bank": bank, **power.to_dict(), "trials": [_entry(trial) for trial in trials]}))
+        rates = [{"target_fpr": one.threshold.target_fpr, "power": one.value} for one in others]
+        made = [_entry(trial) for trial in trials]
+        typer.echo(json.dumps({"bank": bank, **power.to_dict(), "other_rates": rates, "trials": made}))
     else:
-        _print(power, trials, more, mm_per_px)
+        _print(power, trials, [describe_other_rates(others), more], mm_per_px)
     if report:
         write_power_page(report, detector, plan, power, trials, more, mm_per_px)
         console.say(f"report: {report}")
@@ -98,7 +102,8 @@ def say_power(detector: "Detector") -> None:
 
     with console.progress("check") as update:
         power = detector.check(images=_QUICK_IMAGES, sizes=_QUICK_SIZES, progress=update)
-    console.say(f"{describe_quickly(power)}; `anomalign check {detector.bank.path}` says which")
+    command = f"`anomalign check {detector.bank.path}`"
+    console.say(f"{describe_quickly(power)}; {command} says which, with --advise what other settings would find")
 
 
 def _trials(
@@ -130,7 +135,7 @@ def _is_half(trial: "Trial", detector: "Detector") -> bool:
     return trial.setting == f"normals={len(detector.bank) // 2}"
 
 
-def _print(power: "DetectionPower", trials: "list[Trial]", more: str, mm_per_px: float | None) -> None:
+def _print(power: "DetectionPower", trials: "list[Trial]", further: list[str], mm_per_px: float | None) -> None:
     from anomalign.reporting.power_words import (
         describe_power,
         describe_rate,
@@ -147,10 +152,8 @@ def _print(power: "DetectionPower", trials: "list[Trial]", more: str, mm_per_px:
         cells = [power.share(kind, size) for size in power.sizes]
         typer.echo(f"{kind:<10}" + "".join(f"{cell.value:>9.0%}" if cell.total else f"{'-':>9}" for cell in cells))
     typer.echo("")
-    for sentence in [*describe_power(power, mm_per_px), *describe_rest(power)]:
+    for sentence in [*describe_power(power, mm_per_px), *describe_rest(power), *filter(None, further)]:
         typer.echo(sentence)
-    if more:
-        typer.echo(more)
     if trials:
         typer.echo(f"\n{'setting':<24}{'found':>8}{'gain':>8}{'p':>9}{'ms/image':>10}{'bank':>10}")
         typer.echo(f"{'as it is':<24}{power.value:>8.0%}")

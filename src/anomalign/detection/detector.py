@@ -357,6 +357,11 @@ class Detector:
         """Measure as `check`, for defects that were planned before, by this or another bank of the same files."""
         return defect_plan.measure_power(self.bank, plan, self._judge_in_place, self.threshold, progress)
 
+    def power_at_rates(self, power: DetectionPower, rates: Sequence[float]) -> list[DetectionPower]:
+        """What would be found at those of these target rates that are higher than its own, without a new measurement."""
+        higher = [rate for rate in rates if rate > power.threshold.target_fpr]
+        return [power.at(self.at_rate(rate).threshold) for rate in higher]
+
     def find_examples(self, plan: defect_plan.Plan, power: DetectionPower) -> list[defect_plan.Example]:
         """Draw again, for each kind, the smallest defect that is found and the largest that is missed."""
         return defect_plan.find_examples(self.bank, plan, self._judge_in_place, power)

@@ -15,6 +15,9 @@ from anomalign.calibration.thresholds import Threshold
 from anomalign.detection.in_place import exceeds
 from anomalign.synthetic import Kind
 
+OTHER_RATES = (0.05, 0.1, 0.2)
+"""Target rates at which it is said, beside the detector's own, what would be found."""
+
 _CONFIDENCE = 0.95
 _BLIND_GRID, _BLIND_SIGMA = 24, 0.06  # cells, and share of the side over which neighbouring defects count
 

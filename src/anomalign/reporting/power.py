@@ -14,12 +14,13 @@ from anomalign.alignment import place_on_image, smooth_map
 from anomalign.detection.defect_plan import Example, Plan
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import heat_of
-from anomalign.detection.power import DetectionPower, Share
+from anomalign.detection.power import OTHER_RATES, DetectionPower, Share
 from anomalign.detection.trials import Trial, recommended
 from anomalign.reporting.heat import overlay
 from anomalign.reporting.page import write_page
 from anomalign.reporting.power_words import (
     NAMES,
+    describe_other_rates,
     describe_power,
     describe_rate,
     describe_rest,
@@ -83,6 +84,7 @@ def write_power_page(
         The file cannot be written.
     """
     rows = [(NAMES[kind], [_cell(power.share(kind, size)) for size in power.sizes]) for kind in power.kinds]
+    others = detector.power_at_rates(power, OTHER_RATES)
     content = {
         "title": f"What {detector.bank.path.name} finds",
         "rate": describe_rate(power.threshold),
@@ -90,7 +92,7 @@ def write_power_page(
         "sizes": [(describe_size(size, power.side_px, mm_per_px), f"{size:.0%}") for size in power.sizes],
         "rows": rows,
         "sentences": describe_power(power, mm_per_px),
-        "rest": [*describe_rest(power), *([more_normals] if more_normals else [])],
+        "rest": [*describe_rest(power), *filter(None, (describe_other_rates(others), more_normals))],
         "blind": _blind_picture(plan, power),
         "shown": [_shown(detector, one, power, mm_per_px) for one in detector.find_examples(plan, power)],
         "trials": trials,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from anomalign.calibration.basis import describe_few
 from anomalign.calibration.thresholds import Threshold
 from anomalign.detection.power import DetectionPower, Share
-from anomalign.detection.trials import Trial, recommended
+from anomalign.detection.trials import Trial, read_setting, recommended
 from anomalign.synthetic import Kind
 
 NAMES: dict[Kind, str] = {
@@ -19,6 +19,8 @@ NAMES: dict[Kind, str] = {
 }
 """What each kind of defect is called, in the plural."""
 
+_OF_FIT = ("size", "backbone", "augment")
+_OF_INSPECT = ("descriptor", "image_neighbours", "gallery_size", "gate")
 _MOSTLY = 0.8  # share from which a size counts as found
 
 
@@ -94,6 +96,24 @@ def describe_rate(threshold: Threshold) -> str:
     return f"{100 * threshold.target_fpr:.2g} %"
 
 
+def describe_other_rates(powers: Sequence[DetectionPower]) -> str:
+    """What would be found at other target rates; empty where there are none."""
+    parts = [f"at {describe_rate(one.threshold)} {100 * one.value:.0f}" for one in powers]
+    return f"With more false alarms more is found, of 100 defects: {', '.join(parts)} (--target-fpr)." if parts else ""
+
+
+def describe_use(setting: str) -> str:
+    """How to use a setting that was tried."""
+    name, _, value = setting.partition("=")
+    if name in _OF_FIT:
+        return f"fit a new bank with --{name} {value}"
+    if name in _OF_INSPECT:
+        return f"inspect with --{name.replace('_', '-')} {value}"
+    if name == "normals":
+        return "use so many normal images"
+    return f"in Python, use Settings({name}={read_setting(setting)[1]!r})"
+
+
 def describe_trials(trials: Sequence[Trial]) -> str:
     """Which of the settings that were tried is recommended, if any; the person decides."""
     best = recommended(trials)
@@ -101,18 +121,21 @@ def describe_trials(trials: Sequence[Trial]) -> str:
         return "None of these finds significantly more: keep the settings as they are."
     return (
         f"{best.setting} finds most: {100 * best.gain:+.0f} of 100 defects (p = {best.p_value:.2g}), for "
-        f"{best.ms_per_image:.0f} ms an image. Synthetic defects are not yours: compare both on real ones if you can."
+        f"{best.ms_per_image:.0f} ms an image: {describe_use(best.setting)}. Synthetic defects are not yours: compare "
+        "both on real ones if you can."
     )
 
 
 def describe_more_normals(half: DetectionPower, whole: DetectionPower) -> str:
     """What twice as many normal images would bring, if it is as much as the last doubling did."""
-    gain = whole.value - half.value
-    return (
+    gain = round(100 * (whole.value - half.value))
+    words = (
         f"With half of the normal images {100 * half.value:.0f} of 100 defects are found, with all "
-        f"{100 * whole.value:.0f} (both at {describe_rate(half.threshold)} false alarms): twice as many would bring "
-        f"about {100 * gain:+.0f}, if they do as much again."
+        f"{100 * whole.value:.0f} (both at {describe_rate(half.threshold)} false alarms)"
     )
+    if gain <= 0:
+        return f"{words}: more normal images would not find more at one rate, but they support lower rates."
+    return f"{words}: twice as many would bring about {gain} more, if they do as much again."
 
 
 def _is_found(share: Share) -> bool:
