@@ -349,9 +349,11 @@ class Detector:
         kinds: Sequence[Kind] = KINDS,
         sizes: Sequence[float] = SIZES,
         seed: int = 0,
+        progress: Progress | None = None,
     ) -> defect_plan.Plan:
         """Choose the normal images of `check`, and read their pictures; parameters and errors as there."""
-        return defect_plan.make_plan(self.bank, self.measured.groups, self._rows, images, kinds, sizes, seed)
+        groups = self.measured.groups
+        return defect_plan.make_plan(self.bank, groups, self._rows, images, kinds, sizes, seed, progress)
 
     def check_plan(self, plan: defect_plan.Plan, progress: Progress | None = None) -> DetectionPower:
         """Measure as `check`, for defects that were planned before, by this or another bank of the same files."""
