@@ -1,5 +1,6 @@
 import contextlib
 import shutil
+import threading
 
 import pytest
 
@@ -84,3 +85,19 @@ def make_queue(served_bank, store, image_files):
             return queue
 
         yield make
+
+
+@pytest.fixture
+def held_checks(monkeypatch):
+    """Holds every check after the normal images are read, until it is set; counts the checks that came there."""
+    gate, check_plan = threading.Event(), Detector.check_plan
+    gate.reached = 0
+
+    def wait(detector, plan, progress):
+        gate.reached += 1
+        while not gate.wait(0.01):
+            progress(0, plan.count)
+        return check_plan(detector, plan, progress)
+
+    monkeypatch.setattr(Detector, "check_plan", wait)
+    return gate

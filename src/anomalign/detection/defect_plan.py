@@ -84,6 +84,7 @@ def make_plan(
     kinds: Sequence[Kind] = KINDS,
     sizes: Sequence[float] = SIZES,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Plan:
     """Choose normal images at random among those at these rows of the bank, of different groups where there are enough.
 
@@ -102,9 +103,14 @@ def make_plan(
     order = np.random.default_rng(seed).permutation(rows)
     _, first = np.unique(groups.number[order], return_index=True)
     order = np.concatenate([order[np.sort(first)], np.delete(order, first)])[:images]
-    pictures = tuple(picture_of(bank, bank.images[row], _PICTURE_PX) for row in np.sort(order).tolist())
+    pictures = []
+    for row in np.sort(order).tolist():
+        pictures.append(picture_of(bank, bank.images[row], _PICTURE_PX))
+        if progress:
+            progress(len(pictures), len(order))
     parts = tuple(part_masks([one.pixels for one in pictures]))
-    return Plan(pictures, parts, tuple(kind for kind in KINDS if kind in kinds), tuple(sorted(set(sizes))), seed)
+    in_order = tuple(kind for kind in KINDS if kind in kinds)
+    return Plan(tuple(pictures), parts, in_order, tuple(sorted(set(sizes))), seed)
 
 
 def measure_power(

@@ -349,16 +349,18 @@ class Detector:
         kinds: Sequence[Kind] = KINDS,
         sizes: Sequence[float] = SIZES,
         seed: int = 0,
+        progress: Progress | None = None,
     ) -> defect_plan.Plan:
         """Choose the normal images of `check`, and read their pictures; parameters and errors as there."""
-        return defect_plan.make_plan(self.bank, self.measured.groups, self._rows, images, kinds, sizes, seed)
+        groups = self.measured.groups
+        return defect_plan.make_plan(self.bank, groups, self._rows, images, kinds, sizes, seed, progress)
 
     def check_plan(self, plan: defect_plan.Plan, progress: Progress | None = None) -> DetectionPower:
         """Measure as `check`, for defects that were planned before, by this or another bank of the same files."""
         return defect_plan.measure_power(self.bank, plan, self._judge_in_place, self.threshold, progress)
 
     def power_at_rates(self, power: DetectionPower, rates: Sequence[float]) -> list[DetectionPower]:
-        """What would be found at those of these target rates that are higher than its own, without a new measurement."""
+        """What would be found at each of these target rates that is higher than its own; nothing is measured anew."""
         higher = [rate for rate in rates if rate > power.threshold.target_fpr]
         return [power.at(self.at_rate(rate).threshold) for rate in higher]
 

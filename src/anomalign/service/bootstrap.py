@@ -13,6 +13,7 @@ from anomalign.detection.settings import PRESETS, Settings
 from anomalign.errors import CalibrationError, InputError, StoreError
 from anomalign.numerics.threads import available_cores
 from anomalign.service.api import serializers
+from anomalign.service.banks.checks import Checks
 from anomalign.service.banks.proposals import Proposals
 from anomalign.service.banks.refresher import BankRefresher
 from anomalign.service.banks.served_bank import ServedBank
@@ -96,6 +97,7 @@ def _open(
         queue=queue,
         refresher=BankRefresher(served_banks),
         proposals=proposals,
+        checks=Checks(is_busy=lambda: queue.depth > 0),
         watchers=[
             Watcher(watch.folder, watch.bank, queue, store, configuration.max_upload_bytes)
             for watch in configuration.watches
@@ -139,8 +141,12 @@ def _add_gauges(
 
 
 def finish(container: Container) -> None:
-    """Accept no more images and inspect those that were accepted. Requests are still answered. May be called again."""
+    """Accept no more images and inspect those that were accepted; abandon checks of banks. May be called again.
+
+    Requests are still answered.
+    """
     container.closing = True
+    container.checks.close()
     for watcher in container.watchers:
         watcher.close()
     if container.retention is not None:

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from filelock import FileLock
 
+from anomalign.service.banks.checks import Checks
 from anomalign.service.banks.proposals import Proposals
 from anomalign.service.banks.refresher import BankRefresher
 from anomalign.service.banks.served_bank import ServedBank
@@ -57,6 +58,7 @@ class Container:
     queue: InspectionQueue
     refresher: BankRefresher
     proposals: Proposals
+    checks: Checks
     watchers: Sequence[Watcher]
     retention: Retention | None
     events: Events

@@ -22,7 +22,7 @@ def test_the_examples_over_rest(service, client, tmp_path):
     (tmp_path / "001.png").write_bytes(good(101))
     before = client.get("/api/banks/parts").json()["images"]
     proposal = "ID"
-    assert len(LINES) == 7
+    assert len(LINES) == 9
     for line in LINES:
         here = (
             line.replace(":8000", f":{service.port}")

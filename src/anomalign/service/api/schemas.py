@@ -6,7 +6,9 @@ from typing_extensions import TypedDict
 
 from anomalign.detection.summary import Stage, Verdict
 from anomalign.monitoring.drift import DriftKind
+from anomalign.service.banks.checks import CheckState
 from anomalign.service.store import DecisionKind, EditKind, Origin
+from anomalign.synthetic import Kind
 
 
 class Neighbour(TypedDict):
@@ -327,6 +329,59 @@ class Proposal(TypedDict):
     threshold_after: float
     unchanged: int
     skipped: int
+
+
+class PowerCell(TypedDict):
+    """How many of the synthetic defects of one kind and size are found.
+
+    `name`: what the kind is called. `size`: share of the shorter side of the image. `interval`: 95 % interval of the
+    share that is found.
+    """
+
+    kind: Kind
+    name: str
+    size: float
+    size_px: float
+    found: int
+    defects: int
+    interval: list[float]
+
+
+class Power(TypedDict):
+    """Which synthetic defects a bank finds, as `anomalign check` measures it.
+
+    `power`: mean over kinds and sizes of the share found; null if no defect could be drawn. `findings`: a sentence for
+    each kind. `notes`: what the numbers rest on.
+    """
+
+    target_fpr: float
+    expected_fpr: float
+    threshold: float
+    normals: int
+    groups: float
+    power: float | None
+    side_px: float
+    table: list[PowerCell]
+    normal_images_drawn_into: int
+    of_them_by_preview: int
+    anomalous_without_defect: int
+    findings: list[str]
+    notes: list[str]
+
+
+class Check(TypedDict):
+    """Check of a bank as it is now; "none": the bank or its target rate has changed since, or there was no check.
+
+    `done` of `total` defects are judged; both are 0 until the normal images are read. `time`: when the check ended.
+    `error`: why it failed. `time`, `power` and `error` are null where there is none.
+    """
+
+    state: CheckState
+    done: int
+    total: int
+    time: str | None
+    power: Power | None
+    error: str | None
 
 
 class AuditEntry(TypedDict):

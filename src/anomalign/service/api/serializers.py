@@ -13,10 +13,13 @@ from anomalign.calibration.thresholds import best_rate
 from anomalign.curation.suspects import Suspect
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Match
+from anomalign.detection.power import DetectionPower
 from anomalign.detection.summary import InspectionSummary
 from anomalign.images.framing import Framing
 from anomalign.monitoring.drift import Drift
+from anomalign.reporting.power_words import NAMES, describe_power, describe_rest
 from anomalign.service.api import schemas
+from anomalign.service.banks.checks import Check
 from anomalign.service.banks.dry_run import Proposal
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.kept.image_files import ImageFiles
@@ -229,6 +232,30 @@ def proposal(proposal: Proposal) -> schemas.Proposal:
 
 def _judgement(side: InspectionSummary) -> schemas.Judgement:
     return {"verdict": side.verdict, "image_score": finite(side.image_score), "p_value": side.p_value}
+
+
+def check(check: Check) -> schemas.Check:
+    """Serialize the check of a bank."""
+    return {
+        "state": check.state,
+        "done": check.done,
+        "total": check.total,
+        "time": None if check.time is None else time(check.time),
+        "power": None if check.power is None else _power(check.power),
+        "error": check.error or None,
+    }
+
+
+def _power(power: DetectionPower) -> schemas.Power:
+    values = power.to_dict()
+    del values["defects"]  # a thousand, which no page shows
+    values["power"] = finite(power.value)
+    values["table"] = [{**cell, "name": NAMES[cell["kind"]]} for cell in values["table"]]
+    return {
+        **values,  # type: ignore[typeddict-item]  # tests/service/api/test_checks.py holds them to the schema
+        "findings": describe_power(power),
+        "notes": describe_rest(power),
+    }
 
 
 def drift(detector: Detector, points: Sequence[ScorePoint], test: Drift | None) -> schemas.DriftOverTime:

@@ -1,1 +1,1 @@
-"""Served banks: their detectors, their statistics, and edits, which are tested before they are made."""
+"""Served banks: their detectors, statistics and checks, and edits, which are tested before they are made."""

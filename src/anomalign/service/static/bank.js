@@ -1,5 +1,6 @@
 /** A bank: its threshold, its normal images, and who changed them. */
 import { api, get } from "./api.js";
+import { CheckCard } from "./check.js";
 import { breakable, byId, fill, h, say, show } from "./dom.js";
 import "./keys.js";
 import { listen } from "./live.js";
@@ -13,6 +14,7 @@ const name = document.body.dataset.bank;
 const isAdmin = document.body.dataset.role === "admin";
 const me = document.body.dataset.person;
 const sheet = new Sheet(name, isAdmin);
+const check = new CheckCard(name);
 const slider = byId("rate");
 let scores = null;
 let drawnState = ""; // the state of the bank that the page shows
@@ -119,7 +121,7 @@ const undo = (edit) =>
     await refresh();
   });
 
-const refresh = () => showErrors(() => Promise.all([load(), sheet.load()]));
+const refresh = () => showErrors(() => Promise.all([load(), sheet.load(), check.load()]));
 
 byId("remove").addEventListener("click", () => {
   const ids = [...sheet.selectedIds];
