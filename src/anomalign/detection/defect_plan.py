@@ -1,5 +1,6 @@
 """Synthetic defects of a plan, drawn into normal images and judged in place of them."""
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -136,23 +137,25 @@ def measure_power(
     plain_scores: dict[str, float] = {}
     alarms = 0
     stored = plain = None
-    for described in describe(pictures(), bank.backbone, bank.identity.framing):
-        assert isinstance(described, Described)  # arrays of pixels can always be described
-        place, defect = drawn.popleft()
-        sha256 = plan.pictures[place].image.sha256
-        if defect is None:
-            (stored,), plain = bank.gallery([row_of[sha256]]), described.pyramid
-            without = judge(sha256, [stored])
-            alarms += bool(without.anomalous[0])
-            plain_scores[sha256] = float(without.scores[0])
-            continue
-        assert stored is not None
-        assert plain is not None
-        result = judge(sha256, [_changed(stored, plain, described.pyramid)])
-        where = sha256, defect.kind, defect.size, defect.contrast, defect.y, defect.x
-        outcomes.append(Outcome(*where, float(result.scores[0]), bool(result.anomalous[0])))
-        if progress:
-            progress(len(outcomes), plan.count)
+    results = describe(pictures(), bank.backbone, bank.identity.framing)
+    with contextlib.closing(results):
+        for described in results:
+            assert isinstance(described, Described)  # arrays of pixels can always be described
+            place, defect = drawn.popleft()
+            sha256 = plan.pictures[place].image.sha256
+            if defect is None:
+                (stored,), plain = bank.gallery([row_of[sha256]]), described.pyramid
+                without = judge(sha256, [stored])
+                alarms += bool(without.anomalous[0])
+                plain_scores[sha256] = float(without.scores[0])
+                continue
+            assert stored is not None
+            assert plain is not None
+            result = judge(sha256, [_changed(stored, plain, described.pyramid)])
+            where = sha256, defect.kind, defect.size, defect.contrast, defect.y, defect.x
+            outcomes.append(Outcome(*where, float(result.scores[0]), bool(result.anomalous[0])))
+            if progress:
+                progress(len(outcomes), plan.count)
     sides = [min(one.image.height, one.image.width) for one in plan.pictures]
     return DetectionPower(
         outcomes=tuple(outcomes),
