@@ -35,6 +35,7 @@ def power(*found, side_px=300.0, normals=400):
         ((0, 4, 9), "scratches of 12 px upward are found; of 6 px, 6 of 10 are missed"),
         ((8, 10, 10), "scratches are found, down to 3 px"),
         ((0, 1, 7), "of scratches of 12 px, 7 of 10 are found; of smaller ones, fewer"),
+        ((0, 0, 1), "hardly any scratches are found, up to 12 px: 1 of 10"),
         ((9, 2, 10), "scratches of 12 px upward are found; of 6 px, 8 of 10 are missed"),
     ],
 )

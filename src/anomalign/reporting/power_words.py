@@ -21,7 +21,7 @@ NAMES: dict[Kind, str] = {
 
 _OF_FIT = ("size", "backbone", "augment")
 _OF_INSPECT = ("descriptor", "image_neighbours", "gallery_size", "gate")
-_MOSTLY = 0.8  # share from which a size counts as found
+_MOSTLY, _HARDLY = 0.8, 0.2  # shares from which a size counts as found, and below which as missed
 
 
 def describe_size(size: float, side_px: float, mm_per_px: float | None) -> str:
