@@ -29,6 +29,7 @@ from anomalign.reporting.power_words import (
 )
 
 _CROP_PX, _BLIND_PX = 240, 420
+_ENOUGH = 50  # defects found, to say where they are found
 _LEAST_CROP = 0.16  # side of the square that is shown of a picture, as a share of its shorter side
 _BLIND_COLOUR = np.array([120, 20, 160], np.float32)
 
@@ -93,7 +94,7 @@ def write_power_page(
         "rows": rows,
         "sentences": describe_power(power, mm_per_px),
         "rest": [*describe_rest(power), *filter(None, (describe_other_rates(others), more_normals))],
-        "blind": _blind_picture(plan, power),
+        "blind": _blind_picture(plan, power) if power.share().found >= _ENOUGH else "",
         "shown": [_shown(detector, one, power, mm_per_px) for one in detector.find_examples(plan, power)],
         "trials": trials,
         "recommended": recommended(trials),

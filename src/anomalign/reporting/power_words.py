@@ -48,9 +48,10 @@ def describe_kind(power: DetectionPower, kind: Kind, mm_per_px: float | None = N
         return f"{name} are found, down to {size_of(sizes[0])}"
     if found is None:
         largest = power.share(kind, sizes[-1])
-        return (
-            f"of {name} of {size_of(sizes[-1])}, {largest.found} of {largest.total} are found; of smaller ones, fewer"
-        )
+        count = f"{largest.found} of {largest.total}"
+        if largest.value < _HARDLY:
+            return f"hardly any {name} are found, up to {size_of(sizes[-1])}: {count}"
+        return f"of {name} of {size_of(sizes[-1])}, {count} are found; of smaller ones, fewer"
     below = power.share(kind, sizes[found - 1])
     return (
         f"{name} of {size_of(sizes[found])} upward are found; "
