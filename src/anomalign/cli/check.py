@@ -14,7 +14,7 @@ from anomalign.cli import console
 if TYPE_CHECKING:
     from anomalign.detection.defect_plan import Plan
     from anomalign.detection.detector import Detector
-    from anomalign.detection.power import DetectionPower
+    from anomalign.detection.power import DetectionPower, Share
     from anomalign.detection.trials import Trial
 
 _QUICK_IMAGES, _QUICK_SIZES = 10, (0.04, 0.16)
@@ -144,13 +144,13 @@ def _print(power: "DetectionPower", trials: "list[Trial]", further: list[str], m
         describe_trials,
     )
 
-    typer.echo(f"Share of synthetic defects found, at {describe_rate(power.threshold)} false alarms, by size:")
+    typer.echo(f"Found of 100 synthetic defects, at {describe_rate(power.threshold)} false alarms (95 % interval):")
     headings = [describe_size(size, power.side_px, mm_per_px) for size in power.sizes]
-    typer.echo(f"{'':<10}" + "".join(f"{heading:>9}" for heading in headings))
-    typer.echo(f"{'':<10}" + "".join(f"{size:>9.0%}" for size in power.sizes))
+    typer.echo(
+        f"{'':<8}" + "".join(f"{f'{h} ({size:.0%})':>14}" for h, size in zip(headings, power.sizes, strict=True))
+    )
     for kind in power.kinds:
-        cells = [power.share(kind, size) for size in power.sizes]
-        typer.echo(f"{kind:<10}" + "".join(f"{cell.value:>9.0%}" if cell.total else f"{'-':>9}" for cell in cells))
+        typer.echo(f"{kind:<8}" + "".join(f"{_cell(power.share(kind, size)):>14}" for size in power.sizes))
     typer.echo("")
     for sentence in [*describe_power(power, mm_per_px), *describe_rest(power), *filter(None, further)]:
         typer.echo(sentence)
@@ -163,6 +163,11 @@ def _print(power: "DetectionPower", trials: "list[Trial]", further: list[str], m
                 f"{trial.ms_per_image:>10.0f}{console.size(trial.bank_bytes):>10}"
             )
         typer.echo(describe_trials(trials))
+
+
+def _cell(share: "Share") -> str:
+    low, high = share.interval
+    return f"{100 * share.value:.0f} ({100 * low:.0f}-{100 * high:.0f})" if share.total else "-"
 
 
 def _entry(trial: "Trial") -> dict[str, Any]:

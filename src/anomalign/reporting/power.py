@@ -39,6 +39,7 @@ class Cell:
     """One kind and size in the table."""
 
     share: Share
+    interval: str
     title: str
 
 
@@ -106,7 +107,8 @@ def write_power_page(
 
 def _cell(share: Share) -> Cell:
     low, high = share.interval
-    return Cell(share, f"{share.found} of {share.total}; 95 % interval {low:.0%} to {high:.0%}")
+    title = f"{share.found} of {share.total}; 95 % interval {low:.0%} to {high:.0%}"
+    return Cell(share, f"({100 * low:.0f}\N{EN DASH}{100 * high:.0f})", title)
 
 
 def _blind_picture(plan: Plan, power: DetectionPower) -> str:
