@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomalign import Bank, Detector, Framing, InputError, Settings
-from anomalign.evaluation import auroc
+from anomalign import Bank, Detector, Framing, InputError, RegionOfInterest, Settings
+from anomalign.evaluation import auroc, average_precision
 from anomalign.evaluation.datasets import GroundTruth, open_dataset
 from anomalign.evaluation.measurement import visible_part
 from anomalign.evaluation.pixels import PixelMetrics
@@ -133,6 +133,35 @@ def test_a_centre_crop_is_measured_both_ways(nut, protocol):
     assert entry["whole_image"]["pixel_auroc"] == result.whole_image.metrics["pixel_auroc"]
     names = [row.name for row in rows("mvtec_ad", [result])]
     assert names == ["nut, pixels of the centre crop", "nut, pixels of the whole image"]
+
+
+@pytest.mark.parametrize("shape", ["rectangle", "disc"])
+def test_a_region_of_interest_is_measured_both_ways(nut, protocol, shape):
+    y, x = np.mgrid[: trees.SIZE[0], : trees.SIZE[1]]
+    inside = (y - 18) ** 2 + (x - 24) ** 2 < 14**2
+    region = RegionOfInterest.of_mask(inside)
+    if shape == "rectangle":
+        region, inside = RegionOfInterest(5, 6, 30, 40), (y >= 5) & (y < 35) & (x >= 6) & (x < 46)
+    inspections = []
+    result = evaluate_category(
+        category_of(nut),
+        replace(protocol, framing=Framing(64, region=region)),
+        observe=lambda *arguments: inspections.append(arguments),
+    )
+    normal, anomalous, whole = [], [], PixelMetrics()
+    for _, inspection, truth in inspections:
+        np.testing.assert_array_equal(np.isnan(inspection.anomaly_map), ~inside)
+        normal += inspection.anomaly_map[inside & ~truth.anomalous].tolist()
+        anomalous += inspection.anomaly_map[inside & truth.anomalous].tolist()
+        whole.add(np.nan_to_num(inspection.anomaly_map, nan=0.0), truth)
+    values, bounds = result.values.metrics, result.error_bounds
+    assert values["pixel_auroc"] == pytest.approx(auroc(normal, anomalous), abs=bounds["pixel_auroc"] + 1e-9)
+    assert values["pixel_ap"] == pytest.approx(average_precision(normal, anomalous), abs=bounds["pixel_ap"] + 1e-9)
+    assert values["au_pro_0.3"] is not None
+    assert result.whole_image.metrics["pixel_auroc"] == whole.values().metrics["pixel_auroc"]
+    assert result.to_json()["pixels"] == "region of interest"
+    names = [row.name for row in rows("mvtec_ad", [result])]
+    assert names == ["nut, pixels of the region of interest", "nut, pixels of the whole image"]
 
 
 def test_a_defect_outside_the_crop_is_no_normal_image_for_aupimo():

@@ -45,6 +45,6 @@ def test_a_window_is_centred_on_its_pixel_and_stays_in_the_image() -> None:
 
 def test_windows_fit_images_of_any_size() -> None:
     for height, width in ((3, 4), (10, 1000), (3072, 4096)):
-        side = window_side(height, width, Framing())
+        side = window_side((height, width), Framing(), (height, width))
         assert 0 < side <= min(height, width)
         assert window(height - 1, width - 1, height, width, side).top >= 0

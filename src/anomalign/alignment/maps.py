@@ -31,13 +31,17 @@ def anomaly_map(
     Returns
     -------
     (height, width) float32 array
-        NaN outside the framed part (centre crop only).
+        NaN outside the framed part.
     """
     return place_on_image(smooth_map(distance, framing.size_px, sigma_px), framing, height, width)
 
 
-def map_score(scores: NDArray[np.float32], top_share: float) -> float:
-    """Score of an image by its place scores: the mean of the highest, `top_share` of all, at least one."""
+def map_score(scores: NDArray[np.float32], top_share: float, counted: NDArray[np.bool_] | None = None) -> float:
+    """Score of an image by its place scores: the mean of the highest, `top_share` of all, at least one.
+
+    Only places that are `counted` have a part in it; None: all.
+    """
+    scores = scores if counted is None else scores[counted]
     count = max(1, round(top_share * scores.size))
     return float(np.partition(scores.ravel(), -count)[-count:].mean())
 
@@ -49,13 +53,23 @@ def smooth_map(distance: NDArray[np.float32], size_px: int, sigma_px: float) -> 
     return np.asarray(rows @ distance @ columns.T, np.float32)
 
 
-def place_on_image(square: NDArray[np.float32], framing: Framing, height: int, width: int) -> NDArray[np.float32]:
-    """(S, S) map of the framed square -> (height, width) of the original image, bilinear; NaN outside the frame."""
-    top, left, bottom, right = framing.box(height, width)
-    rows, ys = _pixels_between(top, bottom, height, len(square))
-    columns, xs = _pixels_between(left, right, width, len(square))
-    result = np.full((height, width), np.nan, np.float32)
+def place_on_image(
+    square: NDArray[np.float32], framing: Framing, height: int, width: int, shown: tuple[int, int] | None = None
+) -> NDArray[np.float32]:
+    """(S, S) map of the framed square -> (height, width) of the original image, bilinear; NaN where it does not count.
+
+    With `shown`, a size (height, width): the map for a picture of the image in that size.
+    """
+    h, w = shown or (height, width)
+    top, left, bottom, right = framing.box(height, width, shown)
+    rows, ys = _pixels_between(top, bottom, h, len(square))
+    columns, xs = _pixels_between(left, right, w, len(square))
+    result = np.full((h, w), np.nan, np.float32)
     result[rows, columns] = bilinear_matrix(ys, len(square)) @ square @ bilinear_matrix(xs, len(square)).T
+    in_rows, in_columns = (((2 * np.arange(n) + 1) * of) // (2 * n) for n, of in ((h, height), (w, width)))
+    counted = framing.covers(in_rows, in_columns)
+    if counted is not None:
+        result[~counted] = np.nan
     return result
 
 

@@ -39,6 +39,12 @@ class Alignment:
     per_level: NDArray[np.float32]
     runner_up: "Alignment | None" = None
 
+    def taken_from(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> "Alignment":
+        """The alignment in which each place has what the place at these (H, W) rows and columns has here."""
+        at = rows, columns
+        runner_up = None if self.runner_up is None else self.runner_up.taken_from(*at)
+        return Alignment(self.distance[at], self.image[at], self.y[at], self.x[at], self.per_level[at], runner_up)
+
 
 def align(
     query: FeaturePyramid,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.backbones.backbone import Backbone
-from anomalign.errors import AnomalignError
+from anomalign.errors import AnomalignError, ImageError
 from anomalign.images.decoding import MAX_PIXELS, Decoded, decode_file, from_array
 from anomalign.images.files import read_bytes
 from anomalign.images.framing import Framing
@@ -25,6 +25,7 @@ from anomalign.pyramid import FeaturePyramid
 
 BATCH = 4
 PREVIEW_PX = 320
+_LARGEST_PREVIEW_PX = 1280  # of an image with a small region of interest
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -183,8 +184,11 @@ def _load(
     if sha256 in known:
         return Known(name, sha256)
     image = decoded.image
-    preview = _preview(image) if previews else b""
-    framed = [framing.frame(turn.apply(image)) for turn in turns]
+    try:
+        framed = [framing.frame(image, turn, name) for turn in turns]
+    except ImageError as error:
+        return Failure(name, str(error))
+    preview = _preview(image, framing) if previews else b""
     pixels = np.asarray(image.convert("RGB")) if keep_image else None
     return _Loaded(name, sha256, image.height, image.width, framed, preview, pixels, decoded.taken)
 
@@ -196,8 +200,11 @@ def _finish(item: _Loaded, pyramids: Iterator[FeaturePyramid]) -> Described:
     )
 
 
-def _preview(image: Image.Image) -> bytes:
-    scale = PREVIEW_PX / max(image.size)
+def _preview(image: Image.Image, framing: Framing) -> bytes:
+    """JPEG of an image; of one with a small region of interest a larger one, in which the region can be seen."""
+    region = framing.region
+    longest = max(image.size) if region is None else max(region.height, region.width)
+    scale = min(PREVIEW_PX / longest, _LARGEST_PREVIEW_PX / max(image.size))
     if scale < 1:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)

@@ -40,7 +40,7 @@ from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import read_augment
 from anomalign.images.sources import Source
-from anomalign.pyramid import FeaturePyramid
+from anomalign.pyramid import FeaturePyramid, grids
 
 
 class Bank:
@@ -105,7 +105,7 @@ class Bank:
         Raises
         ------
         InputError
-            The augmentation is unknown.
+            The augmentation is unknown, or cannot be used with the mask of a region of interest; or that mask is thin.
         BankError
             There is a bank already, or the folder holds other files, or it cannot be written.
         BackboneError
@@ -114,7 +114,13 @@ class Bank:
         folder = Path(path)
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
         framing, augment = framing or Framing(network.preprocessing.crop_px), read_augment(augment)
+        if augment and framing.region is not None and framing.region.mask is not None:
+            raise InputError(
+                f"augment is {augment!r}, and the region of interest has a mask, which a turned part would not fit; "
+                "leave one out, or give the region as a rectangle"
+            )
         shapes, pooled_length = network.layout(framing.size_px)
+        framing.check_grids(grids(shapes))
         identity = Identity(
             network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment
         )

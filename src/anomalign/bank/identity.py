@@ -2,10 +2,10 @@
 
 import json
 import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from anomalign.bank.schema import AUGMENTED_FORMAT, FORMAT
+from anomalign.bank.schema import AUGMENTED_FORMAT, FORMAT, REGION_FORMAT
 from anomalign.bank.views import Views
 from anomalign.errors import BankDamagedError, BankError
 from anomalign.images.framing import Framing
@@ -71,12 +71,19 @@ class Identity:
 
 def write_identity(connection: sqlite3.Connection, identity: Identity) -> None:
     """Write the identity of a new bank, and its format."""
-    entries = {"format": AUGMENTED_FORMAT if identity.augment else FORMAT, **asdict(identity)}
-    if not identity.augment:
+    entries = {**vars(identity), "framing": identity.framing.to_entry(), "format": _format(identity)}
+    if entries["format"] == FORMAT:
         del entries["augment"]
     connection.executemany(
         "INSERT INTO identity VALUES (?, ?)", [(key, json.dumps(value)) for key, value in entries.items()]
     )
+
+
+def _format(identity: Identity) -> int:
+    """The oldest format that says all of an identity, so that versions before this one read what they can."""
+    if identity.framing.region is not None:
+        return REGION_FORMAT
+    return AUGMENTED_FORMAT if identity.augment else FORMAT
 
 
 def read_identity(connection: sqlite3.Connection, catalogue: Path) -> Identity:
@@ -90,21 +97,21 @@ def read_identity(connection: sqlite3.Connection, catalogue: Path) -> Identity:
         The identity is not what `write_identity` writes.
     """
     entries = dict(connection.execute("SELECT key, value FROM identity"))
-    if entries.get("format") not in (str(FORMAT), str(AUGMENTED_FORMAT)):
+    if entries.get("format") not in (str(FORMAT), str(AUGMENTED_FORMAT), str(REGION_FORMAT)):
         raise BankError(
-            f"{catalogue.parent}: bank of format {entries.get('format')}, this version reads formats {FORMAT} and "
-            f"{AUGMENTED_FORMAT}; use the version of anomalign that it was made with, or fit it again"
+            f"{catalogue.parent}: bank of format {entries.get('format')}, this version reads formats {FORMAT} to "
+            f"{REGION_FORMAT}; use the version of anomalign that it was made with, or fit it again"
         )
     try:
         values = {key: json.loads(value) for key, value in entries.items()}
         return Identity(
             str(values["backbone"]),
             str(values["backbone_sha256"]),
-            Framing(**values["framing"]),
+            Framing.from_entry(values["framing"]),
             tuple((int(h), int(w), int(c)) for h, w, c in values["shapes"]),
             int(values["pooled_length"]),
             _weights(values.get("level_weights")),
-            read_augment(values["augment"]) if values["format"] == AUGMENTED_FORMAT else "",
+            read_augment(values["augment"]) if values["format"] != FORMAT else "",
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BankDamagedError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from anomalign.bank.catalogue import NormalImage
 from anomalign.errors import AnomalignError, BankError, ImageError
 from anomalign.images.decoding import decode
 from anomalign.images.files import read_bytes
+from anomalign.images.region import fill
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Picture of a normal image.
+    """Picture of a normal image, or of the region of interest in it.
 
     Attributes
     ----------
@@ -27,15 +29,18 @@ class Picture:
         RGB, reduced to the side that was asked for.
     is_preview : bool
         Whether it is the bank's preview, as the file is gone, has changed or is too large.
+    counted : (H, W) bool array, optional
+        Which pixels count, by the mask of the region of interest; the others have one grey. None: all.
     """
 
     image: NormalImage
     pixels: NDArray[np.uint8]
     is_preview: bool
+    counted: NDArray[np.bool_] | None = None
 
 
 def picture_of(bank: Bank, image: NormalImage, longest_px: int) -> Picture:
-    """Read the picture of a normal image, its longer side at most `longest_px`.
+    """Read the picture of a normal image, or of the region of interest in it, its longer side at most `longest_px`.
 
     Raises
     ------
@@ -52,11 +57,20 @@ def picture_of(bank: Bank, image: NormalImage, longest_px: int) -> Picture:
             raise BankError(
                 f"{bank.path}: the preview of {image.name} cannot be read ({error}); add the image again"
             ) from error
+    region = bank.identity.framing.region
+    if region is not None:
+        down, across = decoded.height / image.height, decoded.width / image.width
+        top, left = math.floor(region.top * down), math.floor(region.left * across)
+        bottom, right = (region.top + region.height) * down, (region.left + region.width) * across
+        decoded = decoded.crop((left, top, max(left + 1, round(right)), max(top + 1, round(bottom))))
     scale = longest_px / max(decoded.size)
     if scale < 1:
         size = max(1, round(decoded.width * scale)), max(1, round(decoded.height * scale))
         decoded = decoded.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
-    return Picture(image, np.asarray(decoded.convert("RGB")), is_preview)
+    decoded = decoded.convert("RGB")
+    counted = None if region is None else region.counted_in(decoded)
+    decoded = decoded if counted is None else fill(decoded, counted)
+    return Picture(image, np.asarray(decoded), is_preview, counted)
 
 
 def _decoded_file(image: NormalImage) -> Image.Image | None:

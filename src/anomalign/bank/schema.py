@@ -3,6 +3,7 @@
 import sqlite3
 
 FORMAT, AUGMENTED_FORMAT = 3, 4  # a version that does not know augmentation must not add to a bank with it
+REGION_FORMAT = 5  # nor one that does not know regions of interest to a bank with one
 
 # In `aligned` the columns "score" and "pixels" hold other values than in earlier versions: see bank/scores.py.
 TABLES = """

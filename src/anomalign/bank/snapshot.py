@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from anomalign.bank import catalogue, history, segments
@@ -63,7 +63,7 @@ def read_snapshot(bank: Path, version: int | None = None) -> Snapshot:
 
 def content_hash(identity: Identity, images: Sequence[NormalImage]) -> str:
     """SHA-256 over backbone, framing, augmentation, all images, and their groups if there are any."""
-    parts = [identity.backbone_sha256, json.dumps(asdict(identity.framing), sort_keys=True)]
+    parts = [identity.backbone_sha256, json.dumps(identity.framing.to_entry(), sort_keys=True)]
     if identity.augment:
         parts.append(identity.augment)
     parts.extend(image.sha256 for image in images)

@@ -23,7 +23,7 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
     from anomalign.bank import Bank
 
     opened = Bank.open(bank)
-    identity = opened.identity
+    identity, region = opened.identity, opened.identity.framing.region
     history = opened.history()
     entries = {
         "images": len(opened),
@@ -34,6 +34,7 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
         "backbone_sha256": identity.backbone_sha256,
         "size_px": identity.framing.size_px,
         "resize_px": identity.framing.resize_px,
+        "region": None if region is None else str(region),
         "augment": identity.augment,
         "orientations": len(identity.turns),
         "levels": [list(shape) for shape in identity.shapes],

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +32,23 @@ Size = Annotated[
         metavar="PX",
         help="Side of the square image that the backbone gets.",
         show_default="the side it was tested with, by its file",
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        metavar="Y,X,H,W",
+        help="Region of interest: first row, first column, height and width in pixels of the images. What lies outside "
+        "counts for nothing.",
+        show_default="the whole image",
+    ),
+]
+RegionMask = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Region of interest of any shape: an image of the size of the images; white counts, black does not.",
+        show_default="none",
     ),
 ]
 Preset = Annotated[str, typer.Option(help="'default', or 'paper' for the settings of Cohen and Hoshen (2020).")]

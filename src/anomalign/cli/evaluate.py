@@ -27,6 +27,8 @@ def evaluate(
     provider: console.ProviderOption = "cpu",
     size: console.Size = None,
     augment: console.Augment = None,
+    region: console.Region = None,
+    region_mask: console.RegionMask = None,
     target_fpr: console.TargetFpr = None,
     group_by: console.GroupBy = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
@@ -42,6 +44,7 @@ def evaluate(
     """Fit on the normal images of each category of a dataset, score its test images, and print every metric."""
     from dataclasses import replace
 
+    from anomalign.cli.fit import region_of
     from anomalign.errors import AnomalignError, InputError
     from anomalign.evaluation.datasets import open_dataset
     from anomalign.evaluation.table import columns_of, rows
@@ -52,7 +55,8 @@ def evaluate(
     network = console.load_network(backbone, provider)
     limit = console.max_pixels(max_megapixels)
     protocol = _protocol(dataset.layout, preset, network, size, augment or "", target_fpr, limit)
-    protocol = replace(protocol, group_by=group_by)
+    framing = replace(protocol.framing, region=region_of(region, region_mask))
+    protocol = replace(protocol, framing=framing, group_by=group_by)
     for problem in dataset.problems:
         console.say_error(problem)
     collected = EvaluationReport() if report else None
@@ -283,7 +287,7 @@ def _settings(dataset: "Dataset", preset: str, protocol: "Protocol") -> dict[str
         "backbone": protocol.backbone.name,
         "backbone_sha256": protocol.backbone.sha256,
         "provider": protocol.backbone.provider,
-        "framing": asdict(protocol.framing),
+        "framing": protocol.framing.describe(),
         "augment": protocol.augment,
         "settings": asdict(protocol.settings),
         "target_fpr": protocol.target_fpr,

@@ -10,6 +10,7 @@ from anomalign.cli import console
 if TYPE_CHECKING:
     from anomalign.bank import Bank
     from anomalign.images.framing import Framing
+    from anomalign.images.region import RegionOfInterest
 
 
 def fit(
@@ -22,6 +23,8 @@ def fit(
         str, typer.Option(help="'default' uses the whole image; 'paper' uses the central 224 px of 256.")
     ] = "default",
     augment: console.Augment = None,
+    region: console.Region = None,
+    region_mask: console.RegionMask = None,
     group_by: console.GroupBy = None,
     calibrate: Annotated[
         bool, typer.Option(help="Calibrate afterwards; otherwise the first inspection does it.")
@@ -36,7 +39,7 @@ def fit(
 
     images = find_images(normals)
     groups = find_groups(group_by, images)
-    opened = _open_or_create(bank, backbone, provider, size, preset, augment)
+    opened = _open_or_create(bank, backbone, provider, size, preset, augment, region_of(region, region_mask))
     add(opened, images, groups, preset, calibrate, check, console.max_pixels(max_megapixels))
 
 
@@ -96,19 +99,37 @@ def add(
         raise typer.Exit(2)
 
 
-def framing_of(preset: str, size: int | None, default_size: int) -> "Framing":
-    """Return the framing: the whole image, or the paper's centre crop (224 of 256) scaled to the size."""
+def region_of(region: str | None, mask: Path | None) -> "RegionOfInterest | None":
+    """Return the region of interest by the options; None without them."""
+    from anomalign.errors import InputError
+    from anomalign.images.region import RegionOfInterest
+
+    if region is not None and mask is not None:
+        raise InputError("--region and --region-mask were given; a mask says where its region is, so give one of them")
+    if mask is not None:
+        return RegionOfInterest.read_mask(mask)
+    return None if region is None else RegionOfInterest.parse(region)
+
+
+def framing_of(preset: str, size: int | None, default_size: int, region: "RegionOfInterest | None" = None) -> "Framing":
+    """Return the framing: all of the image or region, or the paper's centre crop (224 of 256) scaled to the size."""
     from anomalign.errors import InputError
     from anomalign.images.framing import Framing
 
     if preset not in ("default", "paper"):
         raise InputError(f"--preset is {preset!r}; must be 'default' or 'paper'")
     size = default_size if size is None else size
-    return Framing(size, round(size * 256 / 224) if preset == "paper" else None)
+    return Framing(size, round(size * 256 / 224) if preset == "paper" else None, region)
 
 
 def _open_or_create(
-    path: str, backbone: str | None, provider: str, size: int | None, preset: str, augment: str | None
+    path: str,
+    backbone: str | None,
+    provider: str,
+    size: int | None,
+    preset: str,
+    augment: str | None,
+    region: "RegionOfInterest | None",
 ) -> "Bank":
     from anomalign.bank import Bank
     from anomalign.bank.catalogue import FILE
@@ -117,11 +138,16 @@ def _open_or_create(
 
     if not (Path(path) / FILE).exists():
         network = console.load_network(backbone, provider)
-        return Bank.create(path, network, framing_of(preset, size, network.preprocessing.crop_px), augment or "")
+        framing = framing_of(preset, size, network.preprocessing.crop_px, region)
+        return Bank.create(path, network, framing, augment or "")
     bank = console.open_bank(path, backbone, provider)
-    framing = framing_of(preset, size, bank.identity.framing.size_px)
-    if (size is not None or preset != "default") and bank.identity.framing != framing:
-        raise InputError(f"{path}: was made with {bank.identity.framing}, not {framing}; leave the options out")
+    made_with = bank.identity.framing
+    if region is not None and region != made_with.region:
+        stored = f"the region of interest {made_with.region}" if made_with.region else "no region of interest"
+        raise InputError(f"{path}: was made with {stored}, not with {region}; leave the option out, or fit a new bank")
+    framing = framing_of(preset, size, made_with.size_px, made_with.region)
+    if (size is not None or preset != "default") and made_with != framing:
+        raise InputError(f"{path}: was made with {made_with}, not {framing}; leave the options out")
     if augment is not None and read_augment(augment) != bank.identity.augment:
         stored = f"--augment {bank.identity.augment}" if bank.identity.augment else "no --augment"
         raise InputError(

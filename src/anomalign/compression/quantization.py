@@ -158,7 +158,7 @@ class _Pictures:
 
     def frame(self, path: Path, framing: Framing) -> NDArray[np.uint8]:
         """Read an image and frame it as the bank does."""
-        return framing.frame(decode(read_bytes(path), str(path), self.max_pixels))
+        return framing.frame(decode(read_bytes(path), str(path), self.max_pixels), name=str(path))
 
 
 def _split(

@@ -37,7 +37,7 @@ class Plan:
     Attributes
     ----------
     pictures : tuple of Picture
-        The normal images.
+        The normal images, or the region of interest in them.
     parts : tuple of (H, W) bool arrays
         Where defects may be in each.
     kinds : tuple of Kind
@@ -60,7 +60,11 @@ class Plan:
         other = self.pictures[(place + 1) % len(self.pictures)].pixels
         picture, part = self.pictures[place], self.parts[place]
         seed = f"{self.seed} {picture.image.sha256}"
-        return draw_defect(picture.pixels, part, other, kind, size, seed=seed, contrasts=self.contrasts)
+        defect = draw_defect(picture.pixels, part, other, kind, size, seed=seed, contrasts=self.contrasts)
+        if defect is None or picture.counted is None:
+            return defect
+        pixels = np.where(picture.counted[..., None], defect.picture, picture.pixels)
+        return replace(defect, picture=pixels, mask=defect.mask & picture.counted)
 
     def place(self, sha256: str) -> int:
         """Place of the normal image of this file among the pictures."""
@@ -109,9 +113,17 @@ def make_plan(
         pictures.append(picture_of(bank, bank.images[row], _PICTURE_PX))
         if progress:
             progress(len(pictures), len(order))
-    parts = tuple(part_masks([one.pixels for one in pictures]))
+    masks = part_masks([one.pixels for one in pictures])
+    parts = [_that_counts(mask, picture.counted) for mask, picture in zip(masks, pictures, strict=True)]
     in_order = tuple(kind for kind in KINDS if kind in kinds)
-    return Plan(tuple(pictures), parts, in_order, tuple(sorted(set(sizes))), seed)
+    return Plan(tuple(pictures), tuple(parts), in_order, tuple(sorted(set(sizes))), seed)
+
+
+def _that_counts(part: NDArray[np.bool_], counted: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """The pixels of a part that count; all that count where those of the part do not."""
+    if counted is None:
+        return part
+    return part & counted if (part & counted).any() else counted
 
 
 def measure_power(
@@ -137,7 +149,8 @@ def measure_power(
     plain_scores: dict[str, float] = {}
     alarms = 0
     stored = plain = None
-    results = describe(pictures(), bank.backbone, bank.identity.framing)
+    framing = bank.identity.framing
+    results = describe(pictures(), bank.backbone, framing.of_part)
     with contextlib.closing(results):
         for described in results:
             assert isinstance(described, Described)  # arrays of pixels can always be described
@@ -156,7 +169,7 @@ def measure_power(
             outcomes.append(Outcome(*where, float(result.scores[0]), bool(result.anomalous[0])))
             if progress:
                 progress(len(outcomes), plan.count)
-    sides = [min(one.image.height, one.image.width) for one in plan.pictures]
+    sides = [min(framing.part(one.image.height, one.image.width)[2:]) for one in plan.pictures]
     return DetectionPower(
         outcomes=tuple(outcomes),
         kinds=plan.kinds,
@@ -203,7 +216,8 @@ def find_examples(bank: Bank, plan: Plan, judge: JudgeInPlace, power: DetectionP
         place = plan.place(outcome.sha256)
         defect = plan.draw(place, outcome.kind, outcome.size)
         assert defect is not None  # it was drawn before
-        described = list(describe([plan.pictures[place].pixels, defect.picture], bank.backbone, bank.identity.framing))
+        pixels = plan.pictures[place].pixels, defect.picture
+        described = list(describe(pixels, bank.backbone, bank.identity.framing.of_part))
         plain, found = (one.pyramid for one in described if isinstance(one, Described))
         (stored,) = bank.gallery([row_of[outcome.sha256]])
         judged = judge(outcome.sha256, [_changed(stored, plain, found)])

@@ -482,19 +482,22 @@ class Detector:
             alignment,
             smooth_map(alignment.distance, self.bank.identity.framing.size_px, self.settings.sigma_px),
             place_scores,
-            map_score(place_scores, self.settings.top_share),
+            map_score(place_scores, self.settings.top_share, places.counted),
             tuple(self._images[numbers.image(view)] for view in views),
             tuple(turns[numbers.turn(view)] for view in views),
         )
 
     def _align(self, pyramid: FeaturePyramid, views: list[int]) -> Alignment:
-        return align(
+        """Align an image; a place that does not count has what the nearest one has that does, as beyond an edge."""
+        alignment = align(
             pyramid,
             self.bank.views(views),
             self.settings.kappa,
             grid=self._grid,
             level_weights=self._level_weights,
         )
+        nearest = self.bank.identity.framing.nearest_counted(self._grid)
+        return alignment if nearest is None else alignment.taken_from(*nearest)
 
     def _align_normal(self, row: int, gallery: Sequence[int]) -> NDArray[np.float32]:
         """(h, w) distances of one of the bank's own images to others of them, by `Bank.views`."""

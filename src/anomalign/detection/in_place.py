@@ -67,8 +67,9 @@ def judge_in_place(
     distances = np.stack([align(one, gallery) for one, gallery in zip(pyramids, galleries, strict=True)])
     among = np.flatnonzero(measured.aligned == place)
     gone = measured.aligned_left_out[int(among[0])] if len(among) else np.zeros(0, np.int64)
-    found = place_scores_in_place(distances, measured.distances, measured.weights, gone)
-    alignment = np.array([map_score(one, settings.top_share) for one in found])
+    counted = normals.places.counted
+    found = place_scores_in_place(distances, measured.distances, measured.weights, gone, counted)
+    alignment = np.array([map_score(one, settings.top_share, counted) for one in found])
     scores = scores_in_place(normals, place, retrieval, alignment, rule.decided_by)
     cleared = retrieval <= rule.gate * (1 + _ROUNDING)
     scores = np.where(cleared, np.minimum(scores, rule.normal_scores.min()), scores)

@@ -207,7 +207,8 @@ class Inspection(InspectionSummary):
 
     @cached_property
     def anomaly_map(self) -> NDArray[np.float32]:
-        """(H, W) float32 in the original image's pixels: smoothed distances. NaN where a centre crop did not look.
+        """(H, W) float32 in the original image's pixels: smoothed distances. NaN outside of a
+        centre crop or region of interest.
 
         `score_map` says how unusual they are.
 
@@ -222,8 +223,8 @@ class Inspection(InspectionSummary):
     def score_map(self) -> NDArray[np.float32]:
         """(H, W) float32 in the original image's pixels: how unusual each pixel is at its place.
 
-        Place scores, interpolated; stage 2's score of the image and the heat are made from them, too. NaN where a
-        centre crop did not look.
+        Place scores, interpolated; stage 2's score of the image and the heat are made from them, too. NaN outside of
+        a centre crop or region of interest.
 
         Raises
         ------
@@ -234,7 +235,7 @@ class Inspection(InspectionSummary):
 
     def score_map_of_size(self, height: int, width: int) -> NDArray[np.float32]:
         """`score_map` for a picture of the image in another size."""
-        return place_on_image(self.aligned.score_square, self.framing, height, width)
+        return place_on_image(self.aligned.score_square, self.framing, self.height, self.width, (height, width))
 
     @cached_property
     def pixel_p_values(self) -> NDArray[np.float32]:
@@ -265,7 +266,7 @@ class Inspection(InspectionSummary):
         Raises
         ------
         InputError
-            The pixel lies outside the image, or outside the centre crop; or stage 2 has not run.
+            The pixel lies outside the image, the centre crop or the region of interest; or stage 2 has not run.
         """
         aligned, framing = self.aligned, self.framing
         alignment = aligned.alignment
@@ -279,7 +280,7 @@ class Inspection(InspectionSummary):
         low, high = self.require_comparison().places.usual[cell]
         normal, turn = aligned.gallery[number], aligned.turns[number]
         y, x = centre_of(int(alignment.y[cell]), int(alignment.x[cell]), framing, normal.height, normal.width, grid)
-        n_y, n_x = turn.origin(y, x, normal.height, normal.width)
+        n_y, n_x = framing.origin(turn, y, x, normal.height, normal.width)
         return Match(
             image_id=normal.id,
             name=normal.name,
@@ -316,10 +317,13 @@ def _equal(a: Any, b: Any) -> bool:
 def cell_at(
     y: float, x: float, framing: Framing, height: int, width: int, grid: tuple[int, int]
 ) -> tuple[int, int] | None:
-    """Row and column of the grid cell that contains a pixel of an image; None if the backbone did not see the pixel."""
+    """Row and column of the grid cell that contains a pixel of an image; None if the pixel does not count."""
     h, w = grid
     top, left, bottom, right = framing.box(height, width)
     if not (0 <= y < height and 0 <= x < width):
+        return None
+    counted = framing.covers(np.array([int(y + 0.5)]), np.array([int(x + 0.5)]))
+    if counted is not None and not counted.all():
         return None
     row = math.floor((y + 0.5 - top) * h / (bottom - top))
     column = math.floor((x + 0.5 - left) * w / (right - left))

@@ -18,6 +18,7 @@ from anomalign.detection.decision import logs_of
 from anomalign.detection.dependence import SAMPLE, find_groups, given_groups
 from anomalign.detection.settings import Settings
 from anomalign.errors import CalibrationError
+from anomalign.images.framing import Framing
 from anomalign.numerics.checksums import with_checksum, without_checksum
 from anomalign.retrieval import ImageSearch, Neighbours
 
@@ -61,18 +62,23 @@ def score_normals(
     """
     found = measure_normals(bank, search, settings, rows, align, progress)
     by_retrieval = settings.decided_by == "retrieval"
-    place_scores = left_out_scores(found.distances, found.weights, found.aligned_left_out)
-    alignment = np.array([map_score(one, settings.top_share) for one in place_scores])
-    size_px, ids = bank.identity.framing.size_px, np.array([image.id for image in bank.images], np.int64)
+    framing, ids = bank.identity.framing, np.array([image.id for image in bank.images], np.int64)
+    h, w = found.distances.shape[1:]
+    counted, pixels_counted = framing.counted((h, w)), framing.counted((framing.size_px, framing.size_px))
+    place_scores = left_out_scores(found.distances, found.weights, found.aligned_left_out, counted)
+    alignment = np.array([map_score(one, settings.top_share, counted) for one in place_scores])
+    score_maps = (smooth_map(one, framing.size_px, sigma_px=0) for one in place_scores)
     result = Calibration(
         ids=ids[rows],
         retrieval=found.retrieval,
         nearest=ids[bank.identity.views.image(found.nearest)],
         aligned=found.aligned,
         alignment=alignment,
-        peaks=np.array([_peak(one, settings, size_px) for one in found.distances]),
-        places=PlaceStatistics.of(found.distances, found.weights),
-        pixels=PixelCounts.total(PixelCounts.of(smooth_map(one, size_px, sigma_px=0)) for one in place_scores),
+        peaks=np.array([_peak(one, settings, framing) for one in found.distances]),
+        places=PlaceStatistics.of(found.distances, found.weights, counted),
+        pixels=PixelCounts.total(
+            PixelCounts.of(one if pixels_counted is None else one[pixels_counted]) for one in score_maps
+        ),
         groups=_counted(found.groups.of(rows), [found.retrieval] if by_retrieval else [found.retrieval, alignment]),
     )
     bank.save_calibration(settings.calibration_key(), result.to_bytes())
@@ -202,8 +208,8 @@ def score_without(
     for place in np.flatnonzero(~none).tolist():
         padded = neighbours.index[place, : settings.gallery_size]
         distance = align(int(rows[place]), np.sort(padded[padded >= 0]).tolist())
-        alignment[place] = map_score(places.scores(distance), settings.top_share)
-        peaks[place] = _peak(distance, settings, bank.identity.framing.size_px)
+        alignment[place] = map_score(places.scores(distance), settings.top_share, places.counted)
+        peaks[place] = _peak(distance, settings, bank.identity.framing)
         if progress:
             progress(place + 1, len(rows))
     return retrieval, alignment, peaks
@@ -261,10 +267,11 @@ def _distances(
     return results
 
 
-def _peak(distance: NDArray[np.float32], settings: Settings, size_px: int) -> float:
-    """Mean of the highest values of the smoothed map, by the values at the centres of the cells."""
+def _peak(distance: NDArray[np.float32], settings: Settings, framing: Framing) -> float:
+    """Mean of the highest values of the smoothed map, by the values at the centres of the cells that count."""
     side = len(distance)
-    return map_score(smooth_map(distance, side, settings.sigma_px * side / size_px), settings.top_share)
+    smoothed = smooth_map(distance, side, settings.sigma_px * side / framing.size_px)
+    return map_score(smoothed, settings.top_share, framing.counted((side, side)))
 
 
 def _sealed(image: int, gallery: bytes, distance: NDArray[np.float32]) -> AlignedDistances:

@@ -20,7 +20,6 @@ from anomalign.detection.detector import Detector
 from anomalign.detection.power import DetectionPower
 from anomalign.detection.settings import Settings
 from anomalign.errors import InputError
-from anomalign.images.framing import Framing
 
 ADVICE = ("size=320", "gallery_size=30", "grid_level=1", "size=448", "decided_by=alignment")
 """Settings that are tried where the user names none, in this order, as far as the time allows."""
@@ -199,7 +198,7 @@ def _new_bank(bank: Bank, folder: Path, name: str, value: Any) -> Bank:
     framing = identity.framing
     if name == "size":
         resize = None if framing.resize_px is None else round(value * framing.resize_px / framing.size_px)
-        framing = Framing(value, resize)
+        framing = replace(framing, size_px=value, resize_px=resize)
     new = Bank.create(folder, backbone, framing, augment)
     groups = [image.group for image in bank.images]
     new.add([Path(image.name) for image in bank.images], groups=groups if any(groups) else None)

@@ -63,9 +63,9 @@ class CategoryMeasurement:
     Attributes
     ----------
     visible : CategoryPixels
-        Pixels that the framing shows: all of them, or those within the centre crop.
+        Pixels that count: all of them, or those within the centre crop and the region of interest.
     whole_image : CategoryPixels or None
-        All pixels, if the framing has a centre crop; those outside it have the score 0.
+        All pixels, if not all of them count; the others have the score 0.
     images : list of ImageResult
     failures : list of Failure
     inspect_s : float
@@ -75,7 +75,7 @@ class CategoryMeasurement:
     def __init__(self, category: Category, framing: Framing, pixel_threshold: float) -> None:
         spro_kinds = {image.kind for image in category.test if any(mask.saturations for mask in image.masks)}
         self.visible = CategoryPixels(pixel_threshold, spro_kinds)
-        self.whole_image = CategoryPixels(pixel_threshold, spro_kinds) if framing.resize_px else None
+        self.whole_image = CategoryPixels(pixel_threshold, spro_kinds) if not framing.sees_all else None
         self.images: list[ImageResult] = []
         self.failures: list[Failure] = []
         self.inspect_s = self._measure_s = 0.0
@@ -165,11 +165,13 @@ class CategoryPixels:
         self._by_kind = {kind: PixelMetrics() for kind in sorted(spro_kinds)}
 
     def add(self, image: TestImage, scores: NDArray[np.float32], truth: GroundTruth) -> None:
-        """Add an image."""
-        self.all_kinds.add(scores, truth, normal=not image.anomalous)
+        """Add an image; pixels whose score is not a number do not count."""
+        seen = ~np.isnan(scores)
+        counted = None if seen.all() else seen
+        self.all_kinds.add(scores, truth, normal=not image.anomalous, counted=counted)
         for kind, pixels in self._by_kind.items():
             if kind == image.kind or not image.anomalous:
-                pixels.add(scores, truth, normal=not image.anomalous)
+                pixels.add(scores, truth, normal=not image.anomalous, counted=counted)
 
     def values(self) -> Values:
         """All metrics of the images so far."""
@@ -189,12 +191,12 @@ class CategoryPixels:
 
 
 def visible_part(scores: NDArray[np.float32], truth: GroundTruth) -> tuple[NDArray[np.float32], GroundTruth]:
-    """Part of an anomaly map, and of its ground truth, that lies within the centre crop.
+    """Rectangle of an anomaly map, and of its ground truth, that holds all pixels that count.
 
     Parameters
     ----------
     scores : (H, W) float32 array
-        Not a number outside the centre crop.
+        Not a number outside the centre crop or region of interest.
     truth : GroundTruth
         Ground truth of the same size.
 

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from anomalign.errors import InputError, UndefinedError
 from anomalign.evaluation import metrics
-from anomalign.evaluation.datasets import GroundTruth, Region
+from anomalign.evaluation.datasets import GroundTruth
 from anomalign.evaluation.metrics import Counts, Values
 from anomalign.evaluation.pimo import Band
 from anomalign.evaluation.score_bins import (
@@ -59,7 +59,14 @@ class PixelMetrics:
         self._pimo_sum, self._pimo_bound, self._pimo_images = 0.0, 0.0, 0
         self._pimo_problem = ""
 
-    def add(self, anomaly_map: NDArray[np.float32], truth: GroundTruth, *, normal: bool | None = None) -> None:
+    def add(
+        self,
+        anomaly_map: NDArray[np.float32],
+        truth: GroundTruth,
+        *,
+        normal: bool | None = None,
+        counted: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Add one image.
 
         Parameters
@@ -71,19 +78,22 @@ class PixelMetrics:
         normal : bool, optional
             Whether it is a normal image, for AUPIMO. Default: whether `truth` has no anomalous pixel. Pass False for
             an image whose defect lies outside the part that is measured.
+        counted : (H, W) bool array, optional
+            Pixels that are measured. Default: all.
 
         Raises
         ------
         InputError
             The sizes differ, or a score is not finite.
         """
-        anomalous = truth.anomalous
+        anomalous = truth.anomalous if counted is None else truth.anomalous & counted
         if anomaly_map.ndim != 2 or anomaly_map.shape != anomalous.shape or anomaly_map.size == 0:
             raise InputError(
                 f"the anomaly map has shape {anomaly_map.shape} and the mask {anomalous.shape}; "
                 "both need the same shape (H, W), with at least one pixel"
             )
-        scores = np.ascontiguousarray(anomaly_map, np.float32).ravel() + np.float32(0)  # -0.0 becomes 0.0
+        kept = slice(None) if counted is None else np.flatnonzero(counted)
+        scores = np.ascontiguousarray(anomaly_map, np.float32).ravel()[kept] + np.float32(0)  # -0.0 becomes 0.0
         if not np.isfinite(scores).all():
             raise InputError("the anomaly map has scores that are not finite")
         bits = scores.view(np.int32)
@@ -94,12 +104,12 @@ class PixelMetrics:
         threshold = np.inf if self.threshold is None else self.threshold
         image_weight = 1 / scores.size if normal else 0.0
         count_pixels(
-            bits, scores, labels.ravel(), weights, self._first, threshold, image_weight, self._bins, self._above
+            bits, scores, labels.ravel()[kept], weights, self._first, threshold, image_weight, self._bins, self._above
         )
         for region in truth.regions or ():
-            self._count_saturated(bits, region)
+            self._count_saturated(bits[region.mask.ravel()[kept]], region.saturation_px)
         if has_defect:
-            self._add_pimo(bits[anomalous.ravel()])
+            self._add_pimo(bits[anomalous.ravel()[kept]])
         elif normal and self._band:
             self._pimo_problem = "AUPIMO is not defined: a normal image was added after an anomalous one"
 
@@ -160,12 +170,12 @@ class PixelMetrics:
             self._first -= before
             self._bins = np.pad(self._bins, ((0, 0), (before, after)))
 
-    def _count_saturated(self, bits: NDArray[np.int32], region: Region) -> None:
+    def _count_saturated(self, bits: NDArray[np.int32], saturation_px: int) -> None:
         """Count the `saturation_px` highest pixels of a region, each with the same part of 1: they saturate it."""
-        bins = score_keys(bits[region.mask.ravel()]) - self._first
+        bins = score_keys(bits) - self._first
         if len(bins) == 0:
             return
-        size = min(max(region.saturation_px, 1), len(bins))
+        size = min(max(saturation_px, 1), len(bins))
         highest = np.partition(bins, len(bins) - size)[len(bins) - size :]
         np.add.at(self._bins[SATURATED], highest, 1 / size)
 

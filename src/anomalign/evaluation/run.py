@@ -81,9 +81,11 @@ class CategoryResult:
     normals, good, anomalous : int
         Number of normal images in the bank, of normal test images, and of anomalous test images.
     values : Values
-        All metrics. With a centre crop, pixel metrics are those within it.
+        All metrics. Those of pixels are over the pixels that count, as `pixels` says.
+    pixels : str
+        `Framing.extent`.
     whole_image : Values or None
-        With a centre crop, pixel metrics over the whole image; pixels outside the crop have the score 0.
+        Where not all pixels count, pixel metrics over the whole image; the others have the score 0.
     error_bounds : dict of str to float
         Largest possible error of pixel metrics from the bins, as in `PixelMetrics.error_bounds`.
     threshold : Threshold
@@ -114,6 +116,7 @@ class CategoryResult:
     good: int
     anomalous: int
     values: Values
+    pixels: str
     whole_image: Values | None
     error_bounds: dict[str, float]
     threshold: Threshold
@@ -135,7 +138,7 @@ class CategoryResult:
             "anomalous": self.anomalous,
             **self.values.metrics,
             "not_defined": self.values.not_defined,
-            "pixels": "whole image" if self.whole_image is None else "centre crop",
+            "pixels": self.pixels,
             "error_bounds": self.error_bounds,
             "threshold": self.threshold.value,
             "target_fpr": self.threshold.target_fpr,
@@ -217,6 +220,7 @@ def evaluate_category(
             good=sum(not image.anomalous for image in measurement.images),
             anomalous=sum(image.anomalous for image in measurement.images),
             values=measurement.values(),
+            pixels=protocol.framing.extent,
             whole_image=measurement.whole_image.values() if measurement.whole_image else None,
             error_bounds=measurement.visible.all_kinds.error_bounds(),
             threshold=detector.threshold,

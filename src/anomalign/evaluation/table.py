@@ -68,8 +68,7 @@ def rows(layout: str, results: Sequence[CategoryResult]) -> list[Row]:
     """
     table = []
     for result in results:
-        cropped = result.whole_image is not None
-        name = f"{result.name}, pixels of the centre crop" if cropped else result.name
+        name = f"{result.name}, pixels of the {result.pixels}" if result.whole_image else result.name
         table.append(Row(name, result.values.metrics, result.times["inspect_ms"]))
         if result.whole_image:
             table.append(Row(f"{result.name}, pixels of the whole image", dict(result.whole_image.metrics)))

@@ -12,10 +12,13 @@ from anomalign.bank import Bank
 from anomalign.detection.inspection import HEAT_BEGINS, Inspection, Match
 from anomalign.reporting.heat import heat_layer
 from anomalign.reporting.places import (
+    Part,
     describe_difference,
     fit_size,
     most_anomalous,
+    part_of,
     preview,
+    shown_part,
     small_map,
     window_in,
     window_side,
@@ -90,18 +93,19 @@ class Detail:
 
 def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Detail:
     """Draw the pictures of an inspected image, (H, W, 3) uint8, that went through stage 2, with heat if normal, too."""
-    photograph = Image.fromarray(np.ascontiguousarray(image))
+    part = part_of(inspection)
+    photograph = part.cut(Image.fromarray(np.ascontiguousarray(image)))
     nearest = inspection.neighbours[0]
+    nearest_image = next(n for n in inspection.aligned.gallery if n.id == nearest.id)
     boxes, nearest_boxes, pairs = [], [], []
     for number, (y, x) in enumerate(_places(inspection), 1):
         match = inspection.match_at(y, x)
-        here, box = _look(photograph, number, y, x, (inspection.height, inspection.width), inspection)
+        here, box = _look(photograph, number, y, x, part)
         normal = next(n for n in inspection.aligned.gallery if n.id == match.image_id)
-        size = normal.height, normal.width
+        of_normal = shown_part(inspection.framing, normal.height, normal.width)
         # The crop shows the orientation that was compared, the box the original one.
-        turned_preview = preview(bank, match.image_id, match.turn)
-        there, _ = _look(turned_preview, number, match.turned_y, match.turned_x, size, inspection)
-        _, box_there = _look(preview(bank, match.image_id), number, match.y, match.x, size, inspection)
+        there, _ = _look(preview(bank, normal, match.turn), number, match.turned_y, match.turned_x, of_normal)
+        _, box_there = _look(preview(bank, normal), number, match.y, match.x, of_normal)
         boxes.append(box)
         if match.image_id == nearest.id:
             nearest_boxes.append(box_there)
@@ -110,7 +114,7 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
     return Detail(
         inspected=_picture(photograph, boxes),
         heat=_uri("png", heat_layer(inspection.heat(small_map(inspection, _HEAT_PX), even_if_normal=True))),
-        nearest=_picture(preview(bank, nearest.id), nearest_boxes),
+        nearest=_picture(preview(bank, nearest_image), nearest_boxes),
         nearest_name=nearest.name,
         nearest_distance=nearest.distance,
         pairs=tuple(pairs),
@@ -118,24 +122,23 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
 
 
 def _places(inspection: Inspection) -> list[tuple[float, float]]:
-    small = small_map(inspection, _PICTURE_PX)
+    part, small = part_of(inspection), small_map(inspection, _PICTURE_PX)
     h, w = small.shape
-    scale_y, scale_x = inspection.height / h, inspection.width / w
-    peaks = most_anomalous(small, inspection.pixels.score_at(HEAT_BEGINS), window_side(h, w, inspection.framing))
-    return [((y + 0.5) * scale_y - 0.5, (x + 0.5) * scale_x - 0.5) for y, x in peaks]
+    scale_y, scale_x = part.height / h, part.width / w
+    side = window_side(part.size, part.framing, (h, w))
+    peaks = most_anomalous(small, inspection.pixels.score_at(HEAT_BEGINS), side)
+    return [(part.top + (y + 0.5) * scale_y - 0.5, part.left + (x + 0.5) * scale_x - 0.5) for y, x in peaks]
 
 
-def _look(
-    picture: Image.Image, number: int, y: float, x: float, size: tuple[int, int], inspection: Inspection
-) -> tuple[Crop, Box]:
-    """Crop around row y, column x of an image of `size` (height, width), taken from a picture of it at any scale."""
-    part, centre_y, centre_x = window_in(picture, y, x, size, inspection.framing)
-    cut = picture.crop((part.left, part.top, part.left + part.side, part.top + part.side))
+def _look(picture: Image.Image, number: int, y: float, x: float, part: Part) -> tuple[Crop, Box]:
+    """Crop around row y, column x of an image, taken from a picture of a part of it at any scale."""
+    near, centre_y, centre_x = window_in(picture, y, x, part)
+    cut = picture.crop((near.left, near.top, near.left + near.side, near.top + near.side))
     cut.thumbnail((_CROP_PX, _CROP_PX))
-    percent, unit = 100 / part.side, _UNITS / max(picture.size)
+    percent, unit = 100 / near.side, _UNITS / max(picture.size)
     return (
-        Crop(_jpeg(cut, 90), (centre_x - part.left) * percent, (centre_y - part.top) * percent),
-        Box(number, part.left * unit, part.top * unit, part.side * unit, part.side * unit),
+        Crop(_jpeg(cut, 90), (centre_x - near.left) * percent, (centre_y - near.top) * percent),
+        Box(number, near.left * unit, near.top * unit, near.side * unit, near.side * unit),
     )
 
 

@@ -22,7 +22,7 @@ from anomalign.reporting.curves import CurveChart, curve_chart
 from anomalign.reporting.heat import overlay
 from anomalign.reporting.histogram import Chart, chart, histogram
 from anomalign.reporting.page import write_page
-from anomalign.reporting.places import fit_size, small_map
+from anomalign.reporting.places import fit_size, part_of, small_map
 
 _EXAMPLES = 4  # of each group
 _PICTURE_PX = 256
@@ -132,12 +132,13 @@ class EvaluationReport:
 
 
 def _example(image: TestImage, inspection: Inspection, truth: GroundTruth | None) -> Example:
-    photograph = Image.fromarray(read_image(image.path, inspection.height * inspection.width))
-    size = fit_size(inspection.width, inspection.height, _PICTURE_PX, enlarge=False)
+    part = part_of(inspection)
+    photograph = part.cut(Image.fromarray(read_image(image.path, inspection.height * inspection.width)))
+    size = fit_size(part.width, part.height, _PICTURE_PX, enlarge=False)
     heat = inspection.heat(small_map(inspection, _PICTURE_PX), even_if_normal=True)
     picture = overlay(np.asarray(photograph.resize(size, Image.Resampling.BILINEAR)), heat)
     if truth is not None and truth.anomalous.any():
-        mask = np.asarray(Image.fromarray(truth.anomalous).resize(size, Image.Resampling.NEAREST))
+        mask = np.asarray(part.cut(Image.fromarray(truth.anomalous)).resize(size, Image.Resampling.NEAREST))
         picture[_outline(mask)] = _OUTLINE
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=85)

@@ -16,7 +16,17 @@ from anomalign.detection.inspection import Inspection, Match
 from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
 from anomalign.reporting.heat import overlay
 from anomalign.reporting.output_file import open_output
-from anomalign.reporting.places import describe_difference, describe_place, fit_size, preview, small_map, window_in
+from anomalign.reporting.places import (
+    Part,
+    describe_difference,
+    describe_place,
+    fit_size,
+    part_of,
+    preview,
+    shown_part,
+    small_map,
+    window_in,
+)
 
 _PANEL = 560
 _LEVELS = {  # the web page uses the same names
@@ -62,7 +72,7 @@ def write_explanation(
     """
     y, x = most_anomalous_place(inspection) if at is None else at
     match = inspection.match_at(y, x)
-    photograph = Image.fromarray(np.ascontiguousarray(image))
+    photograph = part_of(inspection).cut(Image.fromarray(np.ascontiguousarray(image)))
     left = [_whole_image(photograph, inspection, y, x), _displacements(photograph, inspection)]
     right = [_pair(photograph, inspection, bank, y, x, match), _matched_images(inspection, bank)]
     sheet = stack([beside([a, b]) for a, b in zip(left, right, strict=True)])
@@ -74,12 +84,15 @@ def write_explanation(
 
 def most_anomalous_place(inspection: Inspection) -> tuple[float, float]:
     """Row and column of the highest score, in pixels of the image; of the largest distance where all scores are 0."""
-    scores = small_map(inspection, _PANEL)
-    if np.nanmax(scores) == 0:
-        scores = place_on_image(inspection.aligned.square, inspection.framing, *scores.shape)
-    row, column = np.unravel_index(np.nanargmax(scores), scores.shape)
+    scores, part = small_map(inspection, _PANEL), part_of(inspection)
     h, w = scores.shape
-    return (int(row) + 0.5) * inspection.height / h - 0.5, (int(column) + 0.5) * inspection.width / w - 0.5
+    if np.nanmax(scores) == 0:
+        scores = place_on_image(inspection.aligned.square, part.framing, *part.size, (h, w))
+    row, column = np.unravel_index(np.nanargmax(scores), scores.shape)
+    return (
+        part.top + (int(row) + 0.5) * part.height / h - 0.5,
+        part.left + (int(column) + 0.5) * part.width / w - 0.5,
+    )
 
 
 def _heading(inspection: Inspection) -> Image.Image:
@@ -96,8 +109,8 @@ def _whole_image(photograph: Image.Image, inspection: Inspection, y: float, x: f
     if heat.shape != (small.height, small.width):  # the photograph was enlarged
         heat = np.asarray(Image.fromarray(heat).resize(small.size, Image.Resampling.BILINEAR))
     picture = Image.fromarray(overlay(np.asarray(small), inspection.heat(heat)))
-    part, _, _ = window_in(picture, y, x, (inspection.height, inspection.width), inspection.framing)
-    box = (part.left, part.top, part.left + part.side, part.top + part.side)
+    near, _, _ = window_in(picture, y, x, part_of(inspection))
+    box = (near.left, near.top, near.left + near.side, near.top + near.side)
     ImageDraw.Draw(picture).rectangle(box, outline=MARK, width=3 * FINE)
     is_anomalous = inspection.verdict == "anomalous"
     caption = "How unusual each pixel is at its place" if is_anomalous else "Verdict normal, so no place is marked"
@@ -106,9 +119,9 @@ def _whole_image(photograph: Image.Image, inspection: Inspection, y: float, x: f
 
 def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float, x: float, match: Match) -> Image.Image:
     normal = next(image for image in inspection.aligned.gallery if image.id == match.image_id)
-    here = _crop(photograph, y, x, (inspection.height, inspection.width), inspection)
-    turned_preview = preview(bank, match.image_id, match.turn)
-    there = _crop(turned_preview, match.turned_y, match.turned_x, (normal.height, normal.width), inspection)
+    of_normal = shown_part(inspection.framing, normal.height, normal.width)
+    here = _crop(photograph, y, x, part_of(inspection))
+    there = _crop(preview(bank, normal, match.turn), match.turned_y, match.turned_x, of_normal)
     arrow = Image.new("RGB", (40 * FINE, here.height), PAPER)
     middle = here.height / 2
     _arrow(ImageDraw.Draw(arrow), (4 * FINE, middle), (36 * FINE, middle), MARK, 4)
@@ -130,10 +143,10 @@ def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float,
     if turn := str(match.turn):
         lines.append(line("The match is shown", 18, SOFT))
         lines += [line(part, 18, SOFT) for part in turn.split(" and ")]
-    whole = preview(bank, match.image_id)
+    whole = preview(bank, normal)
     whole = whole.resize(fit_size(*whole.size, here.width, enlarge=True), Image.Resampling.BICUBIC)
-    part, _, _ = window_in(whole, match.y, match.x, (normal.height, normal.width), inspection.framing)
-    box = (part.left, part.top, part.left + part.side, part.top + part.side)
+    near, _, _ = window_in(whole, match.y, match.x, of_normal)
+    box = (near.left, near.top, near.left + near.side, near.top + near.side)
     ImageDraw.Draw(whole).rectangle(box, outline=MARK, width=2 * FINE)
     text = stack(lines, gap=4)
     column = Image.new("RGB", (pair.width - here.width - 8 * FINE, text.height), PAPER)
@@ -141,12 +154,12 @@ def _pair(photograph: Image.Image, inspection: Inspection, bank: Bank, y: float,
     return stack([pair, beside([column, whole], gap=8)], gap=10)
 
 
-def _crop(picture: Image.Image, y: float, x: float, size: tuple[int, int], inspection: Inspection) -> Image.Image:
+def _crop(picture: Image.Image, y: float, x: float, part: Part) -> Image.Image:
     side = (_PANEL - 56) // 2 * FINE
-    part, centre_y, centre_x = window_in(picture, y, x, size, inspection.framing)
-    box = (part.left, part.top, part.left + part.side, part.top + part.side)
+    near, centre_y, centre_x = window_in(picture, y, x, part)
+    box = (near.left, near.top, near.left + near.side, near.top + near.side)
     cut = picture.convert("RGB").crop(box).resize((side, side), Image.Resampling.BICUBIC)
-    row, column = (centre_y - part.top) * side / part.side, (centre_x - part.left) * side / part.side
+    row, column = (centre_y - near.top) * side / near.side, (centre_x - near.left) * side / near.side
     ring = 16 * FINE
     ImageDraw.Draw(cut).ellipse((column - ring, row - ring, column + ring, row + ring), outline=MARK, width=3 * FINE)
     return cut
@@ -161,14 +174,17 @@ def _displacements(photograph: Image.Image, inspection: Inspection) -> Image.Ima
     draw = ImageDraw.Draw(picture)
     alignment = inspection.alignment
     h, w = alignment.distance.shape
-    top, left, bottom, right = inspection.framing.box(inspection.height, inspection.width)
-    scale = picture.height / inspection.height
-    cell_y, cell_x = (bottom - top) * scale / h, (right - left) * scale / w
+    part = part_of(inspection)
+    top, left, bottom, right = part.framing.box(*part.size, (picture.height, picture.width))
+    cell_y, cell_x = (bottom - top) / h, (right - left) / w
+    counted = part.framing.counted((h, w))
     step = max(1, round(max(h, w) / _ARROWS))
     longest = _FAR * max(picture.size)
     for row in range(step // 2, h, step):
         for column in range(step // 2, w, step):
-            start = left * scale + (column + 0.5) * cell_x, top * scale + (row + 0.5) * cell_y
+            if counted is not None and not counted[row, column]:
+                continue
+            start = left + (column + 0.5) * cell_x, top + (row + 0.5) * cell_y
             dy = (int(alignment.y[row, column]) - row) * cell_y
             dx = (int(alignment.x[row, column]) - column) * cell_x
             length = math.hypot(dy, dx)
@@ -188,17 +204,19 @@ def _displacements(photograph: Image.Image, inspection: Inspection) -> Image.Ima
 
 def _matched_images(inspection: Inspection, bank: Bank) -> Image.Image:
     """The normal images with most matches, and the share of places matched in each."""
-    alignment = inspection.alignment
-    counts = Counter(alignment.image.ravel().tolist()).most_common(6)
+    image = inspection.alignment.image
+    counted = inspection.framing.counted((image.shape[0], image.shape[1]))
+    image = image.ravel() if counted is None else image[counted]
+    counts = Counter(image.tolist()).most_common(6)
     gallery, turns = inspection.aligned.gallery, inspection.aligned.turns
     side = (_PANEL - 2 * 16) // 3
     tiles = []
     for number, count in counts:
-        picture = preview(bank, gallery[number].id, turns[number])
+        picture = preview(bank, gallery[number], turns[number])
         picture = picture.resize(fit_size(*picture.size, side * FINE, enlarge=True))
         tile = Image.new("RGB", (side * FINE, side * FINE), PAPER)
         tile.paste(picture, ((tile.width - picture.width) // 2, (tile.height - picture.height) // 2))
-        share = count / alignment.image.size
+        share = count / image.size
         tiles.append(add_caption(tile, f"{share:.0%}" if share >= 0.01 else "< 1%", Path(gallery[number].name).name))
     rows = [beside(tiles[i : i + 3], gap=16) for i in range(0, len(tiles), 3)]
     notes = [line(f"Share of places matched in each; {len(gallery)} images were compared", 18, SOFT)]

@@ -2,19 +2,21 @@
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anomalign.bank import Bank
+from anomalign.alignment import place_on_image
+from anomalign.bank import Bank, NormalImage
 from anomalign.detection.inspection import Inspection, Match
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import UPRIGHT, Turn
 from anomalign.reporting.page import format_number
 
 _SHARE = 1 / 6  # side of a window, as a share of the image's
+_MARGIN = 0.15  # around a region of interest, as a share of its longer side
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,45 @@ class Window:
     top: int
     left: int
     side: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of an image that is shown, in the image's pixels, and the framing of pictures of the part."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    image_size: tuple[int, int]
+    framing: Framing
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
+    def cut(self, picture: Image.Image) -> Image.Image:
+        """Cut the part out of a picture of the whole image, at any scale."""
+        if self.size == self.image_size:
+            return picture
+        down, across = picture.height / self.image_size[0], picture.width / self.image_size[1]
+        top, left = math.floor(self.top * down), math.floor(self.left * across)
+        bottom, right = round((self.top + self.height) * down), round((self.left + self.width) * across)
+        return picture.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+
+
+def shown_part(framing: Framing, height: int, width: int) -> Part:
+    """The part of an image of this size to show: all of it, or the region of interest with some surroundings."""
+    region = framing.region
+    if region is None:
+        return Part(0, 0, height, width, (height, width), framing)
+    margin = round(_MARGIN * max(region.height, region.width))
+    top, left = max(0, region.top - margin), max(0, region.left - margin)
+    bottom = min(height, region.top + region.height + margin)
+    right = min(width, region.left + region.width + margin)
+    sides = bottom - top, right - left
+    return Part(top, left, *sides, (height, width), replace(framing, region=region.seen_from(top, left, *sides)))
 
 
 def most_anomalous(score_map: NDArray[np.float32], above: float, side: float, most: int = 3) -> list[tuple[int, int]]:
@@ -47,10 +88,10 @@ def most_anomalous(score_map: NDArray[np.float32], above: float, side: float, mo
     return places
 
 
-def window_side(height: int, width: int, framing: Framing) -> float:
-    """Side of the windows in an image of this size, in its pixels."""
-    top, left, bottom, right = framing.box(height, width)
-    return min(max(math.sqrt((bottom - top) * (right - left)) * _SHARE, 8), height, width)
+def window_side(size: tuple[int, int], framing: Framing, shown: tuple[int, int]) -> float:
+    """Side of the windows in an image of this size (height, width), in pixels of a picture of the size `shown`."""
+    top, left, bottom, right = framing.box(*size, shown)
+    return min(max(math.sqrt((bottom - top) * (right - left)) * _SHARE, 8), *shown)
 
 
 def window(y: float, x: float, height: int, width: int, side: float) -> Window:
@@ -60,25 +101,30 @@ def window(y: float, x: float, height: int, width: int, side: float) -> Window:
     return Window(min(max(top, 0), height - whole), min(max(left, 0), width - whole), whole)
 
 
-def window_in(
-    picture: Image.Image, y: float, x: float, size: tuple[int, int], framing: Framing
-) -> tuple[Window, float, float]:
-    """Window around row y, column x of an image of `size` (height, width), in a picture of it at any scale.
+def window_in(picture: Image.Image, y: float, x: float, part: Part) -> tuple[Window, float, float]:
+    """Window around row y, column x of an image, in a picture of a part of it at any scale.
 
     Returns
     -------
     (Window, float, float)
         The window, and the place itself as distances from the picture's top and left.
     """
-    centre_y, centre_x = (y + 0.5) * picture.height / size[0], (x + 0.5) * picture.width / size[1]
-    side = window_side(picture.height, picture.width, framing)
+    centre_y = (y - part.top + 0.5) * picture.height / part.height
+    centre_x = (x - part.left + 0.5) * picture.width / part.width
+    side = window_side(part.size, part.framing, (picture.height, picture.width))
     return window(centre_y - 0.5, centre_x - 0.5, picture.height, picture.width, side), centre_y, centre_x
 
 
+def part_of(inspection: Inspection) -> Part:
+    """The part of an inspected image to show."""
+    return shown_part(inspection.framing, inspection.height, inspection.width)
+
+
 def small_map(inspection: Inspection, longest: int) -> NDArray[np.float32]:
-    """The score map, no larger than it is shown; at the photograph's size it may be a hundred times larger."""
-    width, height = fit_size(inspection.width, inspection.height, longest, enlarge=False)
-    return inspection.score_map_of_size(height, width)
+    """Score map of `part_of`, no larger than it is shown; at the photograph's size it may be a hundred times larger."""
+    part = part_of(inspection)
+    width, height = fit_size(part.width, part.height, longest, enlarge=False)
+    return place_on_image(inspection.aligned.score_square, part.framing, *part.size, (height, width))
 
 
 def fit_size(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int, int]:
@@ -89,9 +135,12 @@ def fit_size(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[i
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def preview(bank: Bank, image_id: int, turn: Turn = UPRIGHT) -> Image.Image:
-    """Small RGB picture of a normal image, in one of its orientations."""
-    return turn.apply(Image.open(io.BytesIO(bank.preview(image_id)), formats=("JPEG",)).convert("RGB"))
+def preview(bank: Bank, normal: NormalImage, turn: Turn = UPRIGHT) -> Image.Image:
+    """Small RGB picture of a normal image, in one of its orientations: the part that `shown_part` gives."""
+    whole = Image.open(io.BytesIO(bank.preview(normal.id)), formats=("JPEG",)).convert("RGB")
+    framing = bank.identity.framing
+    turned = framing.turned(whole, turn, normal.height, normal.width)
+    return shown_part(framing, normal.height, normal.width).cut(turned)
 
 
 def describe_difference(match: Match) -> tuple[str, str]:

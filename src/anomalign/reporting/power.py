@@ -96,7 +96,7 @@ def write_power_page(
         "sentences": describe_power(power, mm_per_px),
         "rest": [*describe_rest(power), *filter(None, (describe_other_rates(others), more_normals))],
         "blind": _blind_picture(plan, power) if power.share().found >= _ENOUGH else "",
-        "shown": [_shown(detector, one, power, mm_per_px) for one in detector.find_examples(plan, power)],
+        "shown": [_shown(detector, plan, one, power, mm_per_px) for one in detector.find_examples(plan, power)],
         "trials": trials,
         "recommended": recommended(trials),
         "advice": describe_trials(trials) if trials else "",
@@ -125,12 +125,15 @@ def _blind_picture(plan: Plan, power: DetectionPower) -> str:
     return _uri((picture * (1 - alpha) + _BLIND_COLOUR * alpha).astype(np.uint8))
 
 
-def _shown(detector: Detector, example: Example, power: DetectionPower, mm_per_px: float | None) -> Shown:
+def _shown(detector: Detector, plan: Plan, example: Example, power: DetectionPower, mm_per_px: float | None) -> Shown:
     outcome, defect = example.outcome, example.defect
     height, width = defect.mask.shape
-    framing = detector.bank.identity.framing
+    framing = detector.bank.identity.framing.of_part  # the pictures show nothing else
     square = smooth_map(example.place_scores, framing.size_px, sigma_px=0)
     scores = place_on_image(square, framing, height, width)
+    counted = plan.pictures[plan.place(outcome.sha256)].counted
+    if counted is not None:
+        scores[~counted] = np.nan
     heat = heat_of(detector.rule.calibration.pixels.p_values(scores))
     side = max(_LEAST_CROP, 2.5 * outcome.size) * min(height, width)
     box = _crop_box(outcome.y * height, outcome.x * width, min(side, height, width), height, width)

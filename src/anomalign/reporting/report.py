@@ -125,7 +125,7 @@ class Report:
             "failures": self._failures,
             "chart": chart(bins, detector.threshold.value),
             "heat": scale(),
-            "partly_seen": detector.bank.identity.framing.resize_px is not None,
+            "partly_seen": not detector.bank.identity.framing.sees_all,
             "settings": self._settings(),
         }
 
@@ -134,7 +134,7 @@ class Report:
         return [
             ("bank", f"{self._detector.bank.path}, version {self._detector.bank.version}"),
             ("backbone", f"{identity.backbone}, sha256 {identity.backbone_sha256}"),
-            ("framing", ", ".join(f"{key} {value}" for key, value in asdict(identity.framing).items())),
+            ("framing", str(identity.framing)),
             ("augment", identity.augment or "none"),
             ("target_fpr", str(self._detector.target_fpr)),
             *((key, str(value)) for key, value in asdict(self._detector.settings).items()),

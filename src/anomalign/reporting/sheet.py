@@ -32,7 +32,7 @@ def write_contact_sheet(path: str | os.PathLike[str], bank: Bank, suspects: Sequ
 
 
 def _tile(bank: Bank, suspect: Suspect) -> Image.Image:
-    picture = preview(bank, suspect.image.id)
+    picture = preview(bank, suspect.image)
     picture = picture.resize(fit_size(*picture.size, _SIDE * FINE, enlarge=True))
     square = Image.new("RGB", (_SIDE * FINE, _SIDE * FINE), PAPER)
     square.paste(picture, ((square.width - picture.width) // 2, (square.height - picture.height) // 2))

@@ -80,11 +80,11 @@ class Evidence:
         """Return (height, width) heat of the image in that size. A normal image has none unless `even_if_normal`."""
         framing = self.framing(record)
         if record.verdict == "normal" and not even_if_normal:
-            return place_on_image(np.zeros((1, 1), np.float32), framing, height, width)
-        return self.details(record).heat(framing, height, width)
+            return place_on_image(np.zeros((1, 1), np.float32), framing, record.height, record.width, (height, width))
+        return self.details(record).heat(framing, record.height, record.width, (height, width))
 
     def anomaly_map(self, record: Record) -> NDArray[np.float32]:
-        """Return the (H, W) float32 map in the image's own pixels; NaN outside of a centre crop."""
+        """Return the (H, W) float32 map in the image's own pixels; NaN where nothing counts."""
         sigma_px = float(self._store.entry(record.id)["settings"]["sigma_px"])
         return self.details(record).anomaly_map(self.framing(record), record.height, record.width, sigma_px)
 

@@ -117,12 +117,14 @@ class MatchData:
         decades = grid_matrix(S, h) @ self.rarity.astype(np.float32) @ grid_matrix(S, w).T / RARITY_STEPS
         return np.asarray(10.0**-decades, np.float32)
 
-    def heat(self, framing: Framing, height: int, width: int) -> NDArray[np.float32]:
-        """(height, width) heat of the image or of a picture of it in another size: 0 none, 1 full, NaN not seen.
+    def heat(
+        self, framing: Framing, height: int, width: int, shown: tuple[int, int] | None = None
+    ) -> NDArray[np.float32]:
+        """Heat of an image of this size, or of a picture of it in the size `shown`: 0 none, 1 full, NaN not seen.
 
         What `Inspection.heat` gives with ``even_if_normal``, to 1/32 of a decade.
         """
-        decades = place_on_image(np.asarray(self.rarity / RARITY_STEPS, np.float32), framing, height, width)
+        decades = place_on_image(np.asarray(self.rarity / RARITY_STEPS, np.float32), framing, height, width, shown)
         begins, full = -math.log10(HEAT_BEGINS), -math.log10(HEAT_FULL)
         return np.asarray(np.clip((decades - begins) / (full - begins), 0, 1), np.float32)
 
@@ -136,7 +138,7 @@ class MatchData:
         Raises
         ------
         InputError
-            Outside the image, or outside the centre crop.
+            Outside the image, the centre crop or the region of interest.
         """
         cell = cell_at(y, x, framing, height, width, self.grid)
         if cell is None:
@@ -226,7 +228,7 @@ def _in_own_orientation(aligned: Aligned, framing: Framing) -> tuple[NDArray[np.
         top, left, bottom, right = framing.box(normal.height, normal.width)
         for cell in zip(*np.nonzero(alignment.image == number), strict=True):
             turned = centre_of(int(y[cell]), int(x[cell]), framing, normal.height, normal.width, grid)
-            place = turn.origin(*turned, normal.height, normal.width)
+            place = framing.origin(turn, *turned, normal.height, normal.width)
             y[cell] = min(max(math.floor((place[0] + 0.5 - top) * h / (bottom - top)), 0), h - 1)
             x[cell] = min(max(math.floor((place[1] + 0.5 - left) * w / (right - left)), 0), w - 1)
     return y, x
