@@ -13,6 +13,7 @@ from anomalign.service.api.evidence import answer_cached, on_drawing
 from anomalign.service.api.times import utc
 from anomalign.service.banks import statistics
 from anomalign.service.container import ContainerDep
+from anomalign.service.kept import rendering
 from anomalign.service.security.people import Operator
 
 router = APIRouter(prefix="/api/banks", tags=["banks"], responses=ERRORS)
@@ -71,16 +72,21 @@ async def preview(
     person: Operator,
     served_bank: ServedBankDep,
     id: Annotated[int, Path(ge=1, le=MAX_ID)],
+    part: Annotated[bool, Query(description="only the region of interest of the bank and some surroundings")] = False,
 ) -> Response:
-    """Return a normal image as a JPEG, longer side at most 320 px. Removed images stay until the bank is compacted."""
+    """Return a normal image as a JPEG, longer side at most 320 px, or 1280 px where a small part of it counts.
+
+    Removed images stay until the bank is compacted.
+    """
 
     def read() -> bytes:
         try:
-            return served_bank.bank.preview(id)
+            content = served_bank.bank.preview(id)
         except BankDamagedError:
             raise
         except BankError as error:
             raise NotFoundError(f"bank {served_bank.name} has no image {id}") from error
+        return rendering.cut_preview(content, served_bank.bank, id) if part else content
 
     content = await on_drawing(container, read)
     return await answer_cached(request, container, (content,), "image/jpeg", lambda: content)

@@ -57,20 +57,25 @@ def _file_response(media_type: str) -> dict[int | str, dict[str, Any]]:
 
 @router.get("/picture", response_class=Response, responses=_file_response("image/jpeg"))
 async def picture(request: Request, container: ContainerDep, person: Operator, record: RecordDep) -> Response:
-    """Return the inspected image as a JPEG, longer side at most 2048 px."""
+    """Return the inspected image as a JPEG, longer side at most 2048 px, or 4096 px where a small part of it counts."""
 
     def make() -> bytes:
-        return rendering.encode_jpeg(_scaled_image(container, record, rendering.DISPLAY_PX))
+        return rendering.encode_jpeg(_scaled_image(container, record, _picture_px(container, record)))
 
     return await answer_cached(request, container, (record.sha256, "picture"), "image/jpeg", make)
 
 
 @router.get("/thumbnail.jpg", response_class=Response, responses=_file_response("image/jpeg"))
 async def thumbnail(request: Request, container: ContainerDep, person: Operator, record: RecordDep) -> Response:
-    """Return the inspected image with its heat as a JPEG, longer side at most 320 px."""
+    """Return the inspected image, or the part to show, with its heat as a JPEG, longer side at most 320 px."""
 
     def make() -> bytes:
-        return rendering.encode_jpeg(_image_with_heat(container, record, rendering.THUMBNAIL_PX), quality=85)
+        part = container.evidence.part(record)
+        is_whole = part.size == part.image_size
+        image = _scaled_image(container, record, rendering.THUMBNAIL_PX if is_whole else rendering.LARGEST_PX)
+        image = rendering.scale(part.cut(image), rendering.THUMBNAIL_PX)
+        heat = container.evidence.heat(record, image.height, image.width, part=part)
+        return rendering.encode_jpeg(rendering.overlay_heat(image, heat), quality=85)
 
     return await answer_cached(request, container, (record.sha256, record.id, "thumbnail"), "image/jpeg", make)
 
@@ -83,7 +88,7 @@ async def heat(
     record: RecordDep,
     always: Annotated[bool, Query(description="also if the verdict is normal")] = False,
 ) -> Response:
-    """Return the heat as a PNG, transparent where there is none, in the size of `picture`."""
+    """Return the heat as a PNG, transparent where there is none, longer side at most 2048 px."""
 
     def make() -> bytes:
         width, height = fit_size(record.width, record.height, rendering.DISPLAY_PX, enlarge=False)
@@ -97,14 +102,16 @@ async def overlay(request: Request, container: ContainerDep, person: Operator, r
     """Return the inspected image with its heat as a PNG, longer side at most 2048 px."""
 
     def make() -> bytes:
-        return rendering.encode_png(_image_with_heat(container, record, rendering.DISPLAY_PX))
+        image = _scaled_image(container, record, rendering.DISPLAY_PX)
+        heat = container.evidence.heat(record, image.height, image.width)
+        return rendering.encode_png(rendering.overlay_heat(image, heat))
 
     return await answer_cached(request, container, (record.sha256, record.id, "overlay"), "image/png", make)
 
 
 @router.get("/map.tiff", response_class=Response, responses=_file_response("image/tiff"))
 async def anomaly_map(request: Request, container: ContainerDep, person: Operator, record: RecordDep) -> Response:
-    """Return the smoothed distances as a float32 TIFF, in the image's own pixels; NaN outside of a centre crop."""
+    """Return the smoothed distances as a float32 TIFF, in the image's own pixels; NaN where nothing counts."""
 
     def make() -> bytes:
         return rendering.encode_tiff(container.evidence.anomaly_map(record))
@@ -117,9 +124,11 @@ def _scaled_image(container: Container, record: Record, px: int) -> Image.Image:
     return rendering.decode_scaled(content, record.name, container.configuration.max_pixels, px)
 
 
-def _image_with_heat(container: Container, record: Record, px: int) -> Image.Image:
-    image = _scaled_image(container, record, px)
-    return rendering.overlay_heat(image, container.evidence.heat(record, image.height, image.width))
+def _picture_px(container: Container, record: Record) -> int:
+    """Longer side of the picture: more where pages show a part of it only, so that the part has enough pixels."""
+    part = container.evidence.part(record)
+    enough = round(rendering.DISPLAY_PX * max(part.image_size) / max(part.size))
+    return min(enough, rendering.LARGEST_PX)
 
 
 async def on_drawing(container: Container, compute: Callable[[], _T]) -> _T:

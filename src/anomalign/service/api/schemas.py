@@ -33,7 +33,10 @@ class Decision(TypedDict):
 
 
 class Inspection(TypedDict):
-    """A recorded inspection. `seen`: [top, left, bottom, right] of the inspected part, in pixels. Times are UTC."""
+    """A recorded inspection. Times are UTC.
+
+    `seen`: [top, left, bottom, right] of the inspected part, in pixels. `shown`: the same of the part that pages show.
+    """
 
     id: int
     time: str
@@ -58,6 +61,7 @@ class Inspection(TypedDict):
     decision: Decision | None
     basis: str
     seen: list[float]
+    shown: list[float]
     picture: bool
 
 
@@ -89,6 +93,7 @@ class Matched(TypedDict):
     height: int
     width: int
     seen: list[float]
+    shown: list[float]
 
 
 class Matches(TypedDict):
@@ -97,7 +102,8 @@ class Matches(TypedDict):
     `image` indexes `neighbours`; `y`, `x` are cells of that image. `per_level` has `levels` values per cell, finest
     first. `usual` has two values per cell: 5 of 100 normal images differ by less there, and 5 of 100 by more.
     `place_score` says how far the distance lies above what is usual. Both are null in records of earlier versions. `p`
-    is the p-value of the pixels in the cell.
+    is the p-value of the pixels in the cell. `counted`: which cells count by the mask of a region of interest; null:
+    all. A cell that does not count has the values of the nearest one that does.
     """
 
     h: int
@@ -112,6 +118,7 @@ class Matches(TypedDict):
     usual: list[float] | None
     place_score: list[float] | None
     p: list[float]
+    counted: list[bool] | None
 
 
 class Match(TypedDict):
@@ -126,8 +133,18 @@ class Match(TypedDict):
     per_level: list[float]
 
 
+class Region(TypedDict):
+    """Region of interest of a bank, in pixels of its images. `mask`: SHA-256 of its mask; null: all of it counts."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+    mask: str | None
+
+
 class BankSummary(TypedDict):
-    """A bank, its target false-positive rate and its threshold."""
+    """A bank, its target false-positive rate and its threshold. `region`: null where whole images count."""
 
     name: str
     images: int
@@ -135,6 +152,7 @@ class BankSummary(TypedDict):
     content: str
     backbone: str
     size_px: int
+    region: Region | None
     target_fpr: float
     expected_fpr: float
     highest_fpr: float

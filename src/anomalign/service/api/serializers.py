@@ -16,7 +16,9 @@ from anomalign.detection.inspection import Match
 from anomalign.detection.power import DetectionPower
 from anomalign.detection.summary import InspectionSummary
 from anomalign.images.framing import Framing
+from anomalign.images.region import RegionOfInterest
 from anomalign.monitoring.drift import Drift
+from anomalign.reporting.places import shown_part
 from anomalign.reporting.power_words import NAMES, describe_power, describe_rest
 from anomalign.service.api import schemas
 from anomalign.service.banks.checks import Check
@@ -43,7 +45,7 @@ def inspection(record: Record, served_bank: ServedBank | None, image_files: Imag
         "source": record.source,
         "decision": None if record.decision is None else decision(record.decision),
         "basis": _basis(record, served_bank),
-        "seen": seen(served_bank, record.height, record.width),
+        **_parts(_framing(served_bank), record.height, record.width),
         "picture": image_files.has(record.sha256),
     }
 
@@ -61,11 +63,15 @@ def _has(images: Sequence[NormalImage], id: int) -> bool:
     return place < len(images) and images[place].id == id
 
 
-def seen(served_bank: ServedBank | None, height: int, width: int) -> list[float]:
-    """Return [top, left, bottom, right] of the part of an image that the bank's framing uses."""
-    if served_bank is None:
-        return [0.0, 0.0, float(height), float(width)]
-    return list(served_bank.bank.identity.framing.box(height, width))
+def _framing(served_bank: ServedBank | None) -> Framing:
+    return Framing() if served_bank is None else served_bank.bank.identity.framing
+
+
+def _parts(framing: Framing, height: int, width: int) -> dict[str, list[float]]:
+    """Return [top, left, bottom, right] of the part of an image that the framing uses, and of the part to show."""
+    part = shown_part(framing, height, width)
+    shown = [part.top, part.left, part.top + part.height, part.left + part.width]
+    return {"seen": list(framing.box(height, width)), "shown": list(map(float, shown))}
 
 
 def decision(decision: Decision) -> schemas.Decision:
@@ -91,6 +97,7 @@ def bank(served_bank: ServedBank) -> schemas.BankSummary:
         "content": detector.bank.content,
         "backbone": identity.backbone,
         "size_px": identity.framing.size_px,
+        "region": _region(identity.framing.region),
         "target_fpr": threshold.target_fpr,
         "expected_fpr": threshold.expected_fpr,
         "highest_fpr": threshold.highest_fpr(),
@@ -100,6 +107,13 @@ def bank(served_bank: ServedBank) -> schemas.BankSummary:
         "groups": threshold.groups,
         "basis": describe_basis(detector.groups, threshold),
     }
+
+
+def _region(region: RegionOfInterest | None) -> schemas.Region | None:
+    if region is None:
+        return None
+    mask = None if region.mask is None else region.mask.sha256
+    return {"y": region.top, "x": region.left, "height": region.height, "width": region.width, "mask": mask}
 
 
 def version(change: BankVersion) -> schemas.Version:
@@ -168,6 +182,7 @@ def audit_entry(event: Event) -> schemas.AuditEntry:
 def matches(details: MatchData, framing: Framing) -> schemas.Matches:
     """Serialize the match of every place."""
     h, w = details.grid
+    counted = framing.counted((h, w))
     return {
         "h": h,
         "w": w,
@@ -178,7 +193,7 @@ def matches(details: MatchData, framing: Framing) -> schemas.Matches:
                 "name": normal.name,
                 "height": normal.height,
                 "width": normal.width,
-                "seen": list(framing.box(normal.height, normal.width)),
+                **_parts(framing, normal.height, normal.width),  # type: ignore[typeddict-item]
             }
             for normal in details.gallery
         ],
@@ -190,6 +205,7 @@ def matches(details: MatchData, framing: Framing) -> schemas.Matches:
         "usual": None if np.isnan(details.usual).any() else details.usual.ravel().tolist(),
         "place_score": None if np.isnan(details.place_scores).any() else details.place_scores.ravel().tolist(),
         "p": details.p_values().ravel().tolist(),
+        "counted": None if counted is None else counted.ravel().tolist(),
     }
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from anomalign.alignment import place_on_image
 from anomalign.errors import NotFoundError
 from anomalign.images.framing import Framing
+from anomalign.reporting.places import Part, shown_part
 from anomalign.service.banks.comparisons import Comparisons
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.kept.image_files import ImageFiles
@@ -76,12 +77,25 @@ class Evidence:
             raise _image_file_missing(record)
         return details
 
-    def heat(self, record: Record, height: int, width: int, *, even_if_normal: bool = False) -> NDArray[np.float32]:
-        """Return (height, width) heat of the image in that size. A normal image has none unless `even_if_normal`."""
-        framing = self.framing(record)
+    def part(self, record: Record) -> Part:
+        """Return the part of the image that pages show; all of it if the bank is not served now."""
+        served_bank = self._served_banks.get(record.bank)
+        framing = Framing() if served_bank is None else served_bank.bank.identity.framing
+        return shown_part(framing, record.height, record.width)
+
+    def heat(
+        self, record: Record, height: int, width: int, *, even_if_normal: bool = False, part: Part | None = None
+    ) -> NDArray[np.float32]:
+        """Return (height, width) heat of the image, or of a part of it, in that size.
+
+        A normal image has none unless `even_if_normal`.
+        """
+        framing, size = self.framing(record), (record.height, record.width)
+        if part is not None:
+            framing, size = part.framing, part.size
         if record.verdict == "normal" and not even_if_normal:
-            return place_on_image(np.zeros((1, 1), np.float32), framing, record.height, record.width, (height, width))
-        return self.details(record).heat(framing, record.height, record.width, (height, width))
+            return place_on_image(np.zeros((1, 1), np.float32), framing, *size, (height, width))
+        return self.details(record).heat(framing, *size, (height, width))
 
     def anomaly_map(self, record: Record) -> NDArray[np.float32]:
         """Return the (H, W) float32 map in the image's own pixels; NaN where nothing counts."""

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from anomalign.bank import Bank
 from anomalign.images.decoding import decode
 from anomalign.reporting.heat import overlay
-from anomalign.reporting.places import fit_size
+from anomalign.reporting.places import fit_size, shown_part
 
-DISPLAY_PX, THUMBNAIL_PX = 2048, 320
+DISPLAY_PX, THUMBNAIL_PX, LARGEST_PX = 2048, 320, 4096
 """Maximum length of the longer side."""
 
 
@@ -22,9 +23,23 @@ def decode_scaled(content: bytes, name: str, max_pixels: int, px: int) -> Image.
     ImageError
         The image cannot be used.
     """
-    image = decode(content, name, max_pixels)
+    return scale(decode(content, name, max_pixels), px)
+
+
+def scale(image: Image.Image, px: int) -> Image.Image:
+    """Scale an image down to a longer side of `px`."""
     size = fit_size(*image.size, px, enlarge=False)
     return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
+
+
+def cut_preview(preview: bytes, bank: Bank, image_id: int) -> bytes:
+    """Cut the preview of a normal image to the part that pages show; as it is where that is the whole image."""
+    image = next((image for image in bank.images if image.id == image_id), None)
+    if image is None or bank.identity.framing.region is None:
+        return preview
+    part = shown_part(bank.identity.framing, image.height, image.width)
+    picture = part.cut(Image.open(io.BytesIO(preview), formats=("JPEG",)))
+    return encode_jpeg(scale(picture, THUMBNAIL_PX), quality=85)
 
 
 def encode_jpeg(image: Image.Image, quality: int = 92) -> bytes:

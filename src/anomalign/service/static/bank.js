@@ -5,6 +5,7 @@ import { breakable, byId, fill, h, say, show } from "./dom.js";
 import "./keys.js";
 import { listen } from "./live.js";
 import { confirmation, propose, undoEdit } from "./proposal.js";
+import { RegionCard } from "./region.js";
 import { Sheet } from "./sheet.js";
 import { changeSummary, chart } from "./thresholds.js";
 import { inspect } from "./upload.js";
@@ -15,6 +16,7 @@ const isAdmin = document.body.dataset.role === "admin";
 const me = document.body.dataset.person;
 const sheet = new Sheet(name, isAdmin);
 const check = new CheckCard(name);
+const region = new RegionCard(name);
 const slider = byId("rate");
 let scores = null;
 let drawnState = ""; // the state of the bank that the page shows
@@ -38,6 +40,7 @@ async function load() {
   ]);
   drawnState = state(bank);
   counts(bank);
+  await region.load(bank);
   scores = calibration;
   slider.max = scores.rates.length - 1;
   selectCurrentRate();

@@ -3,7 +3,7 @@ import { api, get } from "./api.js";
 import { magnify } from "./crops.js";
 import { byId, h, say, show } from "./dom.js";
 import { bind } from "./keys.js";
-import { cellAt, matchOf, mostUnusual, placeOf } from "./matches.js";
+import { cellAt, counts, matchOf, mostUnusual, placeOf } from "./matches.js";
 import { drawStrip, markMatch, markOnly } from "./neighbours.js";
 import { rarity, showReadout } from "./readout.js";
 import { follow, Viewer } from "./viewer.js";
@@ -42,9 +42,10 @@ export async function showComparison(inspection) {
 /* Pictures. */
 
 function drawPictures() {
-  document.querySelector(".pictures").style.setProperty("--shape", record.width / record.height);
-  here.shape(record.height, record.width);
-  there.shape(record.height, record.width);
+  const [top, left, bottom, right] = record.shown;
+  document.querySelector(".pictures").style.setProperty("--shape", (right - left) / (bottom - top));
+  here.shape(record);
+  there.shape(record);
   const showMissing = () => byId("here").append(h("p", { class: "absent" }, "The picture is no longer stored."));
   if (!record.picture) {
     showMissing();
@@ -106,7 +107,7 @@ function draw() {
   const match = matchOf(matches, cell);
   const image = normalImage(match.normal.id);
   for (const other of normals.values()) other.classList.toggle("away", other !== image);
-  there.shape(match.normal.height, match.normal.width);
+  there.shape(match.normal);
   here.mark(place, pinned);
   there.mark(match, pinned);
   byId("there-name").textContent = fileName(match.normal.name);
@@ -137,7 +138,7 @@ let pointer = null;
 follow(byId("here"), {
   over(fy, fx, held) {
     if (!matches || (pinned && !held)) return;
-    pointer = [fy, fx];
+    pointer = here.inPicture(fy, fx);
     frame ||= requestAnimationFrame(() => {
       frame = 0;
       if (pointer) moveTo(cellAt(matches, record, ...pointer), false);
@@ -146,7 +147,7 @@ follow(byId("here"), {
   press(fy, fx) {
     pointer = null;
     if (!matches) return;
-    moveTo(cellAt(matches, record, fy, fx) ?? cell, true);
+    moveTo(cellAt(matches, record, ...here.inPicture(fy, fx)) ?? cell, true);
     announce();
   },
   leave() {
@@ -160,7 +161,12 @@ function step(rows, columns) {
     if (!matches) return false;
     const by = event.shiftKey ? 5 : 1;
     const clamp = (value, size) => Math.min(Math.max(value, 0), size - 1);
-    moveTo({ row: clamp(cell.row + by * rows, matches.h), column: clamp(cell.column + by * columns, matches.w) }, true);
+    const next = {
+      row: clamp(cell.row + by * rows, matches.h),
+      column: clamp(cell.column + by * columns, matches.w),
+    };
+    if (!counts(matches, next)) return;
+    moveTo(next, true);
     announce();
   };
 }

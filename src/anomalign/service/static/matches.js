@@ -2,14 +2,17 @@
 
     Places are fractions of a picture's height and width, so they are valid for every resolution of the picture. */
 
-/** Cell of the grid under a place, or null outside the inspected part. */
+/** Whether a cell counts: cells outside the mask of a region of interest do not. */
+export const counts = (matches, { row, column }) => !matches.counted || matches.counted[row * matches.w + column];
+
+/** Cell of the grid under a place, or null outside the part that counts. */
 export function cellAt(matches, picture, fy, fx) {
   const [top, left, bottom, right] = picture.seen;
   const row = Math.floor(((fy * picture.height - top) * matches.h) / (bottom - top));
   const column = Math.floor(((fx * picture.width - left) * matches.w) / (right - left));
   const inside =
     fy >= 0 && fy < 1 && fx >= 0 && fx < 1 && row >= 0 && row < matches.h && column >= 0 && column < matches.w;
-  return inside ? { row, column } : null;
+  return inside && counts(matches, { row, column }) ? { row, column } : null;
 }
 
 /** Centre of a cell, as a place of a picture. */
@@ -43,22 +46,23 @@ export function matchOf(matches, { row, column }) {
 /** The cell with the highest place score. Where there are none (records of earlier versions) or all are 0: that with the
     smallest p-value, or of equal ones the largest distance. */
 export function mostUnusual(matches) {
-  let best = 0;
-  const highest = matches.place_score ? matches.place_score.reduce((a, b) => Math.max(a, b), 0) : 0;
-  if (highest > 0) {
-    best = matches.place_score.indexOf(highest);
-    return { row: Math.floor(best / matches.w), column: best % matches.w };
-  }
-  for (let cell = 1; cell < matches.p.length; cell += 1) {
-    const rarer = matches.p[cell] - matches.p[best];
-    if (rarer < 0 || (rarer === 0 && matches.distance[cell] > matches.distance[best])) best = cell;
+  const cells = counted(matches);
+  const rarer = (a, b) => matches.p[a] - matches.p[b] || matches.distance[b] - matches.distance[a];
+  let best = cells.reduce((a, b) => (rarer(b, a) < 0 ? b : a));
+  if (matches.place_score) {
+    const highest = cells.reduce((a, b) => (matches.place_score[b] > matches.place_score[a] ? b : a));
+    if (matches.place_score[highest] > 0) best = highest;
   }
   return { row: Math.floor(best / matches.w), column: best % matches.w };
 }
 
+/** Numbers of the cells that count. */
+const counted = (matches) => [...matches.image.keys()].filter((cell) => !matches.counted || matches.counted[cell]);
+
 /** For each neighbour, the share of cells whose best match lies in it. */
 export function shares(matches) {
-  const counts = matches.neighbours.map(() => 0);
-  for (const index of matches.image) counts[index] += 1;
-  return counts.map((n) => n / matches.image.length);
+  const cells = counted(matches);
+  const numbers = matches.neighbours.map(() => 0);
+  for (const cell of cells) numbers[matches.image[cell]] += 1;
+  return numbers.map((n) => n / cells.length);
 }

@@ -8,6 +8,7 @@ export class Viewer {
   constructor(element) {
     this.element = element;
     this.layers = h("div", { class: "layers" });
+    this.part = { top: 0, left: 0, height: 1, width: 1 }; // what is shown of the picture, as fractions of it
     this.hair = s("svg", { overflow: "visible" }, ...this.#lines("under"), ...this.#lines("line"));
     this.drawing = s("svg", { class: "hair", "aria-hidden": "true" }, this.hair);
     this.drawing.hidden = true;
@@ -25,10 +26,25 @@ export class Viewer {
     ];
   }
 
-  /** Give the element the proportions of the picture. */
-  shape(height, width) {
-    this.element.style.aspectRatio = `${width} / ${height}`;
-    this.element.style.setProperty("--proportion", width / height);
+  /** Show the part of a picture that it names, in the part's proportions. */
+  shape({ height, width, shown: [top, left, bottom, right] }) {
+    const proportion = (right - left) / (bottom - top);
+    this.element.style.aspectRatio = `${right - left} / ${bottom - top}`;
+    this.element.style.setProperty("--proportion", proportion);
+    const part = { top: top / height, left: left / width, height: (bottom - top) / height, width: (right - left) / width };
+    this.part = part;
+    Object.assign(this.layers.style, {
+      top: `${(-100 * part.top) / part.height}%`,
+      left: `${(-100 * part.left) / part.width}%`,
+      height: `${100 / part.height}%`,
+      width: `${100 / part.width}%`,
+    });
+  }
+
+  /** A place of the element, as fractions of it, as a place of the picture. */
+  inPicture(fy, fx) {
+    const { top, left, height, width } = this.part;
+    return [top + fy * height, left + fx * width];
   }
 
   /** Add an image on top. */
@@ -41,8 +57,9 @@ export class Viewer {
   mark(place, pinned = false) {
     this.drawing.toggleAttribute("hidden", !place);
     if (!place) return;
-    this.hair.setAttribute("x", `${100 * place.fx}%`);
-    this.hair.setAttribute("y", `${100 * place.fy}%`);
+    const { top, left, height, width } = this.part;
+    this.hair.setAttribute("x", `${(100 * (place.fx - left)) / width}%`);
+    this.hair.setAttribute("y", `${(100 * (place.fy - top)) / height}%`);
     this.drawing.classList.toggle("pinned", pinned);
   }
 }
