@@ -1,5 +1,6 @@
 """A bank keeps its region of interest; one without reads and is written as before."""
 
+import hashlib
 import json
 import sqlite3
 
@@ -47,6 +48,18 @@ def test_only_a_bank_with_a_region_has_its_format(bank, empty_bank_elsewhere):
 @pytest.fixture
 def empty_bank_elsewhere(tmp_path, tiny_backbone):
     return Bank.create(tmp_path / "plain", tiny_backbone, Framing(64))
+
+
+def test_a_bank_without_a_region_has_the_content_hash_of_before(empty_bank_elsewhere):
+    """Records of earlier versions name it."""
+    empty_bank_elsewhere.add([texture(1)])
+    (image,) = empty_bank_elsewhere.images
+    parts = [
+        empty_bank_elsewhere.identity.backbone_sha256,
+        '{"resize_px": null, "size_px": 64}',
+        image.sha256,
+    ]
+    assert empty_bank_elsewhere.content == hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def test_a_region_and_orientations_are_kept_together(tmp_path, tiny_backbone):

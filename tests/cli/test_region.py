@@ -55,6 +55,10 @@ def test_the_region_stays_and_another_is_refused(folder, tmp_path):
     ("arguments", "message"),
     [
         (["--region", "1,2,3"], "region is '1,2,3'; must be four whole numbers y,x,h,w"),
+        (
+            ["--region", "10,20,51,48"],
+            "000.png: has 60 x 90 pixels (height x width), but the region of interest 10,20,51",
+        ),
         (["--region", REGION, "--region-mask", "mask.png"], "give one of them"),
         (["--region-mask", "missing.png"], "missing.png: cannot be read"),
         (["--region-mask", "mask.png", "--augment", "flip"], "has a mask, which a turned part would not fit"),

@@ -160,7 +160,7 @@ def test_images_of_another_size_are_reported(make, in_disc):
     (failure,) = report.failures
     assert "has 60 x 120 pixels" in failure.error
     (failure,) = in_disc.inspect_many([texture(50, 60, 120)])
-    assert "mask of its bank has 100 x 120" in failure.error
+    assert "mask of the region of interest has 100 x 120" in failure.error
 
 
 @pytest.mark.parametrize("kind", ["rectangle", "disc"])

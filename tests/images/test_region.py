@@ -125,7 +125,7 @@ def test_an_image_that_does_not_hold_the_region_is_refused_with_its_size():
     with pytest.raises(ImageError, match=r"a\.png: has 50 x 60 pixels .* 20,30,31,10 \(y,x,h,w\)"):
         Framing(32, region=RegionOfInterest(20, 30, 31, 10)).frame(picture, name="a.png")
     Framing(32, region=RegionOfInterest(20, 30, 30, 30)).frame(picture)
-    with pytest.raises(ImageError, match=r"a\.png: has 50 x 60 pixels .* mask of its bank has 51 x 60"):
+    with pytest.raises(ImageError, match=r"a\.png: has 50 x 60 pixels .* mask of the region of interest has 51 x 60"):
         Framing(32, region=RegionOfInterest.of_mask(disc(51, 60, 9))).frame(picture, name="a.png")
 
 

@@ -39,8 +39,11 @@ def fit(
 
     images = find_images(normals)
     groups = find_groups(group_by, images)
-    opened = _open_or_create(bank, backbone, provider, size, preset, augment, region_of(region, region_mask))
-    add(opened, images, groups, preset, calibrate, check, console.max_pixels(max_megapixels))
+    max_pixels, of_interest = console.max_pixels(max_megapixels), region_of(region, region_mask)
+    if of_interest is not None:
+        _check_region(of_interest, images, max_pixels)
+    opened = _open_or_create(bank, backbone, provider, size, preset, augment, of_interest)
+    add(opened, images, groups, preset, calibrate, check, max_pixels)
 
 
 def find_groups(rule: str | None, images: "list[Path]") -> list[str] | None:
@@ -109,6 +112,21 @@ def region_of(region: str | None, mask: Path | None) -> "RegionOfInterest | None
     if mask is not None:
         return RegionOfInterest.read_mask(mask)
     return None if region is None else RegionOfInterest.parse(region)
+
+
+def _check_region(region: "RegionOfInterest", images: "list[Path]", max_pixels: int) -> None:
+    """Raise ImageError where the first image that can be read does not hold the region, before a bank is made of it."""
+    from anomalign.errors import ImageError
+    from anomalign.images.decoding import decode
+    from anomalign.images.files import read_bytes
+
+    for path in images:
+        try:
+            image = decode(read_bytes(path), str(path), max_pixels)
+        except ImageError:  # reported when it is added
+            continue
+        region.cut(image, str(path))
+        return
 
 
 def framing_of(preset: str, size: int | None, default_size: int, region: "RegionOfInterest | None" = None) -> "Framing":

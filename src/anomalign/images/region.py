@@ -187,13 +187,13 @@ class RegionOfInterest:
         """
         if not self.fits(image.height, image.width):
             wanted = (
-                f"the mask of its bank has {self.mask.image_height} x {self.mask.image_width}"
+                f"the mask of the region of interest has {self.mask.image_height} x {self.mask.image_width}"
                 if self.mask
-                else f"the region of interest {self.numbers} (y,x,h,w) of its bank reaches beyond that"
+                else f"the region of interest {self.numbers} (y,x,h,w) reaches beyond that"
             )
             raise ImageError(
-                f"{name}: has {image.height} x {image.width} pixels (height x width), but {wanted}; take images as the "
-                "camera took those of the bank, or fit a new bank with another region"
+                f"{name}: has {image.height} x {image.width} pixels (height x width), but {wanted}; leave this image "
+                "out, or fit a bank with another region"
             )
         part = image.crop((self.left, self.top, self.left + self.width, self.top + self.height))
         if self.mask is None:

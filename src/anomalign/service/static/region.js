@@ -36,7 +36,8 @@ export class RegionCard {
     const { id, height, width } = this.#image;
     const preview = api`/api/banks/${this.#bank}/images/${id}/preview.jpg`;
     const drawing = s("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, this.#shade, this.#frame);
-    const picture = h("div", { class: "region-picture" }, h("img", { src: preview, alt: "", draggable: "false" }), drawing);
+    const image = h("img", { src: preview, alt: "", draggable: "false" });
+    const picture = h("div", { class: "region-picture" }, image, drawing);
     picture.style.aspectRatio = `${width} / ${height}`;
     picture.style.width = `${Math.min(Math.round((HIGHEST * width) / height), WIDEST)}px`;
     this.#follow(picture);

@@ -31,7 +31,12 @@ export class Viewer {
     const proportion = (right - left) / (bottom - top);
     this.element.style.aspectRatio = `${right - left} / ${bottom - top}`;
     this.element.style.setProperty("--proportion", proportion);
-    const part = { top: top / height, left: left / width, height: (bottom - top) / height, width: (right - left) / width };
+    const part = {
+      top: top / height,
+      left: left / width,
+      height: (bottom - top) / height,
+      width: (right - left) / width,
+    };
     this.part = part;
     Object.assign(this.layers.style, {
       top: `${(-100 * part.top) / part.height}%`,
