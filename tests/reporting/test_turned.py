@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomalign import Bank, Detector, Framing, Settings
+from anomalign import Bank, Detector, Framing, RegionOfInterest, Settings
 from anomalign.images.orientation import Turn
 from anomalign.reporting import Report, write_explanation
 from anomalign.reporting.detail import detail
 from tests.pictures import texture
 
 
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory):
-    bank = Bank.create(tmp_path_factory.mktemp("turned") / "bank", framing=Framing(64), augment="flip,rotate")
+@pytest.fixture(scope="module", params=[None, RegionOfInterest(20, 30, 90, 90)], ids=["whole", "region"])
+def detector(request, tmp_path_factory):
+    framing = Framing(64, region=request.param)
+    bank = Bank.create(tmp_path_factory.mktemp("turned") / "bank", framing=framing, augment="flip,rotate")
     bank.add([texture(seed, 120, 180) for seed in range(12)])
     return Detector(bank, Settings(gallery_size=2, gate=1.0), 0.1)
 
@@ -33,9 +34,10 @@ def _as_it_may_lie(crop):
 
 @pytest.mark.parametrize("turn", [Turn(degrees=90), Turn(True), Turn(True, 270), Turn(degrees=180)], ids=str)
 def test_the_crop_of_a_match_lies_as_the_place_it_was_compared_with(detector, turn, monkeypatch):
-    picture = np.asarray(turn.apply(Image.fromarray(texture(4, 120, 180))))
+    picture = np.asarray(detector.bank.identity.framing.turned(Image.fromarray(texture(4, 120, 180)), turn, 120, 180))
     inspection = detector.inspect(picture)
-    monkeypatch.setattr("anomalign.reporting.detail._places", lambda inspection: [(67.0, 78.0)])
+    centre = (67.0, 78.0) if inspection.framing.region is None else (70.1, 80.1)  # of a place
+    monkeypatch.setattr("anomalign.reporting.detail._places", lambda inspection: [centre])
     (pair,) = detail(inspection, picture, detector.bank).pairs
     assert pair.match.turn == turn
     here, there = pixels(pair.here.uri), pixels(pair.there.uri)
