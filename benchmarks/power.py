@@ -117,7 +117,8 @@ def correlation(groups: Sequence[Sequence[dict]], kinds: Sequence[str], of=share
             if np.ptp(some[:, 0]) > 0 and np.ptp(some[:, 1]) > 0:
                 each.append(spearmanr(some[:, 0], some[:, 1]).statistic)
         values.append(np.mean(each) if each else np.nan)
-    low, high = np.nanquantile(values[1:], (0.025, 0.975))
+    drawn = [value for value in values[1:] if np.isfinite(value)]
+    low, high = np.quantile(drawn, (0.025, 0.975)) if drawn else (np.nan, np.nan)
     return float(values[0]), float(low), float(high)
 
 
@@ -161,7 +162,8 @@ def tables(rows: Sequence[dict]) -> Iterator[str]:
             best, most, take = max(map(of, one)), max(one, key=lambda r: by_kinds(r, KINDS)), advised(one)
             lost.append([best - of(one[0]), best - of(most), best - of(take)])
             value, low, high = correlation([one], KINDS, of)
-            cells = [f"{value:+.2f} ({low:+.2f} to {high:+.2f})", f"{best:.3f}", *(f"{x:.3f}" for x in lost[-1])]
+            told = f"{value:+.2f} ({low:+.2f} to {high:+.2f})" if np.isfinite(value) else "all find the same"
+            cells = [told, f"{best:.3f}", *(f"{x:.3f}" for x in lost[-1])]
             yield f"| {name} | " + " | ".join([*cells, most["setting"], take["setting"]]) + " |"
         value, low, high = correlation(groups, KINDS, of)
         means = " | ".join(f"{x:.3f}" for x in np.mean(lost, axis=0))

@@ -93,6 +93,15 @@ def test_wrong_settings_are_refused(detector, plan, tmp_path, setting, named):
         trials.changed(detector, plan, setting, tmp_path / "bank")
 
 
+def test_advice_is_what_a_command_can_set(detector, tmp_path, tiny_backbone):
+    tried = trials.advice(detector.bank)
+    assert tried[:3] == ["size=320", "gallery_size=30", "size=448"]
+    assert "backbone=efficientnet_lite0" in tried
+    larger = Bank.create(tmp_path / "larger", "efficientnet_lite0", Framing(320))
+    assert "size=320" not in trials.advice(larger)
+    assert "backbone=efficientnet_lite0" not in trials.advice(larger)
+
+
 def test_files_that_are_gone_are_named(tmp_path, tiny_backbone):
     files = save(tmp_path / "files", 12)
     bank = Bank.create(tmp_path / "bank", tiny_backbone, Framing(64))
