@@ -18,5 +18,5 @@ def mark_folder(folder: Path) -> None:
 
 def is_marked(folder: Path) -> bool:
     """Whether a folder, or one above it, is marked."""
-    whole = folder.absolute()
+    whole = folder.resolve()
     return any((above / MARK).exists() for above in (whole, *whole.parents))

@@ -78,7 +78,7 @@ def walk(folder: Path, is_image: Callable[[Path], bool] = is_picture) -> Listing
     found = _Found(is_image)
     found.enter(_Folder(folder, os.path.realpath(folder), is_start=True))
     while found.waiting or found.links:  # links last, so that what a folder holds itself is listed under its own name
-        found.enter(found.waiting.pop() if found.waiting else found.links.pop(0))
+        found.enter(found.waiting.pop() if found.waiting else found.next_link())
     return Listing(tuple(sorted(found.images)), found.tally.result(), tuple(found.errors))
 
 
@@ -146,7 +146,7 @@ class _Found:
     def enter(self, folder: _Folder) -> None:
         if folder.real in self._entered:
             self.tally.add("repeated link", folder.path)
-        elif folder.is_start and is_marked(Path(folder.real)):
+        elif folder.is_start and is_marked(folder.path):
             self.tally.add("results folder", folder.path)
         else:
             self._entered.add(folder.real)
@@ -156,6 +156,12 @@ class _Found:
                         self._take(folder, entry)
             except OSError as error:
                 self.errors.append(error)
+
+    def next_link(self) -> _Folder:
+        """Take the first link in order of name."""
+        first = min(self.links, key=lambda link: link.path)
+        self.links.remove(first)
+        return first
 
     def _take(self, folder: _Folder, entry: os.DirEntry[str]) -> None:
         path = folder.path / entry.name
