@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from anomalign import Bank, Detector, Framing
+from anomalign.images.marks import MARK
 from tests.cli.running import run, run_process
-from tests.pictures import texture
+from tests.pictures import save, texture
 
 
 def defective(seed):
@@ -349,6 +350,72 @@ def test_outputs_of_an_earlier_run_are_not_inspected(folder, tmp_path):
         done = run("inspect", folder / "b.bank", ".", "--out", "results", cwd=tmp_path)
         assert "3 normal" in done.stderr, done.stderr
         assert done.returncode == 0
+
+
+def test_what_a_folder_holds_and_was_not_inspected_is_said(folder, tmp_path):
+    save(tmp_path / "new", 2)
+    save(tmp_path / "new" / ".Trash-1000", 1)
+    (tmp_path / "new" / "notes.txt").write_text("words")
+    done = run("inspect", folder / "b.bank", tmp_path / "new")
+    assert done.returncode == 0
+    hidden = tmp_path / "new" / ".Trash-1000"
+    assert f"not read: 1 hidden folder ({hidden}), 1 .txt file ({tmp_path / 'new' / 'notes.txt'})" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a.gif", "no ending"])
+def test_a_picture_that_cannot_be_read_is_said_and_is_exit_code_2(folder, tmp_path, name):
+    (path,) = save(tmp_path, 1)
+    with Image.open(path) as image:
+        image.save(tmp_path / name, "GIF")
+    done = run("inspect", folder / "b.bank", tmp_path)
+    assert done.returncode == 2
+    assert f"{name}: not an image that can be decoded" in done.stderr
+    assert "1 normal, 0 anomalous, 1 could not be used" in done.stderr
+
+
+def test_fit_takes_no_pictures_of_hidden_folders(folder, tmp_path):
+    save(tmp_path / "normals", 4)
+    save(tmp_path / "normals" / ".ipynb_checkpoints", 6)
+    done = run("fit", tmp_path / "bank", tmp_path / "normals", "--size", 64, "--no-calibrate")
+    assert "not read: 1 hidden folder" in done.stderr
+    assert len(Bank.open(tmp_path / "bank")) == 4
+
+
+def test_a_second_run_into_a_folder_replaces_the_files_of_the_first_and_no_others(folder, tmp_path):
+    for day, count in (("monday", 3), ("tuesday", 2)):
+        save(tmp_path / day / "deep", count)
+        save(tmp_path / day, 1)
+    (tmp_path / "monday" / "deep").rename(tmp_path / "monday" / "other")
+    out = tmp_path / "out"
+    assert "earlier run" not in run("inspect", folder / "b.bank", tmp_path / "monday", "--out", out).stderr
+    mine = out / "overlays" / "mine.txt"
+    mine.write_text("a note of somebody")
+    done = run("inspect", folder / "b.bank", tmp_path / "tuesday", "--out", out)
+    assert f"{out}: held the results of an earlier run; 8 files and report.html are replaced" in done.stderr
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if not path.name.startswith(".")) == [
+        "maps", "maps/000.tiff", "maps/deep", "maps/deep/000.tiff", "maps/deep/001.tiff",
+        "overlays", "overlays/000.png", "overlays/deep", "overlays/deep/000.png", "overlays/deep/001.png",
+        "overlays/mine.txt", "report.html",
+    ]  # fmt: skip
+
+
+def test_results_are_never_written_among_files_of_others(folder, tmp_path):
+    (path,) = save(tmp_path / "out" / "overlays", 1)
+    before = path.read_bytes()
+    done = run("inspect", folder / "b.bank", path, "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "overlays: holds files that are not known to be results" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_list_of_results_that_names_files_elsewhere_deletes_none_of_them(folder, tmp_path):
+    (path,) = save(tmp_path / "in", 1)
+    out = tmp_path / "out"
+    run("inspect", folder / "b.bank", path, "--out", out)
+    with (out / "overlays" / MARK).open("a") as mark:
+        mark.write(f'"../../in/000.png"\n{json.dumps(str(path))}\n17\n"torn')
+    assert run("inspect", folder / "b.bank", path, "--out", out).returncode == 0
+    assert path.exists()
 
 
 def test_an_image_whose_overlay_cannot_be_written_keeps_its_verdict(folder, tmp_path):

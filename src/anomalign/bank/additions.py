@@ -15,8 +15,10 @@ from anomalign.bank import catalogue, edits, groups, segments
 from anomalign.bank.catalogue import NewImage, NormalImage
 from anomalign.bank.identity import Identity
 from anomalign.errors import InputError
-from anomalign.images.files import SUFFIXES, find_images
+from anomalign.images.files import list_images
+from anomalign.images.kinds import SUFFIXES
 from anomalign.images.sources import Encoded, Failure, Source
+from anomalign.images.walk import PassedOver, merge
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after every image."""
@@ -38,12 +40,15 @@ class AddReport:
         Images that could not be used, each with the reason.
     regrouped : int
         Number of images that were in the bank before and have another group now.
+    passed_over : tuple of PassedOver
+        What lies in the given folders and was not read: hidden and system folders, files that are no pictures.
     """
 
     added: int
     known: tuple[Known, ...]
     failures: tuple[Failure, ...]
     regrouped: int = 0
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def add(
@@ -172,8 +177,8 @@ def as_list(images: Source | Iterable[Source]) -> list[Source]:
     return [images] if isinstance(images, (str, os.PathLike, np.ndarray, Encoded)) else list(images)
 
 
-def list_sources(images: Sequence[Source]) -> Sequence[Source]:
-    """One source for each image: folders and globs become the files in them.
+def list_sources(images: Sequence[Source]) -> tuple[Sequence[Source], tuple[PassedOver, ...]]:
+    """One source for each image, and what was passed over: folders and globs become the pictures in them.
 
     Raises
     ------
@@ -181,10 +186,16 @@ def list_sources(images: Sequence[Source]) -> Sequence[Source]:
         A path does not exist or holds no image, or no images are given.
     """
     sources: list[Source] = []
+    passed_over: list[PassedOver] = []
     for image in images:
         # A file of a listing may be gone by now: that is reported when it is read, and does not end the call.
         is_file = isinstance(image, Path) and image.suffix.lower() in SUFFIXES
-        sources.extend([image] if is_file or isinstance(image, (np.ndarray, Encoded)) else find_images([image]))
+        if is_file or isinstance(image, (np.ndarray, Encoded)):
+            sources.append(image)
+        else:
+            listing = list_images([image])
+            sources += listing.images
+            passed_over += listing.passed_over
     if not sources:
         raise InputError("no images given")
-    return sources
+    return sources, merge(passed_over)

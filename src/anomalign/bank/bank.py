@@ -5,6 +5,7 @@ import copy
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -278,12 +279,12 @@ class Bank:
         """
         self._refuse_if_frozen()
         given = additions.as_list(images)
-        sources = additions.list_sources(given)
+        sources, passed_over = additions.list_sources(given)
         names = find_groups(given, sources, groups)
         network = self.backbone
         with self._changing():
             self._sweep()
-            return additions.add(
+            report = additions.add(
                 self.path,
                 self.identity,
                 network,
@@ -294,6 +295,7 @@ class Bank:
                 max_pixels=max_pixels,
                 segment_bytes=segment_bytes,
             )
+        return replace(report, passed_over=passed_over)
 
     def select(self, selectors: int | str | Iterable[int | str]) -> tuple[NormalImage, ...]:
         """Find images by id (a number, also as text), name, or glob over names or file names.

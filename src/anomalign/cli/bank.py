@@ -163,10 +163,9 @@ def add(
     """Add normal images to an existing bank and update its calibration."""
     from anomalign.cli.fit import add as add_images
     from anomalign.cli.fit import find_groups
-    from anomalign.images.files import find_images
 
     opened = console.open_bank(bank, backbone, provider)
-    images = find_images(normals)
+    images = console.find_images(normals)
     groups = find_groups(group_by, images)
     add_images(opened, images, groups, preset, calibrate, False, console.max_pixels(max_megapixels))
 

@@ -53,6 +53,7 @@ def evaluate(
     limit = console.max_pixels(max_megapixels)
     protocol = _protocol(dataset.layout, preset, network, size, augment or "", target_fpr, limit)
     protocol = replace(protocol, group_by=group_by)
+    console.say_passed_over(dataset.passed_over)
     for problem in dataset.problems:
         console.say_error(problem)
     collected = EvaluationReport() if report else None
@@ -107,11 +108,24 @@ class _Maps:
     def write(self, category: str, image: "TestImage", inspection: "Inspection") -> None:
         from anomalign.reporting import write_map
 
+        self._make(self.folder / _safe(category))
         path = self.folder / _safe(category) / _safe(image.kind) / f"{image.path.stem}.tiff"
         while path in self.written:
             path = path.with_stem(path.stem + "_")
         self.written.add(path)
         write_map(path, inspection.anomaly_map)
+
+    @staticmethod
+    def _make(folder: Path) -> None:
+        """Make and mark a folder for maps alone; one that is there may hold images."""
+        from anomalign.errors import InputError
+        from anomalign.images.marks import mark_folder
+
+        try:
+            if not folder.exists():
+                mark_folder(folder)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
 def _safe(name: str) -> str:

@@ -32,9 +32,7 @@ def fit(
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Create a bank from normal images, or add to one. It can be repeated: no image is added twice."""
-    from anomalign.images.files import find_images
-
-    images = find_images(normals)
+    images = console.find_images(normals)
     groups = find_groups(group_by, images)
     opened = _open_or_create(bank, backbone, provider, size, preset, augment)
     add(opened, images, groups, preset, calibrate, check, console.max_pixels(max_megapixels))

@@ -57,7 +57,7 @@ def inspect(
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
-    from anomalign.cli.output import FOLDERS, Output
+    from anomalign.cli.output import Output
     from anomalign.detection.detector import Detector
     from anomalign.monitoring.record_files import RecordFile
 
@@ -72,9 +72,6 @@ def inspect(
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
     paths, missing = _find(images)
-    if out:  # of an earlier run, where the folder lies among the images
-        output_folders = [(out / name).resolve() for name in FOLDERS]
-        paths = [path for path in paths if not any(path.resolve().is_relative_to(folder) for folder in output_folders)]
     output = Output(detector, paths, out, RecordFile(records) if records else None, as_json=as_json)
     try:
         calibrate(detector, target_fpr)
@@ -141,14 +138,20 @@ def _counted(detector: "Detector") -> str:
 def _find(images: list[str]) -> "tuple[list[Path], list[Failure]]":
     """Return the image files, and a failure for each argument that names none."""
     from anomalign.errors import InputError
-    from anomalign.images.files import find_images
+    from anomalign.images.files import list_images
     from anomalign.images.sources import Failure
+    from anomalign.images.walk import PassedOver, merge
 
     paths: dict[Path, None] = {}
+    passed_over: list[PassedOver] = []
     missing = []
     for image in images:
         try:
-            paths.update(dict.fromkeys(find_images([image])))
+            listing = list_images([image])
         except InputError as error:
             missing.append(Failure(image, str(error)))
+        else:
+            paths.update(dict.fromkeys(listing.images))
+            passed_over += listing.passed_over
+    console.say_passed_over(merge(passed_over))
     return list(paths), missing

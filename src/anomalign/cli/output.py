@@ -10,6 +10,7 @@ import typer
 
 from anomalign.calibration.basis import describe_threshold
 from anomalign.cli import console
+from anomalign.cli.results import FOLDERS, ResultFolders
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.summary import InspectionSummary
@@ -19,9 +20,6 @@ from anomalign.monitoring.record_files import RecordFile
 from anomalign.monitoring.replay import make_record
 from anomalign.reporting import Report, write_map, write_overlay
 from anomalign.reporting.verdicts import check_command
-
-FOLDERS = ("overlays", "maps")
-"""Below ``--out``."""
 
 _MOST_NAMED = 3  # images with the highest scores, where none is anomalous
 _LONGEST_NAME = 240  # bytes; with an ending it must fit into the 255 of most file systems
@@ -107,6 +105,7 @@ class Folder:
         self.detector = detector
         self.names = dict(zip(paths, output_names(paths), strict=True))
         self.report = Report(detector, title=detector.bank.path.name)
+        self.results = ResultFolders(out)
 
     def write(self, inspection: Inspection) -> dict[str, str]:
         name = self.names[Path(inspection.name)]
@@ -116,12 +115,16 @@ class Folder:
         inspection = self.detector.align(inspection)
         assert inspection.image is not None  # `inspect_many` was asked to keep it
         self.report.add(inspection, inspection.image)
+        self.results.begin()
+        for file in (overlay, tiff):
+            self.results.list_file(file)
         write_overlay(overlay, inspection.image, inspection.heat(inspection.score_map))
         write_map(tiff, inspection.anomaly_map)
         return {"overlay": str(overlay), "map": str(tiff)}
 
     def close(self) -> Path:
         path = self.out / "report.html"
+        self.results.begin()
         self.report.write(path)
         return path
 

@@ -13,9 +13,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from anomalign.errors import ImageError, InputError
 from anomalign.images.exposure import taken_of
 from anomalign.images.files import read_bytes
+from anomalign.images.formats import further_formats
 
 # Listed by name: for some other formats Pillow starts programs (EPS) or opens further files.
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "JPEG2000")
 
 MAX_PIXELS = 89_000_000
 """Default for the largest width x height, just under the number of pixels at which Pillow itself warns."""
@@ -30,7 +31,8 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> ND
     Parameters
     ----------
     path : path
-        PNG, JPEG, BMP, TIFF or WebP; the first page where there are several.
+        PNG, JPEG, BMP, TIFF, WebP or JPEG 2000, with the extra ``heif`` also HEIC and AVIF; the first page where there
+        are several.
     max_pixels : int
         Largest width x height, checked before anything is decoded.
 
@@ -93,7 +95,7 @@ def read_taken(path: str | os.PathLike[str]) -> str:
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):
         Image.MAX_IMAGE_PIXELS = max_pixels  # the caller allows it; otherwise Pillow's own check stays
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    image = Image.open(io.BytesIO(data), formats=(*FORMATS, *further_formats(data, name)))
     _check_size(image.size, name, max_pixels)
     return image
 
@@ -132,7 +134,7 @@ def _too_large(max_pixels: int) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "not PNG, JPEG, BMP, TIFF or WebP"
+        return "not PNG, JPEG, BMP, TIFF or WebP, nor JPEG 2000"
     return str(error) or type(error).__name__
 
 

@@ -22,6 +22,7 @@ from anomalign.evaluation.datasets import (
 )
 from anomalign.evaluation.datasets.dataset import Category, Dataset
 from anomalign.evaluation.datasets.natural_order import folders
+from anomalign.images.walk import merge, walk
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def open_dataset(root: str | os.PathLike[str]) -> Dataset:
     try:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-        layout, categories = _read(path, problems)
+        layout, paths, categories = _read(path, problems)
+        passed_over = merge(one for folder in paths if folder.is_dir() for one in walk(folder).passed_over)
     except OSError as error:  # the name is too long, or the permission is missing
         raise InputError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from error
     usable = [category for category in categories if category.train]
@@ -98,16 +100,16 @@ def open_dataset(root: str | os.PathLike[str]) -> Dataset:
     problems += [f"{path}: {reason}" for reason in unusable]
     for category in usable:
         problems += _problems_of_test_set(path, category)
-    return Dataset(layout.name, path, tuple(usable), tuple(problems))
+    return Dataset(layout.name, path, tuple(usable), tuple(problems), passed_over)
 
 
-def _read(path: Path, problems: list[str]) -> tuple[Layout, list[Category]]:
+def _read(path: Path, problems: list[str]) -> tuple[Layout, list[Path], list[Category]]:
     for layout in LAYOUTS:
         paths = layout.detect(path)
         if not paths:
             continue
         if paths[0] in (path, path.resolve()):
-            return layout, layout.read(paths[0], problems)
+            return layout, paths[:1], layout.read(paths[0], problems)
         problems += _categories_in_other_layouts(path, layout, paths)
         categories = []
         for folder in paths:
@@ -115,7 +117,7 @@ def _read(path: Path, problems: list[str]) -> tuple[Layout, list[Category]]:
                 categories += layout.read(folder, problems)
             except InputError as error:  # the other categories can still be evaluated
                 problems.append(str(error))
-        return layout, categories
+        return layout, paths, categories
     raise InputError(_unknown_layout(path))
 
 
