@@ -379,7 +379,7 @@ class Detector:
         """Place in the calibration of the normal image of each file."""
         return {self._images[self._row_of[id]].sha256: p for p, id in enumerate(self.rule.calibration.ids.tolist())}
 
-    def _judge_in_place(self, sha256: str, pyramids: Sequence[FeaturePyramid]) -> InPlace:
+    def _judge_in_place(self, sha256: str, pyramids: Sequence[FeaturePyramid], with_places: bool) -> InPlace:
         with one_blas_thread():
             return judge_in_place(
                 self.bank,
@@ -390,6 +390,7 @@ class Detector:
                 self._place_of[sha256],
                 pyramids,
                 lambda pyramid, views: self._align(pyramid, views).distance,
+                with_places,
             )
 
     def nearest_normals(self, *, of_other_groups: bool = False) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
