@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from anomalign.errors import InputError
+from anomalign.images import tiff
 from anomalign.images.decoding import FORMATS
 
 _ORIENTATION = 0x0112
@@ -17,6 +18,9 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of an image after its orientation tag, from the header; InputError if it is not an image."""
     try:
+        if tags := tiff.tags_of_file(path):  # Pillow turns the size of some TIFFs itself, and refuses others
+            width, height = tiff.size_of(tags)
+            return (width, height) if tiff.orientation_of(tags) in _QUARTER_TURNS else (height, width)
         with Image.open(path, formats=FORMATS) as image:
             if image.width != image.height and _orientation(image, path) in _QUARTER_TURNS:
                 return image.width, image.height
