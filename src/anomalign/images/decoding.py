@@ -113,9 +113,9 @@ def decode_content(
     with _image_errors(content, name, max_pixels):
         image, profile, samples = _load(content, name, max_pixels)
         taken = taken_of(image)
-        if samples is not None:
+        if samples is not None or image is content:  # an image of the caller stays as it is
             orientation = image.getexif().get(_ORIENTATION, 1)
-            image = _from_samples(samples, reading, name)
+            image = image.copy() if samples is None else _from_samples(samples, reading, name)
             image.getexif()[_ORIENTATION] = orientation
         ImageOps.exif_transpose(image, in_place=True)
         return Decoded(_to_8_bit(image, profile if reading.profiles else None), taken, samples)

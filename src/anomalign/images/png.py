@@ -31,13 +31,13 @@ def read_samples(image: Image.Image, data: bytes, name: str) -> Samples:
 
 
 def _values(image: Any, data: bytes, exact: bool, name: str) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | None]:
-    """Values of grey or RGB, and of alpha; unless `exact`, only their upper 8 bits where 15 or 16 bits are filled."""
+    """Values of grey or RGB, and of alpha; unless `exact`, only their upper 8 bits where all 16 bits are filled."""
     if image.mode.startswith("I"):
         return np.asarray(image).astype(np.uint16), None
     layout = image.tile[0][3]  # of the bytes of a pixel, as Pillow calls it
     grey = layout == "LA;16B"
     values: NDArray[np.uint16] = np.asarray(image).astype(np.uint16) << np.uint16(8)
-    if exact or values[:, :, :3].max() < 1 << 14:
+    if exact or values[:, :, :3].max() < 1 << 15:
         if grey:
             raise ImageError(
                 f"{name}: 16-bit grey with transparency and small values, of which Pillow reads only the upper 8 bits; "

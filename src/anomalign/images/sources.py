@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -15,6 +16,8 @@ from anomalign.errors import ImageError, InputError
 from anomalign.images import tiff
 from anomalign.images.decoding import Content
 from anomalign.images.files import SUFFIXES, find_images, read_bytes
+
+_LOADING = Lock()
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,14 @@ def load_source(source: Source, name: str) -> Content:
     if isinstance(source, Encoded):
         return source.content
     if isinstance(source, (str, os.PathLike)):
+        if Path(source).is_dir():
+            raise ImageError(f"{name}: a folder, where one image is expected; inspect_many takes folders")
         return read_bytes(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
     try:
         if isinstance(source, Image.Image):
-            return _copy(source, name)
+            return _loaded(source, name)
         if hasattr(source, "read"):
             content = source.read()
             if not isinstance(content, bytes):
@@ -149,11 +154,13 @@ def load_source(source: Source, name: str) -> Content:
     )
 
 
-def _copy(image: Image.Image, name: str) -> Image.Image:
+def _loaded(image: Image.Image, name: str) -> Image.Image:
     tags = getattr(image, "tag_v2", None)
     if tags is not None and tiff.is_deep(tags):
         raise ImageError(f"{name}: a TIFF that Pillow may read wrongly ({tiff.describe(tags)}); give its path instead")
-    return image.copy()  # the caller's own stays as it is
+    with _LOADING:  # the same image may be given twice, and be loaded in two threads
+        image.load()
+    return image
 
 
 def sha256_of(content: Content) -> str:
