@@ -74,7 +74,7 @@ TargetFpr = Annotated[
 
 
 _OPTIONS = {
-    "bits": "--bits",
+    "bits=": "--bits",
     "gallery_size": "--gallery-size",
     "half=False": "--weights float32",
     "host_names": "--host-name",

@@ -140,7 +140,7 @@ def _open_or_create(
         )
     if bits is not None and bits != bank.identity.reading.bits:
         known = bank.identity.reading.bits or "unknown"
-        raise InputError(f"{path}: bits is {known}, not {bits}; leave it out, or fit a new bank")
+        raise InputError(f"{path}: was made with bits={known}, not bits={bits}; leave it out, or fit a new bank")
     return bank
 
 

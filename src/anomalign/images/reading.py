@@ -1,6 +1,7 @@
 """How the values of an image become 8 bits: the bits that they fill, and the colours that they stand for."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ class Samples:
     alpha: NDArray[np.uint16] | None = None
     premultiplied: bool = False
 
-    @property
+    @cached_property
     def largest(self) -> int:
         """Largest value."""
         return int(self.values.max())

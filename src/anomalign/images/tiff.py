@@ -140,11 +140,11 @@ def read_samples(data: bytes, tags: Tags, name: str) -> Samples:
         raise ImageError(
             f"{name}: negative values, of which none is black for certain ({describe(tags)}); save it unsigned"
         )
-    if values.max() > 65535:
+    if values.itemsize > 2 and values.max() > 65535:
         raise ImageError(f"{name}: 32-bit integer pixels outside 0..65535; save it with 8 or 16 bits")
     bits = _numbers(tags, _BITS, (1,))[0]
     stored = min(bits, 16) - (values.dtype.kind == "i" and bits == 16)
-    deep = values.astype(np.uint16)
+    deep = values.astype(np.uint16, copy=False)
     photometric = _number(tags, _PHOTOMETRIC, 1)
     channels, extra = _CHANNELS[photometric], _numbers(tags, _EXTRA_SAMPLES, ())
     alpha_at = next((channels + place for place, kind in enumerate(extra) if kind in (1, 2)), None)
@@ -227,7 +227,7 @@ def _dtype(tags: Tags) -> np.dtype[Any]:
 def _integers(raw: bytes, kind: np.dtype[Any], bits: int, rows: int, width: int, samples: int) -> NDArray[Any]:
     """(rows, width, samples) integers of a part; packed ones have their highest bit first, and each row begins anew."""
     if bits in (16, 32):
-        return np.frombuffer(raw, kind).reshape(rows, width, samples).astype(kind.newbyteorder("="))
+        return np.frombuffer(raw, kind).reshape(rows, width, samples).astype(kind.newbyteorder("="), copy=False)
     single = np.unpackbits(np.frombuffer(raw, np.uint8).reshape(rows, -1), axis=1)[:, : width * samples * bits]
     weights = (1 << np.arange(bits - 1, -1, -1)).astype(np.uint16)
     values: NDArray[Any] = (single.reshape(rows, width, samples, bits) * weights).sum(axis=3, dtype=np.uint16)
