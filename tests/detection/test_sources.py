@@ -117,14 +117,15 @@ def test_orientation_and_transparency_of_a_pillow_image_count(detector):
 
 
 def test_folders_and_globs_stand_for_their_images(detector, tmp_path):
-    paths = save(tmp_path / "folder" / "deep", 4)
+    paths = save(tmp_path / "folder.png" / "deep", 4)  # the name of a file
     expected = [str(path) for path in paths]
-    for given in (tmp_path / "folder", str(tmp_path / "folder"), str(tmp_path / "folder/deep/*.png")):
+    pattern = tmp_path / "folder.png" / "deep" / "*.png"
+    for given in (tmp_path / "folder.png", str(tmp_path / "folder.png"), pattern, str(pattern)):
         assert [result.name for result in detector.inspect_many(given)] == expected
         assert [result.name for result in detector.inspect_many([texture(1), given])] == ["array 0", *expected]
         assert [result.name for result in detector.inspect_batch(given)] == expected
     with pytest.raises(ImageError, match="a folder, where one image is expected; inspect_many takes folders"):
-        detector.inspect(tmp_path / "folder")
+        detector.inspect(tmp_path / "folder.png")
 
 
 BAD = {

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, TypeAlias
@@ -86,7 +87,7 @@ def each_source(images: Source | Iterable[Source]) -> Iterator[Source | Failure]
         try:
             yield from expand(source)  # type: ignore[arg-type]
         except InputError as error:
-            yield Failure(os.fsdecode(source), str(error))  # type: ignore[arg-type]
+            yield Failure(printable(os.fsdecode(source)), printable(str(error)))  # type: ignore[arg-type]
 
 
 def expand(source: Source) -> list[Any]:
@@ -98,7 +99,8 @@ def expand(source: Source) -> list[Any]:
         The path does not exist or holds no image.
     """
     # A file of a listing may be gone by now: that is reported when it is read.
-    is_file = isinstance(source, Path) and source.suffix.lower() in SUFFIXES
+    listed = isinstance(source, Path) and source.suffix.lower() in SUFFIXES
+    is_file = listed and not has_magic(str(source)) and not Path(source).is_dir()  # type: ignore[arg-type]
     return find_images([source]) if is_path(source) and not is_file else [source]  # type: ignore[list-item]
 
 
