@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from anomalign.images.decoding import read_image
     from anomalign.images.framing import Framing
+    from anomalign.images.reading import Reading
     from anomalign.images.sources import Failure
 
 _HOME = {
@@ -54,6 +55,7 @@ _HOME = {
     ],
     "anomalign.images.decoding": ["read_image"],
     "anomalign.images.framing": ["Framing"],
+    "anomalign.images.reading": ["Reading"],
     "anomalign.images.sources": ["Failure"],
     "anomalign.detection.inspection": ["Inspection", "Match"],
     "anomalign.detection.summary": ["InspectionSummary", "Neighbour"],
@@ -82,6 +84,7 @@ __all__ = [
     "InspectionSummary",
     "Match",
     "Neighbour",
+    "Reading",
     "Settings",
     "UndefinedError",
     "align",

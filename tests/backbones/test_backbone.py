@@ -5,10 +5,10 @@ import onnx
 import onnxruntime
 import pytest
 import skimage.data
+from PIL import Image
 
 from anomalign import BackboneError, Bank, Framing, load_backbone
 from anomalign.backbones import Preprocessing
-from anomalign.images.decoding import from_array
 from tests import tiny
 from tests.pictures import texture
 
@@ -25,7 +25,7 @@ def bundled():
 def test_real_photographs_are_classified_as_what_they_are(bundled, photograph, classes):
     preprocessing = bundled.preprocessing
     framing = Framing(preprocessing.crop_px, preprocessing.resize_px)
-    framed = framing.frame(from_array(photograph(), "photograph"))
+    framed = framing.frame(Image.fromarray(photograph()))
     session = onnxruntime.InferenceSession(str(bundled.path), providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logits"], {"input": preprocessing.apply(framed[None])})
     assert int(logits[0].argmax()) in classes

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from anomalign import (
     BackboneError,
@@ -19,7 +20,6 @@ from anomalign import (
     load_backbone,
 )
 from anomalign.bank import catalogue
-from anomalign.images.decoding import from_array
 from tests import tiny
 from tests.pictures import save, texture
 
@@ -36,7 +36,7 @@ def contents(bank):
 def test_features_read_back_are_what_the_backbone_gave(empty_bank):
     empty_bank.add([texture(seed, 50, 70) for seed in range(5)])
     bank = Bank.open(empty_bank.path, empty_bank.backbone)
-    framed = np.stack([Framing(64).frame(from_array(texture(seed, 50, 70), "")) for seed in range(5)])
+    framed = np.stack([Framing(64).frame(Image.fromarray(texture(seed, 50, 70))) for seed in range(5)])
     for index, expected in enumerate(bank.backbone.run(framed)):
         (found,) = bank.gallery([index])
         for a, b in zip(found.levels, expected.levels, strict=True):

@@ -40,6 +40,7 @@ from anomalign.errors import BackboneError, BankDamagedError, BankError, InputEr
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import read_augment
+from anomalign.images.reading import FROM_IMAGES, Reading
 from anomalign.images.sources import Source
 from anomalign.pyramid import FeaturePyramid
 
@@ -56,7 +57,7 @@ class Bank:
     path : Path
         Folder of the bank.
     identity : Identity
-        Backbone, framing, shapes and augmentation that the bank was built with.
+        Backbone, framing, shapes, augmentation and reading that the bank was built with.
     version : int
         Number of the version that is shown; every change raises it.
     images : tuple of NormalImage
@@ -88,6 +89,7 @@ class Bank:
         backbone: str | os.PathLike[str] | Backbone = "efficientnet_lite0",
         framing: Framing | None = None,
         augment: str = "",
+        reading: Reading = FROM_IMAGES,
     ) -> "Bank":
         """Make an empty bank in a new or empty folder.
 
@@ -102,6 +104,10 @@ class Bank:
         augment : str
             Further orientations in which the bank holds each image: "flip", "rotate", "rotate:A", separated by commas
             (`anomalign.images.orientation.turns_of`). They hold for images that are added later, too.
+        reading : Reading
+            How the values of images become 8 bits, when they are added and when they are inspected: give
+            ``Reading(bits=12)`` for 16-bit images of a camera whose values go up to 4095. Default: the first 16-bit
+            images that are added tell how many bits they fill, and `AddReport.depth` says what was found.
 
         Raises
         ------
@@ -117,7 +123,7 @@ class Bank:
         framing, augment = framing or Framing(network.preprocessing.crop_px), read_augment(augment)
         shapes, pooled_length = network.layout(framing.size_px)
         identity = Identity(
-            network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment
+            network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment, reading
         )
         creation.create(folder, identity)
         return cls(folder, network)
@@ -183,7 +189,7 @@ class Bank:
 
     @property
     def content(self) -> str:
-        """SHA-256 over backbone, framing, augmentation, images and groups; banks with the same one decide alike."""
+        """SHA-256 over all that decides: backbone, framing, augmentation, reading, images and groups."""
         if self._content is None or self._content[0] is not self.images:  # every record of an inspection asks for it
             self._content = self.images, content_hash(self.identity, self.images)
         return self._content[1]
@@ -254,8 +260,9 @@ class Bank:
 
         Parameters
         ----------
-        images : path, array, or iterable of these
-            Files, folders (to any depth), globs; (H, W, 3) RGB or (H, W) grey uint8 arrays.
+        images : Source, or iterable of these
+            Paths of files, folders (to any depth) and globs; arrays; images of Pillow; bytes of image files; files that
+            are open for reading bytes (`anomalign.images.sources.Source`).
         groups : str, sequence of str, or callable, optional
             Groups of images that depend on each other: one for all; one for each image (then none may be a folder or a
             glob); or a function that gives the group of an image by its name in the bank. Images that the bank has

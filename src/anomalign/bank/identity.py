@@ -5,17 +5,20 @@ import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from anomalign.bank.schema import AUGMENTED_FORMAT, FORMAT
+from anomalign.bank.schema import AUGMENTED_FORMAT, BITS_FORMAT, FORMAT
 from anomalign.bank.views import Views
 from anomalign.errors import BankDamagedError, BankError
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import Turn, read_augment, turns_of
+from anomalign.images.reading import EARLIER, FROM_IMAGES, Reading
 from anomalign.pyramid import grids
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a bank was built with; it never changes after the bank's creation.
+    """What a bank was built with.
+
+    It never changes after the bank's creation, except that the first 16-bit images settle `Reading.bits`.
 
     Attributes
     ----------
@@ -33,6 +36,8 @@ class Identity:
         Weight of each level that the backbone's file recommends; None: 1 each.
     augment : str
         How images are augmented, as `read_augment` writes it; empty: not at all.
+    reading : Reading
+        How the values of images become 8 bits.
     """
 
     backbone: str
@@ -42,6 +47,7 @@ class Identity:
     pooled_length: int
     level_weights: tuple[float, ...] | None = None
     augment: str = ""
+    reading: Reading = FROM_IMAGES
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -71,12 +77,26 @@ class Identity:
 
 def write_identity(connection: sqlite3.Connection, identity: Identity) -> None:
     """Write the identity of a new bank, and its format."""
-    entries = {"format": AUGMENTED_FORMAT if identity.augment else FORMAT, **asdict(identity)}
+    entries = {"format": _format_of(identity), **asdict(identity)}
     if not identity.augment:
         del entries["augment"]
     connection.executemany(
         "INSERT INTO identity VALUES (?, ?)", [(key, json.dumps(value)) for key, value in entries.items()]
     )
+
+
+def write_reading(connection: sqlite3.Connection, identity: Identity) -> None:
+    """Replace the reading of a bank by that of its identity."""
+    entries = {"format": _format_of(identity), "reading": asdict(identity.reading)}
+    connection.executemany(
+        "INSERT OR REPLACE INTO identity VALUES (?, ?)", [(key, json.dumps(value)) for key, value in entries.items()]
+    )
+
+
+def _format_of(identity: Identity) -> int:
+    if identity.reading.bits not in (None, EARLIER.bits):
+        return BITS_FORMAT
+    return AUGMENTED_FORMAT if identity.augment else FORMAT
 
 
 def read_identity(connection: sqlite3.Connection, catalogue: Path) -> Identity:
@@ -90,10 +110,10 @@ def read_identity(connection: sqlite3.Connection, catalogue: Path) -> Identity:
         The identity is not what `write_identity` writes.
     """
     entries = dict(connection.execute("SELECT key, value FROM identity"))
-    if entries.get("format") not in (str(FORMAT), str(AUGMENTED_FORMAT)):
+    if entries.get("format") not in (str(FORMAT), str(AUGMENTED_FORMAT), str(BITS_FORMAT)):
         raise BankError(
-            f"{catalogue.parent}: bank of format {entries.get('format')}, this version reads formats {FORMAT} and "
-            f"{AUGMENTED_FORMAT}; use the version of anomalign that it was made with, or fit it again"
+            f"{catalogue.parent}: bank of format {entries.get('format')}, this version reads formats {FORMAT} to "
+            f"{BITS_FORMAT}; use the version of anomalign that it was made with, or fit it again"
         )
     try:
         values = {key: json.loads(value) for key, value in entries.items()}
@@ -104,7 +124,8 @@ def read_identity(connection: sqlite3.Connection, catalogue: Path) -> Identity:
             tuple((int(h), int(w), int(c)) for h, w, c in values["shapes"]),
             int(values["pooled_length"]),
             _weights(values.get("level_weights")),
-            read_augment(values["augment"]) if values["format"] == AUGMENTED_FORMAT else "",
+            read_augment(values["augment"]) if "augment" in values or values["format"] == AUGMENTED_FORMAT else "",
+            Reading(**values["reading"]) if "reading" in values else EARLIER,
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BankDamagedError(

@@ -2,7 +2,8 @@
 
 import sqlite3
 
-FORMAT, AUGMENTED_FORMAT = 3, 4  # a version that does not know augmentation must not add to a bank with it
+# A version that does not know augmentation, or fewer bits than 16, must not add to a bank with them.
+FORMAT, AUGMENTED_FORMAT, BITS_FORMAT = 3, 4, 5
 
 # In `aligned` the columns "score" and "pixels" hold other values than in earlier versions: see bank/scores.py.
 TABLES = """

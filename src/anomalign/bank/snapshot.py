@@ -10,6 +10,7 @@ from anomalign.bank import catalogue, history, segments
 from anomalign.bank.catalogue import NormalImage, Segment
 from anomalign.bank.identity import Identity, read_identity
 from anomalign.errors import BankDamagedError, BankError
+from anomalign.images.reading import EARLIER
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,12 @@ def read_snapshot(bank: Path, version: int | None = None) -> Snapshot:
 
 
 def content_hash(identity: Identity, images: Sequence[NormalImage]) -> str:
-    """SHA-256 over backbone, framing, augmentation, all images, and their groups if there are any."""
+    """SHA-256 over backbone, framing, augmentation, reading, all images, and their groups if there are any."""
     parts = [identity.backbone_sha256, json.dumps(asdict(identity.framing), sort_keys=True)]
     if identity.augment:
         parts.append(identity.augment)
+    if identity.reading != EARLIER:
+        parts.append(json.dumps(asdict(identity.reading), sort_keys=True))
     parts.extend(image.sha256 for image in images)
     if any(image.group for image in images):
         parts.append(json.dumps([image.group for image in images]))

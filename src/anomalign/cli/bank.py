@@ -36,6 +36,8 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
         "resize_px": identity.framing.resize_px,
         "augment": identity.augment,
         "orientations": len(identity.turns),
+        "bits": identity.reading.bits,
+        "profiles": identity.reading.profiles,
         "levels": [list(shape) for shape in identity.shapes],
         "pooled_length": identity.pooled_length,
         "bytes_per_image": identity.bytes_per_image,

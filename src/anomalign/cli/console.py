@@ -46,6 +46,16 @@ Augment = Annotated[
         show_default="as it is",
     ),
 ]
+Bits = Annotated[
+    int | None,
+    typer.Option(
+        min=8,
+        max=16,
+        metavar="BITS",
+        help="Bits that the values of 16-bit images fill: 12 for a camera whose values go up to 4095.",
+        show_default="as the images say",
+    ),
+]
 GroupBy = Annotated[
     str | None,
     typer.Option(
@@ -67,6 +77,7 @@ TargetFpr = Annotated[
 
 
 _OPTIONS = {
+    "bits=": "--bits",
     "gallery_size": "--gallery-size",
     "half=False": "--weights float32",
     "host_names": "--host-name",

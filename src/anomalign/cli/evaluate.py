@@ -27,6 +27,7 @@ def evaluate(
     provider: console.ProviderOption = "cpu",
     size: console.Size = None,
     augment: console.Augment = None,
+    bits: console.Bits = None,
     target_fpr: console.TargetFpr = None,
     group_by: console.GroupBy = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
@@ -45,6 +46,7 @@ def evaluate(
     from anomalign.errors import AnomalignError, InputError
     from anomalign.evaluation.datasets import open_dataset
     from anomalign.evaluation.table import columns_of, rows
+    from anomalign.images.reading import Reading
     from anomalign.reporting.evaluation import EvaluationReport
 
     dataset = open_dataset(root)
@@ -52,7 +54,7 @@ def evaluate(
     network = console.load_network(backbone, provider)
     limit = console.max_pixels(max_megapixels)
     protocol = _protocol(dataset.layout, preset, network, size, augment or "", target_fpr, limit)
-    protocol = replace(protocol, group_by=group_by)
+    protocol = replace(protocol, group_by=group_by, reading=Reading(bits))
     console.say_passed_over(dataset.passed_over)
     for problem in dataset.problems:
         console.say_error(problem)
@@ -82,6 +84,8 @@ def evaluate(
         else:
             results.append(result)
             problems += [failure.error for failure in result.failures]
+            if result.depth:
+                console.say(f"{result.name}: {result.depth}; --bits says otherwise")
             console.say(f"{result.name}: {_summary(result)}")
         keep()
         if interrupted:

@@ -22,6 +22,7 @@ def fit(
         str, typer.Option(help="'default' uses the whole image; 'paper' uses the central 224 px of 256.")
     ] = "default",
     augment: console.Augment = None,
+    bits: console.Bits = None,
     group_by: console.GroupBy = None,
     calibrate: Annotated[
         bool, typer.Option(help="Calibrate afterwards; otherwise the first inspection does it.")
@@ -34,7 +35,7 @@ def fit(
     """Create a bank from normal images, or add to one. It can be repeated: no image is added twice."""
     images = console.find_images(normals)
     groups = find_groups(group_by, images)
-    opened = _open_or_create(bank, backbone, provider, size, preset, augment)
+    opened = _open_or_create(bank, backbone, provider, size, preset, augment, bits)
     add(opened, images, groups, preset, calibrate, check, console.max_pixels(max_megapixels))
 
 
@@ -70,6 +71,8 @@ def add(
         console.say(f"interrupted: {count} images were added and are safe; run the same command again for the rest")
         raise typer.Exit(130) from None
     console.say_failures(report.failures)
+    if report.depth:
+        console.say(f"{opened.path}: {report.depth}; --bits says otherwise")
     parts = [f"{console.images(report.added)} added"]
     if report.known:
         parts.append(f"{len(report.known)} were there already")
@@ -106,16 +109,24 @@ def framing_of(preset: str, size: int | None, default_size: int) -> "Framing":
 
 
 def _open_or_create(
-    path: str, backbone: str | None, provider: str, size: int | None, preset: str, augment: str | None
+    path: str,
+    backbone: str | None,
+    provider: str,
+    size: int | None,
+    preset: str,
+    augment: str | None,
+    bits: int | None,
 ) -> "Bank":
     from anomalign.bank import Bank
     from anomalign.bank.catalogue import FILE
     from anomalign.errors import InputError
     from anomalign.images.orientation import read_augment
+    from anomalign.images.reading import Reading
 
     if not (Path(path) / FILE).exists():
         network = console.load_network(backbone, provider)
-        return Bank.create(path, network, framing_of(preset, size, network.preprocessing.crop_px), augment or "")
+        framing = framing_of(preset, size, network.preprocessing.crop_px)
+        return Bank.create(path, network, framing, augment or "", Reading(bits))
     bank = console.open_bank(path, backbone, provider)
     framing = framing_of(preset, size, bank.identity.framing.size_px)
     if (size is not None or preset != "default") and bank.identity.framing != framing:
@@ -125,6 +136,9 @@ def _open_or_create(
         raise InputError(
             f"{path}: was made with {stored}, not with --augment {augment}; leave it out, or fit a new bank"
         )
+    if bits is not None and bits != bank.identity.reading.bits:
+        known = bank.identity.reading.bits or "unknown"
+        raise InputError(f"{path}: was made with bits={known}, not bits={bits}; leave it out, or fit a new bank")
     return bank
 
 

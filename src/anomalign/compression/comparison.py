@@ -153,11 +153,13 @@ class _Pair:
 def _pairs(
     before: Detector, after: Detector, paths: Sequence[Path], max_pixels: int, progress: Progress | None
 ) -> Iterator[_Pair]:
-    framing = before.bank.identity.framing
+    framing, reading = before.bank.identity.framing, before.bank.identity.reading
     with contextlib.ExitStack() as stack:
         streams = [
             stack.enter_context(
-                contextlib.closing(describe(paths, detector.bank.backbone, framing, max_pixels=max_pixels))
+                contextlib.closing(
+                    describe(paths, detector.bank.backbone, framing, reading=reading, max_pixels=max_pixels)
+                )
             )
             for detector in (before, after)
         ]

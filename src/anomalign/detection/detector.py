@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import os
 import threading
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import fields, replace
@@ -28,7 +29,7 @@ from anomalign.detection.settings import PRESETS, Settings
 from anomalign.detection.summary import Neighbour
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.images.decoding import MAX_PIXELS
-from anomalign.images.sources import Failure, Source
+from anomalign.images.sources import Failure, Source, each_source
 from anomalign.numerics.threads import available_cores, one_blas_thread
 from anomalign.pyramid import FeaturePyramid
 from anomalign.retrieval import ImageSearch
@@ -43,8 +44,8 @@ class Detector:
 
     Parameters
     ----------
-    bank : Bank
-        At least three normal images.
+    bank : Bank or path
+        At least three normal images. A path is that of a bank's folder.
     settings : Settings
         Also ``PRESETS["paper"]``.
     target_fpr : float, optional
@@ -54,12 +55,20 @@ class Detector:
     Raises
     ------
     BankError
-        The bank is empty.
+        The bank is empty, or there is none.
+    InputError
+        `bank` is neither a bank nor a path.
     CalibrationError
         It holds fewer than three images, or too few for the rate asked for.
     """
 
-    def __init__(self, bank: Bank, settings: Settings = PRESETS["default"], target_fpr: float | None = None) -> None:
+    def __init__(
+        self,
+        bank: Bank | str | os.PathLike[str],
+        settings: Settings = PRESETS["default"],
+        target_fpr: float | None = None,
+    ) -> None:
+        bank = _opened(bank)
         if len(bank) == 0 and bank.left_out:
             raise BankError(f"{bank.path}: all its images are left out; name fewer of them")
         if len(bank) == 0:
@@ -174,8 +183,9 @@ class Detector:
 
         Parameters
         ----------
-        image : path or array
-            (H, W, 3) RGB or (H, W) grey uint8.
+        image : Source
+            Path of a file; array; image of Pillow; bytes of an image file, or file that is open for reading bytes
+            (`anomalign.images.sources.Source`).
         max_pixels : int
             Limit on width x height, checked before anything is decoded.
         keep_image : bool
@@ -192,26 +202,29 @@ class Detector:
         return result
 
     def inspect_many(
-        self, images: Iterable[Source], max_pixels: int = MAX_PIXELS, *, keep_images: bool = False
+        self, images: Source | Iterable[Source], max_pixels: int = MAX_PIXELS, *, keep_images: bool = False
     ) -> Generator[Inspection | Failure, None, None]:
         """Inspect images one after the other, in their order; an image that cannot be used becomes a `Failure`.
 
         Parameters
         ----------
-        images : iterable of paths or arrays
+        images : Source, or iterable of these
+            As for `inspect`; also folders (to any depth) and globs, whose images take their place.
         max_pixels : int
             Larger images become a `Failure`, before they are decoded.
         keep_images : bool
             Whether each inspection carries its image, so that a picture of it needs no second decoding.
         """
-        return self._inspect(images, max_pixels, threads=1, keep_images=keep_images)
+        return self._inspect(each_source(images), max_pixels, threads=1, keep_images=keep_images)
 
-    def inspect_batch(self, images: Sequence[Source], max_pixels: int = MAX_PIXELS) -> list[Inspection | Failure]:
+    def inspect_batch(
+        self, images: Source | Iterable[Source], max_pixels: int = MAX_PIXELS
+    ) -> list[Inspection | Failure]:
         """Inspect a few images, in their order, by one call of the network: for callers with threads of their own.
 
         The results equal those of `inspect_many`, bit by bit.
         """
-        described = describe_together(images, self.bank.backbone, self.bank.identity.framing, max_pixels)
+        described = self._describe_together(each_source(images), max_pixels)
         return [self.judge(item) if isinstance(item, Described) else item for item in described]
 
     def align(self, inspection: Inspection) -> Inspection:
@@ -252,7 +265,8 @@ class Detector:
 
         Parameters
         ----------
-        image : path or array
+        image : Source
+            As for `inspect`.
         *image_ids : int
             Identifiers of images in the bank.
         max_pixels : int
@@ -269,7 +283,7 @@ class Detector:
         if not image_ids:
             raise InputError(f"{self.bank.path}: name at least one image of this bank")
         rows = self._rows_of(image_ids)
-        (item,) = describe_together([image], self.bank.backbone, self.bank.identity.framing, max_pixels)
+        (item,) = self._describe_together([image], max_pixels)
         if isinstance(item, Failure):
             raise ImageError(item.error)
         views = [view for row in rows for view in self.bank.identity.views.all_of(row)]  # in all orientations
@@ -435,14 +449,19 @@ class Detector:
                 self.bank, self._search, self.settings, rows, sets, self._align_normal, places, progress
             )
 
+    def _describe_together(self, images: Iterable[Source | Failure], max_pixels: int) -> list[Described | Failure]:
+        identity = self.bank.identity
+        return describe_together(images, self.bank.backbone, identity.framing, max_pixels, identity.reading)
+
     def _inspect(
-        self, images: Iterable[Source], max_pixels: int, threads: int, keep_images: bool = False
+        self, images: Iterable[Source | Failure], max_pixels: int, threads: int, keep_images: bool = False
     ) -> Generator[Inspection | Failure, None, None]:
         self.rule  # noqa: B018 -- calibrated before the first image is read
         results = describe(
             images,
             self.bank.backbone,
             self.bank.identity.framing,
+            reading=self.bank.identity.reading,
             max_pixels=max_pixels,
             threads=threads,
             keep_images=keep_images,
@@ -501,6 +520,14 @@ class Detector:
         """(h, w) distances of one of the bank's own images to others of them, by `Bank.views`."""
         (pyramid,) = self.bank.gallery([row])
         return self._align(pyramid, list(gallery)).distance
+
+
+def _opened(bank: Bank | str | os.PathLike[str]) -> Bank:
+    if isinstance(bank, Bank):
+        return bank
+    if isinstance(bank, (str, os.PathLike)):
+        return Bank.open(bank)
+    raise InputError(f"bank is of type {type(bank).__name__}; give a Bank, or the path of its folder")
 
 
 def _weights(settings: Settings, bank: Bank) -> tuple[float, ...] | None:

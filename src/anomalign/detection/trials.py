@@ -213,7 +213,7 @@ def _new_bank(bank: Bank, folder: Path, name: str, value: Any) -> Bank:
     if name == "size":
         resize = None if framing.resize_px is None else round(value * framing.resize_px / framing.size_px)
         framing = Framing(value, resize)
-    new = Bank.create(folder, backbone, framing, augment)
+    new = Bank.create(folder, backbone, framing, augment, identity.reading)
     groups = [image.group for image in bank.images]
     new.add([Path(image.name) for image in bank.images], groups=groups if any(groups) else None)
     return new

@@ -1,5 +1,6 @@
 """Contents of a dataset's files: image size from the header, pixel values of a mask, arrays of frames."""
 
+import io
 import struct
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from anomalign.errors import InputError
+from anomalign.images import tiff
 from anomalign.images.decoding import FORMATS
 
 _ORIENTATION = 0x0112
@@ -17,6 +19,9 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of an image after its orientation tag, from the header; InputError if it is not an image."""
     try:
+        if tags := tiff.tags_of_file(path):  # Pillow turns the size of some TIFFs itself, and refuses others
+            width, height = tiff.size_of(tags)
+            return (width, height) if tiff.orientation_of(tags) in _QUARTER_TURNS else (height, width)
         with Image.open(path, formats=FORMATS) as image:
             if image.width != image.height and _orientation(image, path) in _QUARTER_TURNS:
                 return image.width, image.height
@@ -52,7 +57,10 @@ def mask_values(path: Path) -> NDArray[np.uint8]:
     Values are the indices of a palette image, and the largest color channel of a color image. Transparency is ignored.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        if (tags := tiff.tags_of_file(path)) and tiff.is_deep(tags):  # Pillow reads some of them wrongly
+            return _deep_mask(path, tags)
+        # From memory: Pillow does not turn a TIFF whose file it maps into memory.
+        with Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS) as image:
             if image.format == "JPEG":
                 raise ValueError("a JPEG, whose compression noise would count as anomalous; save it as PNG")
             upright = ImageOps.exif_transpose(image)
@@ -62,6 +70,15 @@ def mask_values(path: Path) -> NDArray[np.uint8]:
     except Exception as error:  # a decoder can raise any exception for arbitrary bytes
         raise InputError(f"{path}: not a readable mask ({error})") from error
     return values if values.dtype == np.uint8 else np.where(values != 0, 255, 0).astype(np.uint8)
+
+
+def _deep_mask(path: Path, tags: tiff.Tags) -> NDArray[np.uint8]:
+    samples = tiff.read_samples(path.read_bytes(), tags, str(path))
+    values = samples.values.reshape(*samples.values.shape[:2], -1).max(axis=2)
+    marked = values != ((1 << samples.stored_bits) - 1 if samples.inverted else 0)
+    image = Image.fromarray(np.where(marked, 255, 0).astype(np.uint8))
+    image.getexif()[_ORIENTATION] = tiff.orientation_of(tags)
+    return np.asarray(ImageOps.exif_transpose(image))
 
 
 def read_frames(path: Path) -> NDArray[np.generic]:
