@@ -216,9 +216,9 @@ def test_pictures_of_a_category_that_failed_are_not_shown_under_the_next(root, b
 
 def test_names_from_a_file_lead_to_no_other_folder_and_are_escaped_in_the_report(tmp_path, backbone):
     trees.numbered(tmp_path / "d", 6)
-    rows = ["path,label,mask,split,category"]
-    rows += [f"00{n}.png,good,,train,../../out" for n in range(3)]
-    rows += ["003.png,good,,test,../../out", "004.png,<b>/../../x,,test,../../out"]
+    rows = ["path,label,mask,split,category,kind"]
+    rows += [f"00{n}.png,good,,train,../../out," for n in range(3)]
+    rows += ["003.png,good,,test,../../out,", "004.png,bad,,test,../../out,<b>/../../x"]
     (tmp_path / "d" / "parts.csv").write_text("\n".join(rows))
     done = run(tmp_path / "d" / "parts.csv", "--backbone", backbone, "--size", 64, "--save-maps", tmp_path / "a" / "b",
                "--report", tmp_path / "r.html")  # fmt: skip

@@ -625,10 +625,126 @@ def test_a_category_that_cannot_be_used_leaves_the_others(root):
     assert "category nut has no normal images" in dataset.problems[0]
 
 
-def test_an_image_that_is_fitted_and_tested_is_named(root):
+def test_a_picture_that_is_fitted_and_tested_is_named_and_not_fitted(root):
+    trees.numbered(root, 4)
+    shutil.copy(root / "003.png", root / "copy.png")
+    rows = ["000.png,good,,train", "001.png,good,,train", "copy.png,good,,train"]
+    rows += ["000.png,good,,test", "002.png,good,,test", "003.png,bad,,test"]
+    dataset = open_dataset(write_csv(root, rows))
+    (problem,) = dataset.problems
+    assert problem.endswith(
+        "category parts: 2 of 3 training images are test images, too, and are left out of the training images: "
+        f"{root / '000.png'}, {root / 'copy.png'} = {root / '003.png'}"
+    )
+    assert [path.name for path in dataset.categories[0].train] == ["001.png"]
+    assert len(dataset.categories[0].test) == 3
+
+
+def test_where_all_training_images_are_tested_nothing_can_be_fitted(root):
+    trees.mvtec_ad(root)
+    shutil.rmtree(root / "nut" / "test" / "good")
+    shutil.copytree(root / "nut" / "train" / "good", root / "nut" / "test" / "good")
+    with pytest.raises(InputError, match="no normal images to fit on.* 4 of 4 training images are test images, too"):
+        open_dataset(root)
+
+
+def test_a_picture_with_two_labels_is_named(root):
+    trees.mvtec_ad(root)
+    test = root / "nut" / "test"
+    shutil.copy(test / "good" / "000.png", test / "cut" / "001.png")
+    (problem,) = open_dataset(root).problems
+    names = f"{test / 'good' / '000.png'} = {test / 'cut' / '001.png'}"
+    assert problem.endswith(f"the same picture is tested as normal and as anomalous: {names}")
+
+
+GOOD_NAMES = ["OK", "ok", "Good", "good ", "i.O.", "normal", "Normal", "defect-free", "no_defects", "good_2"]
+
+
+@pytest.mark.parametrize("name", GOOD_NAMES)
+@pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_ad_2", "mvtec_loco", "mvtec_3d_ad", "btad", "folder"])
+def test_a_folder_whose_name_means_good_is_never_a_kind_of_defect(root, layout, name):
+    expected = open_dataset(trees.TREES[layout](root))
+    for folder in [path for path in root.rglob("*") if path.name in ("good", "ok") and path.parent.name != "train"]:
+        folder.rename(folder.with_name(name))
+    found = open_dataset(root)
+    assert (found.layout, found.problems) == (expected.layout, ())
+    for a, b in zip(found.categories[0].test, expected.categories[0].test, strict=True):
+        assert (a.kind, a.anomalous) == (b.kind, b.anomalous)
+    assert len(found.categories[0].train) == len(expected.categories[0].train)
+
+
+@pytest.mark.parametrize("name", GOOD_NAMES)
+def test_training_images_may_lie_in_any_folder_that_means_good(root, name):
+    expected = len(open_dataset(trees.mvtec_ad(root)).categories[0].train)
+    (root / "nut" / "train" / "good").rename(root / "nut" / "train" / name)
+    dataset = open_dataset(root)
+    assert (len(dataset.categories[0].train), dataset.problems) == (expected, ())
+
+
+@pytest.mark.parametrize("name", ["NG", "n.i.O.", "not ok", "no_good", "not-normal", "bad", "abnormal", "1", "goods"])
+def test_a_folder_of_another_name_is_a_kind_of_defect(root, name):
+    trees.mvtec_ad(root)
+    (root / "nut" / "test" / "cut").rename(root / "nut" / "test" / name)
+    (root / "nut" / "ground_truth" / "cut").rename(root / "nut" / "ground_truth" / name)
+    dataset = open_dataset(root)
+    assert ({image.kind for image in dataset.categories[0].test}, dataset.problems) == ({"good", "bent", name}, ())
+
+
+@pytest.mark.parametrize("name", ["good_after_rework", "OK (left)", "almost good"])
+def test_a_folder_that_may_mean_either_is_left_out_and_named(root, name):
+    trees.mvtec_ad(root)
+    (root / "nut" / "test" / "cut").rename(root / "nut" / "test" / name)
+    (root / "nut" / "ground_truth" / "cut").rename(root / "nut" / "ground_truth" / name)
+    dataset = open_dataset(root)
+    assert {image.kind for image in dataset.categories[0].test} == {"good", "bent"}
+    (problem,) = dataset.problems
+    assert f"{root / 'nut' / 'test' / name}: left out, because its name may mean normal images" in problem
+
+
+@pytest.mark.parametrize("label", ["OK", "i.O.", "Good", '"good "', "normal", "0", "False", "okay", "Defect-free"])
+def test_a_label_that_means_good_is_normal(root, label):
     trees.numbered(root, 3)
-    rows = ["000.png,good,,train", "001.png,good,,train", "000.png,good,,test", "002.png,dent,,test"]
-    assert "000.png: is fitted and tested" in open_dataset(write_csv(root, rows)).problems[0]
+    rows = [f"000.png,{label},,train", f"001.png,{label},,test", "002.png,bad,,test"]
+    dataset = open_dataset(write_csv(root, rows))
+    assert [(i.kind, i.anomalous) for i in dataset.categories[0].test] == [("good", False), ("bad", True)]
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize("label", ["NG", "n.i.O.", "nok", "1", "TRUE", "anomaly", "not good"])
+def test_a_label_that_means_bad_is_anomalous_and_may_have_a_kind(root, label):
+    trees.numbered(root, 4)
+    rows = [
+        "000.png,good,,train,",
+        "001.png,good,,test,",
+        f"002.png,{label},,test,",
+        f"003.png,{label},,test,good dent",
+    ]
+    dataset = open_dataset(write_csv(root, rows, "path,label,mask,split,kind"))
+    assert [(i.kind, i.anomalous) for i in dataset.categories[0].test[1:]] == [(label, True), ("good dent", True)]
+
+
+@pytest.mark.parametrize("label", ["bueno", "2", "-1", "goood", "dent"])
+def test_an_unknown_label_is_refused_with_those_that_are_known(root, label):
+    trees.numbered(root, 4)
+    rows = ["000.png,good,,train", f"001.png,{label},,test", "002.png,bad,,test"]
+    with pytest.raises(
+        InputError, match=f"unknown labels: '{label}'; known are good, ok, .*; anomalous, .*column kind"
+    ):
+        open_dataset(write_csv(root, rows))
+
+
+def test_an_unknown_label_of_visa_is_refused(root):
+    trees.visa(root)
+    split = root / "split_csv" / "1cls.csv"
+    split.write_text(split.read_text().replace("test,normal", "test,bueno"))
+    with pytest.raises(InputError, match="unknown labels: 'bueno'"):
+        open_dataset(root)
+
+
+def test_labels_of_frames_are_0_or_1(root):
+    trees.shanghaitech(root)
+    np.save(root / "testing" / "test_frame_mask" / "01_01.npy", np.array([0, -1, 1]))
+    assert "has labels other than 0 (normal) and 1 (anomalous)" in open_dataset(root).problems[0]
 
 
 def test_a_csv_without_rows_is_an_error(root):
