@@ -99,6 +99,27 @@ def test_a_problem_of_the_dataset_is_named_and_ends_with_2(root, backbone, tmp_p
     assert "has no mask" in problem
 
 
+def test_masks_that_are_inverted_or_noisy_are_told(root, backbone, tmp_path):
+    masks = root / "nut" / "ground_truth" / "dent"
+    first, second = (masks / f"00{number}_mask.png" for number in range(2))
+    Image.fromarray(255 - np.array(Image.open(first))).save(first)
+    options = ("--backbone", backbone, "--size", 64, "--json", tmp_path / "r.json")
+    assert run(root / "nut", *options).exit_code == 0  # one of two is not most
+    Image.open(second).save(second.with_suffix(".jpg"), quality=50)
+    second.unlink()
+    done = run(root / "nut", *options)
+    assert done.exit_code == 0
+    assert f"nut: mask {second.with_suffix('.jpg')}: with that many values, a pixel counts" in done.stderr
+    Image.fromarray(255 - np.array(Image.open(second.with_suffix(".jpg")))).save(second)
+    second.with_suffix(".jpg").unlink()
+    done = run(root / "nut", *options)
+    assert done.exit_code == 2
+    assert f"2 of 2 masks, such as {first}: more than half of the picture is marked" in done.stderr
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert result["problems"] == result["categories"]["nut"]["masks"]["doubts"]
+    assert result["categories"]["nut"]["pixel_auroc"] is not None
+
+
 def test_the_papers_preset_tells_the_crop_from_the_whole_image(root, backbone, tmp_path):
     done = run(root / "nut", "--backbone", backbone, "--preset", "paper", "--json", tmp_path / "r.json")
     assert "nut, pixels of the centre crop" in done.stdout

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from anomalign import InputError, read_image
-from anomalign.evaluation.datasets import LAYOUTS, Saturation, open_dataset, submission_paths
+from anomalign.evaluation.datasets import LAYOUTS, MaskCheck, Saturation, check_masks, open_dataset, submission_paths
+from anomalign.evaluation.datasets.mask_values import understand
 from tests.evaluation import trees
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -605,13 +607,114 @@ def test_a_mask_that_marks_no_pixel_is_named(root):
         image.ground_truth(*trees.SIZE)
 
 
-def test_a_mask_saved_as_jpeg_is_refused(root):
+def jpeg(mask, path):
+    Image.fromarray(mask).save(path.with_suffix(".jpg"), quality=60)
+
+
+def jpeg_as_png(mask, path):
+    jpeg(mask, path)
+    Image.open(path.with_suffix(".jpg")).save(path.with_suffix(".png"))
+    path.with_suffix(".jpg").unlink()
+
+
+HALF = "with that many values, a pixel counts as anomalous from half of the largest value"
+LOWEST = "without a 0, the lowest value counts as normal"
+
+
+@pytest.mark.parametrize(
+    ("write", "reading"),
+    [
+        (lambda mask, path: Image.fromarray(mask).save(path.with_suffix(".png")), ""),
+        (jpeg, HALF),
+        (jpeg_as_png, HALF),
+        (lambda m, p: Image.fromarray(m).convert("RGB").save(p.with_suffix(".webp"), quality=60), HALF),
+        (lambda m, p: tifffile.imwrite(p.with_suffix(".tif"), (m / 255 * 0.9 + 0.05).astype(np.float32)), HALF),
+        (lambda m, p: Image.fromarray(np.where(m > 0, 255, 1).astype(np.uint8)).save(p.with_suffix(".png")), LOWEST),
+        (lambda m, p: Image.fromarray(np.where(m > 0, 200, 100).astype(np.uint8)).save(p.with_suffix(".png")), LOWEST),
+        (
+            lambda m, p: tifffile.imwrite(p.with_suffix(".tif"), np.where(m > 0, 1, np.nan).astype(np.float32)),
+            "a pixel that is not a number does not count as anomalous",
+        ),
+    ],
+)
+def test_masks_with_unusual_values_mark_what_was_drawn_and_say_how_they_were_read(root, write, reading):
     trees.mvtec_ad(root)
     path = root / "nut" / "ground_truth" / "bent" / "000_mask.png"
-    Image.open(path).save(path.with_suffix(".jpg"))
+    drawn = np.array(Image.open(path))
     path.unlink()
-    image = next(i for i in open_dataset(root).categories[0].test if (i.kind, i.path.stem) == ("bent", "000"))
-    with pytest.raises(InputError, match=r"000_mask\.jpg: .*save it as PNG"):
+    write(drawn, path)
+    (category,) = open_dataset(root).categories
+    image = next(i for i in category.test if (i.kind, i.path.stem) == ("bent", "000"))
+    found = image.ground_truth(*trees.SIZE).anomalous
+    assert (found == (drawn > 0)).mean() > 0.99
+    expected = (f"mask {image.masks[0].path}: {reading}",) if reading else ()
+    assert check_masks(category) == MaskCheck(expected, ())
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [20, 200], [255, 254, 1], [64, 128, 192, 255], list(range(1, 32))])
+def test_values_of_kinds_of_defects_all_count(values):
+    mask = np.zeros((8, 40), np.uint8)
+    mask[2, : len(values)] = values
+    content = understand(mask)
+    np.testing.assert_array_equal(content.values, mask)
+    assert content.reading == ""
+
+
+@pytest.mark.parametrize(
+    ("mask", "indexed", "message"),
+    [
+        (np.array([[0, -1]]), False, "has negative values; save 0 for what is normal"),
+        (np.arange(64, dtype=np.uint8)[None], True, "is a palette image of 64 colours; save it as grey"),
+    ],
+)
+def test_values_that_cannot_be_understood_are_refused(mask, indexed, message):
+    with pytest.raises(ValueError, match=message):
+        understand(mask, indexed)
+
+
+def test_a_frame_that_is_not_a_number_in_places_marks_nothing_there(root):
+    trees.shanghaitech(root)
+    file = root / "testing" / "test_pixel_mask" / "01_01.npy"
+    pixels = np.load(file)
+    np.save(file, np.where(pixels > 0, 1.0, np.nan))
+    image = next(i for i in open_dataset(root).categories[0].test if i.anomalous)
+    np.testing.assert_array_equal(image.ground_truth(*trees.SIZE).anomalous, pixels[1] > 0)
+
+
+def marking(root, shares):
+    """A category of MVTec AD whose masks mark these shares of their pictures."""
+    trees.mvtec_ad(root)
+    paths = sorted((root / "nut" / "ground_truth").rglob("*.png"))
+    for path, share in zip(paths, shares, strict=True):
+        trees.mask(path, box=(0, 0, trees.SIZE[0], round(share * trees.SIZE[1])))
+    return open_dataset(root).categories[0], paths
+
+
+def test_masks_that_are_probably_inverted_are_named(root):
+    category, paths = marking(root, (0.9, 0.8, 0.1, 0.95))
+    (doubt,) = check_masks(category).doubts
+    assert doubt == (
+        f"3 of 4 masks, such as {paths[0]}: more than half of the picture is marked; if they are inverted, save 0 for "
+        "what is normal and 255 for what is anomalous"
+    )
+
+
+def test_a_mask_that_marks_the_whole_picture_is_named(root):
+    category, paths = marking(root, (0.1, 1, 0.1, 0.9))
+    assert check_masks(category).doubts == (f"1 of 4 masks, such as {paths[1]}: the whole picture is marked",)
+
+
+def test_large_defects_are_no_doubt(root):
+    category, _ = marking(root, (0.6, 0.9, 0.1, 0.5))
+    assert check_masks(category) == MaskCheck((), ())
+
+
+def test_a_mask_of_loco_with_noise_is_refused(root):
+    trees.mvtec_loco(root)
+    path = root / "box" / "ground_truth" / "structural_anomalies" / "000" / "000.png"
+    jpeg_as_png(np.array(Image.open(path)), path)
+    image = next(i for i in open_dataset(root).categories[0].test if i.kind == "structural_anomalies")
+    with pytest.raises(InputError, match=r"000\.png: has other values than 0 and that of its kind of defect"):
         image.ground_truth(*trees.SIZE)
 
 

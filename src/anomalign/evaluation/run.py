@@ -21,7 +21,7 @@ from anomalign.detection.gate_tradeoff import GateOutcome
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.settings import Settings
 from anomalign.errors import AnomalignError, InputError
-from anomalign.evaluation.datasets import Category, TestImage
+from anomalign.evaluation.datasets import Category, MaskCheck, TestImage, check_masks
 from anomalign.evaluation.measurement import CategoryMeasurement, ImageResult, Observer
 from anomalign.evaluation.metrics import Values
 from anomalign.evaluation.pixels import Curve
@@ -107,6 +107,8 @@ class CategoryResult:
         "image_roc", "pixel_roc" and "pro". A curve that is not defined is left out.
     failures : tuple of Failure
         Files that cannot be used.
+    masks : MaskCheck
+        How the values of masks were understood, and doubts about them.
     """
 
     name: str
@@ -126,6 +128,7 @@ class CategoryResult:
     normal_scores: NDArray[np.float64]
     curves: dict[str, Curve]
     failures: tuple[Failure, ...]
+    masks: MaskCheck
 
     def to_json(self) -> dict[str, Any]:
         """JSON object of the result. A metric that is not defined is null, with its reason in ``not_defined``."""
@@ -146,6 +149,7 @@ class CategoryResult:
             "bank_bytes": self.bank_bytes,
             "images": [image.to_json() for image in self.images],
             "failures": [asdict(failure) for failure in self.failures],
+            "masks": asdict(self.masks),
         }
         if self.whole_image:
             entry["whole_image"] = self.whole_image.metrics
@@ -229,6 +233,7 @@ def evaluate_category(
             normal_scores=detector.normal_scores,
             curves=measurement.curves(),
             failures=(*report.failures, *measurement.failures),
+            masks=check_masks(category),
         )
 
 

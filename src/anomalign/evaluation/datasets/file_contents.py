@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from anomalign.errors import InputError
+from anomalign.evaluation.datasets.mask_values import MaskValues, understand
 from anomalign.images.decoding import FORMATS
 
 _ORIENTATION = 0x0112
@@ -46,22 +47,20 @@ def _has_metadata_after_pixels(path: Path) -> bool:
     return False
 
 
-def mask_values(path: Path) -> NDArray[np.uint8]:
-    """(H, W) pixel values of a mask image; InputError if it cannot be read.
+def mask_values(path: Path) -> MaskValues:
+    """Pixel values of a mask image; InputError if it cannot be read.
 
     Values are the indices of a palette image, and the largest color channel of a color image. Transparency is ignored.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            if image.format == "JPEG":
-                raise ValueError("a JPEG, whose compression noise would count as anomalous; save it as PNG")
             upright = ImageOps.exif_transpose(image)
             values = np.asarray(upright)
             if values.ndim == 3:
                 values = values[:, :, : 1 if upright.mode == "LA" else 3].max(axis=2)
+            return understand(values, indexed=upright.mode == "P")
     except Exception as error:  # a decoder can raise any exception for arbitrary bytes
         raise InputError(f"{path}: not a readable mask ({error})") from error
-    return values if values.dtype == np.uint8 else np.where(values != 0, 255, 0).astype(np.uint8)
 
 
 def read_frames(path: Path) -> NDArray[np.generic]:
