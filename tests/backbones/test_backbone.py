@@ -150,6 +150,10 @@ def test_a_network_that_cannot_take_our_input_is_named(tmp_path):
         ({"levels": '"level1"'}, "levels needs a list of names"),
         ({"preprocessing": "{}"}, "does not say how it is to be used"),
         ({"preprocessing": '{"color": "hsv", "mean": [0,0,0], "std": [1,1,1], "resize_px": 1, "crop_px": 1}'}, "color"),
+        (
+            {"preprocessing": '{"color": "rgb", "mean": [0,0,0], "std": [0.5,0.5,0.5], "resize_px": 1, "crop_px": 1}'},
+            "likely meant: mean 0,0,0 and std 127.5",
+        ),
         ({"pooled": "nothing"}, "names outputs that it lacks: nothing"),
     ],
 )

@@ -33,7 +33,7 @@ def test_a_mask_of_any_depth_marks_what_is_not_black(tmp_path, dtype, photometri
     marked = np.zeros((24, 40), bool)
     marked[3:9, 5:30] = True
     upright = np.rot90(marked, -1) if orientation == 6 else marked
-    np.testing.assert_array_equal(mask_values(tmp_path / "m.tif") > 0, upright)
+    np.testing.assert_array_equal(mask_values(tmp_path / "m.tif").values > 0, upright)
 
 
 def test_an_image_that_pillow_does_not_open_has_a_size(tmp_path):

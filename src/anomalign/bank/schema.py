@@ -46,7 +46,7 @@ CREATE TABLE aligned (
 ) WITHOUT ROWID;
 """
 
-# The four tables below are made when they get their first row. A bank without such a row has the same tables as before,
+# The five tables below are made when they get their first row. A bank without such a row has the same tables as before,
 # and earlier versions of the package, which ignore them, read the others.
 
 CONTINUATIONS = """
@@ -84,6 +84,16 @@ CREATE TABLE IF NOT EXISTS exposures (
 )
 """
 """When images were taken, of those whose files say so."""
+
+FORGOTTEN = """
+CREATE TABLE IF NOT EXISTS forgotten (
+    version INTEGER PRIMARY KEY REFERENCES versions (version),
+    added INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    regrouped INTEGER NOT NULL
+)
+"""
+"""What a version did to images whose rows are gone since the bank was compacted: the history counts it."""
 
 
 def has_table(connection: sqlite3.Connection, name: str) -> bool:

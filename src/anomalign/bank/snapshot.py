@@ -82,10 +82,12 @@ def _read(bank: Path, version: int | None) -> Snapshot:
         newest = history.read_version(connection)
         oldest = history.read_whole_since(connection)
         shown = newest if version is None else version
-        if not oldest <= shown <= newest:
+        if shown > newest:
+            raise BankError(f"{bank}: has no version {shown}; its newest is {newest}. Was it another bank?")
+        if shown < oldest:
             raise BankError(
-                f"{bank}: has no version {shown} to show; versions {oldest} to {newest} are there (compacting forgets "
-                "older ones)"
+                f"{bank}: version {shown} was compacted away; the oldest that is left is {oldest}. Use a copy of the "
+                "bank from before it was compacted"
             )
         return Snapshot(
             identity=identity,

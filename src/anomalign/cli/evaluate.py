@@ -86,6 +86,7 @@ def evaluate(
             problems += [failure.error for failure in result.failures]
             if result.depth:
                 console.say(f"{result.name}: {result.depth}; --bits says otherwise")
+            problems += result.masks.doubts
             console.say(f"{result.name}: {_summary(result)}")
         keep()
         if interrupted:
@@ -225,7 +226,11 @@ def _evaluate(
         )
     for name, reason in result.values.not_defined.items():
         console.say(f"{category.name}: {name}: {reason}")
+    for reading in result.masks.readings:
+        console.say(f"{category.name}: {reading}")
     console.say_failures(result.failures)
+    for doubt in result.masks.doubts:
+        console.say_error(doubt)
     return result
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import os
-import threading
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
@@ -30,6 +29,7 @@ from anomalign.detection.summary import Neighbour
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.sources import Failure, Source, each_source
+from anomalign.numerics.forks import ForkSafeLock
 from anomalign.numerics.threads import available_cores, one_blas_thread
 from anomalign.pyramid import FeaturePyramid
 from anomalign.retrieval import ImageSearch
@@ -37,7 +37,7 @@ from anomalign.synthetic import KINDS, SIZES, Kind
 
 
 class Detector:
-    """Inspects images against one version of a bank. Safe to use from several threads.
+    """Inspects images against one version of a bank. Safe to use from several threads and in forked processes.
 
     It keeps the images that the bank had when the detector was made, until the bank is compacted. After an edit, make a
     new detector.
@@ -92,7 +92,7 @@ class Detector:
         self._images = bank.images
         with one_blas_thread():  # sums come out otherwise on more threads, and records are replayed to the last digit
             self._search = ImageSearch(bank, settings.descriptor, settings.index)
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._rule: DecisionRule | None = None
 
     def __repr__(self) -> str:
@@ -166,7 +166,7 @@ class Detector:
         """Make the same detector for another target rate, but at least the least that its normal images support."""
         scores = self.calibrate()
         other = copy.copy(self)
-        other._lock = threading.Lock()
+        other._lock = ForkSafeLock()
         other._asked_rate = max(target_fpr, thresholds.best_rate(scores.groups.count))
         other._rule = DecisionRule.of(scores, self.settings, other._asked_rate)
         return other

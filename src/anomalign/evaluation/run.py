@@ -21,7 +21,7 @@ from anomalign.detection.gate_tradeoff import GateOutcome
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.settings import Settings
 from anomalign.errors import AnomalignError, InputError
-from anomalign.evaluation.datasets import Category, TestImage
+from anomalign.evaluation.datasets import Category, MaskCheck, TestImage, check_masks
 from anomalign.evaluation.measurement import CategoryMeasurement, ImageResult, Observer
 from anomalign.evaluation.metrics import Values
 from anomalign.evaluation.pixels import Curve
@@ -112,6 +112,8 @@ class CategoryResult:
         "image_roc", "pixel_roc" and "pro". A curve that is not defined is left out.
     failures : tuple of Failure
         Files that cannot be used.
+    masks : MaskCheck
+        How the values of masks were understood, and doubts about them.
     depth : Depth, optional
         Bits that 16-bit images fill, where that had to be found out.
     """
@@ -133,6 +135,7 @@ class CategoryResult:
     normal_scores: NDArray[np.float64]
     curves: dict[str, Curve]
     failures: tuple[Failure, ...]
+    masks: MaskCheck
     depth: Depth | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -155,6 +158,7 @@ class CategoryResult:
             "bits": None if self.depth is None else asdict(self.depth),
             "images": [image.to_json() for image in self.images],
             "failures": [asdict(failure) for failure in self.failures],
+            "masks": asdict(self.masks),
         }
         if self.whole_image:
             entry["whole_image"] = self.whole_image.metrics
@@ -241,6 +245,7 @@ def evaluate_category(
             curves=measurement.curves(),
             failures=(*report.failures, *measurement.failures),
             depth=report.depth,
+            masks=check_masks(category),
         )
 
 

@@ -52,7 +52,7 @@ class TestImage:
             return None
         regions = []
         for mask in self.masks:
-            values = mask.read()
+            values = mask.read().values
             if values.shape != (height, width):
                 raise InputError(f"{mask.path}: mask of {_size(values.shape)} for an image of {_size((height, width))}")
             anomalous |= values > 0
