@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anomalign.bank import Bank
     from anomalign.detection.detector import Detector
     from anomalign.detection.inspection import Inspection, Match
+    from anomalign.detection.regions import Region
     from anomalign.detection.settings import PRESETS, Settings
     from anomalign.detection.summary import InspectionSummary, Neighbour
     from anomalign.errors import (
@@ -56,6 +57,7 @@ _HOME = {
     "anomalign.images.framing": ["Framing"],
     "anomalign.images.sources": ["Failure"],
     "anomalign.detection.inspection": ["Inspection", "Match"],
+    "anomalign.detection.regions": ["Region"],
     "anomalign.detection.summary": ["InspectionSummary", "Neighbour"],
     "anomalign.detection.settings": ["PRESETS", "Settings"],
 }
@@ -82,6 +84,7 @@ __all__ = [
     "InspectionSummary",
     "Match",
     "Neighbour",
+    "Region",
     "Settings",
     "UndefinedError",
     "align",

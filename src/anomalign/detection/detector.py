@@ -243,7 +243,9 @@ class Detector:
             inspection = self.align(inspection)
         alignment_score = inspection.aligned.score if inspection.has_aligned else None
         inspection = replace(inspection, **vars(self.rule.judge(inspection.retrieval_score, alignment_score)))
-        return self.align(inspection) if inspection.verdict == "anomalous" else inspection
+        if inspection.verdict == "anomalous":
+            inspection = self.align(inspection)
+        return inspection.with_regions()
 
     def against(
         self, image: Source, *image_ids: int, max_pixels: int = MAX_PIXELS, places: PlaceStatistics | None = None
@@ -290,7 +292,7 @@ class Detector:
                 aligned = self._aligned(image.pyramid, gallery, places)
         numbers = self.bank.identity.views
         normals = [self._images[numbers.image(view)] for view in views]
-        return Inspection(
+        inspection = Inspection(
             name=image.name,
             sha256=image.sha256,
             height=image.height,
@@ -310,6 +312,7 @@ class Detector:
             ),
             image=image.image,
         )
+        return inspection.with_regions()
 
     def check(
         self,

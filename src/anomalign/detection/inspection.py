@@ -1,17 +1,18 @@
 """One inspected image: its summary, and the evidence that a map, heat and matches are made from."""
 
 import math
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.alignment import Alignment, place_on_image, smooth_map
+from anomalign.alignment import Alignment, place_high_part, place_on_image, smooth_map
 from anomalign.bank import NormalImage
 from anomalign.calibration.pixels import PixelCounts
 from anomalign.calibration.places import PlaceStatistics
+from anomalign.detection.regions import describe_regions, label_regions
 from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import InputError
 from anomalign.images.framing import Framing
@@ -258,6 +259,43 @@ class Inspection(InspectionSummary):
         if self.verdict == "normal" and not even_if_normal:
             return np.where(np.isnan(scores), np.float32(np.nan), np.float32(0))
         return heat_of(self.pixels.p_values(scores))
+
+    def region_labels(self, *, even_if_normal: bool = False) -> NDArray[np.int32]:
+        """(H, W) int32 in the original image's pixels: number of the region of each pixel, 0 where there is no heat.
+
+        Regions are numbered from 1 in the order of `regions`; those that are too many to be listed go on from there.
+        An image whose verdict is normal has none, unless they are asked for.
+
+        Raises
+        ------
+        InputError
+            Stage 2 has not run.
+        """
+        labels = np.zeros((self.height, self.width), np.int32)
+        if self.verdict == "anomalous" or even_if_normal:
+            top, left, part, _ = self._labelled()
+            labels[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return labels
+
+    def with_regions(self, *, even_if_normal: bool = False) -> "Inspection":
+        """The same inspection with its `regions`, which a detector's inspections have; without any if it is normal.
+
+        Raises
+        ------
+        InputError
+            Stage 2 has not run.
+        """
+        if self.verdict == "normal" and not even_if_normal:
+            return replace(self, regions=(), region_count=0)
+        top, left, labels, scores = self._labelled()
+        regions = describe_regions(labels, scores, self.pixels, top, left)
+        return replace(self, regions=regions, region_count=int(labels.max(initial=0)))
+
+    def _labelled(self) -> tuple[int, int, NDArray[np.int32], NDArray[np.float32]]:
+        """The part of the image that holds all regions: its top and left, the labels and the scores of its pixels."""
+        square, least = self.aligned.score_square, self.pixels.score_at(HEAT_BEGINS)
+        top, left, scores = place_high_part(square, self.framing, self.height, self.width, least)
+        return top, left, label_regions(scores, least), scores
 
     def match_at(self, y: float, x: float) -> Match:
         """Where the pixel at row y, column x of this image was matched, in the normal image's own pixels.
