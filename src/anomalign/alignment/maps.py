@@ -75,9 +75,11 @@ def place_high_part(
     for axis, (start, stop, pixels) in enumerate(((top, bottom, height), (left, right, width))):
         samples = np.flatnonzero(high.any(axis=1 - axis))
         inside, places = _pixels_between(start, stop, pixels, len(square))
+        if len(samples) == 0:
+            return 0, 0, np.zeros((0, 0), np.float32)
         # A pixel lies between two samples; one of them must be high.
-        near = np.flatnonzero((places > samples[0] - 1) & (places < samples[-1] + 1)) if len(samples) else []
-        if len(near) == 0:
+        near = np.flatnonzero((places > samples[0] - 1) & (places < samples[-1] + 1))
+        if len(near) == 0:  # the picture is smaller than the square, and none of its pixels lies there
             return 0, 0, np.zeros((0, 0), np.float32)
         starts.append(inside.start + int(near[0]))
         weights.append(bilinear_matrix(places[near], len(square)))

@@ -35,8 +35,8 @@ class Decision(TypedDict):
 class Region(TypedDict):
     """A connected part of an image with heat, in pixels of the image.
 
-    `box`: [top, left, bottom, right]; bottom and right lie just outside. `peak`, `centre`, and each corner of `outline`:
-    [y, x]. `p_value` and `place_score` are those of the peak. The outline has at most 24 corners, so it is not exact.
+    `box`: [top, left, bottom, right]; bottom and right lie just outside. `peak`, `centre` and each corner of `outline`
+    are [y, x]. `p_value` and `place_score` are those of the peak. `outline` has at most 24 corners: it is not exact.
     """
 
     box: list[int]
