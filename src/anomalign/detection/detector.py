@@ -23,6 +23,7 @@ from anomalign.detection.dependence import given_groups
 from anomalign.detection.in_place import InPlace, judge_in_place
 from anomalign.detection.inspection import Aligned, Comparison, Inspection
 from anomalign.detection.normal_scores import Measured, measure_normals, sample_rows, score_normals, score_without
+from anomalign.detection.notebook import NormalPicture
 from anomalign.detection.power import DetectionPower
 from anomalign.detection.settings import PRESETS, Settings
 from anomalign.detection.summary import Neighbour
@@ -192,7 +193,12 @@ class Detector:
         return result
 
     def inspect_many(
-        self, images: Iterable[Source], max_pixels: int = MAX_PIXELS, *, keep_images: bool = False
+        self,
+        images: Iterable[Source],
+        max_pixels: int = MAX_PIXELS,
+        *,
+        keep_images: bool = False,
+        progress: Progress | None = None,
     ) -> Generator[Inspection | Failure, None, None]:
         """Inspect images one after the other, in their order; an image that cannot be used becomes a `Failure`.
 
@@ -203,8 +209,14 @@ class Detector:
             Larger images become a `Failure`, before they are decoded.
         keep_images : bool
             Whether each inspection carries its image, so that a picture of it needs no second decoding.
+        progress : callable, optional
+            Called with (done, total) after each image; an iterable is then listed first.
         """
-        return self._inspect(images, max_pixels, threads=1, keep_images=keep_images)
+        if progress is None:
+            return self._inspect(images, max_pixels, threads=1, keep_images=keep_images)
+        listed = list(images)
+        results = self._inspect(listed, max_pixels, threads=1, keep_images=keep_images)
+        return _counted(results, len(listed), progress)
 
     def inspect_batch(self, images: Sequence[Source], max_pixels: int = MAX_PIXELS) -> list[Inspection | Failure]:
         """Inspect a few images, in their order, by one call of the network: for callers with threads of their own.
@@ -311,8 +323,8 @@ class Detector:
                 pyramid=image.pyramid if aligned is None else None,
             ),
             image=image.image,
-        )
-        return inspection.with_regions()
+        ).with_regions()
+        return inspection if image.image is None else replace(inspection, normal_picture=self._beside(inspection))
 
     def check(
         self,
@@ -456,6 +468,15 @@ class Detector:
                 elif isinstance(result, Failure):
                     yield result
 
+    def _beside(self, inspection: Inspection) -> NormalPicture:
+        """The normal image to show beside an inspected one."""
+        id, place = inspection.neighbours[0].id, None
+        if inspection.regions:
+            match = inspection.match_at(*inspection.regions[0].peak)
+            id, place = match.image_id, (match.y, match.x)
+        normal = self._images[self._row_of[id]]
+        return NormalPicture(normal.name, normal.height, normal.width, self.bank.preview(id), place)
+
     @cached_property
     def _row_of(self) -> dict[int, int]:
         return {image.id: row for row, image in enumerate(self._images)}
@@ -503,6 +524,15 @@ class Detector:
         """(h, w) distances of one of the bank's own images to others of them, by `Bank.views`."""
         (pyramid,) = self.bank.gallery([row])
         return self._align(pyramid, list(gallery)).distance
+
+
+def _counted(
+    results: Generator[Inspection | Failure, None, None], total: int, progress: Progress
+) -> Generator[Inspection | Failure, None, None]:
+    with contextlib.closing(results):
+        for done, result in enumerate(results, 1):
+            progress(done, total)
+            yield result
 
 
 def _weights(settings: Settings, bank: Bank) -> tuple[float, ...] | None:

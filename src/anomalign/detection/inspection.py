@@ -1,22 +1,28 @@
 """One inspected image: its summary, and the evidence that a map, heat and matches are made from."""
 
 import math
+import os
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from anomalign.alignment import Alignment, place_high_part, place_on_image, smooth_map
 from anomalign.bank import NormalImage
 from anomalign.calibration.pixels import PixelCounts
 from anomalign.calibration.places import PlaceStatistics
+from anomalign.detection.notebook import PICTURE_PX, NormalPicture, as_html
 from anomalign.detection.regions import describe_regions, label_regions
 from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import InputError
 from anomalign.images.framing import Framing
+from anomalign.images.heat import overlay
 from anomalign.images.orientation import Turn
+from anomalign.images.output_file import open_output
 from anomalign.pyramid import FeaturePyramid
 
 HEAT_BEGINS, HEAT_FULL = 1e-3, 1e-5
@@ -131,10 +137,13 @@ class Inspection(InspectionSummary):
         What the image was compared with; None in a summary that was read.
     image : (H, W, 3) uint8 array, optional
         The inspected image, RGB, where it was asked for.
+    normal_picture : NormalPicture, optional
+        With `image`: the normal image that holds the match of the worst region's peak; without regions, the nearest.
     """
 
     comparison: Comparison | None = None
     image: NDArray[np.uint8] | None = None
+    normal_picture: NormalPicture | None = None
 
     def __repr__(self) -> str:
         """Verdict and numbers on one line."""
@@ -259,6 +268,49 @@ class Inspection(InspectionSummary):
         if self.verdict == "normal" and not even_if_normal:
             return np.where(np.isnan(scores), np.float32(np.nan), np.float32(0))
         return heat_of(self.pixels.p_values(scores))
+
+    def overlay(self, *, even_if_normal: bool = False) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB: the inspected image with its heat.
+
+        An image whose verdict is normal has no heat, unless it is asked for.
+
+        Raises
+        ------
+        InputError
+            The inspection does not carry its image; or `even_if_normal`, and stage 2 has not run.
+        """
+        if self.image is None:
+            raise InputError(f"{self.name}: the inspection does not carry its image; inspect with keep_image=True")
+        return self._with_heat(self.image, even_if_normal)
+
+    def save(self, path: str | os.PathLike[str], *, even_if_normal: bool = False) -> None:
+        """Write `overlay` as a PNG or JPEG file, completely or not at all; parent folders are made.
+
+        Raises
+        ------
+        InputError
+            As `overlay`; the name does not end in .png, .jpg or .jpeg; or the file cannot be written.
+        """
+        kind = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}.get(Path(path).suffix.lower())
+        if kind is None:
+            raise InputError(f"{path}: the name of a picture must end in .png, .jpg or .jpeg")
+        picture = Image.fromarray(self.overlay(even_if_normal=even_if_normal))
+        with open_output(path) as file:
+            picture.save(file, kind, quality=92, subsampling=0, compress_level=1)
+
+    def _with_heat(self, picture: NDArray[np.uint8], even_if_normal: bool) -> NDArray[np.uint8]:
+        size = picture.shape[:2]
+        if self.verdict == "normal" and not even_if_normal:  # stage 2 may not have run
+            return overlay(picture, place_on_image(np.zeros((1, 1), np.float32), self.framing, *size))
+        return overlay(picture, self.heat(self.score_map_of_size(*size), even_if_normal=even_if_normal))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture with its heat beside its closest match, and the regions."""
+        if self.image is None:
+            return as_html(self, None, None)
+        picture = Image.fromarray(self.image)
+        picture.thumbnail((PICTURE_PX, PICTURE_PX), reducing_gap=2.0)
+        return as_html(self, self._with_heat(np.asarray(picture), even_if_normal=False), self.normal_picture)
 
     def region_labels(self, *, even_if_normal: bool = False) -> NDArray[np.int32]:
         """(H, W) int32 in the original image's pixels: number of the region of each pixel, 0 where there is no heat.

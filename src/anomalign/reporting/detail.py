@@ -10,7 +10,7 @@ from PIL import Image
 
 from anomalign.bank import Bank
 from anomalign.detection.inspection import HEAT_BEGINS, Inspection, Match
-from anomalign.reporting.heat import heat_layer
+from anomalign.images.heat import heat_layer
 from anomalign.reporting.places import (
     describe_difference,
     fit_size,

@@ -18,8 +18,8 @@ from anomalign.evaluation.datasets import GroundTruth, TestImage
 from anomalign.evaluation.run import CategoryResult
 from anomalign.evaluation.table import FOOTNOTE, RATE_COLUMNS, RATE_FOOTNOTE, Row, rate_cells
 from anomalign.images.decoding import read_image
+from anomalign.images.heat import overlay
 from anomalign.reporting.curves import CurveChart, curve_chart
-from anomalign.reporting.heat import overlay
 from anomalign.reporting.histogram import Chart, chart, histogram
 from anomalign.reporting.page import write_page
 from anomalign.reporting.places import fit_size, small_map

@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw
 from anomalign.alignment import place_on_image
 from anomalign.bank import Bank
 from anomalign.detection.inspection import Inspection, Match
+from anomalign.images.heat import overlay
+from anomalign.images.output_file import open_output
 from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
-from anomalign.reporting.heat import overlay
-from anomalign.reporting.output_file import open_output
 from anomalign.reporting.places import describe_difference, describe_place, fit_size, preview, small_map, window_in
 
 _PANEL = 560

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from anomalign.reporting.output_file import open_output
+from anomalign.images.output_file import open_output
 
 
 def write_page(path: str | os.PathLike[str], template: str, content: Mapping[str, object]) -> None:

@@ -16,7 +16,7 @@ from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import heat_of
 from anomalign.detection.power import OTHER_RATES, DetectionPower, Share
 from anomalign.detection.trials import Trial, recommended
-from anomalign.reporting.heat import overlay
+from anomalign.images.heat import overlay
 from anomalign.reporting.page import write_page
 from anomalign.reporting.power_words import (
     NAMES,

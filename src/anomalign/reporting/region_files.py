@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.detection.inspection import Inspection
+from anomalign.images.output_file import open_output
 from anomalign.images.sources import Failure
-from anomalign.reporting.output_file import open_output
 
 COLUMNS = (
     "path", "verdict", "borderline", "image_score", "p_value", "threshold", "height", "width", "region_count",
