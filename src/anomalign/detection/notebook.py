@@ -15,10 +15,10 @@ from anomalign.detection.regions import Region
 from anomalign.detection.summary import InspectionSummary
 
 PICTURE_PX = 480
-"""Longest side of the inspected picture."""
+"""Longer side of both pictures."""
 
 _MOST_ROWS = 5
-_TOP = 'style="vertical-align: top; text-align: left"'
+_TOP = 'style="vertical-align: top; text-align: left; padding: 2px 14px 2px 0"'
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,13 @@ def _figure(title: str, picture: Image.Image) -> str:
 
 
 def _marked(picture: NDArray[np.uint8], summary: InspectionSummary) -> Image.Image:
-    """The picture with a numbered box around each region."""
+    """The picture with a numbered box around each region, and a ring around the peak of the worst."""
     image = _enlarged(Image.fromarray(picture))
     draw = ImageDraw.Draw(image)
     scale_y, scale_x = image.height / summary.height, image.width / summary.width
+    if summary.regions:
+        peak = summary.regions[0].peak
+        _ring(draw, (peak[0] + 0.5) * scale_y, (peak[1] + 0.5) * scale_x)
     for number, region in reversed(list(enumerate(summary.regions, 1))):  # the worst on top
         top, left, bottom, right = region.box
         box = (left * scale_x - 2, top * scale_y - 2, right * scale_x + 1, bottom * scale_y + 1)
@@ -122,14 +125,17 @@ def _ringed(normal: NormalPicture) -> Image.Image:
     if normal.place is not None:
         y = (normal.place[0] + 0.5) * image.height / normal.height
         x = (normal.place[1] + 0.5) * image.width / normal.width
-        draw = ImageDraw.Draw(image)
-        for ring, width, colour in ((16, 5, "black"), (15, 3, "white")):
-            draw.ellipse((x - ring, y - ring, x + ring, y + ring), outline=colour, width=width)
+        _ring(ImageDraw.Draw(image), y, x)
     return image
 
 
+def _ring(draw: ImageDraw.ImageDraw, y: float, x: float) -> None:
+    for radius, width, colour in ((14, 4, "black"), (13, 2, "white")):
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
+
+
 def _enlarged(image: Image.Image) -> Image.Image:
-    """The picture, small ones enlarged, so that marks fit."""
-    scale = max(1.0, 320 / max(image.size))
+    """The picture, small ones enlarged, so that marks fit and both pictures have one size."""
+    scale = PICTURE_PX / max(image.size)
     size = (round(image.width * scale), round(image.height * scale))
     return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
