@@ -73,7 +73,12 @@ def write_explanation(
 
 
 def most_anomalous_place(inspection: Inspection) -> tuple[float, float]:
-    """Row and column of the highest score, in pixels of the image; of the largest distance where all scores are 0."""
+    """Row and column of the peak of the worst region, or else of the highest score, in pixels of the image.
+
+    Where all scores are 0, of the largest distance.
+    """
+    if inspection.regions:
+        return inspection.regions[0].peak
     scores = small_map(inspection, _PANEL)
     if np.nanmax(scores) == 0:
         scores = place_on_image(inspection.aligned.square, inspection.framing, *scores.shape)
