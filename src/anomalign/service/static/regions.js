@@ -55,6 +55,6 @@ const tag =
     const element = h("span", { class: "region-number" }, i + 1);
     if (top < 0.08 * height) element.classList.add("inside");
     element.style.top = `${(100 * top) / height}%`;
-    element.style.left = `${(100 * left) / width}%`;
+    element.style.left = `min(${(100 * left) / width}%, calc(100% - 22px))`;
     return element;
   };
