@@ -16,6 +16,7 @@ MOST_REGIONS = 20
 """Regions that an inspection lists, at most, so that a record stays small."""
 
 _MOST_CORNERS = 24
+_BLOCK_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,13 @@ def label_regions(scores: NDArray[np.float32], least: float) -> NDArray[np.int32
     The regions are numbered from 1, the one with the highest score first; of equal ones the larger first.
     """
     labels, count = ndimage.label(scores >= least, np.ones((3, 3)))
-    inside = np.flatnonzero(labels)
-    of_pixel = labels.ravel()[inside]
-    peaks = np.zeros(count + 1, np.float32)
-    np.maximum.at(peaks, of_pixel, scores.ravel()[inside])
-    sizes = np.bincount(of_pixel, minlength=count + 1)
+    peaks, sizes = np.full(count + 1, -np.inf, np.float32), np.zeros(count + 1, np.int64)
+    rows = max(1, _BLOCK_PIXELS // max(1, labels.shape[1]))
+    for start in range(0, len(labels), rows):  # by blocks, so that only the labels grow with the image
+        part = labels[start : start + rows]
+        inside = part > 0
+        np.maximum.at(peaks, part[inside], scores[start : start + rows][inside])
+        sizes += np.bincount(part[inside], minlength=count + 1)
     number = np.zeros(count + 1, np.int32)
     number[1 + np.lexsort((-sizes[1:], -peaks[1:]))] = np.arange(1, count + 1)
     return np.asarray(number[labels], np.int32)
@@ -141,16 +144,20 @@ def describe_regions(
 
 def _region(mask: NDArray[np.bool_], scores: NDArray[np.float32], pixels: PixelCounts, top: int, left: int) -> Region:
     height, width = mask.shape
-    rows, columns = np.nonzero(mask)
-    peak = int(np.argmax(scores[mask]))
-    score = scores[rows[peak], columns[peak]]
+    rows, columns = mask.sum(axis=1), mask.sum(axis=0)
+    area = int(rows.sum())
+    peak_y, peak_x = divmod(int(np.argmax(np.where(mask, scores, -np.inf))), width)
+    score = scores[peak_y, peak_x]
     return Region(
         box=(top, left, top + height, left + width),
-        area_px=len(rows),
-        peak=(top + int(rows[peak]), left + int(columns[peak])),
+        area_px=area,
+        peak=(top + peak_y, left + peak_x),
         p_value=float(pixels.p_values(score[None])[0]),
         place_score=float(score),
-        centre=(round(top + float(rows.mean()), 2), round(left + float(columns.mean()), 2)),
+        centre=(
+            round(top + float(rows @ np.arange(height)) / area, 2),
+            round(left + float(columns @ np.arange(width)) / area, 2),
+        ),
         outline=tuple((top + y, left + x) for y, x in outline(mask, _MOST_CORNERS).tolist()),
     )
 
