@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from anomalign.backbones import Backbone, load_backbone
     from anomalign.bank import Bank
     from anomalign.detection.detector import Detector
-    from anomalign.detection.inspection import Inspection, Match
+    from anomalign.detection.evidence import Match
+    from anomalign.detection.inspection import Inspection
     from anomalign.detection.regions import Region
     from anomalign.detection.settings import PRESETS, Settings
     from anomalign.detection.summary import InspectionSummary, Neighbour
@@ -56,7 +57,8 @@ _HOME = {
     "anomalign.images.decoding": ["read_image"],
     "anomalign.images.framing": ["Framing"],
     "anomalign.images.sources": ["Failure"],
-    "anomalign.detection.inspection": ["Inspection", "Match"],
+    "anomalign.detection.evidence": ["Match"],
+    "anomalign.detection.inspection": ["Inspection"],
     "anomalign.detection.regions": ["Region"],
     "anomalign.detection.summary": ["InspectionSummary", "Neighbour"],
     "anomalign.detection.settings": ["PRESETS", "Settings"],

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from anomalign import Bank, Detector, Framing, InputError, Inspection, InspectionSummary, Settings
 from anomalign.calibration.pixels import PixelCounts
-from anomalign.detection.inspection import HEAT_BEGINS
+from anomalign.detection.evidence import HEAT_BEGINS
 from anomalign.detection.regions import describe_regions, label_regions
 from tests.pictures import save, texture
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from anomalign.bank import Bank
 from anomalign.detection.detector import PRESETS, Detector
-from anomalign.detection.inspection import HEAT_BEGINS, Inspection
+from anomalign.detection.evidence import HEAT_BEGINS
+from anomalign.detection.inspection import Inspection
 from anomalign.errors import InputError
 from anomalign.images.decoding import read_image
 from anomalign.images.framing import Framing

@@ -20,8 +20,9 @@ from anomalign.calibration.thresholds import Calibration, Threshold
 from anomalign.detection import defect_plan
 from anomalign.detection.decision import DecisionRule
 from anomalign.detection.dependence import given_groups
+from anomalign.detection.evidence import Aligned, Comparison
 from anomalign.detection.in_place import InPlace, judge_in_place
-from anomalign.detection.inspection import Aligned, Comparison, Inspection
+from anomalign.detection.inspection import Inspection
 from anomalign.detection.normal_scores import Measured, measure_normals, sample_rows, score_normals, score_without
 from anomalign.detection.notebook import NormalPicture
 from anomalign.detection.power import DetectionPower

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.bank import Bank
-from anomalign.detection.inspection import Inspection, Match
+from anomalign.detection.evidence import Match
+from anomalign.detection.inspection import Inspection
 from anomalign.detection.regions import Region
 from anomalign.images.heat import heat_layer
 from anomalign.reporting.places import describe_difference, fit_size, preview, small_map, window_in

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 
 from anomalign.alignment import place_on_image
 from anomalign.bank import Bank
-from anomalign.detection.inspection import Inspection, Match
+from anomalign.detection.evidence import Match
+from anomalign.detection.inspection import Inspection
 from anomalign.images.heat import overlay
 from anomalign.images.output_file import open_output
 from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.bank import Bank
-from anomalign.detection.inspection import Inspection, Match
+from anomalign.detection.evidence import Match
+from anomalign.detection.inspection import Inspection
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import UPRIGHT, Turn
 from anomalign.reporting.page import format_number
