@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from anomalign.backbones import Backbone, load_backbone
     from anomalign.bank import Bank
     from anomalign.detection.detector import Detector
-    from anomalign.detection.inspection import Inspection, Match
+    from anomalign.detection.evidence import Match
+    from anomalign.detection.inspection import Inspection
+    from anomalign.detection.regions import Region
     from anomalign.detection.settings import PRESETS, Settings
     from anomalign.detection.summary import InspectionSummary, Neighbour
     from anomalign.errors import (
@@ -57,7 +59,9 @@ _HOME = {
     "anomalign.images.framing": ["Framing"],
     "anomalign.images.reading": ["Reading"],
     "anomalign.images.sources": ["Failure"],
-    "anomalign.detection.inspection": ["Inspection", "Match"],
+    "anomalign.detection.evidence": ["Match"],
+    "anomalign.detection.inspection": ["Inspection"],
+    "anomalign.detection.regions": ["Region"],
     "anomalign.detection.summary": ["InspectionSummary", "Neighbour"],
     "anomalign.detection.settings": ["PRESETS", "Settings"],
 }
@@ -85,6 +89,7 @@ __all__ = [
     "Match",
     "Neighbour",
     "Reading",
+    "Region",
     "Settings",
     "UndefinedError",
     "align",

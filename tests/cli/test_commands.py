@@ -1,5 +1,6 @@
 """The command line, as a user meets it: exit codes, standard output, files."""
 
+import csv
 import json
 import os
 import re
@@ -440,3 +441,58 @@ def test_an_image_is_a_line_whatever_its_name(folder, tmp_path):
 def test_leaving_all_normals_out_is_said_to_be_that(folder):
     done = run("inspect", folder / "b.bank", folder / "train" / "000.png", "--without", "*")
     assert (done.returncode, "all its images are left out" in done.stderr) == (2, True)
+
+
+def test_a_line_says_where_the_worst_region_of_an_anomalous_image_lies(folder):
+    arguments = "inspect", folder / "b.bank", folder / "test", "--target-fpr", 0.1
+    rows, done = rows_of(run(*arguments, "--json")), run(*arguments)
+    for row, line in zip(rows, done.stdout.splitlines(), strict=True):
+        where = re.search(r"\.png at (\d+),(\d+) \((\d+)x(\d+) px\)(?: and (\d+) more)?  \(nearest: ", line)
+        assert bool(where) == bool(row["regions"]) == (row["verdict"] == "anomalous")
+        if where:
+            y, x, width, height, more = (int(number or 0) for number in where.groups())
+            top, left, bottom, right = row["regions"][0]["box"]
+            assert ([y, x], width, height) == (row["regions"][0]["peak"], right - left, bottom - top)
+            assert more + 1 == row["region_count"]
+
+
+def test_regions_come_as_a_table_as_coco_and_as_masks(folder, tmp_path):
+    (tmp_path / "text.png").write_text("hello")
+    done = run(
+        "inspect", folder / "b.bank", folder / "test", tmp_path / "text.png", "--json", "--target-fpr", 0.1,
+        "--csv", tmp_path / "table.csv", "--coco", tmp_path / "coco.json", "--out", tmp_path / "out", "--masks",
+    )  # fmt: skip
+    assert done.returncode == 2
+    *rows, failed = rows_of(done)
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    expected = [row["path"] for row in rows for _ in row["regions"] or [None]]
+    assert [line["path"] for line in lines] == [*expected, failed["path"]]
+    assert lines[-1]["error"] == failed["error"]
+    coco = json.loads((tmp_path / "coco.json").read_text(encoding="utf-8"))
+    assert [image["file_name"] for image in coco["images"]] == [row["path"] for row in rows]
+    assert [a["area"] for a in coco["annotations"]] == [r["area_px"] for row in rows for r in row["regions"]]
+    for row in rows:
+        assert Path(row["mask"]) == tmp_path / "out" / "masks" / Path(row["overlay"]).relative_to(
+            tmp_path / "out" / "overlays"
+        )
+        assert np.count_nonzero(read(row["mask"])) == sum(region["area_px"] for region in row["regions"])
+    again = run("inspect", folder / "b.bank", tmp_path / "out", "--out", tmp_path / "out", "--masks")
+    assert "normal" not in again.stdout  # what the command wrote itself is not inspected
+
+
+def test_masks_need_a_folder(folder):
+    done = run("inspect", folder / "b.bank", folder / "test", "--masks")
+    assert done.returncode == 2
+    assert "give --out DIR" in done.stderr
+
+
+def test_a_table_that_cannot_be_written_is_an_error_and_the_other_files_are_written(folder, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    image = folder / "test" / "scratch" / "000.png"
+    files = "--csv", tmp_path / "file" / "t.csv", "--coco", tmp_path / "coco.json"
+    done = run("inspect", folder / "b.bank", image, *files, "--target-fpr", 0.1)
+    assert done.returncode == 2
+    assert done.stdout.startswith("anomalous")
+    assert "t.csv: cannot be written" in done.stderr
+    assert (tmp_path / "coco.json").exists()

@@ -18,7 +18,7 @@ from tests.evaluation.test_run import spoilt
 
 KEYS = {
     *("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "au_pro_0.3", "au_pro_0.05"),
-    *("au_pimo", "seg_f1", "class_f1", "fit_s", "calibrate_s", "inspect_ms", "bank_bytes"),
+    *("au_pimo", "seg_f1", "region_iou", "class_f1", "fit_s", "calibrate_s", "inspect_ms", "bank_bytes"),
 }
 
 

@@ -4,7 +4,17 @@ import json
 
 import pytest
 
-from anomalign import Bank, BankError, CalibrationError, Detector, Framing, ImageError, InputError, Settings
+from anomalign import (
+    Bank,
+    BankError,
+    CalibrationError,
+    Detector,
+    Framing,
+    ImageError,
+    InputError,
+    InspectionSummary,
+    Settings,
+)
 from anomalign.monitoring.replay import Replayer, make_record
 from tests.pictures import save, texture
 
@@ -32,6 +42,15 @@ def test_every_verdict_is_derived_again_to_the_last_digit(bank, pictures):
     for path in pictures:
         result = Replayer(Bank.open(bank.path)).replay(recorded(bank, path))
         assert (result.same, result.differences) == (True, ())
+
+
+def test_a_record_tells_where_heat_is_and_one_of_an_earlier_version_without_that_is_replayed(bank, pictures):
+    records = [recorded(bank, path) for path in pictures]
+    assert any(record["regions"] for record in records)
+    for path, record in zip(pictures, records, strict=True):
+        assert InspectionSummary.from_dict(record).regions == Detector(bank, SETTINGS, 0.1).inspect(path).regions
+        del record["regions"], record["region_count"]
+        assert Replayer(bank).replay(record).same
 
 
 def test_the_bank_is_taken_as_it_was(bank, pictures):

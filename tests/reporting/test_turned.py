@@ -2,12 +2,13 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from anomalign import Bank, Detector, Framing, Settings
+from anomalign import Bank, Detector, Framing, Inspection, Region, Settings
 from anomalign.images.orientation import Turn
 from anomalign.reporting import Report, write_explanation
 from anomalign.reporting.detail import detail
@@ -35,7 +36,8 @@ def _as_it_may_lie(crop):
 def test_the_crop_of_a_match_lies_as_the_place_it_was_compared_with(detector, turn, monkeypatch):
     picture = np.asarray(turn.apply(Image.fromarray(texture(4, 120, 180))))
     inspection = detector.inspect(picture)
-    monkeypatch.setattr("anomalign.reporting.detail._places", lambda inspection: [(67.0, 78.0)])
+    region = Region((60, 70, 70, 80), 100, (67, 78), 1e-4, 5.0, (64.5, 74.5), ((60, 70), (60, 80), (70, 80), (70, 70)))
+    monkeypatch.setattr(Inspection, "with_regions", lambda self, **_: replace(self, regions=(region,), region_count=1))
     (pair,) = detail(inspection, picture, detector.bank).pairs
     assert pair.match.turn == turn
     here, there = pixels(pair.here.uri), pixels(pair.there.uri)

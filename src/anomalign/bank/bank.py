@@ -90,6 +90,8 @@ class Bank:
         framing: Framing | None = None,
         augment: str = "",
         reading: Reading = FROM_IMAGES,
+        *,
+        exist_ok: bool = False,
     ) -> "Bank":
         """Make an empty bank in a new or empty folder.
 
@@ -108,15 +110,19 @@ class Bank:
             How the values of images become 8 bits, when they are added and when they are inspected: give
             ``Reading(bits=12)`` for 16-bit images of a camera whose values go up to 4095. Default: the first 16-bit
             images that are added tell how many bits they fill, and `AddReport.depth` says what was found.
+        exist_ok : bool
+            Whether to open a bank that is there already, with its images, if it was made with the same backbone,
+            framing and augmentation.
 
         Raises
         ------
         InputError
             The augmentation is unknown.
         BankError
-            There is a bank already, or the folder holds other files, or it cannot be written.
+            There is a bank already, or, with `exist_ok`, one that was made in another way; or the folder holds other
+            files, or it cannot be written.
         BackboneError
-            The backbone cannot be loaded or run.
+            The backbone cannot be loaded or run; or, with `exist_ok`, it is not the one of the bank that is there.
         """
         folder = Path(path)
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
@@ -125,6 +131,14 @@ class Bank:
         identity = Identity(
             network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment, reading
         )
+        if exist_ok and (folder / catalogue.FILE).exists():
+            bank = cls(folder, network)
+            if (bank.identity.framing, bank.identity.augment) != (framing, augment):
+                raise BankError(
+                    f"{folder}: this bank was made with {bank.identity.framing} and augment {bank.identity.augment!r}, "
+                    f"not with {framing} and {augment!r}; open it as it is with Bank.open, or choose another folder"
+                )
+            return bank
         creation.create(folder, identity)
         return cls(folder, network)
 

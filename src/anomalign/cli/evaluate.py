@@ -318,7 +318,7 @@ def _write_json(
     path: Path, settings: dict[str, Any], problems: list[str], results: "list[CategoryResult]", table: "list[Row]"
 ) -> None:
     from anomalign.evaluation.table import mean
-    from anomalign.reporting.output_file import open_output
+    from anomalign.images.output_file import open_output
 
     content = {
         **settings,

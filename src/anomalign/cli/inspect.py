@@ -21,6 +21,16 @@ def inspect(
         typer.Option(metavar="DIR", help="Write overlays, maps (float32 TIFF) and report.html into this folder."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line on standard output.")] = False,
+    table: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write a table: a line for each region, or image without."),
+    ] = None,
+    coco: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the regions as annotations in the format of COCO.")
+    ] = None,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="With --out: write masks of the regions, too, as black and white PNG files.")
+    ] = False,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
     descriptor: console.DescriptorOption = None,
@@ -59,8 +69,12 @@ def inspect(
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
     from anomalign.cli.output import Output
     from anomalign.detection.detector import Detector
+    from anomalign.errors import InputError
     from anomalign.monitoring.record_files import RecordFile
+    from anomalign.reporting.region_files import CocoFile, RegionTable
 
+    if masks and out is None:
+        raise InputError("--masks writes into the folder of --out; give --out DIR, too")
     settings = settings_of(
         preset,
         descriptor=descriptor,
@@ -72,7 +86,10 @@ def inspect(
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
     paths, missing = _find(images)
-    output = Output(detector, paths, out, RecordFile(records) if records else None, as_json=as_json)
+    region_files = [kind(path) for kind, path in ((RegionTable, table), (CocoFile, coco)) if path]
+    output = Output(
+        detector, paths, out, RecordFile(records) if records else None, region_files, as_json=as_json, masks=masks
+    )
     try:
         calibrate(detector, target_fpr)
         for failure in missing:

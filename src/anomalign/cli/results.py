@@ -9,17 +9,18 @@ from anomalign.cli import console
 from anomalign.errors import InputError
 from anomalign.images.marks import MARK, NOTICE
 
-FOLDERS = ("overlays", "maps")
-"""Below ``--out``."""
+FOLDERS = ("overlays", "maps", "masks")
+"""Below ``--out``; masks are there only if they are asked for."""
 
 
 class ResultFolders:
-    """``overlays/`` and ``maps/`` of a run.
+    """``overlays/``, ``maps/`` and ``masks/`` of a run.
 
     The mark of each folder lists its files, one JSON string a line, so that the next run deletes these and no others.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, *, masks: bool) -> None:
+        self.masks = masks
         self.folders = [out / name for name in FOLDERS]
         for folder in self.folders:
             if folder.is_dir() and not (folder / MARK).exists() and any(folder.iterdir()):
@@ -38,7 +39,7 @@ class ResultFolders:
         with _write_errors(out):
             if deleted := sum(_delete_listed(folder) for folder in self.folders):
                 console.say(f"{out}: held the results of an earlier run; {deleted} files and report.html are replaced")
-            for folder in self.folders:
+            for folder in self.folders if self.masks else self.folders[:-1]:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / MARK).write_text(NOTICE, encoding="utf-8")
 

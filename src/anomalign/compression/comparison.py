@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from anomalign.backbones import Backbone, Described, describe
 from anomalign.bank import Progress
 from anomalign.detection.detector import Detector
-from anomalign.detection.inspection import HEAT_BEGINS, Inspection
+from anomalign.detection.evidence import HEAT_BEGINS
+from anomalign.detection.inspection import Inspection
 from anomalign.errors import InputError
 from anomalign.images.decoding import MAX_PIXELS
 

@@ -20,9 +20,11 @@ from anomalign.calibration.thresholds import Calibration, Threshold
 from anomalign.detection import defect_plan
 from anomalign.detection.decision import DecisionRule
 from anomalign.detection.dependence import given_groups
+from anomalign.detection.evidence import Aligned, Comparison
 from anomalign.detection.in_place import InPlace, judge_in_place
-from anomalign.detection.inspection import Aligned, Comparison, Inspection
+from anomalign.detection.inspection import Inspection
 from anomalign.detection.normal_scores import Measured, measure_normals, sample_rows, score_normals, score_without
+from anomalign.detection.notebook import NormalPicture
 from anomalign.detection.power import DetectionPower
 from anomalign.detection.settings import PRESETS, Settings
 from anomalign.detection.summary import Neighbour
@@ -202,7 +204,12 @@ class Detector:
         return result
 
     def inspect_many(
-        self, images: Source | Iterable[Source], max_pixels: int = MAX_PIXELS, *, keep_images: bool = False
+        self,
+        images: Source | Iterable[Source],
+        max_pixels: int = MAX_PIXELS,
+        *,
+        keep_images: bool = False,
+        progress: Progress | None = None,
     ) -> Generator[Inspection | Failure, None, None]:
         """Inspect images one after the other, in their order; an image that cannot be used becomes a `Failure`.
 
@@ -214,8 +221,14 @@ class Detector:
             Larger images become a `Failure`, before they are decoded.
         keep_images : bool
             Whether each inspection carries its image, so that a picture of it needs no second decoding.
+        progress : callable, optional
+            Called with (done, total) after each image; an iterable is then listed first.
         """
-        return self._inspect(each_source(images), max_pixels, threads=1, keep_images=keep_images)
+        if progress is None:
+            return self._inspect(each_source(images), max_pixels, threads=1, keep_images=keep_images)
+        listed = list(each_source(images))
+        results = self._inspect(listed, max_pixels, threads=1, keep_images=keep_images)
+        return _counted(results, len(listed), progress)
 
     def inspect_batch(
         self, images: Source | Iterable[Source], max_pixels: int = MAX_PIXELS
@@ -256,7 +269,9 @@ class Detector:
             inspection = self.align(inspection)
         alignment_score = inspection.aligned.score if inspection.has_aligned else None
         inspection = replace(inspection, **vars(self.rule.judge(inspection.retrieval_score, alignment_score)))
-        return self.align(inspection) if inspection.verdict == "anomalous" else inspection
+        if inspection.verdict == "anomalous":
+            inspection = self.align(inspection)
+        return inspection.with_regions()
 
     def against(
         self, image: Source, *image_ids: int, max_pixels: int = MAX_PIXELS, places: PlaceStatistics | None = None
@@ -304,7 +319,7 @@ class Detector:
                 aligned = self._aligned(image.pyramid, gallery, places)
         numbers = self.bank.identity.views
         normals = [self._images[numbers.image(view)] for view in views]
-        return Inspection(
+        inspection = Inspection(
             name=image.name,
             sha256=image.sha256,
             height=image.height,
@@ -323,7 +338,8 @@ class Detector:
                 pyramid=image.pyramid if aligned is None else None,
             ),
             image=image.image,
-        )
+        ).with_regions()
+        return inspection if image.image is None else replace(inspection, normal_picture=self._beside(inspection))
 
     def check(
         self,
@@ -473,6 +489,15 @@ class Detector:
                 elif isinstance(result, Failure):
                     yield result
 
+    def _beside(self, inspection: Inspection) -> NormalPicture:
+        """The normal image to show beside an inspected one."""
+        id, place = inspection.neighbours[0].id, None
+        if inspection.regions:
+            match = inspection.match_at(*inspection.regions[0].peak)
+            id, place = match.image_id, (match.y, match.x)
+        normal = self._images[self._row_of[id]]
+        return NormalPicture(normal.name, normal.height, normal.width, self.bank.preview(id), place)
+
     @cached_property
     def _row_of(self) -> dict[int, int]:
         return {image.id: row for row, image in enumerate(self._images)}
@@ -528,6 +553,15 @@ def _opened(bank: Bank | str | os.PathLike[str]) -> Bank:
     if isinstance(bank, (str, os.PathLike)):
         return Bank.open(bank)
     raise InputError(f"bank is of type {type(bank).__name__}; give a Bank, or the path of its folder")
+
+
+def _counted(
+    results: Generator[Inspection | Failure, None, None], total: int, progress: Progress
+) -> Generator[Inspection | Failure, None, None]:
+    with contextlib.closing(results):
+        for done, result in enumerate(results, 1):
+            progress(done, total)
+            yield result
 
 
 def _weights(settings: Settings, bank: Bank) -> tuple[float, ...] | None:

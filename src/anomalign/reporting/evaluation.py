@@ -19,8 +19,8 @@ from anomalign.evaluation.run import CategoryResult
 from anomalign.evaluation.table import FOOTNOTE, RATE_COLUMNS, RATE_FOOTNOTE, Row, rate_cells
 from anomalign.images.decoding import decode
 from anomalign.images.files import read_bytes
+from anomalign.images.heat import overlay
 from anomalign.reporting.curves import CurveChart, curve_chart
-from anomalign.reporting.heat import overlay
 from anomalign.reporting.histogram import Chart, chart, histogram
 from anomalign.reporting.page import write_page
 from anomalign.reporting.places import fit_size, small_map

@@ -12,7 +12,7 @@ from anomalign.calibration.basis import describe_basis, describe_few
 from anomalign.calibration.thresholds import best_rate
 from anomalign.curation.suspects import Suspect
 from anomalign.detection.detector import Detector
-from anomalign.detection.inspection import Match
+from anomalign.detection.evidence import Match
 from anomalign.detection.power import DetectionPower
 from anomalign.detection.summary import InspectionSummary
 from anomalign.images.framing import Framing

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.images.decoding import decode
-from anomalign.reporting.heat import overlay
+from anomalign.images.heat import overlay
 from anomalign.reporting.places import fit_size
 
 DISPLAY_PX, THUMBNAIL_PX = 2048, 320
