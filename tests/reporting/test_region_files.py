@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -63,7 +64,7 @@ def test_coco_masks_boxes_and_areas_are_those_of_the_regions(run, tmp_path):
         ]  # fmt: skip
         assert annotation["area"] == mask.sum()
         score_map = of_image[annotation["image_id"]].score_map
-        assert annotation["score"] == score_map[mask].max()
+        assert annotation["score"] == pytest.approx(score_map[mask].max(), rel=1e-6)
         together[annotation["image_id"]] += mask
     for id, inspection in of_image.items():
         np.testing.assert_array_equal(together[id], inspection.region_labels() > 0)

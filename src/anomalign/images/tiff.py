@@ -104,6 +104,11 @@ def is_deep(tags: Tags) -> bool:
     return max(_numbers(tags, _BITS, (1,))) > 8 or not formats <= {1, 4}
 
 
+def is_floating(tags: Tags) -> bool:
+    """Whether the values are floating-point numbers."""
+    return 3 in _numbers(tags, _SAMPLE_FORMAT, (1,))
+
+
 def describe(tags: Tags) -> str:
     """Say what kind of TIFF it is, as "TIFF, 3 x 16-bit unsigned RGB, LZW"."""
     bits = "/".join(str(value) for value in dict.fromkeys(_numbers(tags, _BITS, (1,))))

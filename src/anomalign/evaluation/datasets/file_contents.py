@@ -58,7 +58,8 @@ def mask_values(path: Path) -> MaskValues:
     Values are the indices of a palette image, and the largest color channel of a color image. Transparency is ignored.
     """
     try:
-        if (tags := tiff.tags_of_file(path)) and tiff.is_deep(tags):  # Pillow reads some of them wrongly
+        tags = tiff.tags_of_file(path)
+        if tags and tiff.is_deep(tags) and not tiff.is_floating(tags):  # Pillow reads some of them wrongly
             return _deep_mask(path, tags)
         # From memory: Pillow does not turn a TIFF whose file it maps into memory.
         with Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS) as image:
