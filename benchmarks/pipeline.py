@@ -31,7 +31,7 @@ from anomalign import Bank, Detector, Inspection, Settings, load_backbone, read_
 from anomalign.alignment import map_score, smooth_map
 from anomalign.backbones.pipeline import BATCH
 from anomalign.calibration.places import PlaceStatistics
-from anomalign.detection.inspection import Aligned
+from anomalign.detection.evidence import Aligned
 from anomalign.images.decoding import from_array
 from anomalign.images.files import find_images
 from anomalign.images.framing import Framing

@@ -1,8 +1,7 @@
 """Does the power measured with synthetic defects say what is found of real ones? Settings x datasets.
 
-    python benchmarks/power.py ROOT... [--backbone NAME|FILE.onnx ...] [--images 16] [--rate 0.05] [--json FILE]
-                               [--markdown FILE]
-    python benchmarks/power.py --from FILE.json [--markdown FILE]
+    python benchmarks/power.py ROOT... [--backbone NAME|FILE.onnx ...] [--skip SETTING ...] [--images 16] [--rate 0.05]
+                               [--from FILE.json] [--json FILE] [--markdown FILE]
 
 For each dataset and each of `SETTINGS` (and each further backbone): the share found of synthetic defects drawn into its
 normal images, by kind and size, and the share found of its real defects, at the same rate of false alarms. Then: rank
@@ -38,7 +37,7 @@ SETTINGS = (
 _DRAWS = 2000
 
 
-def measured(category, backbones: Sequence[str], images: int, rate: float) -> Iterator[dict]:
+def measured(category, settings: Sequence[str], images: int, rate: float) -> Iterator[dict]:
     with tempfile.TemporaryDirectory(prefix="anomalign-") as folder:
         bank = Bank.create(Path(folder) / "bank", BUNDLED)
         bank.add(category.train)
@@ -48,7 +47,7 @@ def measured(category, backbones: Sequence[str], images: int, rate: float) -> It
         most = min(images, len(bank) // 2)
         plan = detector.plan_defects(most)
         now: DetectionPower | None = None
-        for number, setting in enumerate((NOW, *SETTINGS, *(f"backbone={name}" for name in backbones))):
+        for number, setting in enumerate((NOW, *settings)):
             if setting == "normals=half":
                 if len(bank) < 80:
                     continue  # half of them do not support the rate
@@ -117,7 +116,8 @@ def correlation(groups: Sequence[Sequence[dict]], kinds: Sequence[str], of=share
             if np.ptp(some[:, 0]) > 0 and np.ptp(some[:, 1]) > 0:
                 each.append(spearmanr(some[:, 0], some[:, 1]).statistic)
         values.append(np.mean(each) if each else np.nan)
-    low, high = np.nanquantile(values[1:], (0.025, 0.975))
+    drawn = [value for value in values[1:] if np.isfinite(value)]
+    low, high = np.quantile(drawn, (0.025, 0.975)) if drawn else (np.nan, np.nan)
     return float(values[0]), float(low), float(high)
 
 
@@ -161,7 +161,8 @@ def tables(rows: Sequence[dict]) -> Iterator[str]:
             best, most, take = max(map(of, one)), max(one, key=lambda r: by_kinds(r, KINDS)), advised(one)
             lost.append([best - of(one[0]), best - of(most), best - of(take)])
             value, low, high = correlation([one], KINDS, of)
-            cells = [f"{value:+.2f} ({low:+.2f} to {high:+.2f})", f"{best:.3f}", *(f"{x:.3f}" for x in lost[-1])]
+            told = f"{value:+.2f} ({low:+.2f} to {high:+.2f})" if np.isfinite(value) else "all find the same"
+            cells = [told, f"{best:.3f}", *(f"{x:.3f}" for x in lost[-1])]
             yield f"| {name} | " + " | ".join([*cells, most["setting"], take["setting"]]) + " |"
         value, low, high = correlation(groups, KINDS, of)
         means = " | ".join(f"{x:.3f}" for x in np.mean(lost, axis=0))
@@ -190,16 +191,19 @@ def main() -> None:
     )
     parser.add_argument("roots", type=Path, nargs="*")
     parser.add_argument("--backbone", nargs="+", default=[])
+    parser.add_argument("--skip", nargs="+", default=[], choices=SETTINGS, help="settings to leave out")
     parser.add_argument("--images", type=int, default=16, help="normal images that defects are drawn into")
     parser.add_argument("--rate", type=float, default=0.05)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--from", dest="stored", type=Path, help="results of an earlier run")
+    parser.add_argument("--from", dest="stored", type=Path, help="results of an earlier run, of other datasets")
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
+    settings = [setting for setting in SETTINGS if setting not in options.skip]
+    settings += [f"backbone={name}" for name in options.backbone]
     rows = json.loads(options.stored.read_text()) if options.stored else []
     for root in options.roots:
         for category in open_dataset(root).categories:
-            for row in measured(category, options.backbone, options.images, options.rate):
+            for row in measured(category, settings, options.images, options.rate):
                 rows.append(row)
                 print({key: row[key] for key in row if key != "table"}, flush=True)
                 if options.json:

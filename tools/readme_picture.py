@@ -19,7 +19,7 @@ from anomalign.reporting import Report
 
 TARGET = Path(__file__).parents[1] / "docs" / "report.png"
 SIDE = 224
-CUT = (790, 1770)  # rows of the page from the legend to the end of the first image
+CUT = (790, 1812)  # rows of the page from the legend to the end of the first image
 
 
 def crops(count: int, region: tuple[int, int, int, int], seed: int) -> list[np.ndarray]:

@@ -41,7 +41,7 @@ def trace(source: Path) -> tuple[list[str], str]:
         for number in range(6):
             (normal / f"{number}.bmp").write_bytes(bitmap + generator.randbytes(3 * SIDE * SIDE))
         new.write_bytes(bitmap + bytes(generator.choices((0, 255), k=SIDE)) * 3 * SIDE)
-        run_alone(source, ["fit", bank, str(normal), "--size", str(SIDE)])
+        run_alone(source, ["fit", bank, str(normal), "--size", str(SIDE), "--no-check"])
         modules, output = run_alone(source, ["inspect", bank, str(new), "--json"])
     return modules, json.loads(output)["stage"]
 

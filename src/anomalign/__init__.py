@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from anomalign.backbones import Backbone, load_backbone
     from anomalign.bank import Bank
     from anomalign.detection.detector import Detector
-    from anomalign.detection.inspection import Inspection, Match
+    from anomalign.detection.evidence import Match
+    from anomalign.detection.inspection import Inspection
+    from anomalign.detection.regions import Region
     from anomalign.detection.settings import PRESETS, Settings
     from anomalign.detection.summary import InspectionSummary, Neighbour
     from anomalign.errors import (
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     )
     from anomalign.images.decoding import read_image
     from anomalign.images.framing import Framing
+    from anomalign.images.reading import Reading
     from anomalign.images.region import RegionOfInterest
     from anomalign.images.sources import Failure
 
@@ -55,9 +58,12 @@ _HOME = {
     ],
     "anomalign.images.decoding": ["read_image"],
     "anomalign.images.framing": ["Framing"],
+    "anomalign.images.reading": ["Reading"],
     "anomalign.images.region": ["RegionOfInterest"],
     "anomalign.images.sources": ["Failure"],
-    "anomalign.detection.inspection": ["Inspection", "Match"],
+    "anomalign.detection.evidence": ["Match"],
+    "anomalign.detection.inspection": ["Inspection"],
+    "anomalign.detection.regions": ["Region"],
     "anomalign.detection.summary": ["InspectionSummary", "Neighbour"],
     "anomalign.detection.settings": ["PRESETS", "Settings"],
 }
@@ -84,6 +90,8 @@ __all__ = [
     "InspectionSummary",
     "Match",
     "Neighbour",
+    "Reading",
+    "Region",
     "RegionOfInterest",
     "Settings",
     "UndefinedError",

@@ -5,10 +5,10 @@ import onnx
 import onnxruntime
 import pytest
 import skimage.data
+from PIL import Image
 
 from anomalign import BackboneError, Bank, Framing, load_backbone
 from anomalign.backbones import Preprocessing
-from anomalign.images.decoding import from_array
 from tests import tiny
 from tests.pictures import texture
 
@@ -25,7 +25,7 @@ def bundled():
 def test_real_photographs_are_classified_as_what_they_are(bundled, photograph, classes):
     preprocessing = bundled.preprocessing
     framing = Framing(preprocessing.crop_px, preprocessing.resize_px)
-    framed = framing.frame(from_array(photograph(), "photograph"))
+    framed = framing.frame(Image.fromarray(photograph()))
     session = onnxruntime.InferenceSession(str(bundled.path), providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logits"], {"input": preprocessing.apply(framed[None])})
     assert int(logits[0].argmax()) in classes
@@ -150,6 +150,10 @@ def test_a_network_that_cannot_take_our_input_is_named(tmp_path):
         ({"levels": '"level1"'}, "levels needs a list of names"),
         ({"preprocessing": "{}"}, "does not say how it is to be used"),
         ({"preprocessing": '{"color": "hsv", "mean": [0,0,0], "std": [1,1,1], "resize_px": 1, "crop_px": 1}'}, "color"),
+        (
+            {"preprocessing": '{"color": "rgb", "mean": [0,0,0], "std": [0.5,0.5,0.5], "resize_px": 1, "crop_px": 1}'},
+            "likely meant: mean 0,0,0 and std 127.5",
+        ),
         ({"pooled": "nothing"}, "names outputs that it lacks: nothing"),
     ],
 )

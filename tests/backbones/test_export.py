@@ -10,7 +10,7 @@ from anomalign import BackboneError, InputError, load_backbone
 from anomalign.backbones import export_backbone, hub, pull_backbone
 from tests.pictures import texture
 
-torch = pytest.importorskip("torch", reason="timm's models are PyTorch's: pip install '.[torch]'")
+torch = pytest.importorskip("torch", reason="timm's models are PyTorch's: pip install 'anomalign[torch]'")
 
 
 def declare_kernels():
@@ -25,7 +25,7 @@ def declare_kernels():
 
 
 declare_kernels()
-timm = pytest.importorskip("timm", reason="needs timm: pip install '.[torch]'")
+timm = pytest.importorskip("timm", reason="needs timm: pip install 'anomalign[torch]'")
 pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch warns that its exporter will go, timm of others' changes
 
 

@@ -1,5 +1,6 @@
 """Foreign ONNX files: outputs chosen among all tensors, tokens laid out as maps, wrong descriptions refused."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +225,43 @@ def test_a_crop_that_the_network_cannot_take_is_refused_with_one_that_it_can(cac
 def test_colours_means_and_deviations_are_checked_each_by_its_name(color, mean, std, message):
     with pytest.raises(InputError, match=message):
         Preprocessing(color, mean, std, 256, 224)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "likely"),
+    [
+        ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502), "mean 126.99,126.99,126.99 and std 128.01,128.01,128.01"),
+        ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "mean 123.675,116.28,103.53 and std 58.395,57.12,57.375"),
+        ((0.5, 0.5, 0.5), (1, 1, 1), "mean 127.5,127.5,127.5 and std 255,255,255"),
+        ((0, 0, 0), (0.5, 0.5, 0.5), "mean 0,0,0 and std 127.5,127.5,127.5"),
+        ((123.675, 116.28, 103.53), (0.229, 0.224, 0.225), "mean 123.675,116.28,103.53 and std 58.395,57.12,57.375"),
+        ((0.485, 0.456, 0.406), (58.395, 57.12, 57.375), "mean 123.675,116.28,103.53 and std 58.395,57.12,57.375"),
+        ((127.5, 127.5, 127.5), (0.0078125, 0.0078125, 0.0078125), "mean 127.5,127.5,127.5 and std 128,128,128"),
+    ],
+)
+def test_values_that_no_network_is_trained_with_are_refused_with_those_likely_meant(mean, std, likely):
+    with pytest.raises(InputError, match=f"pixels are in 0..255.*these were likely meant: {re.escape(likely)}$"):
+        Preprocessing("rgb", mean, std, 256, 224)
+
+
+def test_without_likely_values_the_plausible_ones_are_said():
+    with pytest.raises(InputError, match=r"^mean is 300,0,-4, std is 1,1,1: .* each std in 1\.\.256$"):
+        Preprocessing("rgb", (300, 0, -4), (1, 1, 1), 256, 224)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "expected"),
+    [
+        (IMAGENET.mean, IMAGENET.std, (-2.1179, 2.64)),
+        (CAFFE.mean, CAFFE.std, (-123.68, 151.061)),
+        ((0, 0, 0), (255, 255, 255), (0, 1)),
+        ((0, 0, 0), (1, 1, 1), (0, 255)),
+        ((0, 0, 0), (256, 256, 256), (0, 255 / 256)),
+        ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5), (-1, 1)),
+    ],
+)
+def test_what_networks_are_trained_with_is_accepted(mean, std, expected):
+    assert Preprocessing("rgb", mean, std, 256, 224).input_range == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_real_vit(cache_folder):

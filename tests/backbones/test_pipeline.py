@@ -6,7 +6,6 @@ from PIL import Image
 
 from anomalign import Framing
 from anomalign.backbones import Described, Known, describe
-from anomalign.images.decoding import from_array
 from anomalign.images.sources import Failure
 from tests.pictures import save, texture
 
@@ -16,7 +15,7 @@ def test_images_come_in_order_each_as_if_it_were_alone(tmp_path, tiny_backbone):
     results = list(describe(paths, tiny_backbone, Framing(64)))
     assert [r.name for r in results] == [str(p) for p in paths]
     for seed, result in enumerate(results):
-        (expected,) = tiny_backbone.run(Framing(64).frame(from_array(texture(seed), ""))[None])
+        (expected,) = tiny_backbone.run(Framing(64).frame(Image.fromarray(texture(seed)))[None])
         np.testing.assert_array_equal(result.pyramid.levels[0], expected.levels[0])
         assert (result.height, result.width, result.preview) == (64, 64, b"")
 
@@ -24,7 +23,7 @@ def test_images_come_in_order_each_as_if_it_were_alone(tmp_path, tiny_backbone):
 def test_files_and_arrays_with_one_bad_among_them(tmp_path, tiny_backbone):
     paths = save(tmp_path, 2)
     paths[0].write_bytes(b"torn")
-    results = list(describe([*paths, texture(5), np.zeros((3, 3))], tiny_backbone, Framing(64)))
+    results = list(describe([*paths, texture(5), np.full((3, 3), 2.0)], tiny_backbone, Framing(64)))
     assert [type(r) for r in results] == [Failure, Described, Described, Failure]
     assert "000.png" in results[0].error
     assert results[2].name == "array 2"

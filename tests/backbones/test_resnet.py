@@ -10,7 +10,7 @@ from anomalign.backbones.graph import count_parameters
 from anomalign.backbones.known import KNOWN
 from anomalign.backbones.resnet import build_resnet
 
-torch = pytest.importorskip("torch", reason="the reference is written in PyTorch: pip install '.[torch]'")
+torch = pytest.importorskip("torch", reason="the reference is written in PyTorch: pip install 'anomalign[torch]'")
 from tests.reference.resnet import MEMBERS, random_resnet  # noqa: E402
 
 

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from anomalign import (
     BackboneError,
@@ -19,7 +20,6 @@ from anomalign import (
     load_backbone,
 )
 from anomalign.bank import catalogue
-from anomalign.images.decoding import from_array
 from tests import tiny
 from tests.pictures import save, texture
 
@@ -36,7 +36,7 @@ def contents(bank):
 def test_features_read_back_are_what_the_backbone_gave(empty_bank):
     empty_bank.add([texture(seed, 50, 70) for seed in range(5)])
     bank = Bank.open(empty_bank.path, empty_bank.backbone)
-    framed = np.stack([Framing(64).frame(from_array(texture(seed, 50, 70), "")) for seed in range(5)])
+    framed = np.stack([Framing(64).frame(Image.fromarray(texture(seed, 50, 70))) for seed in range(5)])
     for index, expected in enumerate(bank.backbone.run(framed)):
         (found,) = bank.gallery([index])
         for a, b in zip(found.levels, expected.levels, strict=True):
@@ -354,3 +354,23 @@ def test_every_bank_that_a_reader_sees_while_a_writer_adds_is_whole(empty_bank):
         assert seen[-1][: len(seen[-2])] == seen[-2]
         assert alive or len(bank) == 40
     writer.join()
+
+
+def test_a_bank_that_is_there_already_is_opened_where_that_is_asked_for(tmp_path, tiny_backbone):
+    def make(**changes):
+        arguments = {"backbone": tiny_backbone, "framing": Framing(64), "augment": "flip", "exist_ok": True}
+        return Bank.create(tmp_path / "bank", **arguments | changes)
+
+    make().add([texture(1)])
+    assert [image.id for image in make().images] == [1]
+    for changes in ({"framing": Framing(96)}, {"augment": ""}):
+        with pytest.raises(BankError, match="open it as it is with Bank.open"):
+            make(**changes)
+    with pytest.raises(BackboneError, match="built with backbone"):
+        make(backbone=load_backbone(tiny.write(tmp_path / "other.onnx", seed=1)))
+    with pytest.raises(BankError, match="there is a bank already"):
+        make(exist_ok=False)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(BankError, match="holds other files"):
+        Bank.create(tmp_path / "full", tiny_backbone, Framing(64), exist_ok=True)

@@ -45,14 +45,31 @@ def test_each_edit_is_an_entry_whatever_was_committed_how_often(empty_bank, tiny
         assert len(Bank.open(empty_bank.path, tiny_backbone, edit.version)) == images
     empty_bank.remove(2)
     empty_bank.compact()
-    assert [(edit.first, edit.version) for edit in empty_bank.history()] == [
-        (1, 3),
-        (4, 4),
-        (5, 6),
-        (7, 7),
-        (8, 8),
-        (9, 9),
+    assert counts(empty_bank) == [(1, 3, 3, 0), (4, 4, 0, 2), (5, 6, 2, 0), (7, 7, 1, 0), (8, 8, 1, 0), (9, 9, 0, 1)]
+    assert empty_bank.verify() == []
+
+
+def test_compacting_again_and_again_leaves_the_history_as_it_is(empty_bank, tiny_backbone):
+    empty_bank.add(PICTURES, groups=["a", "a", "b", "b", "", ""], segment_bytes=1)
+    empty_bank.group([1, 2, 3], "c")
+    empty_bank.group([1, 2], "d")
+    empty_bank.remove([1, 4])
+    empty_bank.restore([1])
+    expected = empty_bank.history()
+    assert [(edit.added, edit.removed, edit.regrouped) for edit in expected] == [
+        (6, 0, 0),
+        (0, 0, 3),
+        (0, 0, 2),
+        (0, 2, 0),
+        (1, 0, 0),
     ]
+    for _ in range(2):
+        empty_bank.compact()
+        assert empty_bank.history() == expected
+    empty_bank.remove(1)
+    expected = empty_bank.history()
+    empty_bank.compact()
+    assert expected == empty_bank.history() == Bank.open(empty_bank.path, tiny_backbone).history()
     assert empty_bank.verify() == []
 
 

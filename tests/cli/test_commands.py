@@ -1,5 +1,6 @@
 """The command line, as a user meets it: exit codes, standard output, files."""
 
+import csv
 import json
 import os
 import re
@@ -13,8 +14,9 @@ import pytest
 from PIL import Image
 
 from anomalign import Bank, Detector, Framing
+from anomalign.images.marks import MARK
 from tests.cli.running import run, run_process
-from tests.pictures import texture
+from tests.pictures import save, texture
 
 
 def defective(seed):
@@ -49,11 +51,12 @@ def folder(tmp_path_factory):
 
 def test_fit_tells_the_size_before_and_the_count_after(folder, tmp_path):
     done = run("fit", tmp_path / "bank", folder / "train", "--size", 64)
-    first, last, calibrated = done.stderr.splitlines()
+    first, last, calibrated, found = done.stderr.splitlines()
     each = Bank.open(tmp_path / "bank").identity.bytes_per_image
     assert f"20 images of {each / 1000:.1f} kB" in first
     assert "20 images added; the bank holds 20" in last
     assert "20 normal images support a false-positive rate of 4.8% at best" in calibrated
+    assert "of synthetic defects" in found
     assert done.stdout == ""
 
 
@@ -351,6 +354,72 @@ def test_outputs_of_an_earlier_run_are_not_inspected(folder, tmp_path):
         assert done.returncode == 0
 
 
+def test_what_a_folder_holds_and_was_not_inspected_is_said(folder, tmp_path):
+    save(tmp_path / "new", 2)
+    save(tmp_path / "new" / ".Trash-1000", 1)
+    (tmp_path / "new" / "notes.txt").write_text("words")
+    done = run("inspect", folder / "b.bank", tmp_path / "new")
+    assert done.returncode == 0
+    hidden = tmp_path / "new" / ".Trash-1000"
+    assert f"not read: 1 hidden folder ({hidden}), 1 .txt file ({tmp_path / 'new' / 'notes.txt'})" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a.gif", "no ending"])
+def test_a_picture_that_cannot_be_read_is_said_and_is_exit_code_2(folder, tmp_path, name):
+    (path,) = save(tmp_path, 1)
+    with Image.open(path) as image:
+        image.save(tmp_path / name, "GIF")
+    done = run("inspect", folder / "b.bank", tmp_path)
+    assert done.returncode == 2
+    assert f"{name}: not an image that can be decoded" in done.stderr
+    assert "1 normal, 0 anomalous, 1 could not be used" in done.stderr
+
+
+def test_fit_takes_no_pictures_of_hidden_folders(folder, tmp_path):
+    save(tmp_path / "normals", 4)
+    save(tmp_path / "normals" / ".ipynb_checkpoints", 6)
+    done = run("fit", tmp_path / "bank", tmp_path / "normals", "--size", 64, "--no-calibrate")
+    assert "not read: 1 hidden folder" in done.stderr
+    assert len(Bank.open(tmp_path / "bank")) == 4
+
+
+def test_a_second_run_into_a_folder_replaces_the_files_of_the_first_and_no_others(folder, tmp_path):
+    for day, count in (("monday", 3), ("tuesday", 2)):
+        save(tmp_path / day / "deep", count)
+        save(tmp_path / day, 1)
+    (tmp_path / "monday" / "deep").rename(tmp_path / "monday" / "other")
+    out = tmp_path / "out"
+    assert "earlier run" not in run("inspect", folder / "b.bank", tmp_path / "monday", "--out", out).stderr
+    mine = out / "overlays" / "mine.txt"
+    mine.write_text("a note of somebody")
+    done = run("inspect", folder / "b.bank", tmp_path / "tuesday", "--out", out)
+    assert f"{out}: held the results of an earlier run; 8 files and report.html are replaced" in done.stderr
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if not path.name.startswith(".")) == [
+        "maps", "maps/000.tiff", "maps/deep", "maps/deep/000.tiff", "maps/deep/001.tiff",
+        "overlays", "overlays/000.png", "overlays/deep", "overlays/deep/000.png", "overlays/deep/001.png",
+        "overlays/mine.txt", "report.html",
+    ]  # fmt: skip
+
+
+def test_results_are_never_written_among_files_of_others(folder, tmp_path):
+    (path,) = save(tmp_path / "out" / "overlays", 1)
+    before = path.read_bytes()
+    done = run("inspect", folder / "b.bank", path, "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "overlays: holds files that are not known to be results" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_list_of_results_that_names_files_elsewhere_deletes_none_of_them(folder, tmp_path):
+    (path,) = save(tmp_path / "in", 1)
+    out = tmp_path / "out"
+    run("inspect", folder / "b.bank", path, "--out", out)
+    with (out / "overlays" / MARK).open("a") as mark:
+        mark.write(f'"../../in/000.png"\n{json.dumps(str(path))}\n17\n"torn')
+    assert run("inspect", folder / "b.bank", path, "--out", out).returncode == 0
+    assert path.exists()
+
+
 def test_an_image_whose_overlay_cannot_be_written_keeps_its_verdict(folder, tmp_path):
     write(tmp_path / "a.png", texture(1))
     (tmp_path / "out").mkdir()
@@ -372,3 +441,58 @@ def test_an_image_is_a_line_whatever_its_name(folder, tmp_path):
 def test_leaving_all_normals_out_is_said_to_be_that(folder):
     done = run("inspect", folder / "b.bank", folder / "train" / "000.png", "--without", "*")
     assert (done.returncode, "all its images are left out" in done.stderr) == (2, True)
+
+
+def test_a_line_says_where_the_worst_region_of_an_anomalous_image_lies(folder):
+    arguments = "inspect", folder / "b.bank", folder / "test", "--target-fpr", 0.1
+    rows, done = rows_of(run(*arguments, "--json")), run(*arguments)
+    for row, line in zip(rows, done.stdout.splitlines(), strict=True):
+        where = re.search(r"\.png at (\d+),(\d+) \((\d+)x(\d+) px\)(?: and (\d+) more)?  \(nearest: ", line)
+        assert bool(where) == bool(row["regions"]) == (row["verdict"] == "anomalous")
+        if where:
+            y, x, width, height, more = (int(number or 0) for number in where.groups())
+            top, left, bottom, right = row["regions"][0]["box"]
+            assert ([y, x], width, height) == (row["regions"][0]["peak"], right - left, bottom - top)
+            assert more + 1 == row["region_count"]
+
+
+def test_regions_come_as_a_table_as_coco_and_as_masks(folder, tmp_path):
+    (tmp_path / "text.png").write_text("hello")
+    done = run(
+        "inspect", folder / "b.bank", folder / "test", tmp_path / "text.png", "--json", "--target-fpr", 0.1,
+        "--csv", tmp_path / "table.csv", "--coco", tmp_path / "coco.json", "--out", tmp_path / "out", "--masks",
+    )  # fmt: skip
+    assert done.returncode == 2
+    *rows, failed = rows_of(done)
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    expected = [row["path"] for row in rows for _ in row["regions"] or [None]]
+    assert [line["path"] for line in lines] == [*expected, failed["path"]]
+    assert lines[-1]["error"] == failed["error"]
+    coco = json.loads((tmp_path / "coco.json").read_text(encoding="utf-8"))
+    assert [image["file_name"] for image in coco["images"]] == [row["path"] for row in rows]
+    assert [a["area"] for a in coco["annotations"]] == [r["area_px"] for row in rows for r in row["regions"]]
+    for row in rows:
+        assert Path(row["mask"]) == tmp_path / "out" / "masks" / Path(row["overlay"]).relative_to(
+            tmp_path / "out" / "overlays"
+        )
+        assert np.count_nonzero(read(row["mask"])) == sum(region["area_px"] for region in row["regions"])
+    again = run("inspect", folder / "b.bank", tmp_path / "out", "--out", tmp_path / "out", "--masks")
+    assert "normal" not in again.stdout  # what the command wrote itself is not inspected
+
+
+def test_masks_need_a_folder(folder):
+    done = run("inspect", folder / "b.bank", folder / "test", "--masks")
+    assert done.returncode == 2
+    assert "give --out DIR" in done.stderr
+
+
+def test_a_table_that_cannot_be_written_is_an_error_and_the_other_files_are_written(folder, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    image = folder / "test" / "scratch" / "000.png"
+    files = "--csv", tmp_path / "file" / "t.csv", "--coco", tmp_path / "coco.json"
+    done = run("inspect", folder / "b.bank", image, *files, "--target-fpr", 0.1)
+    assert done.returncode == 2
+    assert done.stdout.startswith("anomalous")
+    assert "t.csv: cannot be written" in done.stderr
+    assert (tmp_path / "coco.json").exists()

@@ -18,7 +18,7 @@ from tests.evaluation.test_run import spoilt
 
 KEYS = {
     *("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "au_pro_0.3", "au_pro_0.05"),
-    *("au_pimo", "seg_f1", "class_f1", "fit_s", "calibrate_s", "inspect_ms", "bank_bytes"),
+    *("au_pimo", "seg_f1", "region_iou", "class_f1", "fit_s", "calibrate_s", "inspect_ms", "bank_bytes"),
 }
 
 
@@ -97,6 +97,27 @@ def test_a_problem_of_the_dataset_is_named_and_ends_with_2(root, backbone, tmp_p
     assert "001.png: has no mask" in done.stderr
     (problem,) = json.loads((tmp_path / "r.json").read_text())["problems"]
     assert "has no mask" in problem
+
+
+def test_masks_that_are_inverted_or_noisy_are_told(root, backbone, tmp_path):
+    masks = root / "nut" / "ground_truth" / "dent"
+    first, second = (masks / f"00{number}_mask.png" for number in range(2))
+    Image.fromarray(255 - np.array(Image.open(first))).save(first)
+    options = ("--backbone", backbone, "--size", 64, "--json", tmp_path / "r.json")
+    assert run(root / "nut", *options).exit_code == 0  # one of two is not most
+    Image.open(second).save(second.with_suffix(".jpg"), quality=50)
+    second.unlink()
+    done = run(root / "nut", *options)
+    assert done.exit_code == 0
+    assert f"nut: mask {second.with_suffix('.jpg')}: with that many values, a pixel counts" in done.stderr
+    Image.fromarray(255 - np.array(Image.open(second.with_suffix(".jpg")))).save(second)
+    second.with_suffix(".jpg").unlink()
+    done = run(root / "nut", *options)
+    assert done.exit_code == 2
+    assert f"2 of 2 masks, such as {first}: more than half of the picture is marked" in done.stderr
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert result["problems"] == result["categories"]["nut"]["masks"]["doubts"]
+    assert result["categories"]["nut"]["pixel_auroc"] is not None
 
 
 def test_the_papers_preset_tells_the_crop_from_the_whole_image(root, backbone, tmp_path):
@@ -216,9 +237,9 @@ def test_pictures_of_a_category_that_failed_are_not_shown_under_the_next(root, b
 
 def test_names_from_a_file_lead_to_no_other_folder_and_are_escaped_in_the_report(tmp_path, backbone):
     trees.numbered(tmp_path / "d", 6)
-    rows = ["path,label,mask,split,category"]
-    rows += [f"00{n}.png,good,,train,../../out" for n in range(3)]
-    rows += ["003.png,good,,test,../../out", "004.png,<b>/../../x,,test,../../out"]
+    rows = ["path,label,mask,split,category,kind"]
+    rows += [f"00{n}.png,good,,train,../../out," for n in range(3)]
+    rows += ["003.png,good,,test,../../out,", "004.png,bad,,test,../../out,<b>/../../x"]
     (tmp_path / "d" / "parts.csv").write_text("\n".join(rows))
     done = run(tmp_path / "d" / "parts.csv", "--backbone", backbone, "--size", 64, "--save-maps", tmp_path / "a" / "b",
                "--report", tmp_path / "r.html")  # fmt: skip

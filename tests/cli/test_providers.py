@@ -10,6 +10,7 @@ from anomalign import BackboneError, Bank, InputError
 from anomalign.backbones.providers import PROVIDERS, KnownProvider
 from anomalign.cli import app
 from tests import tiny
+from tests.evaluation import trees
 from tests.pictures import save, texture
 
 TOLD = "tiny with provider twin: features within 0% of the CPU's (level1); the CPU runs no node"
@@ -52,7 +53,7 @@ def test_every_command_that_runs_a_network_says_what_runs_it(bank, run, tmp_path
     assert TOLD in run("inspect", bank, "train/000.png", "--records", "records.jsonl", *twin)
     assert TOLD in run("replay", "records.jsonl", "--bank", bank, *twin)
     for folder in ("train/good", "test/good", "test/bent"):
-        save(tmp_path / "screw" / folder, 8)  # without masks, hence exit code 2
+        trees.numbered(tmp_path / "screw" / folder, 8)  # without masks, hence exit code 2
     arguments = ("evaluate", "screw", "--backbone", "tiny.onnx", "--size", 64, "--json", "results.json")
     assert TOLD in run(*arguments, *twin, code=2)
     assert json.loads((tmp_path / "results.json").read_text())["provider"] == "twin"

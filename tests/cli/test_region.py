@@ -81,6 +81,21 @@ def test_an_image_of_another_size_is_named_with_its_size(folder, tmp_path):
     )
 
 
+def test_the_check_of_a_region_reads_deep_images_by_their_bits(folder, tmp_path):
+    (tmp_path / "deep").mkdir()
+    for seed in range(3):
+        grey = np.ascontiguousarray(texture(seed, 60, 90)[:, :, 1])
+        Image.fromarray(grey.astype(np.uint16) << 4).save(tmp_path / "deep" / f"{seed}.png")
+    options = ["--size", 64, "--bits", 12, "--no-calibrate"]
+    done = run("fit", tmp_path / "bank", tmp_path / "deep", *options, "--region-mask", folder / "mask.png")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(run("bank", "info", tmp_path / "bank", "--json").stdout)
+    assert (told["bits"], told["region"][:11]) == (12, "10,20,40,40")
+    done = run("fit", tmp_path / "other", tmp_path / "deep", *options, "--region", "10,20,51,48")
+    assert done.returncode == 2
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_inspect_writes_is_in_pixels_of_the_whole_image(folder, tmp_path):
     image = texture(51, 60, 90).copy()
     image[25:40, 30:50] = np.random.default_rng(0).integers(0, 255, (15, 20, 3))

@@ -228,7 +228,7 @@ def test_too_few_images_are_refused_before_anything_is_done(tmp_path, cache_fold
 
 def test_a_missing_package_is_named(cache_folder, normals, tiny_backbone, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"this needs onnx: pip install '\.\[hub\]'"):
+    with pytest.raises(InputError, match=r"this needs onnx: pip install 'anomalign\[hub\]'"):
         quantize(tiny_backbone, normals)
 
 

@@ -8,8 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from anomalign import Bank, Detector, Framing, InputError, Inspection, InspectionSummary, Settings
+from anomalign.calibration.pixels import PixelCounts
+from anomalign.detection.evidence import HEAT_BEGINS
+from anomalign.detection.regions import describe_regions, label_regions
 from tests.pictures import save, texture
 
 
@@ -97,6 +101,9 @@ def test_the_summary_is_json_and_comes_back_equal(inspections):
         {"borderline": "false"},
         {"borderline": 0},
         {"borderline": None},
+        {"regions": None},
+        {"regions": [{"box": [1, 2, 3, 4]}]},
+        {"region_count": "3"},
         {"neighbours": ""},
         {"neighbours": [5]},
         {"neighbours": [{"id": 1}]},
@@ -118,6 +125,85 @@ def test_a_summary_of_an_earlier_version_lacks_borderline_and_is_read(inspection
         del entry["borderline"]
         assert InspectionSummary.from_dict(entry) == replace(inspection.summary(), borderline=False)
         assert InspectionSummary.from_dict(entry | {"borderline": True}).borderline
+
+
+def test_a_summary_of_an_earlier_version_lacks_regions_and_is_read(inspections):
+    entry = inspections[1].to_dict()
+    del entry["regions"], entry["region_count"]
+    assert InspectionSummary.from_dict(entry) == replace(inspections[1].summary(), regions=(), region_count=0)
+
+
+def heated(scores, pixels):
+    """Which pixels have heat, one by one: at most 1 in 1,000 pixels of normal images scores as high."""
+    return pixels.p_values(scores) <= np.float32(HEAT_BEGINS)
+
+
+def test_regions_are_those_of_the_score_map(detector, inspections):
+    _, aligned = inspections
+    labels = label_regions(aligned.score_map, aligned.pixels.score_at(HEAT_BEGINS))
+    np.testing.assert_array_equal(labels > 0, heated(aligned.score_map, aligned.pixels))
+    np.testing.assert_array_equal(aligned.region_labels(), labels)
+    assert aligned.regions == describe_regions(labels, aligned.score_map, aligned.pixels)
+    assert aligned.region_count == labels.max() == len(aligned.regions) > 0
+    top, left, bottom, right = aligned.regions[0].box
+    assert top < 48
+    assert bottom > 16
+    assert left < 48
+    assert right > 16
+    assert aligned.regions[0].place_score == aligned.score_map.max()
+
+
+@pytest.mark.parametrize("size", [(64, 64), (50, 211), (211, 50), (97, 64), (33, 31), (400, 600)])
+@pytest.mark.parametrize("resize_px", [None, 80])
+def test_regions_of_any_size_and_framing_are_those_of_the_whole_map(inspections, size, resize_px):
+    """Only a part of the map is made for them: it must hold all of them, and the rest of the map none."""
+    aligned = inspections[1]
+    comparison = aligned.comparison
+    h, w = comparison.aligned.place_scores.shape
+    for seed in range(5):
+        scores = np.random.default_rng(seed).exponential(1, (h, w)).astype(np.float32) ** 3
+        pixels = PixelCounts.of(np.random.default_rng(seed).exponential(1.5, 20_000).astype(np.float32) ** 3)
+        changed = replace(
+            comparison,
+            framing=Framing(64, resize_px),
+            aligned=replace(comparison.aligned, place_scores=scores),
+            pixels=pixels,
+        )
+        one = replace(aligned, comparison=changed, height=size[0], width=size[1]).with_regions()
+        labels = label_regions(one.score_map, pixels.score_at(HEAT_BEGINS))
+        np.testing.assert_array_equal(one.region_labels(), labels)
+        assert one.regions == describe_regions(labels, one.score_map, pixels)
+        assert one.region_count == labels.max()
+
+
+def test_a_normal_image_has_no_regions_unless_asked_for(detector):
+    aligned = detector.align(detector.inspect(texture(3)))
+    scores = np.full_like(aligned.aligned.place_scores, 1e9)
+    changed = replace(aligned.comparison, aligned=replace(aligned.aligned, place_scores=scores))
+    hot = replace(aligned, comparison=changed)
+    assert hot.verdict == "normal"
+    assert hot.with_regions() == hot
+    assert (hot.regions, hot.region_count) == ((), 0)
+    assert not hot.region_labels().any()
+    asked = hot.with_regions(even_if_normal=True)
+    assert [region.box for region in asked.regions] == [(0, 0, 64, 64)]
+    assert (hot.region_labels(even_if_normal=True) == 1).all()
+
+
+def test_regions_of_a_photograph_that_was_turned_by_its_exif_entry_are_where_a_person_sees_them(detector, tmp_path):
+    image = Image.fromarray(texture(50, 64, 96))
+    image.paste((255, 255, 255), (60, 8, 84, 32))
+    upright, turned = tmp_path / "upright.png", tmp_path / "turned.png"
+    image.save(upright)
+    entries = Image.Exif()
+    entries[ExifTags.Base.Orientation] = 6  # to be turned by 90 degrees to the right
+    image.transpose(Image.Transpose.ROTATE_90).save(turned, exif=entries)
+    one, other = detector.inspect(upright), detector.inspect(turned)
+    assert (other.height, other.width) == (64, 96)
+    assert other.regions == one.regions != ()
+    y, x = one.regions[0].centre
+    assert 8 <= y < 32
+    assert 60 <= x < 84
 
 
 def test_further_keys_of_a_summary_and_of_its_neighbours_are_ignored(inspections):
@@ -170,7 +256,7 @@ def test_an_image_is_carried_where_it_is_asked_for_and_only_there(detector, tmp_
     plain = list(detector.inspect_many(paths))
     carried = list(detector.inspect_many(paths, keep_images=True))
     assert [inspection.image for inspection in plain] == [None] * 6
-    assert [replace(inspection, image=None) for inspection in carried] == plain
+    assert [replace(inspection, image=None, normal_picture=None) for inspection in carried] == plain
     np.testing.assert_array_equal(carried[2].image, texture(2))
 
 

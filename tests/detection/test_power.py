@@ -37,7 +37,7 @@ def detector_of(bank, **changes):
 def in_place(detector, place, pyramids):
     return judge_in_place(
         detector.bank, detector._search, detector.settings, detector.rule, detector.measured, place, pyramids,
-        lambda pyramid, views: detector._align(pyramid, views).distance,
+        lambda pyramid, views: detector._align(pyramid, views).distance, True,
     )  # fmt: skip
 
 
@@ -107,6 +107,15 @@ def test_plain_defects_are_found_and_hardly_visible_ones_are_not(tmp_path, tiny_
     power = detector_of(bank, gate=1.0).check(images=10, kinds=["piece"], sizes=(0.02, 0.4))
     assert power.share("piece", 0.4).value == 1
     assert power.share("piece", 0.02).value < 0.5
+
+
+def test_stage_one_alone_needs_no_alignment(bank, monkeypatch):
+    """As with the paper's settings, whose stage 2 takes a second an image."""
+    detector = detector_of(bank, decided_by="retrieval")
+    expected = detector.check(images=3, sizes=SIZES).outcomes
+    detector.calibrate()
+    monkeypatch.setattr(detector, "_align", None)
+    assert detector.check(images=3, sizes=SIZES).outcomes == expected
 
 
 def test_the_same_seed_gives_the_same(bank):

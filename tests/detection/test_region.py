@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image
 
 from anomalign import Bank, Detector, Framing, InputError, RegionOfInterest, Settings
 from anomalign.alignment import map_score
+from anomalign.detection.evidence import HEAT_BEGINS
+from anomalign.detection.regions import describe_regions, label_regions
 from tests.pictures import texture
 from tests.reference import places as reference
 
@@ -139,6 +142,29 @@ def test_a_pixel_outside_a_mask_has_no_match(in_disc):
     inspection.match_at(45, 60)
     with pytest.raises(InputError, match="lies outside the part"):
         inspection.match_at(22, 37)  # within the rectangle of the mask
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "disc"])
+def test_regions_of_heat_are_those_of_the_score_map_and_end_where_the_region_of_interest_ends(request, kind):
+    detector, inside = request.getfixturevalue(f"in_{kind}"), {"rectangle": rectangle(), "disc": disc()}[kind]
+    spoilt = QUERY.copy()
+    spoilt[20:50, 30:100] = 255
+    inspection = detector.inspect(spoilt)
+    least = inspection.pixels.score_at(HEAT_BEGINS)
+    labels = label_regions(inspection.score_map, least)
+    assert inspection.verdict == "anomalous"
+    assert inspection.regions == describe_regions(labels, inspection.score_map, inspection.pixels) != ()
+    np.testing.assert_array_equal(inspection.region_labels(), labels)
+    assert not (labels[~inside]).any()
+    for region in inspection.regions:
+        inspection.match_at(*region.peak)
+
+
+def test_a_small_picture_of_a_normal_image_is_grey_where_nothing_counts(in_disc):
+    inspection = replace(in_disc.inspect(QUERY), verdict="normal", image=np.full((100, 120, 3), 200, np.uint8))
+    shown = inspection._with_heat(np.full((50, 60, 3), 200, np.uint8), even_if_normal=False)
+    np.testing.assert_array_equal((shown == 200).all(axis=2), disc()[1::2, 1::2])
+    np.testing.assert_array_equal((inspection.overlay() == 200).all(axis=2), disc())
 
 
 def test_a_mask_with_orientations_is_refused(tmp_path, tiny_backbone):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anomalign import Bank, Detector, Framing, InputError, Settings
+from anomalign import Bank, Detector, Framing, InputError, Reading, RegionOfInterest, Settings
 from anomalign.detection import trials
 from tests.pictures import save
 
@@ -55,6 +55,16 @@ def test_another_size_is_a_bank_of_that_size(detector, plan, tmp_path):
     assert other.settings == detector.settings
 
 
+def test_another_size_keeps_the_region_of_interest_and_the_reading(files, tmp_path, tiny_backbone):
+    region = RegionOfInterest(8, 4, 48, 52)
+    bank = Bank.create(tmp_path / "bank", tiny_backbone, Framing(64, 80, region), reading=Reading(bits=12))
+    bank.add(files)
+    detector = Detector(bank)
+    other = trials.changed(detector, detector.plan_defects(2), "size=96", tmp_path / "new")
+    assert other.bank.identity.framing == Framing(96, 120, region)
+    assert other.bank.identity.reading == Reading(bits=12)
+
+
 def test_orientations_are_tried(detector, plan, now, tmp_path):
     trial = trials.run_trial(detector, plan, now, "augment=flip", tmp_path / "bank")
     assert trial.bank_bytes > 1.9 * NORMALS * detector.bank.identity.bytes_per_image
@@ -91,6 +101,15 @@ def test_no_trial_changes_the_bank(detector, plan, now, tmp_path, setting):
 def test_wrong_settings_are_refused(detector, plan, tmp_path, setting, named):
     with pytest.raises(InputError, match=named):
         trials.changed(detector, plan, setting, tmp_path / "bank")
+
+
+def test_advice_is_what_a_command_can_set(detector, tmp_path, tiny_backbone):
+    tried = trials.advice(detector.bank)
+    assert tried[:3] == ["size=320", "gallery_size=30", "size=448"]
+    assert "backbone=efficientnet_lite0" in tried
+    larger = Bank.create(tmp_path / "larger", "efficientnet_lite0", Framing(320))
+    assert "size=320" not in trials.advice(larger)
+    assert "backbone=efficientnet_lite0" not in trials.advice(larger)
 
 
 def test_files_that_are_gone_are_named(tmp_path, tiny_backbone):

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from anomalign import InputError, read_image
-from anomalign.evaluation.datasets import LAYOUTS, Saturation, open_dataset, submission_paths
+from anomalign.evaluation.datasets import LAYOUTS, MaskCheck, Saturation, check_masks, open_dataset, submission_paths
+from anomalign.evaluation.datasets.mask_values import understand
 from tests.evaluation import trees
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -605,13 +607,114 @@ def test_a_mask_that_marks_no_pixel_is_named(root):
         image.ground_truth(*trees.SIZE)
 
 
-def test_a_mask_saved_as_jpeg_is_refused(root):
+def jpeg(mask, path):
+    Image.fromarray(mask).save(path.with_suffix(".jpg"), quality=60)
+
+
+def jpeg_as_png(mask, path):
+    jpeg(mask, path)
+    Image.open(path.with_suffix(".jpg")).save(path.with_suffix(".png"))
+    path.with_suffix(".jpg").unlink()
+
+
+HALF = "with that many values, a pixel counts as anomalous from half of the largest value"
+LOWEST = "without a 0, the lowest value counts as normal"
+
+
+@pytest.mark.parametrize(
+    ("write", "reading"),
+    [
+        (lambda mask, path: Image.fromarray(mask).save(path.with_suffix(".png")), ""),
+        (jpeg, HALF),
+        (jpeg_as_png, HALF),
+        (lambda m, p: Image.fromarray(m).convert("RGB").save(p.with_suffix(".webp"), quality=60), HALF),
+        (lambda m, p: tifffile.imwrite(p.with_suffix(".tif"), (m / 255 * 0.9 + 0.05).astype(np.float32)), HALF),
+        (lambda m, p: Image.fromarray(np.where(m > 0, 255, 1).astype(np.uint8)).save(p.with_suffix(".png")), LOWEST),
+        (lambda m, p: Image.fromarray(np.where(m > 0, 200, 100).astype(np.uint8)).save(p.with_suffix(".png")), LOWEST),
+        (
+            lambda m, p: tifffile.imwrite(p.with_suffix(".tif"), np.where(m > 0, 1, np.nan).astype(np.float32)),
+            "a pixel that is not a number does not count as anomalous",
+        ),
+    ],
+)
+def test_masks_with_unusual_values_mark_what_was_drawn_and_say_how_they_were_read(root, write, reading):
     trees.mvtec_ad(root)
     path = root / "nut" / "ground_truth" / "bent" / "000_mask.png"
-    Image.open(path).save(path.with_suffix(".jpg"))
+    drawn = np.array(Image.open(path))
     path.unlink()
-    image = next(i for i in open_dataset(root).categories[0].test if (i.kind, i.path.stem) == ("bent", "000"))
-    with pytest.raises(InputError, match=r"000_mask\.jpg: .*save it as PNG"):
+    write(drawn, path)
+    (category,) = open_dataset(root).categories
+    image = next(i for i in category.test if (i.kind, i.path.stem) == ("bent", "000"))
+    found = image.ground_truth(*trees.SIZE).anomalous
+    assert (found == (drawn > 0)).mean() > 0.99
+    expected = (f"mask {image.masks[0].path}: {reading}",) if reading else ()
+    assert check_masks(category) == MaskCheck(expected, ())
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [20, 200], [255, 254, 1], [64, 128, 192, 255], list(range(1, 32))])
+def test_values_of_kinds_of_defects_all_count(values):
+    mask = np.zeros((8, 40), np.uint8)
+    mask[2, : len(values)] = values
+    content = understand(mask)
+    np.testing.assert_array_equal(content.values, mask)
+    assert content.reading == ""
+
+
+@pytest.mark.parametrize(
+    ("mask", "indexed", "message"),
+    [
+        (np.array([[0, -1]]), False, "has negative values; save 0 for what is normal"),
+        (np.arange(64, dtype=np.uint8)[None], True, "is a palette image of 64 colours; save it as grey"),
+    ],
+)
+def test_values_that_cannot_be_understood_are_refused(mask, indexed, message):
+    with pytest.raises(ValueError, match=message):
+        understand(mask, indexed)
+
+
+def test_a_frame_that_is_not_a_number_in_places_marks_nothing_there(root):
+    trees.shanghaitech(root)
+    file = root / "testing" / "test_pixel_mask" / "01_01.npy"
+    pixels = np.load(file)
+    np.save(file, np.where(pixels > 0, 1.0, np.nan))
+    image = next(i for i in open_dataset(root).categories[0].test if i.anomalous)
+    np.testing.assert_array_equal(image.ground_truth(*trees.SIZE).anomalous, pixels[1] > 0)
+
+
+def marking(root, shares):
+    """A category of MVTec AD whose masks mark these shares of their pictures."""
+    trees.mvtec_ad(root)
+    paths = sorted((root / "nut" / "ground_truth").rglob("*.png"))
+    for path, share in zip(paths, shares, strict=True):
+        trees.mask(path, box=(0, 0, trees.SIZE[0], round(share * trees.SIZE[1])))
+    return open_dataset(root).categories[0], paths
+
+
+def test_masks_that_are_probably_inverted_are_named(root):
+    category, paths = marking(root, (0.9, 0.8, 0.1, 0.95))
+    (doubt,) = check_masks(category).doubts
+    assert doubt == (
+        f"3 of 4 masks, such as {paths[0]}: more than half of the picture is marked; if they are inverted, save 0 for "
+        "what is normal and 255 for what is anomalous"
+    )
+
+
+def test_a_mask_that_marks_the_whole_picture_is_named(root):
+    category, paths = marking(root, (0.1, 1, 0.1, 0.9))
+    assert check_masks(category).doubts == (f"1 of 4 masks, such as {paths[1]}: the whole picture is marked",)
+
+
+def test_large_defects_are_no_doubt(root):
+    category, _ = marking(root, (0.6, 0.9, 0.1, 0.5))
+    assert check_masks(category) == MaskCheck((), ())
+
+
+def test_a_mask_of_loco_with_noise_is_refused(root):
+    trees.mvtec_loco(root)
+    path = root / "box" / "ground_truth" / "structural_anomalies" / "000" / "000.png"
+    jpeg_as_png(np.array(Image.open(path)), path)
+    image = next(i for i in open_dataset(root).categories[0].test if i.kind == "structural_anomalies")
+    with pytest.raises(InputError, match=r"000\.png: has other values than 0 and that of its kind of defect"):
         image.ground_truth(*trees.SIZE)
 
 
@@ -625,10 +728,126 @@ def test_a_category_that_cannot_be_used_leaves_the_others(root):
     assert "category nut has no normal images" in dataset.problems[0]
 
 
-def test_an_image_that_is_fitted_and_tested_is_named(root):
+def test_a_picture_that_is_fitted_and_tested_is_named_and_not_fitted(root):
+    trees.numbered(root, 4)
+    shutil.copy(root / "003.png", root / "copy.png")
+    rows = ["000.png,good,,train", "001.png,good,,train", "copy.png,good,,train"]
+    rows += ["000.png,good,,test", "002.png,good,,test", "003.png,bad,,test"]
+    dataset = open_dataset(write_csv(root, rows))
+    (problem,) = dataset.problems
+    assert problem.endswith(
+        "category parts: 2 of 3 training images are test images, too, and are left out of the training images: "
+        f"{root / '000.png'}, {root / 'copy.png'} = {root / '003.png'}"
+    )
+    assert [path.name for path in dataset.categories[0].train] == ["001.png"]
+    assert len(dataset.categories[0].test) == 3
+
+
+def test_where_all_training_images_are_tested_nothing_can_be_fitted(root):
+    trees.mvtec_ad(root)
+    shutil.rmtree(root / "nut" / "test" / "good")
+    shutil.copytree(root / "nut" / "train" / "good", root / "nut" / "test" / "good")
+    with pytest.raises(InputError, match="no normal images to fit on.* 4 of 4 training images are test images, too"):
+        open_dataset(root)
+
+
+def test_a_picture_with_two_labels_is_named(root):
+    trees.mvtec_ad(root)
+    test = root / "nut" / "test"
+    shutil.copy(test / "good" / "000.png", test / "cut" / "001.png")
+    (problem,) = open_dataset(root).problems
+    names = f"{test / 'good' / '000.png'} = {test / 'cut' / '001.png'}"
+    assert problem.endswith(f"the same picture is tested as normal and as anomalous: {names}")
+
+
+GOOD_NAMES = ["OK", "ok", "Good", "good ", "i.O.", "normal", "Normal", "defect-free", "no_defects", "good_2"]
+
+
+@pytest.mark.parametrize("name", GOOD_NAMES)
+@pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_ad_2", "mvtec_loco", "mvtec_3d_ad", "btad", "folder"])
+def test_a_folder_whose_name_means_good_is_never_a_kind_of_defect(root, layout, name):
+    expected = open_dataset(trees.TREES[layout](root))
+    for folder in [path for path in root.rglob("*") if path.name in ("good", "ok") and path.parent.name != "train"]:
+        folder.rename(folder.with_name(name))
+    found = open_dataset(root)
+    assert (found.layout, found.problems) == (expected.layout, ())
+    for a, b in zip(found.categories[0].test, expected.categories[0].test, strict=True):
+        assert (a.kind, a.anomalous) == (b.kind, b.anomalous)
+    assert len(found.categories[0].train) == len(expected.categories[0].train)
+
+
+@pytest.mark.parametrize("name", GOOD_NAMES)
+def test_training_images_may_lie_in_any_folder_that_means_good(root, name):
+    expected = len(open_dataset(trees.mvtec_ad(root)).categories[0].train)
+    (root / "nut" / "train" / "good").rename(root / "nut" / "train" / name)
+    dataset = open_dataset(root)
+    assert (len(dataset.categories[0].train), dataset.problems) == (expected, ())
+
+
+@pytest.mark.parametrize("name", ["NG", "n.i.O.", "not ok", "no_good", "not-normal", "bad", "abnormal", "1", "goods"])
+def test_a_folder_of_another_name_is_a_kind_of_defect(root, name):
+    trees.mvtec_ad(root)
+    (root / "nut" / "test" / "cut").rename(root / "nut" / "test" / name)
+    (root / "nut" / "ground_truth" / "cut").rename(root / "nut" / "ground_truth" / name)
+    dataset = open_dataset(root)
+    assert ({image.kind for image in dataset.categories[0].test}, dataset.problems) == ({"good", "bent", name}, ())
+
+
+@pytest.mark.parametrize("name", ["good_after_rework", "OK (left)", "almost good"])
+def test_a_folder_that_may_mean_either_is_left_out_and_named(root, name):
+    trees.mvtec_ad(root)
+    (root / "nut" / "test" / "cut").rename(root / "nut" / "test" / name)
+    (root / "nut" / "ground_truth" / "cut").rename(root / "nut" / "ground_truth" / name)
+    dataset = open_dataset(root)
+    assert {image.kind for image in dataset.categories[0].test} == {"good", "bent"}
+    (problem,) = dataset.problems
+    assert f"{root / 'nut' / 'test' / name}: left out, because its name may mean normal images" in problem
+
+
+@pytest.mark.parametrize("label", ["OK", "i.O.", "Good", '"good "', "normal", "0", "False", "okay", "Defect-free"])
+def test_a_label_that_means_good_is_normal(root, label):
     trees.numbered(root, 3)
-    rows = ["000.png,good,,train", "001.png,good,,train", "000.png,good,,test", "002.png,dent,,test"]
-    assert "000.png: is fitted and tested" in open_dataset(write_csv(root, rows)).problems[0]
+    rows = [f"000.png,{label},,train", f"001.png,{label},,test", "002.png,bad,,test"]
+    dataset = open_dataset(write_csv(root, rows))
+    assert [(i.kind, i.anomalous) for i in dataset.categories[0].test] == [("good", False), ("bad", True)]
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize("label", ["NG", "n.i.O.", "nok", "1", "TRUE", "anomaly", "not good"])
+def test_a_label_that_means_bad_is_anomalous_and_may_have_a_kind(root, label):
+    trees.numbered(root, 4)
+    rows = [
+        "000.png,good,,train,",
+        "001.png,good,,test,",
+        f"002.png,{label},,test,",
+        f"003.png,{label},,test,good dent",
+    ]
+    dataset = open_dataset(write_csv(root, rows, "path,label,mask,split,kind"))
+    assert [(i.kind, i.anomalous) for i in dataset.categories[0].test[1:]] == [(label, True), ("good dent", True)]
+
+
+@pytest.mark.parametrize("label", ["bueno", "2", "-1", "goood", "dent"])
+def test_an_unknown_label_is_refused_with_those_that_are_known(root, label):
+    trees.numbered(root, 4)
+    rows = ["000.png,good,,train", f"001.png,{label},,test", "002.png,bad,,test"]
+    with pytest.raises(
+        InputError, match=f"unknown labels: '{label}'; known are good, ok, .*; anomalous, .*column kind"
+    ):
+        open_dataset(write_csv(root, rows))
+
+
+def test_an_unknown_label_of_visa_is_refused(root):
+    trees.visa(root)
+    split = root / "split_csv" / "1cls.csv"
+    split.write_text(split.read_text().replace("test,normal", "test,bueno"))
+    with pytest.raises(InputError, match="unknown labels: 'bueno'"):
+        open_dataset(root)
+
+
+def test_labels_of_frames_are_0_or_1(root):
+    trees.shanghaitech(root)
+    np.save(root / "testing" / "test_frame_mask" / "01_01.npy", np.array([0, -1, 1]))
+    assert "has labels other than 0 (normal) and 1 (anomalous)" in open_dataset(root).problems[0]
 
 
 def test_a_csv_without_rows_is_an_error(root):

@@ -116,6 +116,34 @@ def test_seg_f1_is_counted_at_the_threshold_of_the_normal_maps(nut, protocol, tm
     assert result.values.metrics["seg_f1"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("framing", [Framing(64), Framing(64, 80)])
+def test_region_iou_is_counted_pixel_by_pixel(nut, protocol, framing):
+    """A pixel is in a region if the verdict is anomalous and at most 1 in 1,000 normal pixels scores as high."""
+    for file in (nut / "test" / "dent").iterdir():
+        image = np.array(Image.open(file))
+        image[8:22, 10:30] = (255, 0, 255)
+        Image.fromarray(image).save(file)
+    inspections, protocol = [], replace(protocol, framing=framing, target_fpr=0.5)
+    result = evaluate_category(category_of(nut), protocol, observe=lambda *arguments: inspections.append(arguments))
+    shared = either = 0
+    for _, inspection, truth in inspections:
+        p_values = inspection.pixel_p_values
+        for place in zip(*np.nonzero(~np.isnan(p_values)), strict=True):
+            found = inspection.verdict == "anomalous" and p_values[place] <= np.float32(1e-3)
+            shared += found and truth.anomalous[place]
+            either += found or truth.anomalous[place]
+    assert 0 < shared < either
+    assert result.values.metrics["region_iou"] == shared / either
+
+
+def test_without_masks_the_region_iou_is_not_defined(nut, protocol):
+    category = category_of(nut)
+    without = replace(category, test=tuple(replace(image, masks=()) for image in category.test))
+    result = evaluate_category(without, protocol)
+    assert result.values.metrics["region_iou"] is None
+    assert "no anomalous pixel" in result.values.not_defined["region_iou"]
+
+
 def test_a_centre_crop_is_measured_both_ways(nut, protocol):
     cropped = replace(protocol, framing=Framing(64, 80))
     inspections = []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anomalign import Framing, ImageError, InputError, read_image
-from anomalign.images.decoding import decode, from_array
+from anomalign.images.decoding import decode, decode_content
 from anomalign.images.files import SUFFIXES, find_images
 from tests.pictures import save, texture
 
@@ -266,10 +266,10 @@ def test_framing_out_of_range(size, resize):
         Framing(size, resize)
 
 
-@pytest.mark.parametrize("array", [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)])
+@pytest.mark.parametrize("array", [np.zeros((4, 4), int), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)])
 def test_arrays_of_another_kind_are_refused(array):
-    with pytest.raises(InputError, match="mine: needs"):
-        from_array(array, "mine")
+    with pytest.raises(ImageError, match="mine: needs"):
+        decode_content(array, "mine")
 
 
 def test_folders_are_searched_to_any_depth_in_order_of_name(tmp_path):

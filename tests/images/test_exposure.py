@@ -12,7 +12,7 @@ from PIL import Image
 
 from anomalign import Framing, ImageError
 from anomalign.backbones import describe, describe_together
-from anomalign.images.decoding import decode_file, read_taken
+from anomalign.images.decoding import decode_content, read_taken
 from anomalign.images.exposure import read_time, taken_of
 from anomalign.images.sources import Encoded
 from tests.pictures import texture
@@ -43,7 +43,7 @@ def file(kind="JPEG", entries=None, orientation=None, exif=None):
 
 
 def taken(data):
-    return decode_file(data, "picture").taken
+    return decode_content(data, "picture").taken
 
 
 @pytest.mark.parametrize("orientation", [None, 1, 6])
@@ -135,7 +135,7 @@ def test_a_described_image_has_its_time_and_an_array_none(tiny_backbone):
 
 def test_pixels_do_not_depend_on_the_time():
     plain, dated = file(), file(entries={TAKEN: "2026:11:28 10:00:05"})
-    images = [np.asarray(decode_file(data, "picture").image) for data in (plain, dated)]
+    images = [np.asarray(decode_content(data, "picture").image) for data in (plain, dated)]
     np.testing.assert_array_equal(*images)
 
 

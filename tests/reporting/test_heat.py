@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from anomalign.errors import InputError
+from anomalign.images.heat import heat_layer
 from anomalign.reporting import overlay, write_map, write_overlay
-from anomalign.reporting.heat import heat_layer
 
 
 def photograph(h: int = 40, w: int = 50, seed: int = 0) -> np.ndarray:

@@ -74,15 +74,15 @@ def test_what_more_normal_images_would_bring():
 
 def test_what_other_rates_would_find():
     at_five = replace(power(1, 5, 9), threshold=Threshold(0.0, 0.05, 400, 400, 20.0))
-    assert "of 100 defects: at 5 % 50 (--target-fpr)" in describe_other_rates([at_five])
+    assert "of 100 defects: at 5 % 50." in describe_other_rates([at_five])
     assert describe_other_rates([]) == ""
 
 
 @pytest.mark.parametrize(
     ("setting", "use"),
     [
-        ("size=320", "fit a new bank with --size 320"),
-        ("gallery_size=30", "inspect with --gallery-size 30"),
+        ("size=320", "make a new bank with size=320"),
+        ("gallery_size=30", "inspect with gallery_size=30"),
         ("decided_by=alignment", "in Python, use Settings(decided_by='alignment')"),
         ("kappa=3", "in Python, use Settings(kappa=3)"),
     ],

@@ -11,7 +11,8 @@ from PIL import Image
 
 from anomalign.bank import Bank
 from anomalign.detection.detector import PRESETS, Detector
-from anomalign.detection.inspection import HEAT_BEGINS, Inspection
+from anomalign.detection.evidence import HEAT_BEGINS
+from anomalign.detection.inspection import Inspection
 from anomalign.errors import InputError
 from anomalign.images.decoding import read_image
 from anomalign.images.framing import Framing
@@ -234,6 +235,40 @@ def test_the_first_place_is_the_defect(run: Run) -> None:
         assert box.x * scale <= PATCH[1] <= (box.x + box.width) * scale
         red = np.asarray(picture(shown.pairs[0].here.uri)).astype(int)
         assert ((red[..., 0] > 200) & (red[..., 1] < 90)).mean() > 0.3
+
+
+def test_regions_are_drawn_and_listed_with_their_numbers(run: Run, html: str) -> None:
+    page = Page(html)
+    regions = [region for inspection in run.anomalous() for region in inspection.regions]
+    assert page.text.count("at row ") == len(regions)
+    for inspection in run.anomalous():
+        shown = detail(inspection, read_image(inspection.name), run.detector.bank)
+        assert [box.number for box in shown.inspected.boxes] == list(range(1, len(inspection.regions) + 1))
+        assert [pair.region for pair in shown.pairs] == list(inspection.regions[:3])
+        assert [region for _, region in shown.others] == list(inspection.regions[3:])
+        unit = 1000 / max(inspection.height, inspection.width)
+        for box, region in zip(shown.inspected.boxes, inspection.regions, strict=True):
+            assert (box.y, box.x) == pytest.approx((region.box[0] * unit, region.box[1] * unit))
+            assert (box.height, box.width) == pytest.approx((region.height * unit, region.width * unit))
+            words = f"at row {region.peak[0]}, column {region.peak[1]}: {region.width} × {region.height} px"
+            assert words in page.text
+
+
+def test_of_many_regions_the_further_ones_are_a_list(run: Run, tmp_path: Path) -> None:
+    inspection = run.anomalous()[0]
+    rng = np.random.default_rng(0)
+    scores = np.zeros_like(inspection.aligned.place_scores)
+    scores[1::4, 1::4] = 1e6 * rng.uniform(1, 2, scores[1::4, 1::4].shape)
+    aligned = replace(inspection.aligned, place_scores=scores)
+    many = replace(inspection, comparison=replace(inspection.comparison, aligned=aligned)).with_regions()
+    assert many.region_count > 20
+    shown = detail(many, read_image(many.name), run.detector.bank)
+    assert [number for number, _ in shown.others] == list(range(4, 21))
+    assert shown.unlisted == many.region_count - 20
+    report = Report(run.detector)
+    report.add(many, read_image(many.name))
+    report.write(tmp_path / "many.html")
+    assert f"and {shown.unlisted} more" in Page((tmp_path / "many.html").read_text("utf-8")).text
 
 
 def test_the_matched_crop_is_cut_from_the_named_image_around_the_matched_place(run: Run) -> None:

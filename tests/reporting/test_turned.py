@@ -2,15 +2,17 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from anomalign import Bank, Detector, Framing, RegionOfInterest, Settings
+from anomalign import Bank, Detector, Framing, Inspection, Region, RegionOfInterest, Settings
 from anomalign.images.orientation import Turn
 from anomalign.reporting import Report, write_explanation
 from anomalign.reporting.detail import detail
+from anomalign.reporting.places import shown_part
 from tests.pictures import texture
 
 
@@ -36,10 +38,19 @@ def _as_it_may_lie(crop):
 def test_the_crop_of_a_match_lies_as_the_place_it_was_compared_with(detector, turn, monkeypatch):
     picture = np.asarray(detector.bank.identity.framing.turned(Image.fromarray(texture(4, 120, 180)), turn, 120, 180))
     inspection = detector.inspect(picture)
-    centre = (67.0, 78.0) if inspection.framing.region is None else (70.1, 80.1)  # of a place
-    monkeypatch.setattr("anomalign.reporting.detail._places", lambda inspection: [centre])
-    (pair,) = detail(inspection, picture, detector.bank).pairs
+    y, x = (67, 78) if inspection.framing.region is None else (70, 80)  # the centre of a place
+    outline = ((y - 5, x - 5), (y - 5, x + 5), (y + 5, x + 5), (y + 5, x - 5))
+    region = Region((y - 5, x - 5, y + 5, x + 5), 100, (y, x), 1e-4, 5.0, (y - 0.5, x - 0.5), outline)
+    monkeypatch.setattr(Inspection, "with_regions", lambda self, **_: replace(self, regions=(region,), region_count=1))
+    shown = detail(inspection, picture, detector.bank)
+    (pair,) = shown.pairs
     assert pair.match.turn == turn
+    part = shown_part(inspection.framing, inspection.height, inspection.width)
+    (box,) = shown.inspected.boxes
+    unit = max(part.size) / 1000
+    assert (part.top + box.y * unit, part.left + box.x * unit) == pytest.approx((y - 5, x - 5))
+    assert (box.height * unit, box.width * unit) == pytest.approx((10, 10))
+    assert shown.inspected.view == pytest.approx((part.width / unit, part.height / unit), rel=0.01)
     here, there = pixels(pair.here.uri), pixels(pair.there.uri)
     smaller = (slice(3, -3),) * 2
     alike = [np.corrcoef(here[smaller].ravel(), turned[smaller].ravel())[0, 1] for turned in _as_it_may_lie(there)]

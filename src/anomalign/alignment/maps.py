@@ -73,6 +73,38 @@ def place_on_image(
     return result
 
 
+def place_high_part(
+    square: NDArray[np.float32], framing: Framing, height: int, width: int, least: float
+) -> tuple[int, int, NDArray[np.float32]]:
+    """The part of `place_on_image` that has all its values from `least` up: small where few are.
+
+    Returns
+    -------
+    (int, int, (h, w) float32 array)
+        Top and left of the part, and its values; (0, 0) for a shape where no value is that high.
+    """
+    high = square >= least
+    top, left, bottom, right = framing.box(height, width)
+    part, weights = [], []
+    for axis, (start, stop, pixels) in enumerate(((top, bottom, height), (left, right, width))):
+        samples = np.flatnonzero(high.any(axis=1 - axis))
+        inside, places = _pixels_between(start, stop, pixels, len(square))
+        if len(samples) == 0:
+            return 0, 0, np.zeros((0, 0), np.float32)
+        # A pixel lies between two samples; one of them must be high.
+        near = np.flatnonzero((places > samples[0] - 1) & (places < samples[-1] + 1))
+        if len(near) == 0:  # the picture is smaller than the square, and none of its pixels lies there
+            return 0, 0, np.zeros((0, 0), np.float32)
+        part.append(inside.start + near)
+        weights.append(bilinear_matrix(places[near], len(square)))
+    rows, columns = part
+    result = np.asarray(weights[0] @ square @ weights[1].T, np.float32)
+    counted = framing.covers(rows, columns)
+    if counted is not None:
+        result[~counted] = np.nan
+    return int(rows[0]), int(columns[0]), result
+
+
 @lru_cache(maxsize=16)
 def _smoother(n: int, size_px: int, sigma_px: float) -> NDArray[np.float32]:
     upsampling = grid_matrix(n, size_px)

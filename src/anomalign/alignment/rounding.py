@@ -11,6 +11,7 @@ descriptors of a level: the bound holds for each product by itself. For interpol
 interpolated steps.
 """
 
+import os
 from functools import lru_cache
 from typing import Any
 
@@ -109,3 +110,7 @@ def _session() -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # threads are ours: `anomalign.numerics.threads`
     return onnxruntime.InferenceSession(_PRODUCT, options, providers=["CPUExecutionProvider"])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_session.cache_clear)  # another thread of the parent may be in the session

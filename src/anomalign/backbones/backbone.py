@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import threading
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,6 +18,7 @@ from anomalign.backbones.parity import require_parity
 from anomalign.backbones.providers import CPU, find_provider
 from anomalign.backbones.sessions import open_session
 from anomalign.errors import BackboneError
+from anomalign.numerics.forks import ForkSafeLock
 from anomalign.pyramid import FeaturePyramid
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ class Backbone:
         self.provider = provider
         self._provider = find_provider(provider)
         self.sha256 = _checked_sha256(path, sha256)
-        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
-        self._lock = threading.Lock()
-        self._turn = threading.Lock() if self._provider.known.one_at_a_time else contextlib.nullcontext()
+        self._sessions: dict[tuple[int, int], onnxruntime.InferenceSession] = {}
+        self._lock = ForkSafeLock()
+        self._turn = ForkSafeLock() if self._provider.known.one_at_a_time else contextlib.nullcontext()
         session = self._session(1)
         description = _read_description(path, session)
         self.name = description.name
@@ -175,7 +175,7 @@ class Backbone:
         return np.ascontiguousarray(half.transpose(0, 2, 3, 1))
 
     def _session(self, threads: int) -> "onnxruntime.InferenceSession":
-        key = threads if self._provider.own_threads else 0
+        key = os.getpid(), threads if self._provider.own_threads else 0  # a forked child opens its own
         with self._lock:
             if key not in self._sessions:
                 self._sessions[key] = open_session(self.path, self._provider, threads)

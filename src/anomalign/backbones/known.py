@@ -66,8 +66,9 @@ def install_command(name: str) -> str:
     entry = KNOWN[name]
     if entry.weights is None:
         return f"python tools/convert_efficientnet_lite.py {name[-1]} of the source tree"
+    extras = "hub,torch" if entry.timm else "hub"
     pinned = "" if entry.weights.pinned else "; its weights are not pinned"
-    return f"anomalign backbones pull {name} (extra{'s hub and torch' if entry.timm else ' hub'}{pinned})"
+    return f"anomalign backbones pull {name} (needs pip install 'anomalign[{extras}]'{pinned})"
 
 
 def _resnet(parameters: int, channels: int, weights: HubFile) -> KnownBackbone:

@@ -21,7 +21,7 @@ from anomalign.errors import InputError
 if TYPE_CHECKING:
     from anomalign.backbones.timm_models import Exported
 
-_REMEDY = {"huggingface_hub": "'.[hub]'", "onnx": "'.[hub]'", "torch": "'.[torch]'", "timm": "'.[torch]'"}
+_EXTRA = {"huggingface_hub": "hub", "onnx": "hub", "torch": "torch", "timm": "torch"}
 
 
 def pull_backbone(name: str, *, half: bool = True, replace: bool = False) -> Path:
@@ -235,5 +235,5 @@ def require(*packages: str) -> None:
     """Raise an InputError that says how to install the missing packages, unless all are installed."""
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
-        remedy = " ".join(dict.fromkeys(_REMEDY[package] for package in missing))
-        raise InputError(f"this needs {' and '.join(missing)}: pip install {remedy}")
+        extras = ",".join(dict.fromkeys(_EXTRA[package] for package in missing))
+        raise InputError(f"this needs {' and '.join(missing)}: pip install 'anomalign[{extras}]'")

@@ -1,6 +1,5 @@
 """The features of many images: decode, frame and run the network on all cores, in order and in constant memory."""
 
-import hashlib
 import io
 from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
@@ -15,11 +14,11 @@ from PIL import Image
 
 from anomalign.backbones.backbone import Backbone
 from anomalign.errors import AnomalignError, ImageError
-from anomalign.images.decoding import MAX_PIXELS, Decoded, decode_file, from_array
-from anomalign.images.files import read_bytes
+from anomalign.images.decoding import MAX_PIXELS, decode_content
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import UPRIGHT, Turn
-from anomalign.images.sources import Encoded, Failure, Source, check_name, name_of, printable
+from anomalign.images.reading import FROM_IMAGES, Reading
+from anomalign.images.sources import Failure, Source, check_name, load_source, name_of, printable, sha256_of
 from anomalign.numerics.threads import available_cores
 from anomalign.pyramid import FeaturePyramid
 
@@ -39,7 +38,7 @@ class Described:
     ----------
     name : str
     sha256 : str
-        SHA-256 of the image file, or of the shape and bytes of an array.
+        SHA-256, as `anomalign.images.sources.sha256_of` gives it.
     height, width : int
         Size of the image in pixels.
     pyramid : FeaturePyramid
@@ -85,10 +84,11 @@ class _Loaded:
 
 
 def describe(
-    sources: Iterable[Source],
+    sources: Iterable[Source | Failure],
     backbone: Backbone,
     framing: Framing,
     *,
+    reading: Reading = FROM_IMAGES,
     max_pixels: int = MAX_PIXELS,
     turns: Sequence[Turn] = (UPRIGHT,),
     previews: bool = False,
@@ -104,9 +104,12 @@ def describe(
 
     Parameters
     ----------
-    sources : iterable of paths, arrays or files in memory
+    sources : iterable of Source or Failure
+        A path is that of a file; a `Failure` stays one.
     backbone : Backbone
     framing : Framing
+    reading : Reading
+        A 16-bit image that leaves open how many bits it fills becomes a `Failure` where the reading does, too.
     max_pixels : int
         Larger images become a `Failure`.
     turns : sequence of Turn
@@ -126,9 +129,10 @@ def describe(
         One result per image.
     """
 
-    def work(batch: list[tuple[str, Source]]) -> list[Described | Known | Failure]:
+    def work(batch: list[tuple[str, Source | Failure]]) -> list[Described | Known | Failure]:
         loaded = [
-            _load(name, source, framing, max_pixels, turns, previews, known, keep_images) for name, source in batch
+            _load(name, source, framing, reading, max_pixels, turns, previews, known, keep_images)
+            for name, source in batch
         ]
         return _run(loaded, backbone, threads)
 
@@ -138,11 +142,15 @@ def describe(
 
 
 def describe_together(
-    sources: Sequence[Source], backbone: Backbone, framing: Framing, max_pixels: int = MAX_PIXELS
+    sources: Iterable[Source | Failure],
+    backbone: Backbone,
+    framing: Framing,
+    max_pixels: int = MAX_PIXELS,
+    reading: Reading = FROM_IMAGES,
 ) -> list[Described | Failure]:
     """Compute the features of a few images in one call of the network, on the calling thread."""
     loaded = [
-        _load(name_of(source, number), source, framing, max_pixels, (UPRIGHT,), False, frozenset(), False)
+        _load(name_of(source, number), source, framing, reading, max_pixels, (UPRIGHT,), False, frozenset(), False)
         for number, source in enumerate(sources)
     ]
     results = _run(loaded, backbone, threads=1)
@@ -159,35 +167,33 @@ def _run(
 
 def _load(
     name: str,
-    source: Source,
+    source: Source | Failure,
     framing: Framing,
+    reading: Reading,
     max_pixels: int,
     turns: Sequence[Turn],
     previews: bool,
     known: Container[str],
     keep_image: bool,
 ) -> _Loaded | Known | Failure:
+    if isinstance(source, Failure):
+        return source
     try:
         check_name(name)
-        if isinstance(source, np.ndarray):
-            decoded = Decoded(from_array(source, name), "")
-            data = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
-            sha256 = hashlib.sha256(data).hexdigest()
-        else:
-            data = source.content if isinstance(source, Encoded) else read_bytes(source)
-            sha256 = hashlib.sha256(data).hexdigest()
-            if sha256 in known:
-                return Known(name, sha256)
-            decoded = decode_file(data, name, max_pixels)
+        content = load_source(source, name)
+        sha256 = sha256_of(content)
+        if sha256 in known:
+            return Known(name, sha256)
+        decoded = decode_content(content, name, max_pixels, reading)
+        if guess := decoded.guess(reading):
+            raise ImageError(
+                f"{name}: {guess}, but nothing says so for certain; make the bank with the bits that such images fill, "
+                "bits=8 to 16"
+            )
+        image = decoded.image
+        framed = [framing.frame(image, turn, name) for turn in turns]
     except AnomalignError as error:
         return Failure(printable(name), printable(str(error)))
-    if sha256 in known:
-        return Known(name, sha256)
-    image = decoded.image
-    try:
-        framed = [framing.frame(image, turn, name) for turn in turns]
-    except ImageError as error:
-        return Failure(name, str(error))
     preview = _preview(image, framing) if previews else b""
     pixels = np.asarray(image.convert("RGB")) if keep_image else None
     return _Loaded(name, sha256, image.height, image.width, framed, preview, pixels, decoded.taken)

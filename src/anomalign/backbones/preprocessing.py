@@ -13,7 +13,10 @@ from anomalign.errors import InputError
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Colour order and range of a network's input. Wrong values cost accuracy and raise no error: the file holds them.
+    """Colour order and range of a network's input. Wrong values cost accuracy, so the file holds them.
+
+    Values that no network is trained with are refused: each mean must be 0 or lie in 1..255, each std in 1..256. So
+    values for pixels in 0..1, or factors in the place of std, are noticed.
 
     Attributes
     ----------
@@ -45,6 +48,14 @@ class Preprocessing:
                 f"crop is {self.crop_px} px of a shorter side of {self.resize_px} px; it must be at least 1 px and at "
                 "most the shorter side"
             )
+        if not _is_plausible(self.mean, self.std):
+            raise InputError(_describe_implausible(self.mean, self.std))
+
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """Lowest and highest value that the network can get."""
+        pairs = list(zip(self.mean, self.std, strict=True))
+        return min(-mean / std for mean, std in pairs), max((255 - mean) / std for mean, std in pairs)
 
     @classmethod
     def from_json(cls, text: str) -> "Preprocessing":
@@ -73,6 +84,35 @@ def to_byte_range(values: Iterable[float]) -> tuple[float, float, float]:
     """Convert a mean or standard deviation of pixels in 0..1 to one of pixels in 0..255."""
     first, second, third = (round(255 * float(value), 6) for value in values)
     return first, second, third
+
+
+def _is_plausible(mean: Sequence[float], std: Sequence[float]) -> bool:
+    return all(m == 0 or 1 <= m <= 255 for m in mean) and all(1 <= s <= 256 for s in std)
+
+
+def _describe_implausible(mean: Sequence[float], std: Sequence[float]) -> str:
+    """Say what is wrong with the values, and what was likely meant."""
+    text = (
+        f"mean is {_listed(mean)}, std is {_listed(std)}: pixels are in 0..255, so each mean must be 0 or lie in "
+        "1..255, and each std in 1..256"
+    )
+    right_mean = to_byte_range(mean) if max(mean) <= 1 else tuple(mean)
+    if max(std) > 1:
+        right_std = tuple(std)
+    elif max(std) >= _LEAST_STD_OF_UNIT_RANGE:
+        right_std = to_byte_range(std)
+    else:  # factors that pixels are multiplied by
+        right_std = tuple(round(1 / value, 6) for value in std)
+    if not _is_plausible(right_mean, right_std):
+        return text
+    return f"{text}; these were likely meant: mean {_listed(right_mean)} and std {_listed(right_std)}"
+
+
+_LEAST_STD_OF_UNIT_RANGE = 0.05  # of pixels in 0..1; those of photographs are 0.2 to 0.5
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ",".join(f"{value:g}" if value == round(value) else f"{round(value, 6)}" for value in values)
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

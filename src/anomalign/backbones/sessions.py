@@ -1,6 +1,9 @@
 """Sessions of ONNX Runtime: how they are configured, and which provider runs each node."""
 
+import ctypes
 import json
+import os
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +15,21 @@ if TYPE_CHECKING:
     import onnxruntime
 
 CPU_NAME = "CPUExecutionProvider"
+
+_opened: "weakref.WeakSet[onnxruntime.InferenceSession]" = weakref.WeakSet()
+
+
+def _keep_sessions_of_parent() -> None:
+    """Keep the parent's sessions for ever: to end one is to wait for its threads, which a forked child does not have.
+
+    Python ends all objects when a process exits, so a child that does nothing at all would wait there.
+    """
+    for session in list(_opened):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_sessions_of_parent)
 
 
 def session_options(threads: int) -> "onnxruntime.SessionOptions":
@@ -51,6 +69,7 @@ def open_session(
             f"{path}: ONNX Runtime cannot use provider {provider.name} here and would run the network on the CPU "
             "instead; a driver, a library or the device is missing, as its own message may say"
         )
+    _opened.add(session)
     return session
 
 

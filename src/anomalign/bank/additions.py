@@ -1,22 +1,20 @@
 """Adding images to a bank: describe them, and commit them a segment at a time."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
-
-import numpy as np
 
 from anomalign.backbones import Backbone, Described, Known, describe
 from anomalign.bank import catalogue, edits, groups, segments
 from anomalign.bank.catalogue import NewImage, NormalImage
-from anomalign.bank.identity import Identity
+from anomalign.bank.identity import Identity, write_reading
 from anomalign.errors import InputError
-from anomalign.images.files import SUFFIXES, find_images
-from anomalign.images.sources import Encoded, Failure, Source
+from anomalign.images.sources import Failure, Source, expand, is_one
+from anomalign.images.survey import Depth, find_depth
+from anomalign.images.walk import PassedOver, merge
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called as ``progress(done, total)`` after every image."""
@@ -38,12 +36,18 @@ class AddReport:
         Images that could not be used, each with the reason.
     regrouped : int
         Number of images that were in the bank before and have another group now.
+    passed_over : tuple of PassedOver
+        What lies in the given folders and was not read: hidden and system folders, files that are no pictures.
+    depth : Depth, optional
+        Bits that 16-bit images fill, if this call had to find that out for the bank.
     """
 
     added: int
     known: tuple[Known, ...]
     failures: tuple[Failure, ...]
     regrouped: int = 0
+    passed_over: tuple[PassedOver, ...] = ()
+    depth: Depth | None = None
 
 
 def add(
@@ -63,12 +67,16 @@ def add(
     Each image gets the group at its place in `group_names`. So does a stored image with the same content, unless that
     is None.
     """
-    batch = Batch(path, identity, stored, segment_bytes)
+    depth = find_depth(images, max_pixels) if identity.reading.bits is None else None
+    if depth is not None:
+        identity = replace(identity, reading=replace(identity.reading, bits=depth.bits))
+    batch = Batch(path, identity, stored, segment_bytes, depth is not None)
     try:
         results = describe(
             images,
             network,
             identity.framing,
+            reading=identity.reading,
             max_pixels=max_pixels,
             turns=identity.turns,
             previews=True,
@@ -85,7 +93,7 @@ def add(
         raise
     finally:
         batch.close()
-    return AddReport(batch.added, tuple(batch.known), tuple(batch.failures), batch.regrouped)
+    return AddReport(batch.added, tuple(batch.known), tuple(batch.failures), batch.regrouped, depth=depth)
 
 
 class Batch:
@@ -94,8 +102,11 @@ class Batch:
     A commit runs in a thread of its own while further images are described. All commits of a batch are one edit.
     """
 
-    def __init__(self, path: Path, identity: Identity, stored: Sequence[NormalImage], segment_bytes: int) -> None:
+    def __init__(
+        self, path: Path, identity: Identity, stored: Sequence[NormalImage], segment_bytes: int, reading_is_new: bool
+    ) -> None:
         self.path = path
+        self.identity = identity
         self.turns = identity.turns
         self.size = max(1, segment_bytes // identity.bytes_per_image)
         self.present = {image.sha256 for image in stored}
@@ -106,6 +117,7 @@ class Batch:
         self.failures: list[Failure] = []
         self._stored = {image.sha256: image for image in stored}
         self._first_version: int | None = None
+        self._reading_is_new = reading_is_new
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._committing: Future[tuple[int, int]] | None = None
 
@@ -162,18 +174,21 @@ class Batch:
             if segment:
                 edits.insert(connection, version, segment, rows, len(self.turns))
             groups.write_groups(connection, version, new_groups)
+            if self._reading_is_new:
+                write_reading(connection, self.identity)
         if self._first_version is None:
             self._first_version = version
+        self._reading_is_new = False
         return len(rows), len(new_groups)
 
 
 def as_list(images: Source | Iterable[Source]) -> list[Source]:
     """One image as a list of it; several as a list."""
-    return [images] if isinstance(images, (str, os.PathLike, np.ndarray, Encoded)) else list(images)
+    return [images] if is_one(images) else list(images)  # type: ignore[list-item, arg-type]
 
 
-def list_sources(images: Sequence[Source]) -> Sequence[Source]:
-    """One source for each image: folders and globs become the files in them.
+def list_sources(images: Sequence[Source]) -> tuple[Sequence[Source], tuple[PassedOver, ...]]:
+    """One source for each image, and what was passed over: folders and globs become the pictures in them.
 
     Raises
     ------
@@ -181,10 +196,11 @@ def list_sources(images: Sequence[Source]) -> Sequence[Source]:
         A path does not exist or holds no image, or no images are given.
     """
     sources: list[Source] = []
+    passed_over: list[PassedOver] = []
     for image in images:
-        # A file of a listing may be gone by now: that is reported when it is read, and does not end the call.
-        is_file = isinstance(image, Path) and image.suffix.lower() in SUFFIXES
-        sources.extend([image] if is_file or isinstance(image, (np.ndarray, Encoded)) else find_images([image]))
+        found, others = expand(image)
+        sources += found
+        passed_over += others
     if not sources:
         raise InputError("no images given")
-    return sources
+    return sources, merge(passed_over)

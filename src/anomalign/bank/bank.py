@@ -5,6 +5,7 @@ import copy
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -39,6 +40,7 @@ from anomalign.errors import BackboneError, BankDamagedError, BankError, InputEr
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import read_augment
+from anomalign.images.reading import FROM_IMAGES, Reading
 from anomalign.images.sources import Source
 from anomalign.pyramid import FeaturePyramid, grids
 
@@ -55,7 +57,7 @@ class Bank:
     path : Path
         Folder of the bank.
     identity : Identity
-        Backbone, framing, shapes and augmentation that the bank was built with.
+        Backbone, framing, shapes, augmentation and reading that the bank was built with.
     version : int
         Number of the version that is shown; every change raises it.
     images : tuple of NormalImage
@@ -87,6 +89,9 @@ class Bank:
         backbone: str | os.PathLike[str] | Backbone = "efficientnet_lite0",
         framing: Framing | None = None,
         augment: str = "",
+        reading: Reading = FROM_IMAGES,
+        *,
+        exist_ok: bool = False,
     ) -> "Bank":
         """Make an empty bank in a new or empty folder.
 
@@ -101,15 +106,23 @@ class Bank:
         augment : str
             Further orientations in which the bank holds each image: "flip", "rotate", "rotate:A", separated by commas
             (`anomalign.images.orientation.turns_of`). They hold for images that are added later, too.
+        reading : Reading
+            How the values of images become 8 bits, when they are added and when they are inspected: give
+            ``Reading(bits=12)`` for 16-bit images of a camera whose values go up to 4095. Default: the first 16-bit
+            images that are added tell how many bits they fill, and `AddReport.depth` says what was found.
+        exist_ok : bool
+            Whether to open a bank that is there already, with its images, if it was made with the same backbone,
+            framing and augmentation.
 
         Raises
         ------
         InputError
             The augmentation is unknown, or cannot be used with the mask of a region of interest; or that mask is thin.
         BankError
-            There is a bank already, or the folder holds other files, or it cannot be written.
+            There is a bank already, or, with `exist_ok`, one that was made in another way; or the folder holds other
+            files, or it cannot be written.
         BackboneError
-            The backbone cannot be loaded or run.
+            The backbone cannot be loaded or run; or, with `exist_ok`, it is not the one of the bank that is there.
         """
         folder = Path(path)
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
@@ -122,8 +135,16 @@ class Bank:
         shapes, pooled_length = network.layout(framing.size_px)
         framing.check_grids(grids(shapes))
         identity = Identity(
-            network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment
+            network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment, reading
         )
+        if exist_ok and (folder / catalogue.FILE).exists():
+            bank = cls(folder, network)
+            if (bank.identity.framing, bank.identity.augment) != (framing, augment):
+                raise BankError(
+                    f"{folder}: this bank was made with {bank.identity.framing} and augment {bank.identity.augment!r}, "
+                    f"not with {framing} and {augment!r}; open it as it is with Bank.open, or choose another folder"
+                )
+            return bank
         creation.create(folder, identity)
         return cls(folder, network)
 
@@ -188,7 +209,7 @@ class Bank:
 
     @property
     def content(self) -> str:
-        """SHA-256 over backbone, framing, augmentation, images and groups; banks with the same one decide alike."""
+        """SHA-256 over all that decides: backbone, framing, augmentation, reading, images and groups."""
         if self._content is None or self._content[0] is not self.images:  # every record of an inspection asks for it
             self._content = self.images, content_hash(self.identity, self.images)
         return self._content[1]
@@ -259,8 +280,9 @@ class Bank:
 
         Parameters
         ----------
-        images : path, array, or iterable of these
-            Files, folders (to any depth), globs; (H, W, 3) RGB or (H, W) grey uint8 arrays.
+        images : Source, or iterable of these
+            Paths of files, folders (to any depth) and globs; arrays; images of Pillow; bytes of image files; files that
+            are open for reading bytes (`anomalign.images.sources.Source`).
         groups : str, sequence of str, or callable, optional
             Groups of images that depend on each other: one for all; one for each image (then none may be a folder or a
             glob); or a function that gives the group of an image by its name in the bank. Images that the bank has
@@ -284,12 +306,12 @@ class Bank:
         """
         self._refuse_if_frozen()
         given = additions.as_list(images)
-        sources = additions.list_sources(given)
+        sources, passed_over = additions.list_sources(given)
         names = find_groups(given, sources, groups)
         network = self.backbone
         with self._changing():
             self._sweep()
-            return additions.add(
+            report = additions.add(
                 self.path,
                 self.identity,
                 network,
@@ -300,6 +322,7 @@ class Bank:
                 max_pixels=max_pixels,
                 segment_bytes=segment_bytes,
             )
+        return replace(report, passed_over=passed_over)
 
     def select(self, selectors: int | str | Iterable[int | str]) -> tuple[NormalImage, ...]:
         """Find images by id (a number, also as text), name, or glob over names or file names.

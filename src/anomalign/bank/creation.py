@@ -20,7 +20,9 @@ def create(folder: Path, identity: Identity) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with lock.writer(folder):
             if (folder / catalogue.FILE).exists():
-                raise BankError(f"{folder}: there is a bank already; open it, or choose another folder")
+                raise BankError(
+                    f"{folder}: there is a bank already; open it (exist_ok=True does), or choose another folder"
+                )
             if foreign := sorted({entry.name for entry in folder.iterdir()} - own_names):
                 raise BankError(f"{folder}: holds other files ({foreign[0]}); choose a new or empty folder")
             (folder / segments.FOLDER).mkdir(exist_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from anomalign.bank import groups, schema
 from anomalign.bank.catalogue import NewImage, Segment
-from anomalign.bank.history import read_version
+from anomalign.bank.history import keep_changes, read_changes, read_version
 
 
 def begin_version(connection: sqlite3.Connection, first_version: int | None = None) -> int:
@@ -79,7 +79,8 @@ def read_segments_with_removed(connection: sqlite3.Connection) -> list[str]:
 
 
 def forget_removed(connection: sqlite3.Connection, file: str) -> None:
-    """Delete the removed images of a segment; versions before the newest can no longer be shown."""
+    """Delete the removed images of a segment; versions before the newest can no longer be shown, but are counted."""
+    changes = read_changes(connection)
     connection.execute(
         "DELETE FROM images WHERE removed IS NOT NULL AND segment = (SELECT id FROM segments WHERE file = ?)", (file,)
     )
@@ -87,6 +88,7 @@ def forget_removed(connection: sqlite3.Connection, file: str) -> None:
         "INSERT OR REPLACE INTO identity VALUES ('whole_since', ?)", (json.dumps(read_version(connection)),)
     )
     groups.forget_older(connection)
+    keep_changes(connection, changes)
 
 
 def move(connection: sqlite3.Connection, segment: Segment, ids: Sequence[int], rows_per_image: int) -> None:

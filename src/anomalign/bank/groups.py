@@ -5,12 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
 from anomalign.bank import schema
 from anomalign.errors import InputError
 from anomalign.images.exposure import read_time
-from anomalign.images.sources import Encoded, Source, name_of
+from anomalign.images.sources import Source, is_path, name_of
 
 GroupNames: TypeAlias = str | Sequence[str] | Callable[[str], str]
 """One group for all images, one for each image, or a function that gives the group of an image by its name."""
@@ -79,7 +77,7 @@ def names_by_id(ids: Sequence[int], name: str | Sequence[str]) -> dict[int, str]
 
 
 def _is_one_image(given: Source, source: Source) -> bool:
-    return isinstance(given, (np.ndarray, Encoded)) or Path(given) == source
+    return given is source or (is_path(given) and Path(given) == source)  # type: ignore[arg-type]
 
 
 def read_groups(connection: sqlite3.Connection, version: int) -> dict[int, str]:

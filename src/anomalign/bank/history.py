@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from anomalign.bank import groups, schema
@@ -21,12 +22,11 @@ class BankVersion:
     at : str
         Time of that version, UTC, ISO 8601.
     added, removed : int
-        Numbers of images. Images that `Bank.compact` has forgotten are no longer counted.
+        Numbers of images.
     first : int
         The first version that the edit made. Versions from here to `version` show the edit in part.
     regrouped : int
-        Number of images that the bank had already and whose group the edit changed; `Bank.compact` forgets those
-        whose group was changed again.
+        Number of images that the bank had already and whose group the edit changed.
     """
 
     version: int
@@ -60,13 +60,32 @@ def read_history(connection: sqlite3.Connection) -> list[BankVersion]:
     connection.execute("BEGIN")  # one snapshot, whatever another process commits between the reads
     first_of = _continuations(connection)
     edits: dict[int, BankVersion] = {}
-    for change in _changes(connection):
+    for change in read_changes(connection).values():
         first = first_of.get(change.version, change.version)
         if first in edits:
             edits[first] = _join(edits[first], change)
         else:
             edits[first] = change
     return list(edits.values())
+
+
+def read_changes(connection: sqlite3.Connection) -> dict[int, BankVersion]:
+    """What each version did by itself, oldest first, also to images that were compacted away."""
+    changes = _changes_of_rows(connection)
+    if schema.has_table(connection, "forgotten"):
+        for version, *counts in connection.execute("SELECT version, added, removed, regrouped FROM forgotten"):
+            changes[version] = _plus(changes[version], *counts)
+    return changes
+
+
+def keep_changes(connection: sqlite3.Connection, changes: Mapping[int, BankVersion]) -> None:
+    """Store what `changes`, read before rows were deleted, count beyond the rows that are left."""
+    connection.execute(schema.FORGOTTEN)
+    for version, now in _changes_of_rows(connection).items():
+        then = changes[version]
+        lost = then.added - now.added, then.removed - now.removed, then.regrouped - now.regrouped
+        if any(lost):
+            connection.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?, ?, ?)", (version, *lost))
 
 
 def read_absences(connection: sqlite3.Connection) -> list[tuple[int, int, int]]:
@@ -76,8 +95,8 @@ def read_absences(connection: sqlite3.Connection) -> list[tuple[int, int, int]]:
     return connection.execute("SELECT image, removed, restored FROM absences").fetchall()
 
 
-def _changes(connection: sqlite3.Connection) -> list[BankVersion]:
-    """Each version by itself, oldest first."""
+def _changes_of_rows(connection: sqlite3.Connection) -> dict[int, BankVersion]:
+    """What each version did by itself to the images that the catalogue has, oldest first."""
     rows = connection.execute(
         "SELECT v.version, v.at, (SELECT count(*) FROM images WHERE added = v.version), "
         "(SELECT count(*) FROM images WHERE removed = v.version) FROM versions v ORDER BY v.version"
@@ -87,22 +106,25 @@ def _changes(connection: sqlite3.Connection) -> list[BankVersion]:
         for version, at, additions, removals in rows
     }
     for _, removal, restoration in read_absences(connection):
-        changes[removal] = replace(changes[removal], removed=changes[removal].removed + 1)
-        changes[restoration] = replace(changes[restoration], added=changes[restoration].added + 1)
+        changes[removal] = _plus(changes[removal], 0, 1, 0)
+        changes[restoration] = _plus(changes[restoration], 1, 0, 0)
     for version, count in groups.count_regrouped(connection).items():
-        changes[version] = replace(changes[version], regrouped=count)
-    return list(changes.values())
+        changes[version] = _plus(changes[version], 0, 0, count)
+    return changes
+
+
+def _plus(change: BankVersion, added: int, removed: int, regrouped: int) -> BankVersion:
+    return replace(
+        change,
+        added=change.added + added,
+        removed=change.removed + removed,
+        regrouped=change.regrouped + regrouped,
+    )
 
 
 def _join(edit: BankVersion, more: BankVersion) -> BankVersion:
     """An edit with a version that goes on with it."""
-    return replace(
-        more,
-        added=edit.added + more.added,
-        removed=edit.removed + more.removed,
-        regrouped=edit.regrouped + more.regrouped,
-        first=edit.first,
-    )
+    return replace(_plus(more, edit.added, edit.removed, edit.regrouped), first=edit.first)
 
 
 def _continuations(connection: sqlite3.Connection) -> dict[int, int]:

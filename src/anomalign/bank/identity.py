@@ -2,20 +2,23 @@
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from anomalign.bank.schema import AUGMENTED_FORMAT, FORMAT, REGION_FORMAT
+from anomalign.bank.schema import AUGMENTED_FORMAT, FORMAT, LATEST_FORMAT
 from anomalign.bank.views import Views
 from anomalign.errors import BankDamagedError, BankError
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import Turn, read_augment, turns_of
+from anomalign.images.reading import EARLIER, FROM_IMAGES, Reading
 from anomalign.pyramid import grids
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a bank was built with; it never changes after the bank's creation.
+    """What a bank was built with.
+
+    It never changes after the bank's creation, except that the first 16-bit images settle `Reading.bits`.
 
     Attributes
     ----------
@@ -33,6 +36,8 @@ class Identity:
         Weight of each level that the backbone's file recommends; None: 1 each.
     augment : str
         How images are augmented, as `read_augment` writes it; empty: not at all.
+    reading : Reading
+        How the values of images become 8 bits.
     """
 
     backbone: str
@@ -42,6 +47,7 @@ class Identity:
     pooled_length: int
     level_weights: tuple[float, ...] | None = None
     augment: str = ""
+    reading: Reading = FROM_IMAGES
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -71,18 +77,31 @@ class Identity:
 
 def write_identity(connection: sqlite3.Connection, identity: Identity) -> None:
     """Write the identity of a new bank, and its format."""
-    entries = {**vars(identity), "framing": identity.framing.to_entry(), "format": _format(identity)}
-    if entries["format"] == FORMAT:
+    entries = {
+        **vars(identity),
+        "format": _format_of(identity),
+        "framing": identity.framing.to_entry(),
+        "reading": asdict(identity.reading),
+    }
+    if not identity.augment:
         del entries["augment"]
     connection.executemany(
         "INSERT INTO identity VALUES (?, ?)", [(key, json.dumps(value)) for key, value in entries.items()]
     )
 
 
-def _format(identity: Identity) -> int:
+def write_reading(connection: sqlite3.Connection, identity: Identity) -> None:
+    """Replace the reading of a bank by that of its identity."""
+    entries = {"format": _format_of(identity), "reading": asdict(identity.reading)}
+    connection.executemany(
+        "INSERT OR REPLACE INTO identity VALUES (?, ?)", [(key, json.dumps(value)) for key, value in entries.items()]
+    )
+
+
+def _format_of(identity: Identity) -> int:
     """The oldest format that says all of an identity, so that versions before this one read what they can."""
-    if identity.framing.region is not None:
-        return REGION_FORMAT
+    if identity.framing.region is not None or identity.reading.bits not in (None, EARLIER.bits):
+        return LATEST_FORMAT
     return AUGMENTED_FORMAT if identity.augment else FORMAT
 
 
@@ -97,10 +116,10 @@ def read_identity(connection: sqlite3.Connection, catalogue: Path) -> Identity:
         The identity is not what `write_identity` writes.
     """
     entries = dict(connection.execute("SELECT key, value FROM identity"))
-    if entries.get("format") not in (str(FORMAT), str(AUGMENTED_FORMAT), str(REGION_FORMAT)):
+    if entries.get("format") not in (str(FORMAT), str(AUGMENTED_FORMAT), str(LATEST_FORMAT)):
         raise BankError(
             f"{catalogue.parent}: bank of format {entries.get('format')}, this version reads formats {FORMAT} to "
-            f"{REGION_FORMAT}; use the version of anomalign that it was made with, or fit it again"
+            f"{LATEST_FORMAT}; use the version of anomalign that it was made with, or fit it again"
         )
     try:
         values = {key: json.loads(value) for key, value in entries.items()}
@@ -111,7 +130,8 @@ def read_identity(connection: sqlite3.Connection, catalogue: Path) -> Identity:
             tuple((int(h), int(w), int(c)) for h, w, c in values["shapes"]),
             int(values["pooled_length"]),
             _weights(values.get("level_weights")),
-            read_augment(values["augment"]) if values["format"] != FORMAT else "",
+            read_augment(values["augment"]) if "augment" in values or values["format"] == AUGMENTED_FORMAT else "",
+            Reading(**values["reading"]) if "reading" in values else EARLIER,
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BankDamagedError(

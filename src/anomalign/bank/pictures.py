@@ -15,6 +15,7 @@ from anomalign.bank.catalogue import NormalImage
 from anomalign.errors import AnomalignError, BankError, ImageError
 from anomalign.images.decoding import decode
 from anomalign.images.files import read_bytes
+from anomalign.images.reading import Reading
 from anomalign.images.region import fill
 
 
@@ -47,7 +48,7 @@ def picture_of(bank: Bank, image: NormalImage, longest_px: int) -> Picture:
     BankError
         The file cannot be used, and the bank's preview cannot be read.
     """
-    decoded = _decoded_file(image)
+    decoded = _decoded_file(image, bank.identity.reading)
     is_preview = decoded is None
     if decoded is None:
         try:
@@ -73,12 +74,12 @@ def picture_of(bank: Bank, image: NormalImage, longest_px: int) -> Picture:
     return Picture(image, np.asarray(decoded), is_preview, counted)
 
 
-def _decoded_file(image: NormalImage) -> Image.Image | None:
+def _decoded_file(image: NormalImage, reading: Reading) -> Image.Image | None:
     data = file_of(image)
     if data is None:
         return None
     try:
-        return decode(data, image.name)
+        return decode(data, image.name, reading=reading)
     except ImageError:  # as where it is larger than what is read without being asked for
         return None
 

@@ -2,8 +2,8 @@
 
 import sqlite3
 
-FORMAT, AUGMENTED_FORMAT = 3, 4  # a version that does not know augmentation must not add to a bank with it
-REGION_FORMAT = 5  # nor one that does not know regions of interest to a bank with one
+# A version that does not know augmentation, fewer bits than 16 or regions of interest must not add to a bank with them.
+FORMAT, AUGMENTED_FORMAT, LATEST_FORMAT = 3, 4, 5
 
 # In `aligned` the columns "score" and "pixels" hold other values than in earlier versions: see bank/scores.py.
 TABLES = """
@@ -46,7 +46,7 @@ CREATE TABLE aligned (
 ) WITHOUT ROWID;
 """
 
-# The four tables below are made when they get their first row. A bank without such a row has the same tables as before,
+# The five tables below are made when they get their first row. A bank without such a row has the same tables as before,
 # and earlier versions of the package, which ignore them, read the others.
 
 CONTINUATIONS = """
@@ -84,6 +84,16 @@ CREATE TABLE IF NOT EXISTS exposures (
 )
 """
 """When images were taken, of those whose files say so."""
+
+FORGOTTEN = """
+CREATE TABLE IF NOT EXISTS forgotten (
+    version INTEGER PRIMARY KEY REFERENCES versions (version),
+    added INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    regrouped INTEGER NOT NULL
+)
+"""
+"""What a version did to images whose rows are gone since the bank was compacted: the history counts it."""
 
 
 def has_table(connection: sqlite3.Connection, name: str) -> bool:

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import struct
-import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from anomalign.atomic import PARTIAL_SUFFIX, atomic_write
 from anomalign.bank.catalogue import Segment
 from anomalign.bank.identity import Identity
 from anomalign.errors import BankDamagedError, BankError
+from anomalign.numerics.forks import ForkSafeLock
 from anomalign.numerics.threads import one_blas_thread
 from anomalign.pyramid import FeaturePyramid, grids
 
@@ -154,7 +154,7 @@ class SegmentReader:
         self._lengths = {"pooled": identity.pooled_length, "moments": identity.moments_length}
         self._grids = grids(identity.shapes)
         self._open: dict[str, safe_open] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def pyramid(self, file: str, row: int) -> FeaturePyramid:
         """Features of one view."""

@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from anomalign.bank import catalogue, history, segments
 from anomalign.bank.catalogue import NormalImage, Segment
 from anomalign.bank.identity import Identity, read_identity
 from anomalign.errors import BankDamagedError, BankError
+from anomalign.images.reading import EARLIER
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,12 @@ def read_snapshot(bank: Path, version: int | None = None) -> Snapshot:
 
 
 def content_hash(identity: Identity, images: Sequence[NormalImage]) -> str:
-    """SHA-256 over backbone, framing, augmentation, all images, and their groups if there are any."""
+    """SHA-256 over backbone, framing, augmentation, reading, all images, and their groups if there are any."""
     parts = [identity.backbone_sha256, json.dumps(identity.framing.to_entry(), sort_keys=True)]
     if identity.augment:
         parts.append(identity.augment)
+    if identity.reading != EARLIER:
+        parts.append(json.dumps(asdict(identity.reading), sort_keys=True))
     parts.extend(image.sha256 for image in images)
     if any(image.group for image in images):
         parts.append(json.dumps([image.group for image in images]))
@@ -79,10 +82,12 @@ def _read(bank: Path, version: int | None) -> Snapshot:
         newest = history.read_version(connection)
         oldest = history.read_whole_since(connection)
         shown = newest if version is None else version
-        if not oldest <= shown <= newest:
+        if shown > newest:
+            raise BankError(f"{bank}: has no version {shown}; its newest is {newest}. Was it another bank?")
+        if shown < oldest:
             raise BankError(
-                f"{bank}: has no version {shown} to show; versions {oldest} to {newest} are there (compacting forgets "
-                "older ones)"
+                f"{bank}: version {shown} was compacted away; the oldest that is left is {oldest}. Use a copy of the "
+                "bank from before it was compacted"
             )
         return Snapshot(
             identity=identity,

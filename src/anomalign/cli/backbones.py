@@ -118,6 +118,10 @@ def import_(
         half=weights is not None and _half(weights),
         replace=replace,
     )
+    low, high = preprocessing.input_range
+    console.say(
+        f"{name}: gets pixels 0..255 as values from {low:.4g} to {high:.4g}; its training must have used the same"
+    )
     typer.echo(f"{name}: {path}")
 
 

@@ -37,6 +37,8 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
         "region": None if region is None else str(region),
         "augment": identity.augment,
         "orientations": len(identity.turns),
+        "bits": identity.reading.bits,
+        "profiles": identity.reading.profiles,
         "levels": [list(shape) for shape in identity.shapes],
         "pooled_length": identity.pooled_length,
         "bytes_per_image": identity.bytes_per_image,
@@ -164,10 +166,9 @@ def add(
     """Add normal images to an existing bank and update its calibration."""
     from anomalign.cli.fit import add as add_images
     from anomalign.cli.fit import find_groups
-    from anomalign.images.files import find_images
 
     opened = console.open_bank(bank, backbone, provider)
-    images = find_images(normals)
+    images = console.find_images(normals)
     groups = find_groups(group_by, images)
     add_images(opened, images, groups, preset, calibrate, False, console.max_pixels(max_megapixels))
 

@@ -55,7 +55,7 @@ def _print_gates(detector: "Detector", defects: list[str], max_pixels: int) -> N
     from anomalign.detection.gate_tradeoff import gate_outcomes
 
     scores = detector.calibrate()
-    inspections = _inspect_fully(detector, defects, max_pixels) if defects else []
+    inspections, some_failed = _inspect_fully(detector, defects, max_pixels) if defects else ([], False)
     retrieval = np.concatenate([scores.retrieval, [i.retrieval_score for i in inspections]])
     alignment = np.concatenate([scores.alignment, [i.aligned.score for i in inspections]])
     defect = np.arange(len(retrieval)) >= len(scores.retrieval)
@@ -72,16 +72,17 @@ def _print_gates(detector: "Detector", defects: list[str], max_pixels: int) -> N
     Console().print(table)
     if not inspections:
         console.say("only images with defects show what a gate loses; give some with --defects FOLDER")
+    if some_failed:
+        raise typer.Exit(2)
 
 
-def _inspect_fully(detector: "Detector", images: list[str], max_pixels: int) -> "list[Inspection]":
-    """Inspect images by both stages, whatever the gate is; print which images cannot be used."""
+def _inspect_fully(detector: "Detector", images: list[str], max_pixels: int) -> "tuple[list[Inspection], bool]":
+    """Inspect images by both stages, whatever the gate is; say which cannot be used, and return whether some cannot."""
     from anomalign.detection.detector import Detector
     from anomalign.detection.inspection import Inspection
-    from anomalign.images.files import find_images
 
     both = Detector(detector.bank, replace(detector.settings, gate=1.0), detector.target_fpr)
-    paths = find_images(images)
+    paths = console.find_images(images)
     inspections = []
     with console.progress("defects") as update:
         for done, result in enumerate(both.inspect_many(paths, max_pixels), 1):
@@ -90,7 +91,7 @@ def _inspect_fully(detector: "Detector", images: list[str], max_pixels: int) -> 
                 inspections.append(both.align(result))
             else:
                 console.say_error(result.error)
-    return inspections
+    return inspections, len(inspections) < len(paths)
 
 
 def tune(

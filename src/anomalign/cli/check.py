@@ -110,14 +110,14 @@ def _trials(
     detector: "Detector", plan: "Plan", now: "DetectionPower", asked: list[str], budget: float
 ) -> "Iterator[Trial]":
     """The trials that are asked for, and those of the short list as far as the seconds of `budget` allow."""
-    from anomalign.detection.trials import ADVICE, run_trial
+    from anomalign.detection.trials import advice, run_trial
     from anomalign.errors import AnomalignError
 
     start, half = time.monotonic(), len(detector.bank) // 2
-    advice = [f"normals={half}", *ADVICE] if budget else []
-    for number, setting in enumerate([*asked, *advice]):
+    listed = [*asked, *([f"normals={half}", *advice(detector.bank)] if budget else [])]
+    for number, setting in enumerate(listed):
         if number >= len(asked) and time.monotonic() - start > budget:
-            console.say(f"the time is over; not tried: {', '.join([*asked, *advice][number:])}")
+            console.say(f"the time is over; not tried: {', '.join(listed[number:])}")
             break
         with tempfile.TemporaryDirectory(prefix="anomalign-") as folder, console.progress(setting) as update:
             try:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anomalign.backbones import Backbone as Network
     from anomalign.bank import Bank
     from anomalign.images.sources import Failure
+    from anomalign.images.walk import PassedOver
 
 BankPath = Annotated[str, typer.Argument(metavar="BANK", help="The bank's folder.", show_default=False)]
 BackboneOption = Annotated[
@@ -61,6 +64,16 @@ Augment = Annotated[
         show_default="as it is",
     ),
 ]
+Bits = Annotated[
+    int | None,
+    typer.Option(
+        min=8,
+        max=16,
+        metavar="BITS",
+        help="Bits that the values of 16-bit images fill: 12 for a camera whose values go up to 4095.",
+        show_default="as the images say",
+    ),
+]
 GroupBy = Annotated[
     str | None,
     typer.Option(
@@ -82,6 +95,7 @@ TargetFpr = Annotated[
 
 
 _OPTIONS = {
+    "bits=": "--bits",
     "gallery_size": "--gallery-size",
     "half=False": "--weights float32",
     "host_names": "--host-name",
@@ -137,6 +151,21 @@ def say_failures(failures: "list[Failure] | tuple[Failure, ...]") -> None:
     """Print the error of each file that could not be used."""
     for failure in failures:
         say_error(failure.error)
+
+
+def find_images(paths: "list[str]") -> "list[Path]":
+    """List image files, and say on standard error what was passed over in folders and globs."""
+    from anomalign.images.files import list_images
+
+    listing = list_images(paths)
+    say_passed_over(listing.passed_over)
+    return list(listing.images)
+
+
+def say_passed_over(passed_over: "tuple[PassedOver, ...]") -> None:
+    """Say on standard error what was not read, by kind."""
+    if passed_over:
+        say(f"not read: {', '.join(map(str, passed_over))}")
 
 
 def open_bank(path: str, backbone: str | None, provider: str) -> "Bank":

@@ -29,6 +29,7 @@ def evaluate(
     augment: console.Augment = None,
     region: console.Region = None,
     region_mask: console.RegionMask = None,
+    bits: console.Bits = None,
     target_fpr: console.TargetFpr = None,
     group_by: console.GroupBy = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
@@ -48,6 +49,7 @@ def evaluate(
     from anomalign.errors import AnomalignError, InputError
     from anomalign.evaluation.datasets import open_dataset
     from anomalign.evaluation.table import columns_of, rows
+    from anomalign.images.reading import Reading
     from anomalign.reporting.evaluation import EvaluationReport
 
     dataset = open_dataset(root)
@@ -56,7 +58,8 @@ def evaluate(
     limit = console.max_pixels(max_megapixels)
     protocol = _protocol(dataset.layout, preset, network, size, augment or "", target_fpr, limit)
     framing = replace(protocol.framing, region=region_of(region, region_mask))
-    protocol = replace(protocol, framing=framing, group_by=group_by)
+    protocol = replace(protocol, framing=framing, group_by=group_by, reading=Reading(bits))
+    console.say_passed_over(dataset.passed_over)
     for problem in dataset.problems:
         console.say_error(problem)
     collected = EvaluationReport() if report else None
@@ -85,6 +88,9 @@ def evaluate(
         else:
             results.append(result)
             problems += [failure.error for failure in result.failures]
+            if result.depth:
+                console.say(f"{result.name}: {result.depth}; --bits says otherwise")
+            problems += result.masks.doubts
             console.say(f"{result.name}: {_summary(result)}")
         keep()
         if interrupted:
@@ -111,11 +117,24 @@ class _Maps:
     def write(self, category: str, image: "TestImage", inspection: "Inspection") -> None:
         from anomalign.reporting import write_map
 
+        self._make(self.folder / _safe(category))
         path = self.folder / _safe(category) / _safe(image.kind) / f"{image.path.stem}.tiff"
         while path in self.written:
             path = path.with_stem(path.stem + "_")
         self.written.add(path)
         write_map(path, inspection.anomaly_map)
+
+    @staticmethod
+    def _make(folder: Path) -> None:
+        """Make and mark a folder for maps alone; one that is there may hold images."""
+        from anomalign.errors import InputError
+        from anomalign.images.marks import mark_folder
+
+        try:
+            if not folder.exists():
+                mark_folder(folder)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
 def _safe(name: str) -> str:
@@ -211,7 +230,11 @@ def _evaluate(
         )
     for name, reason in result.values.not_defined.items():
         console.say(f"{category.name}: {name}: {reason}")
+    for reading in result.masks.readings:
+        console.say(f"{category.name}: {reading}")
     console.say_failures(result.failures)
+    for doubt in result.masks.doubts:
+        console.say_error(doubt)
     return result
 
 
@@ -299,7 +322,7 @@ def _write_json(
     path: Path, settings: dict[str, Any], problems: list[str], results: "list[CategoryResult]", table: "list[Row]"
 ) -> None:
     from anomalign.evaluation.table import mean
-    from anomalign.reporting.output_file import open_output
+    from anomalign.images.output_file import open_output
 
     content = {
         **settings,

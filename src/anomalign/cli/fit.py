@@ -25,6 +25,7 @@ def fit(
     augment: console.Augment = None,
     region: console.Region = None,
     region_mask: console.RegionMask = None,
+    bits: console.Bits = None,
     group_by: console.GroupBy = None,
     calibrate: Annotated[
         bool, typer.Option(help="Calibrate afterwards; otherwise the first inspection does it.")
@@ -35,14 +36,12 @@ def fit(
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Create a bank from normal images, or add to one. It can be repeated: no image is added twice."""
-    from anomalign.images.files import find_images
-
-    images = find_images(normals)
+    images = console.find_images(normals)
     groups = find_groups(group_by, images)
     max_pixels, of_interest = console.max_pixels(max_megapixels), region_of(region, region_mask)
     if of_interest is not None:
-        _check_region(of_interest, images, max_pixels)
-    opened = _open_or_create(bank, backbone, provider, size, preset, augment, of_interest)
+        _check_region(of_interest, images, max_pixels, bits)
+    opened = _open_or_create(bank, backbone, provider, size, preset, augment, of_interest, bits)
     add(opened, images, groups, preset, calibrate, check, max_pixels)
 
 
@@ -78,6 +77,8 @@ def add(
         console.say(f"interrupted: {count} images were added and are safe; run the same command again for the rest")
         raise typer.Exit(130) from None
     console.say_failures(report.failures)
+    if report.depth:
+        console.say(f"{opened.path}: {report.depth}; --bits says otherwise")
     parts = [f"{console.images(report.added)} added"]
     if report.known:
         parts.append(f"{len(report.known)} were there already")
@@ -114,15 +115,17 @@ def region_of(region: str | None, mask: Path | None) -> "RegionOfInterest | None
     return None if region is None else RegionOfInterest.parse(region)
 
 
-def _check_region(region: "RegionOfInterest", images: "list[Path]", max_pixels: int) -> None:
+def _check_region(region: "RegionOfInterest", images: "list[Path]", max_pixels: int, bits: int | None) -> None:
     """Raise ImageError where the first image that can be read does not hold the region, before a bank is made of it."""
     from anomalign.errors import ImageError
     from anomalign.images.decoding import decode
     from anomalign.images.files import read_bytes
+    from anomalign.images.reading import Reading
 
+    reading = Reading(bits)
     for path in images:
         try:
-            image = decode(read_bytes(path), str(path), max_pixels)
+            image = decode(read_bytes(path), str(path), max_pixels, reading)
         except ImageError:  # reported when it is added
             continue
         region.cut(image, str(path))
@@ -148,16 +151,18 @@ def _open_or_create(
     preset: str,
     augment: str | None,
     region: "RegionOfInterest | None",
+    bits: int | None,
 ) -> "Bank":
     from anomalign.bank import Bank
     from anomalign.bank.catalogue import FILE
     from anomalign.errors import InputError
     from anomalign.images.orientation import read_augment
+    from anomalign.images.reading import Reading
 
     if not (Path(path) / FILE).exists():
         network = console.load_network(backbone, provider)
         framing = framing_of(preset, size, network.preprocessing.crop_px, region)
-        return Bank.create(path, network, framing, augment or "")
+        return Bank.create(path, network, framing, augment or "", Reading(bits))
     bank = console.open_bank(path, backbone, provider)
     made_with = bank.identity.framing
     if region is not None and region != made_with.region:
@@ -171,6 +176,9 @@ def _open_or_create(
         raise InputError(
             f"{path}: was made with {stored}, not with --augment {augment}; leave it out, or fit a new bank"
         )
+    if bits is not None and bits != bank.identity.reading.bits:
+        known = bank.identity.reading.bits or "unknown"
+        raise InputError(f"{path}: was made with bits={known}, not bits={bits}; leave it out, or fit a new bank")
     return bank
 
 

@@ -21,6 +21,16 @@ def inspect(
         typer.Option(metavar="DIR", help="Write overlays, maps (float32 TIFF) and report.html into this folder."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line on standard output.")] = False,
+    table: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write a table: a line for each region, or image without."),
+    ] = None,
+    coco: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the regions as annotations in the format of COCO.")
+    ] = None,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="With --out: write masks of the regions, too, as black and white PNG files.")
+    ] = False,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
     descriptor: console.DescriptorOption = None,
@@ -57,10 +67,14 @@ def inspect(
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
-    from anomalign.cli.output import FOLDERS, Output
+    from anomalign.cli.output import Output
     from anomalign.detection.detector import Detector
+    from anomalign.errors import InputError
     from anomalign.monitoring.record_files import RecordFile
+    from anomalign.reporting.region_files import CocoFile, RegionTable
 
+    if masks and out is None:
+        raise InputError("--masks writes into the folder of --out; give --out DIR, too")
     settings = settings_of(
         preset,
         descriptor=descriptor,
@@ -72,10 +86,10 @@ def inspect(
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
     paths, missing = _find(images)
-    if out:  # of an earlier run, where the folder lies among the images
-        output_folders = [(out / name).resolve() for name in FOLDERS]
-        paths = [path for path in paths if not any(path.resolve().is_relative_to(folder) for folder in output_folders)]
-    output = Output(detector, paths, out, RecordFile(records) if records else None, as_json=as_json)
+    region_files = [kind(path) for kind, path in ((RegionTable, table), (CocoFile, coco)) if path]
+    output = Output(
+        detector, paths, out, RecordFile(records) if records else None, region_files, as_json=as_json, masks=masks
+    )
     try:
         calibrate(detector, target_fpr)
         for failure in missing:
@@ -141,14 +155,20 @@ def _counted(detector: "Detector") -> str:
 def _find(images: list[str]) -> "tuple[list[Path], list[Failure]]":
     """Return the image files, and a failure for each argument that names none."""
     from anomalign.errors import InputError
-    from anomalign.images.files import find_images
+    from anomalign.images.files import list_images
     from anomalign.images.sources import Failure
+    from anomalign.images.walk import PassedOver, merge
 
     paths: dict[Path, None] = {}
+    passed_over: list[PassedOver] = []
     missing = []
     for image in images:
         try:
-            paths.update(dict.fromkeys(find_images([image])))
+            listing = list_images([image])
         except InputError as error:
             missing.append(Failure(image, str(error)))
+        else:
+            paths.update(dict.fromkeys(listing.images))
+            passed_over += listing.passed_over
+    console.say_passed_over(merge(passed_over))
     return list(paths), missing

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import typer
 
 from anomalign.calibration.basis import describe_threshold
 from anomalign.cli import console
+from anomalign.cli.results import FOLDERS, ResultFolders
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.summary import InspectionSummary
@@ -18,10 +19,8 @@ from anomalign.images.sources import Failure
 from anomalign.monitoring.record_files import RecordFile
 from anomalign.monitoring.replay import make_record
 from anomalign.reporting import Report, write_map, write_overlay
+from anomalign.reporting.region_files import CocoFile, RegionTable, write_mask
 from anomalign.reporting.verdicts import check_command
-
-FOLDERS = ("overlays", "maps")
-"""Below ``--out``."""
 
 _MOST_NAMED = 3  # images with the highest scores, where none is anomalous
 _LONGEST_NAME = 240  # bytes; with an ending it must fit into the 255 of most file systems
@@ -36,17 +35,20 @@ class Output:
         paths: list[Path],
         out: Path | None,
         records: RecordFile | None = None,
+        region_files: Sequence[RegionTable | CocoFile] = (),
         *,
         as_json: bool = False,
         quiet: bool = False,
+        masks: bool = False,
     ) -> None:
         self.detector = detector
         self.records = records
+        self.region_files = region_files
         self.as_json = as_json
         self.quiet = quiet
         self.normal = self.anomalous = self.borderline = self.failures = self.cleared = self.unwritten = 0
         self.highest: list[InspectionSummary] = []
-        self.folder = None if out is None else Folder(detector, out, paths)
+        self.folder = None if out is None else Folder(detector, out, paths, masks=masks)
 
     def take(self, result: Inspection | Failure) -> None:
         if not isinstance(result, Inspection):
@@ -54,6 +56,8 @@ class Output:
             return
         if self.records:  # first the record, so that every printed verdict is on record
             self.records.write(make_record(result, self.detector))
+        for file in self.region_files:
+            file.add(result)
         files = {}
         if self.folder:
             try:
@@ -76,6 +80,8 @@ class Output:
         if self.as_json:
             typer.echo(json.dumps({"path": failure.name, "error": failure.error}))
         console.say_error(failure.error)
+        for file in self.region_files:
+            file.fail(failure)
         if self.folder:
             self.folder.report.fail(failure)
 
@@ -91,6 +97,12 @@ class Output:
             self.records.close()
         if self.folder:
             console.say(f"report: {self.folder.close()}")
+        for file in self.region_files:
+            try:
+                file.write()
+            except AnomalignError as error:
+                console.say_error(error)
+                self.unwritten += 1
 
     def _say_no_anomaly(self) -> None:
         scores = [f"{_on_a_line(one.name)} {one.image_score:.4g} (p {one.p_value:.4f})" for one in self.highest]
@@ -100,28 +112,39 @@ class Output:
 
 
 class Folder:
-    """``--out DIR``: ``overlays/``, ``maps/`` and ``report.html``, named after the images below their common folder."""
+    """``--out DIR``: folders and ``report.html``; files are named after the images below their common folder."""
 
-    def __init__(self, detector: Detector, out: Path, paths: list[Path]) -> None:
+    def __init__(self, detector: Detector, out: Path, paths: list[Path], *, masks: bool) -> None:
         self.out = out
+        self.masks = masks
         self.detector = detector
         self.names = dict(zip(paths, output_names(paths), strict=True))
         self.report = Report(detector, title=detector.bank.path.name)
+        self.results = ResultFolders(out, masks=masks)
 
     def write(self, inspection: Inspection) -> dict[str, str]:
         name = self.names[Path(inspection.name)]
-        overlay, tiff = (
-            self.out / folder / f"{name}{ending}" for folder, ending in zip(FOLDERS, (".png", ".tiff"), strict=True)
+        overlay, tiff, mask = (
+            self.out / folder / f"{name}{ending}"
+            for folder, ending in zip(FOLDERS, (".png", ".tiff", ".png"), strict=True)
         )
         inspection = self.detector.align(inspection)
         assert inspection.image is not None  # `inspect_many` was asked to keep it
         self.report.add(inspection, inspection.image)
+        self.results.begin()
+        for file in (overlay, tiff, mask) if self.masks else (overlay, tiff):
+            self.results.list_file(file)
         write_overlay(overlay, inspection.image, inspection.heat(inspection.score_map))
         write_map(tiff, inspection.anomaly_map)
-        return {"overlay": str(overlay), "map": str(tiff)}
+        files = {"overlay": str(overlay), "map": str(tiff)}
+        if self.masks:
+            write_mask(mask, inspection.region_labels())
+            files["mask"] = str(mask)
+        return files
 
     def close(self) -> Path:
         path = self.out / "report.html"
+        self.results.begin()
         self.report.write(path)
         return path
 
@@ -152,10 +175,21 @@ def _of_bearable_length(path: Path) -> Path:
 
 def _line(inspection: Inspection) -> str:
     close = "borderline  " if inspection.borderline else ""
+    nearest = _on_a_line(Path(inspection.neighbours[0].name).name)
     return (
         f"{inspection.verdict:<9}  score {inspection.image_score:10.4g}  p {inspection.p_value:.4f}  {close}"
-        f"{_on_a_line(inspection.name)}  (nearest: {_on_a_line(Path(inspection.neighbours[0].name).name)})"
+        f"{_on_a_line(inspection.name)}{_where(inspection)}  (nearest: {nearest})"
     )
+
+
+def _where(inspection: Inspection) -> str:
+    """Peak of the worst region as row and column, and width and height of the region."""
+    if not inspection.regions:
+        return ""
+    worst = inspection.regions[0]
+    y, x = worst.peak
+    others = f" and {inspection.region_count - 1} more" if inspection.region_count > 1 else ""
+    return f" at {y},{x} ({worst.width}x{worst.height} px){others}"
 
 
 def _on_a_line(name: str) -> str:

@@ -34,7 +34,6 @@ def quantize(
     from anomalign.cli.fit import framing_of
     from anomalign.cli.inspect import settings_of
     from anomalign.compression.quantization import quantize_backbone
-    from anomalign.images.files import find_images
 
     settings = settings_of(preset)
     network = load_backbone(backbone)
@@ -43,9 +42,9 @@ def quantize(
             outcome = quantize_backbone(
                 network,
                 name,
-                find_images(normals),
-                find_images(holdout) if holdout else None,
-                find_images(defects or []),
+                console.find_images(normals),
+                console.find_images(holdout) if holdout else None,
+                console.find_images(defects or []),
                 framing=framing_of(preset, size, network.preprocessing.crop_px),
                 settings=settings,
                 anyway=anyway,

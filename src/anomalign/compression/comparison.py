@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from anomalign.backbones import Backbone, Described, describe
 from anomalign.bank import Progress
 from anomalign.detection.detector import Detector
-from anomalign.detection.inspection import HEAT_BEGINS, Inspection
+from anomalign.detection.evidence import HEAT_BEGINS
+from anomalign.detection.inspection import Inspection
 from anomalign.errors import InputError
 from anomalign.images.decoding import MAX_PIXELS
 
@@ -153,11 +154,13 @@ class _Pair:
 def _pairs(
     before: Detector, after: Detector, paths: Sequence[Path], max_pixels: int, progress: Progress | None
 ) -> Iterator[_Pair]:
-    framing = before.bank.identity.framing
+    framing, reading = before.bank.identity.framing, before.bank.identity.reading
     with contextlib.ExitStack() as stack:
         streams = [
             stack.enter_context(
-                contextlib.closing(describe(paths, detector.bank.backbone, framing, max_pixels=max_pixels))
+                contextlib.closing(
+                    describe(paths, detector.bank.backbone, framing, reading=reading, max_pixels=max_pixels)
+                )
             )
             for detector in (before, after)
         ]

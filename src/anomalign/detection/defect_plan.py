@@ -26,8 +26,8 @@ IMAGES = 40
 
 _PICTURE_PX = 1024  # longer side of the pictures that are drawn into
 
-JudgeInPlace: TypeAlias = Callable[[str, Sequence[FeaturePyramid]], InPlace]
-"""Called as ``judge(sha256, pyramids)``: judges pyramids as if each stood in place of the normal image of that file."""
+JudgeInPlace: TypeAlias = Callable[[str, Sequence[FeaturePyramid], bool], InPlace]
+"""Called as ``judge(sha256, pyramids, with_places)``: judges pyramids in place of the normal image of that file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,13 +158,13 @@ def measure_power(
             sha256 = plan.pictures[place].image.sha256
             if defect is None:
                 (stored,), plain = bank.gallery([row_of[sha256]]), described.pyramid
-                without = judge(sha256, [stored])
+                without = judge(sha256, [stored], False)
                 alarms += bool(without.anomalous[0])
                 plain_scores[sha256] = float(without.scores[0])
                 continue
             assert stored is not None
             assert plain is not None
-            result = judge(sha256, [_changed(stored, plain, described.pyramid)])
+            result = judge(sha256, [_changed(stored, plain, described.pyramid)], False)
             where = sha256, defect.kind, defect.size, defect.contrast, defect.y, defect.x
             outcomes.append(Outcome(*where, float(result.scores[0]), bool(result.anomalous[0])))
             if progress:
@@ -220,6 +220,7 @@ def find_examples(bank: Bank, plan: Plan, judge: JudgeInPlace, power: DetectionP
         described = list(describe(pixels, bank.backbone, bank.identity.framing.of_part))
         plain, found = (one.pyramid for one in described if isinstance(one, Described))
         (stored,) = bank.gallery([row_of[outcome.sha256]])
-        judged = judge(outcome.sha256, [_changed(stored, plain, found)])
+        judged = judge(outcome.sha256, [_changed(stored, plain, found)], True)
+        assert judged.place_scores is not None  # they were asked for
         examples.append(Example(outcome, defect, judged.place_scores[0]))
     return examples

@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-import threading
+import os
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
@@ -20,15 +20,18 @@ from anomalign.calibration.thresholds import Calibration, Threshold
 from anomalign.detection import defect_plan
 from anomalign.detection.decision import DecisionRule
 from anomalign.detection.dependence import given_groups
+from anomalign.detection.evidence import Aligned, Comparison
 from anomalign.detection.in_place import InPlace, judge_in_place
-from anomalign.detection.inspection import Aligned, Comparison, Inspection
+from anomalign.detection.inspection import Inspection
 from anomalign.detection.normal_scores import Measured, measure_normals, sample_rows, score_normals, score_without
+from anomalign.detection.notebook import NormalPicture
 from anomalign.detection.power import DetectionPower
 from anomalign.detection.settings import PRESETS, Settings
 from anomalign.detection.summary import Neighbour
 from anomalign.errors import BankError, CalibrationError, ImageError, InputError
 from anomalign.images.decoding import MAX_PIXELS
-from anomalign.images.sources import Failure, Source
+from anomalign.images.sources import Failure, Source, each_source
+from anomalign.numerics.forks import ForkSafeLock
 from anomalign.numerics.threads import available_cores, one_blas_thread
 from anomalign.pyramid import FeaturePyramid
 from anomalign.retrieval import ImageSearch
@@ -36,15 +39,15 @@ from anomalign.synthetic import KINDS, SIZES, Kind
 
 
 class Detector:
-    """Inspects images against one version of a bank. Safe to use from several threads.
+    """Inspects images against one version of a bank. Safe to use from several threads and in forked processes.
 
     It keeps the images that the bank had when the detector was made, until the bank is compacted. After an edit, make a
     new detector.
 
     Parameters
     ----------
-    bank : Bank
-        At least three normal images.
+    bank : Bank or path
+        At least three normal images. A path is that of a bank's folder.
     settings : Settings
         Also ``PRESETS["paper"]``.
     target_fpr : float, optional
@@ -54,12 +57,20 @@ class Detector:
     Raises
     ------
     BankError
-        The bank is empty.
+        The bank is empty, or there is none.
+    InputError
+        `bank` is neither a bank nor a path.
     CalibrationError
         It holds fewer than three images, or too few for the rate asked for.
     """
 
-    def __init__(self, bank: Bank, settings: Settings = PRESETS["default"], target_fpr: float | None = None) -> None:
+    def __init__(
+        self,
+        bank: Bank | str | os.PathLike[str],
+        settings: Settings = PRESETS["default"],
+        target_fpr: float | None = None,
+    ) -> None:
+        bank = _opened(bank)
         if len(bank) == 0 and bank.left_out:
             raise BankError(f"{bank.path}: all its images are left out; name fewer of them")
         if len(bank) == 0:
@@ -83,7 +94,7 @@ class Detector:
         self._images = bank.images
         with one_blas_thread():  # sums come out otherwise on more threads, and records are replayed to the last digit
             self._search = ImageSearch(bank, settings.descriptor, settings.index)
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._rule: DecisionRule | None = None
 
     def __repr__(self) -> str:
@@ -157,7 +168,7 @@ class Detector:
         """Make the same detector for another target rate, but at least the least that its normal images support."""
         scores = self.calibrate()
         other = copy.copy(self)
-        other._lock = threading.Lock()
+        other._lock = ForkSafeLock()
         other._asked_rate = max(target_fpr, thresholds.best_rate(scores.groups.count))
         other._rule = DecisionRule.of(scores, self.settings, other._asked_rate)
         return other
@@ -174,8 +185,9 @@ class Detector:
 
         Parameters
         ----------
-        image : path or array
-            (H, W, 3) RGB or (H, W) grey uint8.
+        image : Source
+            Path of a file; array; image of Pillow; bytes of an image file, or file that is open for reading bytes
+            (`anomalign.images.sources.Source`).
         max_pixels : int
             Limit on width x height, checked before anything is decoded.
         keep_image : bool
@@ -192,26 +204,40 @@ class Detector:
         return result
 
     def inspect_many(
-        self, images: Iterable[Source], max_pixels: int = MAX_PIXELS, *, keep_images: bool = False
+        self,
+        images: Source | Iterable[Source],
+        max_pixels: int = MAX_PIXELS,
+        *,
+        keep_images: bool = False,
+        progress: Progress | None = None,
     ) -> Generator[Inspection | Failure, None, None]:
         """Inspect images one after the other, in their order; an image that cannot be used becomes a `Failure`.
 
         Parameters
         ----------
-        images : iterable of paths or arrays
+        images : Source, or iterable of these
+            As for `inspect`; also folders (to any depth) and globs, whose images take their place.
         max_pixels : int
             Larger images become a `Failure`, before they are decoded.
         keep_images : bool
             Whether each inspection carries its image, so that a picture of it needs no second decoding.
+        progress : callable, optional
+            Called with (done, total) after each image; an iterable is then listed first.
         """
-        return self._inspect(images, max_pixels, threads=1, keep_images=keep_images)
+        if progress is None:
+            return self._inspect(each_source(images), max_pixels, threads=1, keep_images=keep_images)
+        listed = list(each_source(images))
+        results = self._inspect(listed, max_pixels, threads=1, keep_images=keep_images)
+        return _counted(results, len(listed), progress)
 
-    def inspect_batch(self, images: Sequence[Source], max_pixels: int = MAX_PIXELS) -> list[Inspection | Failure]:
+    def inspect_batch(
+        self, images: Source | Iterable[Source], max_pixels: int = MAX_PIXELS
+    ) -> list[Inspection | Failure]:
         """Inspect a few images, in their order, by one call of the network: for callers with threads of their own.
 
         The results equal those of `inspect_many`, bit by bit.
         """
-        described = describe_together(images, self.bank.backbone, self.bank.identity.framing, max_pixels)
+        described = self._describe_together(each_source(images), max_pixels)
         return [self.judge(item) if isinstance(item, Described) else item for item in described]
 
     def align(self, inspection: Inspection) -> Inspection:
@@ -243,7 +269,9 @@ class Detector:
             inspection = self.align(inspection)
         alignment_score = inspection.aligned.score if inspection.has_aligned else None
         inspection = replace(inspection, **vars(self.rule.judge(inspection.retrieval_score, alignment_score)))
-        return self.align(inspection) if inspection.verdict == "anomalous" else inspection
+        if inspection.verdict == "anomalous":
+            inspection = self.align(inspection)
+        return inspection.with_regions()
 
     def against(
         self, image: Source, *image_ids: int, max_pixels: int = MAX_PIXELS, places: PlaceStatistics | None = None
@@ -252,7 +280,8 @@ class Detector:
 
         Parameters
         ----------
-        image : path or array
+        image : Source
+            As for `inspect`.
         *image_ids : int
             Identifiers of images in the bank.
         max_pixels : int
@@ -269,7 +298,7 @@ class Detector:
         if not image_ids:
             raise InputError(f"{self.bank.path}: name at least one image of this bank")
         rows = self._rows_of(image_ids)
-        (item,) = describe_together([image], self.bank.backbone, self.bank.identity.framing, max_pixels)
+        (item,) = self._describe_together([image], max_pixels)
         if isinstance(item, Failure):
             raise ImageError(item.error)
         views = [view for row in rows for view in self.bank.identity.views.all_of(row)]  # in all orientations
@@ -290,7 +319,7 @@ class Detector:
                 aligned = self._aligned(image.pyramid, gallery, places)
         numbers = self.bank.identity.views
         normals = [self._images[numbers.image(view)] for view in views]
-        return Inspection(
+        inspection = Inspection(
             name=image.name,
             sha256=image.sha256,
             height=image.height,
@@ -309,7 +338,8 @@ class Detector:
                 pyramid=image.pyramid if aligned is None else None,
             ),
             image=image.image,
-        )
+        ).with_regions()
+        return inspection if image.image is None else replace(inspection, normal_picture=self._beside(inspection))
 
     def check(
         self,
@@ -379,7 +409,7 @@ class Detector:
         """Place in the calibration of the normal image of each file."""
         return {self._images[self._row_of[id]].sha256: p for p, id in enumerate(self.rule.calibration.ids.tolist())}
 
-    def _judge_in_place(self, sha256: str, pyramids: Sequence[FeaturePyramid]) -> InPlace:
+    def _judge_in_place(self, sha256: str, pyramids: Sequence[FeaturePyramid], with_places: bool) -> InPlace:
         with one_blas_thread():
             return judge_in_place(
                 self.bank,
@@ -390,6 +420,7 @@ class Detector:
                 self._place_of[sha256],
                 pyramids,
                 lambda pyramid, views: self._align(pyramid, views).distance,
+                with_places,
             )
 
     def nearest_normals(self, *, of_other_groups: bool = False) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -434,14 +465,19 @@ class Detector:
                 self.bank, self._search, self.settings, rows, sets, self._align_normal, places, progress
             )
 
+    def _describe_together(self, images: Iterable[Source | Failure], max_pixels: int) -> list[Described | Failure]:
+        identity = self.bank.identity
+        return describe_together(images, self.bank.backbone, identity.framing, max_pixels, identity.reading)
+
     def _inspect(
-        self, images: Iterable[Source], max_pixels: int, threads: int, keep_images: bool = False
+        self, images: Iterable[Source | Failure], max_pixels: int, threads: int, keep_images: bool = False
     ) -> Generator[Inspection | Failure, None, None]:
         self.rule  # noqa: B018 -- calibrated before the first image is read
         results = describe(
             images,
             self.bank.backbone,
             self.bank.identity.framing,
+            reading=self.bank.identity.reading,
             max_pixels=max_pixels,
             threads=threads,
             keep_images=keep_images,
@@ -452,6 +488,15 @@ class Detector:
                     yield self.judge(result)
                 elif isinstance(result, Failure):
                     yield result
+
+    def _beside(self, inspection: Inspection) -> NormalPicture:
+        """The normal image to show beside an inspected one."""
+        id, place = inspection.neighbours[0].id, None
+        if inspection.regions:
+            match = inspection.match_at(*inspection.regions[0].peak)
+            id, place = match.image_id, (match.y, match.x)
+        normal = self._images[self._row_of[id]]
+        return NormalPicture(normal.name, normal.height, normal.width, self.bank.preview(id), place)
 
     @cached_property
     def _row_of(self) -> dict[int, int]:
@@ -503,6 +548,23 @@ class Detector:
         """(h, w) distances of one of the bank's own images to others of them, by `Bank.views`."""
         (pyramid,) = self.bank.gallery([row])
         return self._align(pyramid, list(gallery)).distance
+
+
+def _opened(bank: Bank | str | os.PathLike[str]) -> Bank:
+    if isinstance(bank, Bank):
+        return bank
+    if isinstance(bank, (str, os.PathLike)):
+        return Bank.open(bank)
+    raise InputError(f"bank is of type {type(bank).__name__}; give a Bank, or the path of its folder")
+
+
+def _counted(
+    results: Generator[Inspection | Failure, None, None], total: int, progress: Progress
+) -> Generator[Inspection | Failure, None, None]:
+    with contextlib.closing(results):
+        for done, result in enumerate(results, 1):
+            progress(done, total)
+            yield result
 
 
 def _weights(settings: Settings, bank: Bank) -> tuple[float, ...] | None:

@@ -1,120 +1,26 @@
-"""One inspected image: its summary, and the evidence that a map, heat and matches are made from."""
+"""One inspected image: its summary, its evidence, and what is made from it: maps, heat, regions, matches."""
 
 import math
-from dataclasses import dataclass, fields, is_dataclass
+import os
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from anomalign.alignment import Alignment, place_on_image, smooth_map
-from anomalign.bank import NormalImage
+from anomalign.alignment import Alignment, place_high_part, place_on_image
 from anomalign.calibration.pixels import PixelCounts
-from anomalign.calibration.places import PlaceStatistics
+from anomalign.detection.evidence import HEAT_BEGINS, Aligned, Comparison, Match, cell_at, centre_of, heat_of
+from anomalign.detection.notebook import PICTURE_PX, NormalPicture, as_html
+from anomalign.detection.regions import describe_regions, label_regions
 from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import InputError
 from anomalign.images.framing import Framing
-from anomalign.images.orientation import Turn
-from anomalign.pyramid import FeaturePyramid
-
-HEAT_BEGINS, HEAT_FULL = 1e-3, 1e-5
-"""p-values of pixels at which heat begins to show and is full: the same for every image, bank and product."""
-
-
-@dataclass(frozen=True)
-class Match:
-    """The place in a normal image that a place of the inspected image was matched with.
-
-    Attributes
-    ----------
-    image_id, name
-        Identifier and name of the normal image.
-    y, x : float
-        In that image's own pixels (after EXIF orientation), the centre of the cell that was compared.
-    distance : float
-        Squared distance.
-    usual : (float, float)
-        5 of 100 normal images differ from their matches at this place by less, and 5 of 100 by more.
-    per_level : tuple of float
-        The distance to this place, split over the levels, finest first.
-    turn : Turn
-        Orientation in which the normal image was compared; upright unless its bank has augmentation.
-    turned_y, turned_x : float
-        The place in the normal image in that orientation.
-    """
-
-    image_id: int
-    name: str
-    y: float
-    x: float
-    distance: float
-    usual: tuple[float, float]
-    per_level: tuple[float, ...]
-    turn: Turn
-    turned_y: float
-    turned_x: float
-
-
-@dataclass(frozen=True, eq=False)
-class Aligned:
-    """Outcome of stage 2.
-
-    Attributes
-    ----------
-    alignment : Alignment
-        Matches of every pixel, on the grid.
-    square : (S, S) float32 array
-        Smoothed distances, on the square that the backbone saw: the anomaly map.
-    place_scores : (h, w) float32 array
-        Place scores: how far each distance lies above what is usual at its place (`PlaceStatistics.scores`).
-    score : float
-        Score of stage 2: the mean of the highest place scores.
-    gallery : tuple of NormalImage
-        The normal images that were searched.
-    turns : tuple of Turn
-        Orientation of each; only `Detector.against` compares one image in several orientations.
-    """
-
-    alignment: Alignment
-    square: NDArray[np.float32]
-    place_scores: NDArray[np.float32]
-    score: float
-    gallery: tuple[NormalImage, ...]
-    turns: tuple[Turn, ...]
-
-    @property
-    def score_square(self) -> NDArray[np.float32]:
-        """(S, S) float32: the place scores, interpolated on the square that the backbone saw."""
-        return smooth_map(self.place_scores, len(self.square), sigma_px=0)
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """What an image was compared with, and the outcome.
-
-    Attributes
-    ----------
-    framing : Framing
-        The part of the image that the backbone saw.
-    places : PlaceStatistics
-        What distances are usual at each place.
-    pixels : PixelCounts
-        Scores of the pixels of normal images' score maps.
-    gallery : tuple of (int, int)
-        The normal images that stage 2 searches: identifier in the bank, and number of the orientation.
-    aligned : Aligned, optional
-        Outcome of stage 2; None where stage 1 cleared the image.
-    pyramid : FeaturePyramid, optional
-        What the backbone saw, where stage 2 has not run.
-    """
-
-    framing: Framing
-    places: PlaceStatistics
-    pixels: PixelCounts
-    gallery: tuple[tuple[int, int], ...]
-    aligned: Aligned | None
-    pyramid: FeaturePyramid | None
+from anomalign.images.heat import overlay
+from anomalign.images.output_file import open_output
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -130,10 +36,13 @@ class Inspection(InspectionSummary):
         What the image was compared with; None in a summary that was read.
     image : (H, W, 3) uint8 array, optional
         The inspected image, RGB, where it was asked for.
+    normal_picture : NormalPicture, optional
+        With `image`: the normal image that holds the match of the worst region's peak; without regions, the nearest.
     """
 
     comparison: Comparison | None = None
     image: NDArray[np.uint8] | None = None
+    normal_picture: NormalPicture | None = None
 
     def __repr__(self) -> str:
         """Verdict and numbers on one line."""
@@ -207,10 +116,9 @@ class Inspection(InspectionSummary):
 
     @cached_property
     def anomaly_map(self) -> NDArray[np.float32]:
-        """(H, W) float32 in the original image's pixels: smoothed distances. NaN outside of a
-        centre crop or region of interest.
+        """(H, W) float32 in the original image's pixels: smoothed distances.
 
-        `score_map` says how unusual they are.
+        `score_map` says how unusual they are. NaN outside of a centre crop or region of interest.
 
         Raises
         ------
@@ -260,6 +168,87 @@ class Inspection(InspectionSummary):
             return np.where(np.isnan(scores), np.float32(np.nan), np.float32(0))
         return heat_of(self.pixels.p_values(scores))
 
+    def overlay(self, *, even_if_normal: bool = False) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB: the inspected image with its heat.
+
+        An image whose verdict is normal has no heat, unless it is asked for.
+
+        Raises
+        ------
+        InputError
+            The inspection does not carry its image; or `even_if_normal`, and stage 2 has not run.
+        """
+        if self.image is None:
+            raise InputError(f"{self.name}: the inspection does not carry its image; inspect with keep_image=True")
+        return self._with_heat(self.image, even_if_normal)
+
+    def save(self, path: str | os.PathLike[str], *, even_if_normal: bool = False) -> None:
+        """Write `overlay` as a PNG or JPEG file, completely or not at all; parent folders are made.
+
+        Raises
+        ------
+        InputError
+            As `overlay`; the name does not end in .png, .jpg or .jpeg; or the file cannot be written.
+        """
+        kind = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}.get(Path(path).suffix.lower())
+        if kind is None:
+            raise InputError(f"{path}: the name of a picture must end in .png, .jpg or .jpeg")
+        picture = Image.fromarray(self.overlay(even_if_normal=even_if_normal))
+        with open_output(path) as file:
+            picture.save(file, kind, quality=92, subsampling=0, compress_level=1)
+
+    def _with_heat(self, picture: NDArray[np.uint8], even_if_normal: bool) -> NDArray[np.uint8]:
+        size = picture.shape[0], picture.shape[1]
+        if self.verdict == "normal" and not even_if_normal:  # stage 2 may not have run
+            zeros = np.zeros((1, 1), np.float32)
+            return overlay(picture, place_on_image(zeros, self.framing, self.height, self.width, size))
+        return overlay(picture, self.heat(self.score_map_of_size(*size), even_if_normal=even_if_normal))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture with its heat beside its closest match, and the regions."""
+        if self.image is None:
+            return as_html(self, None, None)
+        picture = Image.fromarray(self.image)
+        picture.thumbnail((PICTURE_PX, PICTURE_PX), reducing_gap=2.0)
+        return as_html(self, self._with_heat(np.asarray(picture), even_if_normal=False), self.normal_picture)
+
+    def region_labels(self, *, even_if_normal: bool = False) -> NDArray[np.int32]:
+        """(H, W) int32 in the original image's pixels: number of the region of each pixel, 0 where there is no heat.
+
+        Regions are numbered from 1 in the order of `regions`; those that are too many to be listed go on from there.
+        An image whose verdict is normal has none, unless they are asked for.
+
+        Raises
+        ------
+        InputError
+            Stage 2 has not run.
+        """
+        labels = np.zeros((self.height, self.width), np.int32)
+        if self.verdict == "anomalous" or even_if_normal:
+            top, left, part, _ = self._labelled()
+            labels[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return labels
+
+    def with_regions(self, *, even_if_normal: bool = False) -> "Inspection":
+        """The same inspection with its `regions`, which a detector's inspections have; without any if it is normal.
+
+        Raises
+        ------
+        InputError
+            Stage 2 has not run.
+        """
+        if self.verdict == "normal" and not even_if_normal:
+            return replace(self, regions=(), region_count=0)
+        top, left, labels, scores = self._labelled()
+        regions = describe_regions(labels, scores, self.pixels, top, left)
+        return replace(self, regions=regions, region_count=int(labels.max(initial=0)))
+
+    def _labelled(self) -> tuple[int, int, NDArray[np.int32], NDArray[np.float32]]:
+        """The part of the image that holds all regions: its top and left, the labels and the scores of its pixels."""
+        square, least = self.aligned.score_square, self.pixels.score_at(HEAT_BEGINS)
+        top, left, scores = place_high_part(square, self.framing, self.height, self.width, least)
+        return top, left, label_regions(scores, least), scores
+
     def match_at(self, y: float, x: float) -> Match:
         """Where the pixel at row y, column x of this image was matched, in the normal image's own pixels.
 
@@ -295,12 +284,6 @@ class Inspection(InspectionSummary):
         )
 
 
-def heat_of(p_values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Heat of pixels by their p-values: 0 from `HEAT_BEGINS` up, 1 from `HEAT_FULL` down; NaN stays NaN."""
-    rarity = np.log(p_values / HEAT_BEGINS) / math.log(HEAT_FULL / HEAT_BEGINS)
-    return np.asarray(np.clip(rarity, 0, 1), np.float32)
-
-
 def _equal(a: Any, b: Any) -> bool:
     """Equality of plain data: field by field, arrays element by element and of one dtype."""
     if type(a) is not type(b):
@@ -312,28 +295,3 @@ def _equal(a: Any, b: Any) -> bool:
     if is_dataclass(a):
         return all(_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a) if f.compare)
     return bool(a == b) or (isinstance(a, float) and math.isnan(a) and math.isnan(b))
-
-
-def cell_at(
-    y: float, x: float, framing: Framing, height: int, width: int, grid: tuple[int, int]
-) -> tuple[int, int] | None:
-    """Row and column of the grid cell that contains a pixel of an image; None if the pixel does not count."""
-    h, w = grid
-    top, left, bottom, right = framing.box(height, width)
-    if not (0 <= y < height and 0 <= x < width):
-        return None
-    counted = framing.covers(np.array([int(y + 0.5)]), np.array([int(x + 0.5)]))
-    if counted is not None and not counted.all():
-        return None
-    row = math.floor((y + 0.5 - top) * h / (bottom - top))
-    column = math.floor((x + 0.5 - left) * w / (right - left))
-    return (row, column) if 0 <= row < h and 0 <= column < w else None
-
-
-def centre_of(
-    row: int, column: int, framing: Framing, height: int, width: int, grid: tuple[int, int]
-) -> tuple[float, float]:
-    """(y, x) of the centre of a cell of the grid, in an image's own pixels."""
-    h, w = grid
-    top, left, bottom, right = framing.box(height, width)
-    return top + (row + 0.5) * (bottom - top) / h - 0.5, left + (column + 0.5) * (right - left) / w - 0.5

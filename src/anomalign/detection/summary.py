@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
+from anomalign.detection.regions import Region
 from anomalign.errors import InputError
 
 Verdict: TypeAlias = Literal["normal", "anomalous"]
@@ -68,6 +69,11 @@ class InspectionSummary:
         Whether the verdict is close to the threshold: some normal images score at least as high, and the p-value lies
         between a third of the target rate and three times the rate. False for an image that stage 1 cleared, and in
         records of earlier versions.
+    regions : tuple of Region
+        Where the image has heat, worst first, at most 20. Empty where the verdict is normal, and in records of earlier
+        versions.
+    region_count : int
+        Number of all its regions, also of those that are not listed.
     neighbours : tuple of Neighbour
         The nearest normal images, nearest first.
     """
@@ -85,6 +91,8 @@ class InspectionSummary:
     retrieval_p_value: float
     suspected: bool
     borderline: bool = False
+    regions: tuple[Region, ...] = ()
+    region_count: int = 0
     neighbours: tuple[Neighbour, ...]
 
     @property
@@ -100,9 +108,13 @@ class InspectionSummary:
         return InspectionSummary.of(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary as JSON takes it: every field above, `course`, and each neighbour as a dict."""
+        """The summary as JSON takes it: every field above, `course`, and each neighbour and region as a dict.
+
+        A table of many: ``pandas.DataFrame([inspection.to_dict() for inspection in inspections])``.
+        """
         neighbours = [dict(vars(neighbour)) for neighbour in self.neighbours]
-        return {**self._values(), "neighbours": neighbours, "course": self.course}
+        regions = [region.to_dict() for region in self.regions]
+        return {**self._values(), "regions": regions, "neighbours": neighbours, "course": self.course}
 
     @classmethod
     def of(cls: type[_Summary], summary: "InspectionSummary", /, **others: Any) -> _Summary:
@@ -111,7 +123,7 @@ class InspectionSummary:
 
     @classmethod
     def from_dict(cls: type[_Summary], entry: Mapping[str, Any], /, **others: Any) -> _Summary:
-        """Read what `to_dict` wrote; further keys of `entry` and of its neighbours are ignored.
+        """Read what `to_dict` wrote; further keys of `entry`, its neighbours and its regions are ignored.
 
         Parameters
         ----------
@@ -130,8 +142,9 @@ class InspectionSummary:
         missing = [name for name in _REQUIRED if name not in entry]
         if missing:
             raise InputError(f"not the summary of an inspection: it lacks {', '.join(missing)}")
-        values = {name: _checked(name, entry[name]) for name in _NAMES if name in entry and name != "neighbours"}
-        return cls(**values, neighbours=_read_neighbours(entry["neighbours"]), **others)
+        values = {name: _checked(name, entry[name]) for name in _NAMES if name in entry and name in _TYPES}
+        regions = _read_regions(entry.get("regions", []))
+        return cls(**values, regions=regions, neighbours=_read_neighbours(entry["neighbours"]), **others)
 
     def _values(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _NAMES}
@@ -143,7 +156,7 @@ _NEIGHBOUR_NAMES = tuple(field.name for field in fields(Neighbour))
 _CHOICES: dict[str, tuple[str, ...]] = {"verdict": get_args(Verdict), "stage": get_args(Stage)}
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "sha256", "verdict", "stage"), str),
-    **dict.fromkeys(("id", "height", "width"), int),
+    **dict.fromkeys(("id", "height", "width", "region_count"), int),
     **dict.fromkeys(("image_score", "p_value", "threshold", "retrieval_score", "retrieval_p_value"), (int, float)),
     "distance": (int, float),
     **dict.fromkeys(("suspected", "borderline"), bool),
@@ -156,6 +169,15 @@ def _checked(name: str, value: Any) -> Any:
     if not is_right or value not in _CHOICES.get(name, (value,)):
         raise InputError(f"not the summary of an inspection: {name} is {value!r}")
     return float(value) if _TYPES[name] == (int, float) else value
+
+
+def _read_regions(entries: Any) -> tuple[Region, ...]:
+    if not isinstance(entries, list):
+        raise InputError("not the summary of an inspection: regions is not a list")
+    try:
+        return tuple(map(Region.from_dict, entries))
+    except InputError as error:
+        raise InputError(f"not the summary of an inspection: {error}") from error
 
 
 def _read_neighbours(entries: Any) -> tuple[Neighbour, ...]:

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from anomalign.backbones import cache
+from anomalign.backbones.backbone import BUNDLED
+from anomalign.backbones.known import KNOWN
 from anomalign.bank import Bank, Progress
 from anomalign.bank.pictures import file_of
 from anomalign.calibration.thresholds import best_rate
@@ -21,8 +24,7 @@ from anomalign.detection.power import DetectionPower
 from anomalign.detection.settings import Settings
 from anomalign.errors import InputError
 
-ADVICE = ("size=320", "gallery_size=30", "grid_level=1", "size=448", "decided_by=alignment")
-"""Settings that are tried where the user names none, in this order, as far as the time allows."""
+_ADVICE = ("size=320", "gallery_size=30", "size=448")
 
 _OF_BANK: dict[str, type] = {"size": int, "backbone": str, "augment": str, "normals": int}
 _OF_SETTINGS: dict[str, type] = {
@@ -66,6 +68,17 @@ class Trial:
     def is_certain(self) -> bool:
         """Whether the difference is more than luck: its p-value is at most 5 %."""
         return self.p_value <= _CERTAIN
+
+
+def advice(bank: Bank) -> list[str]:
+    """Settings that are tried where the user names none, in this order: those that a command can set.
+
+    Last come the other known backbones whose files are on this machine.
+    """
+    here = [name for name in KNOWN if name == BUNDLED or cache.is_here(name)]
+    others = [f"backbone={name}" for name in here if name != bank.identity.backbone]
+    same = f"size={bank.identity.framing.size_px}"
+    return [setting for setting in (*_ADVICE, *others) if setting != same]
 
 
 def read_setting(text: str) -> tuple[str, Any]:
@@ -199,7 +212,7 @@ def _new_bank(bank: Bank, folder: Path, name: str, value: Any) -> Bank:
     if name == "size":
         resize = None if framing.resize_px is None else round(value * framing.resize_px / framing.size_px)
         framing = replace(framing, size_px=value, resize_px=resize)
-    new = Bank.create(folder, backbone, framing, augment)
+    new = Bank.create(folder, backbone, framing, augment, identity.reading)
     groups = [image.group for image in bank.images]
     new.add([Path(image.name) for image in bank.images], groups=groups if any(groups) else None)
     return new

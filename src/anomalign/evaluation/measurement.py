@@ -79,6 +79,7 @@ class CategoryMeasurement:
         self.images: list[ImageResult] = []
         self.failures: list[Failure] = []
         self.inspect_s = self._measure_s = 0.0
+        self._shared_px = self._either_px = self._anomalous_px = 0  # of regions and masks
 
     def add(self, image: TestImage, inspection: Inspection, observe: Observer | None) -> None:
         """Add an image. If its masks cannot be used, that is a failure, but its image score still counts."""
@@ -90,6 +91,7 @@ class CategoryMeasurement:
             start = time.perf_counter()
             if truth is not None:
                 self._add_pixels(image, inspection.anomaly_map, truth)
+                self._add_regions(inspection, truth)
             self._measure_s += time.perf_counter() - start
             if observe:
                 observe(image, inspection, truth)
@@ -107,7 +109,7 @@ class CategoryMeasurement:
                 "class_f1": self._class_f1,
             }
         )
-        return image_values.merge(self.visible.values())
+        return image_values.merge(self.visible.values()).merge(Values.of({"region_iou": self._region_iou}))
 
     def gates(self, scores: Calibration, settings: Settings, target_fpr: float) -> tuple[GateOutcome, ...]:
         """Outcomes of several gates; empty if some normal images did not go through stage 2."""
@@ -136,6 +138,18 @@ class CategoryMeasurement:
         self.visible.add(image, *visible_part(scores, truth))
         if self.whole_image:
             self.whole_image.add(image, np.nan_to_num(scores, nan=0.0), truth)
+
+    def _add_regions(self, inspection: Inspection, truth: GroundTruth) -> None:
+        heated = inspection.region_labels() > 0
+        anomalous = truth.anomalous & ~np.isnan(inspection.anomaly_map)
+        self._shared_px += int(np.count_nonzero(heated & anomalous))
+        self._either_px += int(np.count_nonzero(heated | anomalous))
+        self._anomalous_px += int(np.count_nonzero(anomalous))
+
+    def _region_iou(self) -> float:
+        if self._anomalous_px == 0:
+            raise UndefinedError("region IoU is not defined: no anomalous pixel was scored")
+        return self._shared_px / self._either_px
 
     def _image_scores(self) -> tuple[list[float], list[float]]:
         """Image scores of the normal and of the anomalous images."""

@@ -21,14 +21,16 @@ from anomalign.detection.gate_tradeoff import GateOutcome
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.settings import Settings
 from anomalign.errors import AnomalignError, InputError
-from anomalign.evaluation.datasets import Category, TestImage
+from anomalign.evaluation.datasets import Category, MaskCheck, TestImage, check_masks
 from anomalign.evaluation.measurement import CategoryMeasurement, ImageResult, Observer
 from anomalign.evaluation.metrics import Values
 from anomalign.evaluation.pixels import Curve
 from anomalign.evaluation.rates import RateCheck
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
+from anomalign.images.reading import FROM_IMAGES, Reading
 from anomalign.images.sources import Failure
+from anomalign.images.survey import Depth
 
 PrivateObserver: TypeAlias = Callable[[str, Inspection, float], None]
 """Called as ``observe(split, inspection, pixel_threshold)`` for every private test image."""
@@ -56,6 +58,8 @@ class Protocol:
         Augmentation of the normal images, as in `Bank.create`.
     group_by : str, optional
         Rule that names the groups of the normal images, as for `anomalign.bank.group_of`.
+    reading : Reading
+        How the values of images become 8 bits, as in `Bank.create`.
     """
 
     backbone: Backbone
@@ -65,6 +69,7 @@ class Protocol:
     max_pixels: int = MAX_PIXELS
     augment: str = ""
     group_by: str | None = None
+    reading: Reading = FROM_IMAGES
 
     def __post_init__(self) -> None:
         if self.target_fpr is not None:  # raises InputError for an invalid rate before the work starts
@@ -109,6 +114,10 @@ class CategoryResult:
         "image_roc", "pixel_roc" and "pro". A curve that is not defined is left out.
     failures : tuple of Failure
         Files that cannot be used.
+    masks : MaskCheck
+        How the values of masks were understood, and doubts about them.
+    depth : Depth, optional
+        Bits that 16-bit images fill, where that had to be found out.
     """
 
     name: str
@@ -129,6 +138,8 @@ class CategoryResult:
     normal_scores: NDArray[np.float64]
     curves: dict[str, Curve]
     failures: tuple[Failure, ...]
+    masks: MaskCheck
+    depth: Depth | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON object of the result. A metric that is not defined is null, with its reason in ``not_defined``."""
@@ -147,8 +158,10 @@ class CategoryResult:
             "gates": [asdict(outcome) for outcome in self.gates],
             **self.times,
             "bank_bytes": self.bank_bytes,
+            "bits": None if self.depth is None else asdict(self.depth),
             "images": [image.to_json() for image in self.images],
             "failures": [asdict(failure) for failure in self.failures],
+            "masks": asdict(self.masks),
         }
         if self.whole_image:
             entry["whole_image"] = self.whole_image.metrics
@@ -189,7 +202,9 @@ def evaluate_category(
     """
     with TemporaryDirectory(prefix="anomalign-") as folder:
         start = time.perf_counter()
-        bank = Bank.create(Path(folder) / "bank", protocol.backbone, protocol.framing, protocol.augment)
+        bank = Bank.create(
+            Path(folder) / "bank", protocol.backbone, protocol.framing, protocol.augment, protocol.reading
+        )
         groups = None if protocol.group_by is None else group_of(protocol.group_by, category.train)
         report = bank.add(
             category.train, groups=groups, progress=_step(progress, "fit"), max_pixels=protocol.max_pixels
@@ -233,6 +248,8 @@ def evaluate_category(
             normal_scores=detector.normal_scores,
             curves=measurement.curves(),
             failures=(*report.failures, *measurement.failures),
+            depth=report.depth,
+            masks=check_masks(category),
         )
 
 

@@ -18,6 +18,7 @@ PIXEL_COLUMNS = {
     "pixel_ap": "pixel AP",
     "pixel_f1max": "pixel F1-max*",
     "seg_f1": "SegF1",
+    "region_iou": "region IoU",
     "au_pro_0.3": "AU-PRO 0.3",
     "au_pro_0.05": "AU-PRO 0.05",
     "au_pimo": "AUPIMO",

@@ -1,13 +1,26 @@
 """Sources of images, and the report of an image that cannot be used."""
 
+import hashlib
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from glob import has_magic
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from anomalign.errors import ImageError
+from anomalign.errors import ImageError, InputError
+from anomalign.images import tiff
+from anomalign.images.decoding import Content
+from anomalign.images.files import list_images, read_bytes
+from anomalign.images.kinds import SUFFIXES
+from anomalign.images.walk import PassedOver
+
+_LOADING = Lock()
 
 
 @dataclass(frozen=True)
@@ -18,8 +31,29 @@ class Encoded:
     content: bytes
 
 
-Source: TypeAlias = str | os.PathLike[str] | NDArray[np.uint8] | Encoded
-"""A file, on disk or in memory, or an (H, W, 3) RGB or (H, W) grey uint8 array."""
+class Readable(Protocol):
+    """A file that is open for reading bytes."""
+
+    def read(self) -> bytes:
+        """Return the rest of its bytes."""
+
+
+class ArrayLike(Protocol):
+    """An object that NumPy can make an array of, as a tensor on the processor."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Return the array."""
+
+
+InMemory: TypeAlias = NDArray[Any] | ArrayLike | Image.Image | bytes | bytearray | memoryview | Readable | Encoded
+
+Source: TypeAlias = str | os.PathLike[str] | InMemory
+"""What an image may be given as.
+
+A path; an array as `anomalign.images.arrays.pixels_of` takes it, or an object with ``__array__``; an image of Pillow;
+the bytes of an image file; a file that is open for reading bytes. Where several images may be given, a path may also be
+a folder or a glob.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,11 +64,124 @@ class Failure:
     error: str
 
 
-def name_of(source: Source, number: int) -> str:
-    """Name of a source; `number` names an array."""
-    if isinstance(source, Encoded):
+def is_one(images: object) -> bool:
+    """Whether what is given as images is a single source, and not several of them."""
+    single = (str, os.PathLike, np.ndarray, Image.Image, bytes, bytearray, memoryview, Encoded)
+    return (
+        isinstance(images, single)
+        or hasattr(images, "read")
+        or hasattr(images, "__array__")
+        or not isinstance(images, Iterable)
+    )
+
+
+def is_path(source: object) -> bool:
+    """Whether a source is a path."""
+    return isinstance(source, (str, os.PathLike))
+
+
+def each_source(images: Source | Iterable[Source]) -> Iterator[Source | Failure]:
+    """One source for each image, as they are asked for: folders and globs become the files in them.
+
+    A path that names no image becomes a `Failure` in its place.
+    """
+    for source in [images] if is_one(images) else images:  # type: ignore[union-attr]
+        try:
+            yield from expand(source)[0]  # type: ignore[arg-type]
+        except InputError as error:
+            yield Failure(printable(os.fsdecode(source)), printable(str(error)))  # type: ignore[arg-type]
+
+
+def expand(source: Source) -> tuple[Sequence[Any], tuple[PassedOver, ...]]:
+    """Pictures of a folder or glob, and what was passed over there; other sources as they are.
+
+    Raises
+    ------
+    InputError
+        The path does not exist or holds no image.
+    """
+    # A file of a listing may be gone by now: that is reported when it is read.
+    listed = isinstance(source, Path) and source.suffix.lower() in SUFFIXES
+    is_file = listed and not has_magic(str(source)) and not Path(source).is_dir()  # type: ignore[arg-type]
+    if not is_path(source) or is_file:
+        return [source], ()
+    listing = list_images([source])  # type: ignore[list-item]
+    return listing.images, listing.passed_over
+
+
+def name_of(source: Source | Failure, number: int) -> str:
+    """Name of a source; `number` names one that has no name of its own."""
+    if isinstance(source, (Encoded, Failure)):
         return source.name
-    return f"array {number}" if isinstance(source, np.ndarray) else os.fspath(source)
+    if isinstance(source, (str, os.PathLike)):
+        return os.fsdecode(source)
+    if isinstance(source, Image.Image):
+        return f"Pillow image {number}"
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return f"bytes {number}"
+    if hasattr(source, "read"):
+        name = getattr(source, "name", None)
+        return name if isinstance(name, str) else f"open file {number}"
+    return f"array {number}" if hasattr(source, "__array__") else f"image {number}"
+
+
+def load_source(source: Source, name: str) -> Content:
+    """Read what a source holds, undecoded.
+
+    Raises
+    ------
+    ImageError
+        It cannot be read, or is nothing that can be an image.
+    """
+    if isinstance(source, Encoded):
+        return source.content
+    if isinstance(source, (str, os.PathLike)):
+        if Path(source).is_dir():
+            raise ImageError(f"{name}: a folder, where one image is expected; inspect_many takes folders")
+        return read_bytes(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source)
+    try:
+        if isinstance(source, Image.Image):
+            return _loaded(source, name)
+        if hasattr(source, "read"):
+            content = source.read()
+            if not isinstance(content, bytes):
+                raise ImageError(f"{name}: gives {type(content).__name__}, not bytes; open the file with mode 'rb'")
+            return content
+        if hasattr(source, "__array__"):
+            return np.asarray(source)
+    except ImageError:
+        raise
+    except Exception as error:  # code of the caller raises anything
+        raise ImageError(f"{name}: cannot be read ({error or type(error).__name__})") from error
+    raise ImageError(
+        f"{name}: of type {type(source).__name__}; needs a path, an array, an image of Pillow, the bytes of an image "
+        "file, or a file that is open for reading bytes"
+    )
+
+
+def _loaded(image: Image.Image, name: str) -> Image.Image:
+    tags = getattr(image, "tag_v2", None)
+    if tags is not None and tiff.is_deep(tags):
+        raise ImageError(f"{name}: a TIFF that Pillow may read wrongly ({tiff.describe(tags)}); give its path instead")
+    with _LOADING:  # the same image may be given twice, and be loaded in two threads
+        image.load()
+    return image
+
+
+def sha256_of(content: Content) -> str:
+    """SHA-256 of an image file, or of the shape and values of an array or an image of Pillow."""
+    if isinstance(content, bytes):
+        data = content
+    elif isinstance(content, np.ndarray):
+        kind = repr(content.shape) if content.dtype == np.uint8 else f"{content.shape!r}{content.dtype.str}"
+        data = kind.encode() + np.ascontiguousarray(content).tobytes()
+    else:
+        colors = content.getpalette() if content.mode in ("P", "PA") else None
+        kind = repr((content.mode, content.size, colors, content.info.get("transparency")))
+        data = kind.encode() + content.tobytes()
+    return hashlib.sha256(data).hexdigest()
 
 
 def check_name(name: str) -> None:

@@ -95,7 +95,7 @@ class Replayer:
     Parameters
     ----------
     bank : Bank
-        It is shown as it was at the recorded version where that is still possible, else as it is now.
+        It is shown as it was at the recorded version.
     """
 
     def __init__(self, bank: Bank) -> None:
@@ -118,11 +118,15 @@ class Replayer:
             Not such a record.
         ImageError
             The image cannot be used.
+        BankError
+            The bank has no such version, or `Bank.compact` has forgotten it, and the bank as it is now holds other
+            images.
         """
         settings, target_fpr, version, without, path = _parse(recorded)
         key = settings, target_fpr, version, without
         if key not in self._detectors:
-            self._detectors[key] = Detector(self._bank_at(version, without), settings, target_fpr)
+            bank = self._bank_at(version, without, recorded["bank"].get("content"))
+            self._detectors[key] = Detector(bank, settings, target_fpr)
         detector = self._detectors[key]
         (result,) = detector.inspect_many([path if image is None else image])
         if isinstance(result, Failure):
@@ -133,20 +137,27 @@ class Replayer:
         same = not any(difference.what.split(".")[0] in _OUTCOME for difference in differences)
         return Replay(same, tuple(differences))
 
-    def _bank_at(self, version: int, without: tuple[int, ...]) -> Bank:
+    def _bank_at(self, version: int, without: tuple[int, ...], content: object) -> Bank:
         if version == self._bank.version:
-            then = self._bank
-        else:
-            try:
-                then = Bank.open(self._bank.path, self._bank.backbone, version)
-            except BankDamagedError:
-                raise
-            except BankError:  # compacted, or another bank: the comparison will show differences
-                return self._bank
+            return _left_out(self._bank, without)
         try:
-            return then.without(without) if without else then
-        except InputError:
-            return then
+            then = Bank.open(self._bank.path, self._bank.backbone, version)
+        except BankDamagedError:
+            raise
+        except BankError:
+            now = _left_out(self._bank, without)
+            if now.content != content:  # the verdict of other images would be compared
+                raise
+            return now
+        return _left_out(then, without)
+
+
+def _left_out(bank: Bank, without: tuple[int, ...]) -> Bank:
+    """Bank without some images; the bank as it is if it does not hold them, which the comparison will show."""
+    try:
+        return bank.without(without) if without else bank
+    except InputError:
+        return bank
 
 
 def _parse(recorded: dict[str, Any]) -> tuple[Settings, float, int, tuple[int, ...], str]:

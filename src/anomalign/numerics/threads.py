@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from anomalign.numerics.forks import ForkSafeLock
+
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
@@ -69,9 +71,8 @@ def in_parallel(function: Callable[..., None], *arguments: Iterable[Any]) -> Non
 
 def _forget_parent() -> None:
     """Reset the state in a child process: it has none of its parent's threads, so none will undo their BLAS limit."""
-    global _lock, _limited
+    global _limited
     pool.cache_clear()
-    _lock = threading.Lock()
     if _limited:
         _limited = 0
         _take_control()
@@ -120,7 +121,7 @@ def _controller() -> "ThreadpoolController":
     return ThreadpoolController()
 
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 _thread = threading.local()
 _limited = 0
 _unlimit: Any = None

@@ -1,8 +1,9 @@
 """Reports for people: overlays, anomaly maps, HTML pages."""
 
+from anomalign.images.heat import overlay
 from anomalign.reporting.drift_page import write_drift_page
 from anomalign.reporting.explanation import write_explanation
-from anomalign.reporting.heat import overlay, write_map, write_overlay
+from anomalign.reporting.heat import write_map, write_overlay
 from anomalign.reporting.report import Report
 from anomalign.reporting.sheet import write_contact_sheet
 

@@ -9,25 +9,26 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.bank import Bank
-from anomalign.detection.inspection import HEAT_BEGINS, Inspection, Match
-from anomalign.reporting.heat import heat_layer
+from anomalign.detection.evidence import Match
+from anomalign.detection.inspection import Inspection
+from anomalign.detection.regions import Region
+from anomalign.images.heat import heat_layer
 from anomalign.reporting.places import (
     Part,
     describe_difference,
     fit_size,
-    most_anomalous,
     part_of,
     preview,
     shown_part,
     small_map,
     window_in,
-    window_side,
 )
 
 _PICTURE_PX = 480
 _SHOWN_PX = 540  # on the page, if there is room
 _HEAT_PX = 240  # maps are smooth: the browser enlarges them without loss
 _CROP_PX = 200
+_MOST_PAIRS = 3
 _UNITS = 1000  # longer side of a picture in the units of its drawing
 
 
@@ -69,9 +70,10 @@ class Crop:
 
 @dataclass(frozen=True)
 class Pair:
-    """An unusual place and its match."""
+    """The peak of a region and its match."""
 
     number: int
+    region: Region
     here: Crop
     there: Crop
     match: Match
@@ -81,7 +83,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Detail:
-    """Pictures of one image; `heat` is a data URI of a layer over the inspected picture."""
+    """Pictures of one image; `heat` is a data URI of a layer over the inspected picture.
+
+    `pairs` shows the worst regions, `others` the further ones that are listed, with their numbers; `unlisted` counts
+    the rest.
+    """
 
     inspected: Picture
     heat: str
@@ -89,6 +95,8 @@ class Detail:
     nearest_name: str
     nearest_distance: float
     pairs: tuple[Pair, ...]
+    others: tuple[tuple[int, Region], ...]
+    unlisted: int
 
 
 def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Detail:
@@ -97,37 +105,38 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
     photograph = part.cut(Image.fromarray(np.ascontiguousarray(image)))
     nearest = inspection.neighbours[0]
     nearest_image = next(n for n in inspection.aligned.gallery if n.id == nearest.id)
-    boxes, nearest_boxes, pairs = [], [], []
-    for number, (y, x) in enumerate(_places(inspection), 1):
+    inspection = inspection.with_regions(even_if_normal=True)
+    numbered = list(enumerate(inspection.regions, 1))
+    nearest_boxes, pairs = [], []
+    for number, region in numbered[:_MOST_PAIRS]:
+        y, x = region.peak
         match = inspection.match_at(y, x)
-        here, box = _look(photograph, number, y, x, part)
+        here, _ = _look(photograph, number, y, x, part)
         normal = next(n for n in inspection.aligned.gallery if n.id == match.image_id)
         of_normal = shown_part(inspection.framing, normal.height, normal.width)
         # The crop shows the orientation that was compared, the box the original one.
         there, _ = _look(preview(bank, normal, match.turn), number, match.turned_y, match.turned_x, of_normal)
         _, box_there = _look(preview(bank, normal), number, match.y, match.x, of_normal)
-        boxes.append(box)
         if match.image_id == nearest.id:
             nearest_boxes.append(box_there)
         words = " ".join(describe_difference(match))
-        pairs.append(Pair(number, here, there, match, words, match.image_id == nearest.id))
+        pairs.append(Pair(number, region, here, there, match, words, match.image_id == nearest.id))
     return Detail(
-        inspected=_picture(photograph, boxes),
+        inspected=_picture(photograph, [_box_of(number, region, part) for number, region in numbered]),
         heat=_uri("png", heat_layer(inspection.heat(small_map(inspection, _HEAT_PX), even_if_normal=True))),
         nearest=_picture(preview(bank, nearest_image), nearest_boxes),
         nearest_name=nearest.name,
         nearest_distance=nearest.distance,
         pairs=tuple(pairs),
+        others=tuple(numbered[_MOST_PAIRS:]),
+        unlisted=inspection.region_count - len(numbered),
     )
 
 
-def _places(inspection: Inspection) -> list[tuple[float, float]]:
-    part, small = part_of(inspection), small_map(inspection, _PICTURE_PX)
-    h, w = small.shape
-    scale_y, scale_x = part.height / h, part.width / w
-    side = window_side(part.size, part.framing, (h, w))
-    peaks = most_anomalous(small, inspection.pixels.score_at(HEAT_BEGINS), side)
-    return [(part.top + (y + 0.5) * scale_y - 0.5, part.left + (x + 0.5) * scale_x - 0.5) for y, x in peaks]
+def _box_of(number: int, region: Region, part: Part) -> Box:
+    unit = _UNITS / max(part.size)
+    top, left, _, _ = region.box
+    return Box(number, (left - part.left) * unit, (top - part.top) * unit, region.width * unit, region.height * unit)
 
 
 def _look(picture: Image.Image, number: int, y: float, x: float, part: Part) -> tuple[Crop, Box]:

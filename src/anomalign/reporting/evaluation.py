@@ -17,9 +17,10 @@ from anomalign.detection.inspection import Inspection
 from anomalign.evaluation.datasets import GroundTruth, TestImage
 from anomalign.evaluation.run import CategoryResult
 from anomalign.evaluation.table import FOOTNOTE, RATE_COLUMNS, RATE_FOOTNOTE, Row, rate_cells
-from anomalign.images.decoding import read_image
+from anomalign.images.decoding import decode
+from anomalign.images.files import read_bytes
+from anomalign.images.heat import overlay
 from anomalign.reporting.curves import CurveChart, curve_chart
-from anomalign.reporting.heat import overlay
 from anomalign.reporting.histogram import Chart, chart, histogram
 from anomalign.reporting.page import write_page
 from anomalign.reporting.places import fit_size, part_of, small_map
@@ -133,7 +134,8 @@ class EvaluationReport:
 
 def _example(image: TestImage, inspection: Inspection, truth: GroundTruth | None) -> Example:
     part = part_of(inspection)
-    photograph = part.cut(Image.fromarray(read_image(image.path, inspection.height * inspection.width)))
+    decoded = decode(read_bytes(image.path), str(image.path), inspection.height * inspection.width)
+    photograph = part.cut(decoded.convert("RGB"))
     size = fit_size(part.width, part.height, _PICTURE_PX, enlarge=False)
     heat = inspection.heat(small_map(inspection, _PICTURE_PX), even_if_normal=True)
     picture = overlay(np.asarray(photograph.resize(size, Image.Resampling.BILINEAR)), heat)

@@ -12,10 +12,11 @@ from PIL import Image, ImageDraw
 
 from anomalign.alignment import place_on_image
 from anomalign.bank import Bank
-from anomalign.detection.inspection import Inspection, Match
+from anomalign.detection.evidence import Match
+from anomalign.detection.inspection import Inspection
+from anomalign.images.heat import overlay
+from anomalign.images.output_file import open_output
 from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
-from anomalign.reporting.heat import overlay
-from anomalign.reporting.output_file import open_output
 from anomalign.reporting.places import (
     Part,
     describe_difference,
@@ -83,7 +84,12 @@ def write_explanation(
 
 
 def most_anomalous_place(inspection: Inspection) -> tuple[float, float]:
-    """Row and column of the highest score, in pixels of the image; of the largest distance where all scores are 0."""
+    """Row and column of the peak of the worst region, or else of the highest score, in pixels of the image.
+
+    Where all scores are 0, of the largest distance.
+    """
+    if inspection.regions:
+        return inspection.regions[0].peak
     scores, part = small_map(inspection, _PANEL), part_of(inspection)
     h, w = scores.shape
     if np.nanmax(scores) == 0:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from anomalign.reporting.output_file import open_output
+from anomalign.images.output_file import open_output
 
 
 def write_page(path: str | os.PathLike[str], template: str, content: Mapping[str, object]) -> None:
@@ -27,7 +27,9 @@ def write_page(path: str | os.PathLike[str], template: str, content: Mapping[str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=format_number, share=_share, file_name=_file_name, sentence=_sentence)
+    environment.filters.update(
+        number=format_number, share=_share, rarity=_rarity, file_name=_file_name, sentence=_sentence
+    )
     common = {
         "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "nonce": secrets.token_urlsafe(16),
@@ -52,6 +54,11 @@ def format_number(value: float) -> str:
 def _sentence(words: str) -> str:
     """With a capital letter and a full stop."""
     return f"{words[0].upper()}{words[1:]}."
+
+
+def _rarity(p_value: float) -> str:
+    """A small p-value as "1 in 12,000", two digits, on one line."""
+    return f"1\u00a0in\u00a0{float(f'{1 / p_value:.2g}'):,.0f}"
 
 
 def _share(value: float) -> str:

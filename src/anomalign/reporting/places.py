@@ -1,4 +1,4 @@
-"""The most anomalous places of an image, and windows around them."""
+"""Windows around places of an image, and small pictures."""
 
 import io
 import math
@@ -10,7 +10,8 @@ from PIL import Image
 
 from anomalign.alignment import place_on_image
 from anomalign.bank import Bank, NormalImage
-from anomalign.detection.inspection import Inspection, Match
+from anomalign.detection.evidence import Match
+from anomalign.detection.inspection import Inspection
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import UPRIGHT, Turn
 from anomalign.reporting.page import format_number
@@ -65,27 +66,6 @@ def shown_part(framing: Framing, height: int, width: int) -> Part:
     right = min(width, region.left + region.width + margin)
     sides = bottom - top, right - left
     return Part(top, left, *sides, (height, width), replace(framing, region=region.seen_from(top, left, *sides)))
-
-
-def most_anomalous(score_map: NDArray[np.float32], above: float, side: float, most: int = 3) -> list[tuple[int, int]]:
-    """Highest local maxima of an (H, W) map, over a score, as (y, x), highest first; their windows do not overlap."""
-    scores = np.where(np.isnan(score_map), -np.inf, score_map)
-    around = np.pad(scores, 1, constant_values=-np.inf)
-    h, w = scores.shape
-    peak = scores > above
-    for dy, dx in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 2)):
-        peak &= scores >= around[dy : dy + h, dx : dx + w]
-    order = np.argsort(-scores[peak], kind="stable")
-    places: list[tuple[int, int]] = []
-    windows: list[Window] = []
-    for y, x in np.argwhere(peak)[order].tolist():
-        here = window(y, x, h, w, side)
-        if all(max(abs(here.top - other.top), abs(here.left - other.left)) >= here.side for other in windows):
-            places.append((y, x))
-            windows.append(here)
-            if len(places) == most:
-                break
-    return places
 
 
 def window_side(size: tuple[int, int], framing: Framing, shown: tuple[int, int]) -> float:

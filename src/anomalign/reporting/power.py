@@ -13,10 +13,10 @@ from PIL import Image
 from anomalign.alignment import place_on_image, smooth_map
 from anomalign.detection.defect_plan import Example, Plan
 from anomalign.detection.detector import Detector
-from anomalign.detection.inspection import heat_of
+from anomalign.detection.evidence import heat_of
 from anomalign.detection.power import OTHER_RATES, DetectionPower, Share
 from anomalign.detection.trials import Trial, recommended
-from anomalign.reporting.heat import overlay
+from anomalign.images.heat import overlay
 from anomalign.reporting.page import write_page
 from anomalign.reporting.power_words import (
     NAMES,

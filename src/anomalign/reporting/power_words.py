@@ -100,16 +100,16 @@ def describe_rate(threshold: Threshold) -> str:
 def describe_other_rates(powers: Sequence[DetectionPower]) -> str:
     """What would be found at other target rates; empty where there are none."""
     parts = [f"at {describe_rate(one.threshold)} {100 * one.value:.0f}" for one in powers]
-    return f"With more false alarms more is found, of 100 defects: {', '.join(parts)} (--target-fpr)." if parts else ""
+    return f"With more false alarms more is found, of 100 defects: {', '.join(parts)}." if parts else ""
 
 
 def describe_use(setting: str) -> str:
     """How to use a setting that was tried."""
-    name, _, value = setting.partition("=")
+    name = setting.partition("=")[0]
     if name in _OF_FIT:
-        return f"fit a new bank with --{name} {value}"
+        return f"make a new bank with {setting}"
     if name in _OF_INSPECT:
-        return f"inspect with --{name.replace('_', '-')} {value}"
+        return f"inspect with {setting}"
     if name == "normals":
         return "use so many normal images"
     return f"in Python, use Settings({name}={read_setting(setting)[1]!r})"

@@ -13,9 +13,9 @@ from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import InputError
+from anomalign.images.heat import scale
 from anomalign.images.sources import Failure
 from anomalign.reporting.detail import Detail, detail
-from anomalign.reporting.heat import scale
 from anomalign.reporting.histogram import chart, histogram
 from anomalign.reporting.page import write_page
 from anomalign.reporting.verdicts import check_command, describe_borderline

@@ -8,8 +8,8 @@ from PIL import Image
 
 from anomalign.bank import Bank
 from anomalign.curation.suspects import Suspect
+from anomalign.images.output_file import open_output
 from anomalign.reporting.canvas import FINE, INK, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
-from anomalign.reporting.output_file import open_output
 from anomalign.reporting.places import fit_size, preview
 
 _ACROSS, _SIDE = 6, 210

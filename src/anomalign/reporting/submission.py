@@ -8,7 +8,7 @@ from PIL import Image
 
 from anomalign.detection.inspection import Inspection
 from anomalign.evaluation.datasets import submission_paths
-from anomalign.reporting.output_file import open_output
+from anomalign.images.output_file import open_output
 
 
 def write_prediction(root: Path, category: str, split: str, inspection: Inspection, threshold: float) -> None:

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from anomalign.calibration.basis import describe_groups
 from anomalign.detection.settings import PRESETS, Settings
 from anomalign.errors import CalibrationError, InputError, StoreError
+from anomalign.images.marks import mark_folder
 from anomalign.numerics.threads import available_cores
 from anomalign.service.api import serializers
 from anomalign.service.banks.checks import Checks
@@ -73,6 +74,7 @@ def _open(
             for name, path in configuration.names.items()
         }
         image_files = ImageFiles(configuration.data / "pictures", configuration.keep_bytes)
+        mark_folder(image_files.folder)  # which may lie in a watched folder
         events, metrics = Events(), Metrics()
         notifier = _Notifier(served_banks, image_files, events, metrics)
         proposals = Proposals(served_banks, store, image_files, configuration.data / "drafts", notifier.edit)

@@ -53,7 +53,8 @@ def test_an_answer_is_the_inspection_and_lies_in_the_store(make_queue, served_ba
         assert image_files.read(record.sha256) == content
         inspection = served_bank.detector.inspect(image_files.path(record.sha256))
         for name in ("verdict", "image_score", "p_value", "threshold", "stage", "course", "suspected", "borderline",
-                     "sha256", "retrieval_score", "retrieval_p_value", "height", "width"):  # fmt: skip
+                     "regions", "region_count", "sha256", "retrieval_score", "retrieval_p_value", "height",
+                     "width"):  # fmt: skip
             assert getattr(record, name) == getattr(inspection, name)
         assert [near.id for near in record.neighbours] == [near.id for near in inspection.neighbours]
         assert (record.name, record.bank, record.bank_version) == (f"{n}.png", "parts", served_bank.bank.version)

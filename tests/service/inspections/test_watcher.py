@@ -115,10 +115,12 @@ def test_what_is_no_image_is_said_once_and_remembered(watch, store, folder):
 
 
 def test_what_is_not_meant_is_left_alone(watch, store, folder, tmp_path):
-    for name in (".hidden.png", "notes.txt", "image.png.part", "no ending"):
+    for name in (".hidden.png", "image.png.part"):
         (folder / name).write_bytes(png(1))
-    (folder / ".trash").mkdir()
-    (folder / ".trash" / "a.png").write_bytes(png(1))
+    (folder / "notes.txt").write_text("no picture")
+    for name in (".trash", "@eaDir"):
+        (folder / name).mkdir()
+        (folder / name / "a.png").write_bytes(png(1))
     (folder / "empty.png").touch()
     (folder / "a folder.png").mkdir()
     os.mkfifo(folder / "pipe.png")  # opening it would wait for ever
@@ -129,6 +131,26 @@ def test_what_is_not_meant_is_left_alone(watch, store, folder, tmp_path):
         wait_for_scans()
     assert names(store) == ["image.png"]
     assert skipped_files(store) == []
+
+
+def test_pictures_of_any_ending_are_inspected_and_what_is_passed_over_is_logged_once(
+    watch, store, folder, tmp_path, caplog
+):
+    (folder / "no ending").write_bytes(png(1))
+    (folder / "b.dat").write_bytes(png(2))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "linked.png").write_bytes(png(3))
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (folder / "@eaDir").mkdir()
+    with watch():
+        until(lambda: len(names(store)) == 3 and skipped_files(store))
+        wait_for_scans()
+    assert names(store) == ["b.dat", "linked.png", "no ending"]
+    assert skipped_files(store) == [str(folder.resolve() / "c.heic")]
+    assert [record.getMessage() for record in caplog.records if "not read" in record.getMessage()] == [
+        f"watching {folder.resolve()}: not read: 1 system folder ({folder.resolve() / '@eaDir'})"
+    ]
 
 
 def test_a_full_queue_means_later_and_uploads_find_room(watch, store, folder):

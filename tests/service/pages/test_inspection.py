@@ -267,3 +267,28 @@ def test_a_picture_that_is_no_longer_kept(browse, service, wide):
         page.goto(f"/inspections/{wide['id']}")
         page.get_by_text("The picture is no longer stored.").wait_for()
         page.wait_for_function(READY)  # what it was matched with is still known
+
+
+def test_regions_are_listed_and_drawn_and_one_that_is_pressed_shows_its_match(page, client, wide):
+    open_inspection(page, wide)
+    regions = wide["regions"]
+    assert regions
+    buttons = page.locator("#regions button")
+    assert buttons.count() == len(regions) == page.locator(".regions-layer polygon.line").count()
+    for number, region in enumerate(regions):
+        top, left, bottom, right = region["box"]
+        (y, x), text = region["peak"], buttons.nth(number).inner_text()
+        assert f"{right - left} \u00d7 {bottom - top} px at {y}, {x}" in text
+        assert "1 in " in text
+        buttons.nth(number).click()
+        image, match_y, match_x, _ = expected(client, wide, (y + 0.5) / 48, (x + 0.5) / 96)
+        wait_for_mark(page, "there", (match_y, match_x))
+        assert page.locator("#strip .matched").get_attribute("data-id") == str(image)
+        outline = page.locator(".regions-layer polygon.line").nth(number).get_attribute("points")
+        assert outline == " ".join(f"{x},{y}" for y, x in region["outline"])
+    assert page.locator("#unpin").is_visible()
+
+
+def test_an_image_without_regions_has_no_list_of_them(page, client):
+    open_inspection(page, inspect_image(client, good(50)))
+    assert not page.locator("#regions-part").is_visible()

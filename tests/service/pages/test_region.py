@@ -88,6 +88,13 @@ def test_an_inspection_shows_the_region_and_its_surroundings(browse, service_wit
         assert viewer["x"] - picture["x"] == pytest.approx(left * scale, abs=1)
         assert viewer["y"] - picture["y"] == pytest.approx(top * scale, abs=1)
 
+        # Outlines of regions of heat are drawn in pixels of the image, over the whole picture.
+        outlines = page.locator("#here .regions-layer svg")
+        assert outlines.get_attribute("viewBox") == "0 0 200 150"
+        assert outlines.bounding_box() == pytest.approx(picture, abs=0.1)
+        points = outlines.locator("polygon.line").first.get_attribute("points").split()
+        assert [[int(y), int(x)] for x, y in (point.split(",") for point in points)] == record["regions"][0]["outline"]
+
         # A place under the pointer is the place of the image that is drawn there.
         y, x = 80, 140
         page.mouse.click(viewer["x"] + (x + 0.5 - left) * scale, viewer["y"] + (y + 0.5 - top) * scale)

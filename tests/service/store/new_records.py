@@ -3,10 +3,11 @@
 import random
 from datetime import datetime, timedelta, timezone
 
-from anomalign import Neighbour
+from anomalign import Neighbour, Region
 from anomalign.service.store import NewRecord
 
 BEGINNING = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+REGIONS = (Region((8, 4, 10, 6), 3, (8, 5), 1e-5, 7.5, (8.67, 4.67), ((8, 4), (8, 6), (10, 6), (10, 4))),)
 NEIGHBOURS = (Neighbour(7, "normal.png", "b" * 64, 0.1),)
 
 
@@ -27,6 +28,8 @@ def new_record(**changes):
         "stage": "both",
         "suspected": False,
         "borderline": False,
+        "regions": REGIONS,
+        "region_count": 2,
         "retrieval_score": 0.1,
         "retrieval_p_value": 0.75,
         "neighbours": NEIGHBOURS,

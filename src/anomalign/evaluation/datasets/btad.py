@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from anomalign.evaluation.datasets.dataset import Category
+from anomalign.evaluation.datasets.labels import images_of, kind_folders, normal_folders
 from anomalign.evaluation.datasets.masks import anomalous_images, normal_images, unused_mask_folders
-from anomalign.evaluation.datasets.natural_order import category_folders, image_files
+from anomalign.evaluation.datasets.natural_order import category_folders, folders, image_files
 
 DESCRIPTION = "<category>/train/ok, test/{ok,ko}, ground_truth/ko/<stem>.png"
 
@@ -17,10 +18,11 @@ def detect(path: Path) -> list[Path]:
 def read(category: Path, problems: list[str]) -> list[Category]:
     """Read one category."""
     train, test, masks = category / "train", category / "test", category / "ground_truth"
-    images = normal_images(image_files(test / "ok"))
-    images += anomalous_images(image_files(test / "ko"), "ko", masks / "ko", problems)
-    problems += unused_mask_folders(masks, ("ok", "ko"))
-    return [Category(category.name, tuple(image_files(train / "ok")), tuple(images))]
+    images = normal_images(images_of(normal_folders(test)))
+    for folder in kind_folders(test, problems):
+        images += anomalous_images(image_files(folder), folder.name, masks / folder.name, problems)
+    problems += unused_mask_folders(masks, (folder.name for folder in folders(test)))
+    return [Category(category.name, tuple(images_of(normal_folders(train))), tuple(images))]
 
 
 def _is_category(folder: Path) -> bool:

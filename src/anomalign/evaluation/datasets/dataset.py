@@ -1,6 +1,6 @@
 """A dataset: categories, each with normal images to fit on and test images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.ground_truth import GroundTruth, MaskFile
+from anomalign.images.walk import PassedOver
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class TestImage:
             return None
         regions = []
         for mask in self.masks:
-            values = mask.read()
+            values = mask.read().values
             if values.shape != (height, width):
                 raise InputError(f"{mask.path}: mask of {_size(values.shape)} for an image of {_size((height, width))}")
             anomalous |= values > 0
@@ -94,12 +95,15 @@ class Dataset:
     categories : tuple of Category
     problems : tuple of str
         One sentence for each file or category that cannot be used.
+    passed_over : tuple of PassedOver
+        What lies in the folders and was not read: hidden and system folders, files that are no pictures.
     """
 
     layout: str
     root: Path
     categories: tuple[Category, ...]
     problems: tuple[str, ...]
+    passed_over: tuple[PassedOver, ...] = field(default=(), compare=False)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -1,5 +1,6 @@
 """Contents of a dataset's files: image size from the header, pixel values of a mask, arrays of frames."""
 
+import io
 import struct
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from anomalign.errors import InputError
+from anomalign.evaluation.datasets.mask_values import MaskValues, understand
+from anomalign.images import tiff
 from anomalign.images.decoding import FORMATS
 
 _ORIENTATION = 0x0112
@@ -17,6 +20,9 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of an image after its orientation tag, from the header; InputError if it is not an image."""
     try:
+        if tags := tiff.tags_of_file(path):  # Pillow turns the size of some TIFFs itself, and refuses others
+            width, height = tiff.size_of(tags)
+            return (width, height) if tiff.orientation_of(tags) in _QUARTER_TURNS else (height, width)
         with Image.open(path, formats=FORMATS) as image:
             if image.width != image.height and _orientation(image, path) in _QUARTER_TURNS:
                 return image.width, image.height
@@ -46,22 +52,32 @@ def _has_metadata_after_pixels(path: Path) -> bool:
     return False
 
 
-def mask_values(path: Path) -> NDArray[np.uint8]:
-    """(H, W) pixel values of a mask image; InputError if it cannot be read.
+def mask_values(path: Path) -> MaskValues:
+    """Pixel values of a mask image; InputError if it cannot be read.
 
     Values are the indices of a palette image, and the largest color channel of a color image. Transparency is ignored.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.format == "JPEG":
-                raise ValueError("a JPEG, whose compression noise would count as anomalous; save it as PNG")
+        tags = tiff.tags_of_file(path)
+        if tags and tiff.is_deep(tags) and not tiff.is_floating(tags):  # Pillow reads some of them wrongly
+            return _deep_mask(path, tags)
+        # From memory: Pillow does not turn a TIFF whose file it maps into memory.
+        with Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS) as image:
             upright = ImageOps.exif_transpose(image)
             values = np.asarray(upright)
             if values.ndim == 3:
                 values = values[:, :, : 1 if upright.mode == "LA" else 3].max(axis=2)
+            return understand(values, indexed=upright.mode == "P")
     except Exception as error:  # a decoder can raise any exception for arbitrary bytes
         raise InputError(f"{path}: not a readable mask ({error})") from error
-    return values if values.dtype == np.uint8 else np.where(values != 0, 255, 0).astype(np.uint8)
+
+
+def _deep_mask(path: Path, tags: tiff.Tags) -> MaskValues:
+    samples = tiff.read_samples(path.read_bytes(), tags, str(path))
+    values = samples.values.reshape(*samples.values.shape[:2], -1).max(axis=2).astype(np.int32)
+    image = Image.fromarray((1 << samples.stored_bits) - 1 - values if samples.inverted else values)
+    image.getexif()[_ORIENTATION] = tiff.orientation_of(tags)
+    return understand(np.asarray(ImageOps.exif_transpose(image)), indexed=False)
 
 
 def read_frames(path: Path) -> NDArray[np.generic]:

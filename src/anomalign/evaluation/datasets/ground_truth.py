@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.file_contents import image_size, mask_values, read_frames
+from anomalign.evaluation.datasets.mask_values import MaskValues, understand
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ class Saturation:
 
 @dataclass(frozen=True)
 class MaskFile:
-    """Mask of a test image. Pixels other than 0 are anomalous.
+    """Mask of a test image. Pixels other than 0 are anomalous, but for the values that `understand` corrects.
 
     Attributes
     ----------
@@ -79,13 +80,18 @@ class MaskFile:
             return int(frames.shape[1]), int(frames.shape[2])
         return image_size(self.path)
 
-    def read(self) -> NDArray[np.uint8]:
-        """(H, W) pixel values, as `mask_values` gives them; InputError if the file is not a mask."""
+    def read(self) -> MaskValues:
+        """Pixel values; InputError if the file is not a mask."""
         if self.frame is not None:
             self.size()
-            frame: NDArray[np.uint8] = (np.asarray(read_frames(self.path)[self.frame]) != 0).astype(np.uint8)
-            return frame
-        return mask_values(self.path)
+            try:
+                return understand(np.asarray(read_frames(self.path)[self.frame]))
+            except ValueError as error:
+                raise InputError(f"{self.path}, frame {self.frame}: {error}") from error
+        content = mask_values(self.path)
+        if self.saturations and content.reading:
+            raise InputError(f"{self.path}: has other values than 0 and that of its kind of defect")
+        return content
 
     def region(self, values: NDArray[np.uint8]) -> Region:
         """Region that the mask marks in MVTec LOCO, from the mask's pixel values.

@@ -22,6 +22,8 @@ from anomalign.evaluation.datasets import (
 )
 from anomalign.evaluation.datasets.dataset import Category, Dataset
 from anomalign.evaluation.datasets.natural_order import folders
+from anomalign.evaluation.datasets.same_pictures import leave_out_tested
+from anomalign.images.walk import merge, walk
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ LAYOUTS = (
 def open_dataset(root: str | os.PathLike[str]) -> Dataset:
     """Open a dataset.
 
-    The names and headers of files are read, but no pixels. `Dataset.problems` lists the files that cannot be used.
-    A test image without a usable mask stays in the dataset.
+    The names and headers of files are read, and the contents of files of the same size are compared; no pixels are
+    decoded. `Dataset.problems` lists the files that cannot be used. A test image without a usable mask stays in the
+    dataset. A training image with the content of a test image is left out.
 
     Parameters
     ----------
@@ -88,9 +91,11 @@ def open_dataset(root: str | os.PathLike[str]) -> Dataset:
     try:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-        layout, categories = _read(path, problems)
+        layout, paths, categories = _read(path, problems)
+        passed_over = merge(one for folder in paths if folder.is_dir() for one in walk(folder).passed_over)
     except OSError as error:  # the name is too long, or the permission is missing
         raise InputError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from error
+    categories = [leave_out_tested(path, category, problems) for category in categories]
     usable = [category for category in categories if category.train]
     unusable = [f"category {c.name} has no normal images to fit on" for c in categories if not c.train]
     if not usable:
@@ -98,16 +103,16 @@ def open_dataset(root: str | os.PathLike[str]) -> Dataset:
     problems += [f"{path}: {reason}" for reason in unusable]
     for category in usable:
         problems += _problems_of_test_set(path, category)
-    return Dataset(layout.name, path, tuple(usable), tuple(problems))
+    return Dataset(layout.name, path, tuple(usable), tuple(problems), passed_over)
 
 
-def _read(path: Path, problems: list[str]) -> tuple[Layout, list[Category]]:
+def _read(path: Path, problems: list[str]) -> tuple[Layout, list[Path], list[Category]]:
     for layout in LAYOUTS:
         paths = layout.detect(path)
         if not paths:
             continue
         if paths[0] in (path, path.resolve()):
-            return layout, layout.read(paths[0], problems)
+            return layout, paths[:1], layout.read(paths[0], problems)
         problems += _categories_in_other_layouts(path, layout, paths)
         categories = []
         for folder in paths:
@@ -115,7 +120,7 @@ def _read(path: Path, problems: list[str]) -> tuple[Layout, list[Category]]:
                 categories += layout.read(folder, problems)
             except InputError as error:  # the other categories can still be evaluated
                 problems.append(str(error))
-        return layout, categories
+        return layout, paths, categories
     raise InputError(_unknown_layout(path))
 
 
@@ -133,8 +138,7 @@ def _categories_in_other_layouts(root: Path, chosen: Layout, categories: list[Pa
 
 
 def _problems_of_test_set(root: Path, category: Category) -> list[str]:
-    train = set(category.train)
-    problems = [f"{image.path}: is fitted and tested" for image in category.test if image.path in train]
+    problems = []
     for label, anomalous in (("normal", False), ("anomalous", True)):
         if not any(image.anomalous == anomalous for image in category.test):
             problems.append(f"{root}: category {category.name} has no {label} test images")

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from anomalign.evaluation.datasets.dataset import Category, TestImage
+from anomalign.evaluation.datasets.dataset import Category
+from anomalign.evaluation.datasets.labels import images_of, kind_folders, normal_folders
 from anomalign.evaluation.datasets.masks import anomalous_images, normal_images
-from anomalign.evaluation.datasets.natural_order import category_folders, folders, image_files
+from anomalign.evaluation.datasets.natural_order import category_folders, image_files
 
 DESCRIPTION = "<category>/train/good/rgb, test/<kind>/rgb/<stem>.png, test/<kind>/gt/<stem>.png"
 
@@ -16,16 +17,14 @@ def detect(path: Path) -> list[Path]:
 
 def read(category: Path, problems: list[str]) -> list[Category]:
     """Read one category."""
-    images: list[TestImage] = []
-    for folder in folders(category / "test"):
-        paths = image_files(folder / "rgb")
-        if folder.name == "good":
-            images += normal_images(paths)
-        else:
-            images += anomalous_images(paths, folder.name, folder / "gt", problems)
-    return [Category(category.name, tuple(image_files(category / "train" / "good" / "rgb")), tuple(images))]
+    images = normal_images(images_of(folder / "rgb" for folder in normal_folders(category / "test")))
+    for folder in kind_folders(category / "test", problems):
+        images += anomalous_images(image_files(folder / "rgb"), folder.name, folder / "gt", problems)
+    train = images_of(folder / "rgb" for folder in normal_folders(category / "train"))
+    return [Category(category.name, tuple(train), tuple(images))]
 
 
 def is_category(folder: Path) -> bool:
     """Whether a folder is a category of MVTec 3D-AD."""
-    return (folder / "train" / "good" / "rgb").is_dir() and (folder / "test").is_dir()
+    train = normal_folders(folder / "train")
+    return any((normal / "rgb").is_dir() for normal in train) and (folder / "test").is_dir()

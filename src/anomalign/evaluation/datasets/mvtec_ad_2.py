@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from anomalign.evaluation.datasets.dataset import Category
+from anomalign.evaluation.datasets.labels import images_of, kind_folders, normal_folders
 from anomalign.evaluation.datasets.masks import anomalous_images, normal_images
 from anomalign.evaluation.datasets.natural_order import category_folders, image_files
 
@@ -19,11 +20,14 @@ def detect(path: Path) -> list[Path]:
 def read(category: Path, problems: list[str]) -> list[Category]:
     """Read one category. The folder ``validation`` is not used."""
     public = category / "test_public"
-    images = normal_images(image_files(public / "good"))
-    images += anomalous_images(image_files(public / "bad"), "bad", public / "ground_truth" / "bad", problems)
+    images = normal_images(images_of(normal_folders(public)))
+    for folder in kind_folders(public, problems):
+        if folder.name != "ground_truth":
+            masks = public / "ground_truth" / folder.name
+            images += anomalous_images(image_files(folder), folder.name, masks, problems)
     splits = [(split, _one_image_per_stem(image_files(category / split), problems)) for split in _PRIVATE_SPLITS]
     private = tuple((split, paths) for split, paths in splits if paths)
-    return [Category(category.name, tuple(image_files(category / "train" / "good")), tuple(images), private)]
+    return [Category(category.name, tuple(images_of(normal_folders(category / "train"))), tuple(images), private)]
 
 
 def submission_paths(root: Path, category: str, split: str, stem: str) -> tuple[Path, Path]:
@@ -57,7 +61,7 @@ def submission_paths(root: Path, category: str, split: str, stem: str) -> tuple[
 
 
 def _is_category(folder: Path) -> bool:
-    return (folder / "train" / "good").is_dir() and (folder / "test_public").is_dir()
+    return bool(normal_folders(folder / "train")) and (folder / "test_public").is_dir()
 
 
 def _one_image_per_stem(paths: list[Path], problems: list[str]) -> tuple[Path, ...]:

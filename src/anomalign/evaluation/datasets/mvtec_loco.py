@@ -8,6 +8,7 @@ from anomalign.errors import InputError
 from anomalign.evaluation.datasets import mvtec_ad
 from anomalign.evaluation.datasets.dataset import Category, TestImage
 from anomalign.evaluation.datasets.ground_truth import MaskFile, Saturation
+from anomalign.evaluation.datasets.labels import images_of, normal_folders
 from anomalign.evaluation.datasets.masks import drop_unusable_masks, normal_images, unused_mask_folders
 from anomalign.evaluation.datasets.natural_order import category_folders, image_files
 
@@ -27,7 +28,7 @@ def detect(path: Path) -> list[Path]:
 def read(category: Path, problems: list[str]) -> list[Category]:
     """Read one category; InputError if ``defects_config.json`` cannot be used."""
     saturations = _read_saturations(category / "defects_config.json")
-    images = normal_images(image_files(category / "test" / "good"))
+    images = normal_images(images_of(normal_folders(category / "test")))
     for kind in _KINDS:
         paths = image_files(category / "test" / kind)
         masks = category / "ground_truth" / kind
@@ -37,7 +38,7 @@ def read(category: Path, problems: list[str]) -> list[Category]:
             if not mask_files:
                 problems.append(f"{path}: has no mask; looked for {masks / path.stem / '000.png'}")
             images.append(drop_unusable_masks(TestImage(path, kind, True, mask_files), problems))
-    return [Category(category.name, tuple(image_files(category / "train" / "good")), tuple(images))]
+    return [Category(category.name, tuple(images_of(normal_folders(category / "train"))), tuple(images))]
 
 
 def _is_category(folder: Path) -> bool:

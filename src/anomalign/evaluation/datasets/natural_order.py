@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from anomalign.errors import InputError
-from anomalign.images.files import SUFFIXES
+from anomalign.images.kinds import is_picture
+from anomalign.images.walk import prune_reason
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -16,13 +17,13 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 
 
 def folders(root: Path) -> list[Path]:
-    """Folders directly in a folder, in natural order; an empty list if the folder does not exist."""
-    return [path for path in _entries(root) if path.is_dir()]
+    """Folders directly in a folder that `walk` would enter, in natural order; empty if the folder does not exist."""
+    return [path for path in _entries(root) if path.is_dir() and not prune_reason(path)]
 
 
 def image_files(folder: Path) -> list[Path]:
     """Image files directly in a folder, with dead links, in natural order; empty if the folder does not exist."""
-    return [path for path in _entries(folder) if path.suffix.lower() in SUFFIXES and not path.is_dir()]
+    return [path for path in _entries(folder) if not path.is_dir() and is_picture(path)]
 
 
 def category_folders(root: Path, is_category: Callable[[Path], bool]) -> list[Path]:

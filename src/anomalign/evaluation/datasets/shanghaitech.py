@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.dataset import Category, TestImage
 from anomalign.evaluation.datasets.file_contents import read_frames
@@ -47,6 +49,8 @@ def _read_clip(testing: Path, clip: Path, problems: list[str]) -> list[TestImage
     labels = read_frames(labels_file)
     if labels.shape != (len(frames),):
         raise InputError(f"{labels_file}: {len(frames)} frames with labels of shape {labels.shape}; needs (T,)")
+    if not np.isin(labels, (0, 1)).all():
+        raise InputError(f"{labels_file}: has labels other than 0 (normal) and 1 (anomalous)")
     has_masks = masks_file.exists()
     if not has_masks:
         problems.append(f"{clip}: has no masks; looked for {masks_file}")

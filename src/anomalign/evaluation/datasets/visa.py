@@ -5,6 +5,7 @@ from pathlib import Path
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.csv_rows import categories_by_name, mask_file, problem_of_row, read_rows
 from anomalign.evaluation.datasets.dataset import Category, TestImage
+from anomalign.evaluation.datasets.labels import check_labels, is_normal_label
 from anomalign.evaluation.datasets.masks import drop_unusable_masks, normal_images
 from anomalign.evaluation.datasets.natural_order import folders, image_files, natural_key, path_in_dataset
 
@@ -47,11 +48,13 @@ def _read_split(root: Path, only: str | None, problems: list[str]) -> list[Categ
         )
     train: dict[str, list[Path]] = {}
     test: dict[str, list[TestImage]] = {}
-    for number, row in read_rows(path, ("object", "split", "label", "image", "mask"), problems):
+    rows = read_rows(path, ("object", "split", "label", "image", "mask"), problems)
+    check_labels(path, (row["label"] for _, row in rows))
+    for number, row in rows:
         name, line, image = row["object"], f"{path}, line {number}", path_in_dataset(root, row["image"])
         if only not in (None, name):
             continue
-        normal = row["label"] == "normal"
+        normal = is_normal_label(row["label"]) is True
         problem = problem_of_row(image, row["split"], row["label"], normal)
         if problem:
             problems.append(f"{line}: {problem}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query, Request, Response
 from PIL import Image
 
-from anomalign.reporting.heat import heat_layer
+from anomalign.images.heat import heat_layer
 from anomalign.reporting.places import fit_size
 from anomalign.service.api import schemas, serializers
 from anomalign.service.api.dependencies import ERRORS, MAX_ID, RecordDep

@@ -32,10 +32,28 @@ class Decision(TypedDict):
     time: str
 
 
+class Region(TypedDict):
+    """A connected part of an image with heat, in pixels of the image.
+
+    `box`: [top, left, bottom, right]; bottom and right lie just outside. `peak`, `centre` and each corner of `outline`
+    are [y, x]. `p_value` and `place_score` are those of the peak. `outline` has at most 24 corners: it is not exact.
+    """
+
+    box: list[int]
+    area_px: int
+    peak: list[int]
+    p_value: float
+    place_score: float
+    centre: list[float]
+    outline: list[list[int]]
+
+
 class Inspection(TypedDict):
     """A recorded inspection. Times are UTC.
 
     `seen`: [top, left, bottom, right] of the inspected part, in pixels. `shown`: the same of the part that pages show.
+    `regions`: where the image has heat, worst first, at most 20; `region_count`: how many there are in all. Both are
+    empty and 0 where the verdict is normal, and in records of earlier versions.
     """
 
     id: int
@@ -52,6 +70,8 @@ class Inspection(TypedDict):
     course: str
     suspected: bool
     borderline: bool
+    regions: list[Region]
+    region_count: int
     retrieval_score: float | None
     retrieval_p_value: float
     height: int
@@ -133,7 +153,7 @@ class Match(TypedDict):
     per_level: list[float]
 
 
-class Region(TypedDict):
+class RegionOfInterest(TypedDict):
     """Region of interest of a bank, in pixels of its images. `mask`: SHA-256 of its mask; null: all of it counts."""
 
     y: int
@@ -152,7 +172,7 @@ class BankSummary(TypedDict):
     content: str
     backbone: str
     size_px: int
-    region: Region | None
+    region: RegionOfInterest | None
     target_fpr: float
     expected_fpr: float
     highest_fpr: float

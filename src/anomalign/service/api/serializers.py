@@ -12,7 +12,7 @@ from anomalign.calibration.basis import describe_basis, describe_few
 from anomalign.calibration.thresholds import best_rate
 from anomalign.curation.suspects import Suspect
 from anomalign.detection.detector import Detector
-from anomalign.detection.inspection import Match
+from anomalign.detection.evidence import Match
 from anomalign.detection.power import DetectionPower
 from anomalign.detection.summary import InspectionSummary
 from anomalign.images.framing import Framing
@@ -109,7 +109,7 @@ def bank(served_bank: ServedBank) -> schemas.BankSummary:
     }
 
 
-def _region(region: RegionOfInterest | None) -> schemas.Region | None:
+def _region(region: RegionOfInterest | None) -> schemas.RegionOfInterest | None:
     if region is None:
         return None
     mask = None if region.mask is None else region.mask.sha256

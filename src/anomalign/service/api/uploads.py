@@ -14,6 +14,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from anomalign.errors import AnomalignError
+from anomalign.images.formats import further_formats
+from anomalign.images.kinds import kind_of
 from anomalign.service import errors
 from anomalign.service.api import schemas, serializers
 from anomalign.service.api.dependencies import ERRORS, BankName, served_bank_of
@@ -30,7 +32,6 @@ FILES = 256
 _PATIENCE_S = 60.0  # how long a batch waits for space in the queue before the rest of it is refused
 _RETRY_S = 0.1
 _MAX_NAME_LENGTH = 255
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _log = logging.getLogger("anomalign.service")
 
@@ -68,7 +69,7 @@ class _InMemory(MultiPartParser):
     openapi_extra=_BODY,
 )
 async def inspect(bank: BankName, request: Request, container: ContainerDep, person: Operator) -> Any:
-    """Inspect image files: PNG, JPEG, BMP, TIFF or WebP. The content decides, not the file name.
+    """Inspect image files: PNG, JPEG, BMP, TIFF, WebP, JPEG 2000. The content decides, not the file name.
 
     The response holds one result per file: its recorded inspection, or the reason why it could not be inspected. If no
     file could be inspected, the status is that of the first failure.
@@ -113,8 +114,15 @@ def _display_name(filename: str | None) -> str:
     return printable.strip() or "image"
 
 
-def _looks_like_an_image(content: bytes) -> bool:
-    return content.startswith(_SIGNATURES) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
+def _refusal(name: str, content: bytes) -> str | None:
+    """Why a file is not taken for a picture that can be read, by its first bytes; None if it is one."""
+    if kind_of(content, name) is None:
+        return f"{name}: not a PNG, JPEG, BMP, TIFF or WebP file"
+    try:
+        further_formats(content, name)
+    except ValueError as error:
+        return f"{name}: {error}"
+    return None
 
 
 async def _inspect_files(
@@ -125,8 +133,8 @@ async def _inspect_files(
     outcomes: list[Future[Record] | Exception] = []
     deadline = time.monotonic() + _PATIENCE_S
     for name, content in files:
-        if not _looks_like_an_image(content):
-            outcomes.append(HTTPException(415, f"{name}: not a PNG, JPEG, BMP, TIFF or WebP file"))
+        if refusal := _refusal(name, content):
+            outcomes.append(HTTPException(415, refusal))
             continue
         while True:
             try:

@@ -166,8 +166,8 @@ def _replay(
     """
     replayable = [record for record in records if image_files.has(record.sha256)]
     images = (Encoded(record.name, image_files.read(record.sha256) or b"") for record in replayable)
-    bank = before.bank
-    descriptions = describe(images, bank.backbone, bank.identity.framing, max_pixels=max_pixels)
+    bank, identity = before.bank, before.bank.identity
+    descriptions = describe(images, bank.backbone, identity.framing, reading=identity.reading, max_pixels=max_pixels)
     changes, replays = [], 0
     with contextlib.closing(descriptions):
         for record, image in zip(replayable, descriptions, strict=True):

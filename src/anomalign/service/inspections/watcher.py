@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomalign.errors import AnomalignError, ImageError, StoreError
-from anomalign.images.files import SUFFIXES
+from anomalign.images.kinds import SUFFIXES, is_picture
+from anomalign.images.walk import Listing, walk
 from anomalign.service.inspections.queue import BATCH, InspectionQueue
 from anomalign.service.refusals import Busy, Closed
 from anomalign.service.store import Record, Store, Watched
@@ -51,7 +52,7 @@ class Watcher:
     """Scans a folder and its subfolders a few times a second, and puts new and changed images into the queue.
 
     It scans instead of using notifications, which network drives do not send. A file is taken when its size and time
-    are the same in two scans. Names that begin with a dot, and suffixes that are not those of images, are ignored.
+    are the same in two scans. What `walk` passes over is logged, once for each kind.
 
     Parameters
     ----------
@@ -79,6 +80,8 @@ class Watcher:
         self._lock = threading.Lock()  # guards the files' states against the threads of the queue
         self._pending = 0
         self._missing = False
+        self._looks: dict[Path, tuple[tuple[int, int], bool]] = {}  # into files of unknown ending, by size and time
+        self._said: set[str] = set()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch {self.folder}")
         self._thread.start()
@@ -130,19 +133,37 @@ class Watcher:
             self._missing = True
             return {path: file.state for path, file in self._files.items()}
         self._missing = False
-        for folder, folders, names in os.walk(self.folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                if name.startswith(".") or Path(name).suffix.lower() not in SUFFIXES:
-                    continue
-                path = Path(folder, name)
-                try:
-                    state = path.stat()
-                except OSError:  # deleted in the meantime
-                    continue
-                if path.is_file() and state.st_size:
-                    states[str(path)] = state.st_size, state.st_mtime_ns
+        before, self._looks = self._looks, {}
+        listing = walk(self.folder, lambda path: self._is_picture(path, before))
+        self._log_passed_over(listing)
+        for path in listing.images:
+            try:
+                state = path.stat()
+            except OSError:  # deleted in the meantime
+                continue
+            if path.is_file() and state.st_size:
+                states[str(path)] = state.st_size, state.st_mtime_ns
         return dict(sorted(states.items(), key=lambda item: item[1][1]))
+
+    def _is_picture(self, path: Path, before: dict[Path, tuple[tuple[int, int], bool]]) -> bool:
+        """Whether a file is a picture; one of unknown ending is looked into again only when it has changed."""
+        if path.suffix.lower() in SUFFIXES:
+            return True
+        try:
+            state = path.stat()
+        except OSError:  # deleted in the meantime, or a dead link
+            return False
+        now = state.st_size, state.st_mtime_ns
+        seen, answer = before.get(path, (None, False))
+        self._looks[path] = now, answer if seen == now else is_picture(path)
+        return self._looks[path][1]
+
+    def _log_passed_over(self, listing: Listing) -> None:
+        kinds = {one.kind: str(one) for one in listing.passed_over}
+        kinds |= {f"{error.filename}": f"{error.filename} ({error.strerror})" for error in listing.errors}
+        for kind in kinds.keys() - self._said:
+            _log.warning("watching %s: not read: %s", self.folder, kinds[kind])
+        self._said |= kinds.keys()
 
     @staticmethod
     def _is_ready(file: _File) -> bool:

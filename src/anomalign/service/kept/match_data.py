@@ -16,7 +16,8 @@ from anomalign.alignment import anomaly_map, place_on_image
 from anomalign.bank import NormalImage
 from anomalign.calibration.pixels import RARITY_STEPS, PixelCounts
 from anomalign.calibration.places import PlaceStatistics
-from anomalign.detection.inspection import HEAT_BEGINS, HEAT_FULL, Aligned, Inspection, Match, cell_at, centre_of
+from anomalign.detection.evidence import HEAT_BEGINS, HEAT_FULL, Aligned, Match, cell_at, centre_of
+from anomalign.detection.inspection import Inspection
 from anomalign.errors import InputError
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import UPRIGHT

@@ -8,7 +8,7 @@ from PIL import Image
 
 from anomalign.bank import Bank
 from anomalign.images.decoding import decode
-from anomalign.reporting.heat import overlay
+from anomalign.images.heat import overlay
 from anomalign.reporting.places import fit_size, shown_part
 
 DISPLAY_PX, THUMBNAIL_PX, LARGEST_PX = 2048, 320, 4096

@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from anomalign.reporting.heat import scale
+from anomalign.images.heat import scale
 from anomalign.service.pages.assets import ASSETS, VERSION
 from anomalign.service.security.people import Operator, People, Person, SignInNeeded
 

@@ -6,6 +6,7 @@ import { bind } from "./keys.js";
 import { cellAt, counts, matchOf, mostUnusual, placeOf } from "./matches.js";
 import { drawStrip, markMatch, markOnly } from "./neighbours.js";
 import { rarity, showReadout } from "./readout.js";
+import { drawRegions } from "./regions.js";
 import { follow, Viewer } from "./viewer.js";
 import { fileName, number } from "./words.js";
 
@@ -49,6 +50,7 @@ function drawPictures() {
   const showMissing = () => byId("here").append(h("p", { class: "absent" }, "The picture is no longer stored."));
   if (!record.picture) {
     showMissing();
+    drawRegions(record, here, pinAt);
     return;
   }
   picture = here.layer(
@@ -61,6 +63,7 @@ function drawPictures() {
   const heat = here.layer(
     h("img", { class: "heat", src: `/api/inspections/${record.id}/heat.png`, alt: "", draggable: "false" }),
   );
+  const outlines = drawRegions(record, here, pinAt);
   picture.addEventListener("load", () => draw());
   picture.addEventListener("error", showMissing, { once: true });
   if (record.verdict === "normal") {
@@ -72,7 +75,7 @@ function drawPictures() {
   const slider = byId("opacity");
   const setOpacity = (value) => {
     slider.value = value;
-    heat.style.opacity = value / 100;
+    heat.style.opacity = outlines.style.opacity = value / 100;
     slider.setAttribute("aria-valuetext", `${value} percent`);
     sessionStorage.setItem(HEAT, value);
     if (value > 0) sessionStorage.setItem(HEAT_ON, value);
@@ -126,6 +129,12 @@ function moveTo(newCell, pin) {
   cell = newCell;
   pinned = pin;
   draw();
+}
+
+function pinAt({ fy, fx }) {
+  if (!matches) return;
+  moveTo(cellAt(matches, record, fy, fx), true);
+  announce();
 }
 
 function release() {

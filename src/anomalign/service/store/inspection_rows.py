@@ -47,7 +47,8 @@ def prepare(new: NewRecord) -> Prepared:
         "name": clean(new.name),
     }
     try:
-        values["neighbours"] = json.loads(compact(values["neighbours"]))
+        for name in ("neighbours", "regions"):
+            values[name] = json.loads(compact(values[name]))
         return Prepared(values, compact(new.entry), new.details, new.watched)
     except (TypeError, ValueError) as error:
         raise InputError(f"{new.name}: its record cannot be written as JSON ({error})") from error

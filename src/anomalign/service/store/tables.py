@@ -51,6 +51,8 @@ inspections = Table(
     Column("course", Text, nullable=False),
     Column("suspected", Boolean, nullable=False),
     Column("borderline", Boolean, nullable=False, server_default=false()),
+    Column("regions", Json, nullable=False, server_default="[]"),
+    Column("region_count", BigInteger, nullable=False, server_default="0"),
     Column("retrieval_score", Double, nullable=False),
     Column("retrieval_p_value", Double, nullable=False),
     Column("neighbours", Json, nullable=False),

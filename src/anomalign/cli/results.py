@@ -1,0 +1,78 @@
+"""The folders below ``inspect --out DIR``: marked, with a list of their files, and emptied by the next run."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from anomalign.cli import console
+from anomalign.errors import InputError
+from anomalign.images.marks import MARK, NOTICE
+
+FOLDERS = ("overlays", "maps", "masks")
+"""Below ``--out``; masks are there only if they are asked for."""
+
+
+class ResultFolders:
+    """``overlays/``, ``maps/`` and ``masks/`` of a run.
+
+    The mark of each folder lists its files, one JSON string a line, so that the next run deletes these and no others.
+    """
+
+    def __init__(self, out: Path, *, masks: bool) -> None:
+        self.masks = masks
+        self.folders = [out / name for name in FOLDERS]
+        for folder in self.folders:
+            if folder.is_dir() and not (folder / MARK).exists() and any(folder.iterdir()):
+                raise InputError(
+                    f"{folder}: holds files that are not known to be results of `inspect`; give another folder with "
+                    "--out, or delete this one"
+                )
+        self._is_begun = False
+
+    def begin(self) -> None:
+        """Delete the files of an earlier run, and say so; mark the folders."""
+        if self._is_begun:
+            return
+        self._is_begun = True
+        out = self.folders[0].parent
+        with _write_errors(out):
+            if deleted := sum(_delete_listed(folder) for folder in self.folders):
+                console.say(f"{out}: held the results of an earlier run; {deleted} files and report.html are replaced")
+            for folder in self.folders if self.masks else self.folders[:-1]:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / MARK).write_text(NOTICE, encoding="utf-8")
+
+    def list_file(self, path: Path) -> None:
+        """Add a file, before it is written, to the list of its folder."""
+        folder = next(folder for folder in self.folders if path.is_relative_to(folder))
+        with _write_errors(folder), (folder / MARK).open("a", encoding="utf-8") as mark:
+            mark.write(json.dumps(path.relative_to(folder).as_posix()) + "\n")
+
+
+def _delete_listed(folder: Path) -> int:
+    """Delete the files that the mark of a folder lists, and folders that are empty then; return how many files."""
+    if not (folder / MARK).is_file():
+        return 0
+    deleted = 0
+    for line in (folder / MARK).read_text(encoding="utf-8").splitlines()[1:]:
+        try:
+            path = folder / json.loads(line)
+        except (TypeError, ValueError):  # a kill can tear the last line
+            continue
+        if ".." in path.parts or not path.is_relative_to(folder) or not path.is_file():
+            continue
+        path.unlink()
+        deleted += 1
+        for parent in path.relative_to(folder).parents:
+            if parent.name and not any((folder / parent).iterdir()):
+                (folder / parent).rmdir()
+    return deleted
+
+
+@contextlib.contextmanager
+def _write_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{error.filename or folder}: cannot be written ({error.strerror or error})") from error

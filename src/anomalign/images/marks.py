@@ -1,0 +1,22 @@
+"""Folders that Anomalign itself fills: marked, so that their pictures are never read as images."""
+
+from pathlib import Path
+
+MARK = ".anomalign-results"
+"""Name of the file that marks such a folder."""
+
+NOTICE = "Anomalign wrote the files of this folder. It never reads them as images.\n"
+"""First line of the mark."""
+
+
+def mark_folder(folder: Path) -> None:
+    """Mark a folder, which is made if needed; OSError if that fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / MARK).exists():
+        (folder / MARK).write_text(NOTICE, encoding="utf-8")
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a folder, or one above it, is marked."""
+    whole = folder.resolve()
+    return any((above / MARK).exists() for above in (whole, *whole.parents))
