@@ -27,8 +27,8 @@ _MOST_OPEN = 3  # anomalous images; more would push the index out of sight
 class Report:
     """Collects inspections and writes them as one self-contained HTML file.
 
-    An index shows every image, with a picture of about 3 kB. It can be filtered and sorted. An image with details opens
-    at a click: pictures with heat, regions and matches, about 60 kB.
+    An index shows every image, with a picture of 3 to 4 kB. It can be filtered and sorted. An image with details opens
+    at a click: pictures with heat, regions and matches, 30 to 70 kB.
 
     Memory stays bounded: details are kept only of the `most_detailed` anomalous images with the highest scores, and
     pictures for the index of the `most_thumbnails` highest. Where no image is anomalous, the three with the highest
