@@ -58,7 +58,7 @@ def test_report_and_explanation_say_how_the_match_was_turned(detector, tmp_path)
     report.add(inspection, picture)
     report.write(tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
-    turned = {str(pair.match.turn) for _, _, shown in report._details for pair in shown.pairs}
+    turned = {str(pair.match.turn) for shown in report._details.by_key().values() for pair in shown.pairs}
     for words in turned - {""}:
         assert f"closest match, {words}" in page
     assert "flip,rotate" in page
