@@ -19,7 +19,7 @@ from anomalign.reporting import Report
 
 TARGET = Path(__file__).parents[1] / "docs" / "report.png"
 SIDE = 224
-CUT = (790, 1812)  # rows of the page from the legend to the end of the first image
+CUT = (882, 1926)  # rows of the window from the legend to the end of the opened image
 
 
 def crops(count: int, region: tuple[int, int, int, int], seed: int) -> list[np.ndarray]:
@@ -60,7 +60,7 @@ def main() -> None:
         command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
         command += ["--disable-background-networking", "--disable-sync", "--disable-component-update"]
         command += [f"--user-data-dir={folder}/profile", "--window-size=1080,2000", f"--screenshot={TARGET}"]
-        subprocess.run([*command, page.as_uri()], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([*command, f"{page.as_uri()}#image-3"], check=True, stderr=subprocess.DEVNULL)
     with Image.open(TARGET) as picture:
         picture.convert("RGB").crop((20, CUT[0], 1060, CUT[1])).save(TARGET, optimize=True)
 

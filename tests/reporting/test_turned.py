@@ -11,7 +11,7 @@ from PIL import Image
 from anomalign import Bank, Detector, Framing, Inspection, Region, RegionOfInterest, Settings
 from anomalign.images.orientation import Turn
 from anomalign.reporting import Report, write_explanation
-from anomalign.reporting.detail import detail
+from anomalign.reporting.detail import detail, thumbnail
 from anomalign.reporting.places import shown_part
 from tests.pictures import texture
 
@@ -51,6 +51,10 @@ def test_the_crop_of_a_match_lies_as_the_place_it_was_compared_with(detector, tu
     assert (part.top + box.y * unit, part.left + box.x * unit) == pytest.approx((y - 5, x - 5))
     assert (box.height * unit, box.width * unit) == pytest.approx((10, 10))
     assert shown.inspected.view == pytest.approx((part.width / unit, part.height / unit), rel=0.01)
+    height, width = pixels(thumbnail(inspection, picture)).shape[:2]
+    assert (height, width) == pytest.approx(
+        (96 * part.height / max(part.size), 96 * part.width / max(part.size)), abs=0.5
+    )
     here, there = pixels(pair.here.uri), pixels(pair.there.uri)
     smaller = (slice(3, -3),) * 2
     alike = [np.corrcoef(here[smaller].ravel(), turned[smaller].ravel())[0, 1] for turned in _as_it_may_lie(there)]
@@ -69,7 +73,7 @@ def test_report_and_explanation_say_how_the_match_was_turned(detector, tmp_path)
     report.add(inspection, picture)
     report.write(tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
-    turned = {str(pair.match.turn) for _, _, shown in report._details for pair in shown.pairs}
+    turned = {str(pair.match.turn) for shown in report._details.by_key().values() for pair in shown.pairs}
     for words in turned - {""}:
         assert f"closest match, {words}" in page
     assert "flip,rotate" in page

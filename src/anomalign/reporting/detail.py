@@ -12,7 +12,7 @@ from anomalign.bank import Bank
 from anomalign.detection.evidence import Match
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.regions import Region
-from anomalign.images.heat import heat_layer
+from anomalign.images.heat import heat_layer, overlay
 from anomalign.reporting.places import (
     Part,
     describe_difference,
@@ -29,6 +29,7 @@ _SHOWN_PX = 540  # on the page, if there is room
 _HEAT_PX = 240  # maps are smooth: the browser enlarges them without loss
 _CROP_PX = 200
 _MOST_PAIRS = 3
+_THUMBNAIL_PX = 96
 _UNITS = 1000  # longer side of a picture in the units of its drawing
 
 
@@ -131,6 +132,16 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
         others=tuple(numbered[_MOST_PAIRS:]),
         unlisted=inspection.region_count - len(numbered),
     )
+
+
+def thumbnail(inspection: Inspection, image: NDArray[np.uint8]) -> str:
+    """Draw an inspected image, (H, W, 3) uint8, at most 96 px large; with heat if it is anomalous. A data URI."""
+    part = part_of(inspection)
+    size = fit_size(part.width, part.height, _THUMBNAIL_PX, enlarge=False)
+    small = part.cut(Image.fromarray(np.ascontiguousarray(image))).resize(size, reducing_gap=2.0)
+    if inspection.verdict == "anomalous":
+        small = Image.fromarray(overlay(np.asarray(small), inspection.heat(small_map(inspection, _THUMBNAIL_PX))))
+    return _jpeg(small, 75)
 
 
 def _box_of(number: int, region: Region, part: Part) -> Box:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BINS = 40
-_WIDTH, _LEFT, _RIGHT = 900.0, 46.0, 14.0
+_WIDTH, _LEFT, _RIGHT = 900.0, 50.0, 34.0  # room for a tick's number at either end
 _TOP, _PANEL, _GAP = 44.0, 92.0, 40.0
 
 

@@ -27,7 +27,8 @@ _MOSTLY, _HARDLY = 0.8, 0.2  # shares from which a size counts as found, and bel
 def describe_size(size: float, side_px: float, mm_per_px: float | None) -> str:
     """Size of a defect, given as a share of the shorter side, in pixels or in millimetres."""
     if mm_per_px is None:
-        return f"{size * side_px:.0f} px"
+        px = size * side_px
+        return f"{px:.0f} px" if px >= 1 else f"{px:.1f} px"
     return f"{size * side_px * mm_per_px:.2g} mm"
 
 
@@ -68,9 +69,11 @@ def describe_power(power: DetectionPower, mm_per_px: float | None = None) -> lis
 def describe_rest(power: DetectionPower) -> list[str]:
     """What the numbers rest on: normal images, false alarms, previews, and whether the bank has few images."""
     alarms, threshold = power.false_alarms, power.threshold
+    images = f"{alarms.total} normal image{'s' if alarms.total > 1 else ''}"
+    verb = "is" if alarms.found == 1 else "are"
     words = [
-        f"{len(power.outcomes):,} defects were drawn into {alarms.total} normal images; without a defect "
-        f"{alarms.found} of these are called anomalous. Target: {describe_rate(threshold)} false alarms."
+        f"{len(power.outcomes):,} defects were drawn into {images}; without a defect {alarms.found} of these {verb} "
+        f"called anomalous. Target: {describe_rate(threshold)} false alarms."
     ]
     if power.previews:
         words.append(

@@ -1,6 +1,5 @@
 """The report of inspections: one HTML file that opens anywhere, offline."""
 
-import heapq
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,20 +14,25 @@ from anomalign.detection.summary import InspectionSummary
 from anomalign.errors import InputError
 from anomalign.images.heat import scale
 from anomalign.images.sources import Failure
-from anomalign.reporting.detail import Detail, detail
+from anomalign.reporting.detail import Detail, detail, thumbnail
+from anomalign.reporting.highest import Highest
 from anomalign.reporting.histogram import chart, histogram
 from anomalign.reporting.page import write_page
 from anomalign.reporting.verdicts import check_command, describe_borderline
 
-_MOST_NORMAL = 3  # images with pictures, where none is anomalous
+_MOST_NORMAL = 3  # images to open, where none is anomalous
+_MOST_OPEN = 3  # anomalous images; more would push the index out of sight
 
 
 class Report:
     """Collects inspections and writes them as one self-contained HTML file.
 
-    Memory stays bounded: pictures, at most 480 px large, are kept only of the `most_detailed` anomalous images with the
-    highest scores. Where no image is anomalous, the three with the highest scores are shown. Every other image takes
-    one row of the table.
+    An index shows every image, with a picture of 3 to 4 kB. It can be filtered and sorted. An image with details opens
+    at a click: pictures with heat, regions and matches, 30 to 70 kB.
+
+    Memory stays bounded: details are kept only of the `most_detailed` anomalous images with the highest scores, and
+    pictures for the index of the `most_thumbnails` highest. Where no image is anomalous, the three with the highest
+    scores have details.
 
     Parameters
     ----------
@@ -36,19 +40,34 @@ class Report:
         Detector that inspected the images.
     title : str
     most_detailed : int
-        Number of images to show with pictures; the report says how many more anomalous images there are.
+        Number of images to show in detail; the report says how many more anomalous images there are.
+    most_thumbnails : int
+        Number of pictures in the index; the report says so if there are more images.
+
+    Raises
+    ------
+    InputError
+        A number is negative.
     """
 
-    def __init__(self, detector: Detector, title: str = "Inspection report", most_detailed: int = 100) -> None:
-        if most_detailed < 0:
-            raise InputError(f"most_detailed is {most_detailed}; must not be negative")
+    def __init__(
+        self,
+        detector: Detector,
+        title: str = "Inspection report",
+        most_detailed: int = 100,
+        most_thumbnails: int = 2000,
+    ) -> None:
+        for name, value in (("most_detailed", most_detailed), ("most_thumbnails", most_thumbnails)):
+            if value < 0:
+                raise InputError(f"{name} is {value}; must not be negative")
         self._detector = detector
         self._title = title
         self._most_detailed = most_detailed
         self._anomalous = 0
         self._summaries: list[InspectionSummary] = []
         self._failures: list[Failure] = []
-        self._details: list[tuple[float, int, Detail]] = []  # a heap: the lowest score is removed first
+        self._details = Highest[Detail](min(_MOST_NORMAL, most_detailed))
+        self._thumbnails = Highest[str](most_thumbnails)
 
     def add(self, inspection: Inspection, image: NDArray[np.uint8] | None = None) -> None:
         """Add an inspected image.
@@ -57,21 +76,17 @@ class Report:
         ----------
         inspection : Inspection
         image : (H, W, 3) uint8 array, optional
-            The inspected image, RGB; needed if the verdict is anomalous. A normal image without it is not shown.
+            The inspected image, RGB; needed if the verdict is anomalous. A normal image without it has no picture.
 
         Raises
         ------
         InputError
             `image` is missing though the verdict is anomalous, or is not the image that was inspected.
         """
-        if inspection.verdict == "anomalous":
-            picture = _checked(inspection, image)
-            if not self._anomalous:
-                self._details.clear()  # normal images are shown only where none is anomalous
-            self._anomalous += 1
-            self._add_detail(inspection, picture, self._most_detailed)
-        elif image is not None and not self._anomalous:
-            self._add_detail(inspection, _checked(inspection, image), min(_MOST_NORMAL, self._most_detailed))
+        anomalous = inspection.verdict == "anomalous"
+        if anomalous or image is not None:
+            self._add_pictures(inspection, _checked(inspection, image))
+        self._anomalous += anomalous
         self._summaries.append(inspection.summary())
 
     def fail(self, failure: Failure) -> None:
@@ -88,22 +103,22 @@ class Report:
         """
         write_page(path, "report.html.j2", self._content())
 
-    def _add_detail(self, inspection: Inspection, image: NDArray[np.uint8], most: int) -> None:
-        if len(self._details) < most:
-            heapq.heappush(self._details, self._detail(inspection, image))
-        elif self._details and inspection.image_score > self._details[0][0]:
-            heapq.heapreplace(self._details, self._detail(inspection, image))
-
-    def _detail(self, inspection: Inspection, image: NDArray[np.uint8]) -> tuple[float, int, Detail]:
-        # Of equal scores the one that came first stays, and the key keeps the heap from comparing pictures.
-        key = len(self._summaries)
-        return inspection.image_score, -key, detail(self._detector.align(inspection), image, self._detector.bank)
+    def _add_pictures(self, inspection: Inspection, image: NDArray[np.uint8]) -> None:
+        anomalous = inspection.verdict == "anomalous"
+        if anomalous and not self._anomalous:
+            self._details = Highest(self._most_detailed)  # normal images have details only where none is anomalous
+        score, key, detector = inspection.image_score, len(self._summaries), self._detector
+        if anomalous or not self._anomalous:
+            self._details.offer(score, key, lambda: detail(detector.align(inspection), image, detector.bank))
+        self._thumbnails.offer(
+            score, key, lambda: thumbnail(detector.align(inspection) if anomalous else inspection, image)
+        )
 
     def _content(self) -> dict[str, object]:
         detector = self._detector
         # (key, summary), the most anomalous first
         lines = sorted(enumerate(self._summaries), key=lambda line: (-line[1].image_score, line[0]))
-        details = {-negative: detail for _, negative, detail in self._details}
+        details, thumbnails = self._details.by_key(), self._thumbnails.by_key()
         bins = histogram(
             detector.normal_scores, np.array([summary.image_score for _, summary in lines]), detector.threshold.value
         )
@@ -115,7 +130,10 @@ class Report:
             "basis": describe_basis(detector.groups, detector.threshold),
             "lines": lines,
             "short_names": _short_names([summary.name for _, summary in lines]),
-            "details": [(key, summary, details[key]) for key, summary in lines if key in details],
+            "details": details,
+            "opened": self._anomalous <= _MOST_OPEN and self._anomalous > 0,
+            "thumbnails": thumbnails,
+            "without_thumbnail": self._thumbnails.offered - len(thumbnails),
             "anomalous": self._anomalous,
             "left_out": max(self._anomalous - len(details), 0),
             "threshold_basis": describe_threshold(detector.threshold),

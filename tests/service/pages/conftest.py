@@ -1,25 +1,18 @@
 """A real browser before a real service; whatever a page complains of fails its test."""
 
 import contextlib
-import shutil
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.browser import open_chromium
 from tests.service.api.live_service import defect, good, inspect_image
-
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="package")  # not the session: its event loop would run beneath all other tests
 def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with open_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
