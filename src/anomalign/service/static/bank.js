@@ -40,11 +40,11 @@ async function load() {
   ]);
   drawnState = state(bank);
   counts(bank);
-  await region.load(bank);
   scores = calibration;
   slider.max = scores.rates.length - 1;
   selectCurrentRate();
   changes(versions.versions, edits.edits);
+  await region.load(bank);
 }
 
 const state = (bank) => JSON.stringify([bank.version, bank.target_fpr]);
