@@ -6,7 +6,7 @@ import { byId, fill, h, line, show } from "./dom.js";
 import { bind } from "./keys.js";
 import { listen } from "./live.js";
 import { positionOf, queueAddress } from "./saved_queue.js";
-import { BORDERLINE, fileName, number, unusual, verdictName, when } from "./words.js";
+import { BORDERLINE, number, shortName, unusual, verdictName, when } from "./words.js";
 
 const id = Number(document.body.dataset.inspection);
 let record = null;
@@ -39,12 +39,12 @@ async function load() {
 }
 
 function drawHeading() {
-  document.title = `${fileName(record.name)} \u00b7 Anomalign`;
+  document.title = `${shortName(record.name)} \u00b7 Anomalign`;
   const pill = byId("verdict");
   pill.textContent = verdictName(record.verdict);
   pill.classList.add(record.verdict);
   if (record.borderline) pill.after(h("span", { class: "badge", title: BORDERLINE }, "borderline"));
-  fill(byId("name"), fileName(record.name)).title = record.name;
+  fill(byId("name"), shortName(record.name)).title = record.name;
   fill(
     byId("facts"),
     h("span", {}, unusual(record.p_value)),

@@ -3,10 +3,17 @@ import { get, query } from "./api.js";
 
 const KEY = "anomalign.queue";
 
-/** `filters`: filters of the queue; `ids`: inspections in the order shown; `next`: cursor of the next page. */
-export function saveQueue(filters, ids, next) {
-  sessionStorage.setItem(KEY, JSON.stringify({ filters, ids, next }));
+/** `filters`: filters of the queue; `records`: inspections in the order shown; `next`: cursor of the next page. */
+export function saveQueue(filters, records, next) {
+  save({ filters, ...idsOf(records), next });
 }
+
+const save = (queue) => sessionStorage.setItem(KEY, JSON.stringify(queue));
+
+const idsOf = (records) => ({
+  ids: records.map((record) => record.id),
+  decided: records.filter((record) => record.decision).map((record) => record.id),
+});
 
 function savedQueue() {
   try {
@@ -47,15 +54,21 @@ export async function positionOf(id) {
 
 async function newestQueue() {
   const page = await get(`/api/inspections${query({ order: "newest", limit: 100 })}`);
-  return { filters: {}, ids: page.records.map((record) => record.id), next: page.next };
+  return { filters: {}, ...idsOf(page.records), next: page.next };
 }
 
 async function withNextPage(queue) {
   const page = await get(
     `/api/inspections${query({ ...filterParameters(queue.filters), after: queue.next, limit: 48 })}`,
   );
-  const longer = { ...queue, ids: [...queue.ids, ...page.records.map((record) => record.id)], next: page.next };
-  saveQueue(longer.filters, longer.ids, longer.next);
+  const { ids, decided } = idsOf(page.records);
+  const longer = {
+    ...queue,
+    ids: [...queue.ids, ...ids],
+    decided: [...queue.decided, ...decided],
+    next: page.next,
+  };
+  save(longer);
   return longer;
 }
 
