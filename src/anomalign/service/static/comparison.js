@@ -7,6 +7,7 @@ import { cellAt, matchOf, mostUnusual, placeOf } from "./matches.js";
 import { drawStrip, markMatch, markOnly } from "./neighbours.js";
 import { rarity, showReadout } from "./readout.js";
 import { drawRegions } from "./regions.js";
+import { scrollSideways } from "./sideways.js";
 import { follow, Viewer } from "./viewer.js";
 import { fileName, number } from "./words.js";
 
@@ -23,6 +24,7 @@ let picture = null; // <img> of the inspected image
 let onlyNeighbour = null; // id of the only neighbour that is compared with; null: all are
 let cell = null; // under the cross-hair
 let pinned = false;
+let strip = []; // ids of the neighbours, in the order of the strip
 
 /** Show a record: first its picture, then the matches. */
 export async function showComparison(inspection) {
@@ -36,7 +38,8 @@ export async function showComparison(inspection) {
     return;
   }
   for (const normal of allMatches.neighbours) normalImage(normal.id);
-  drawStrip(record.bank, allMatches, (normal) => compare(onlyNeighbour === normal ? null : normal));
+  strip = drawStrip(record.bank, allMatches, (normal) => compare(onlyNeighbour === normal ? null : normal));
+  scrollSideways(byId("strip"), "normal images");
   release();
 }
 
@@ -232,8 +235,8 @@ bind(
   ...[..."123456789"].map((digit) => ({
     keys: [digit],
     run: () => {
-      const normal = allMatches?.neighbours[digit - 1];
-      return normal ? void compare(normal.id) : false;
+      const normal = strip[digit - 1];
+      return normal ? void compare(normal) : false;
     },
   })),
   {

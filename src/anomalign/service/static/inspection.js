@@ -15,7 +15,11 @@ async function load() {
   try {
     record = await get(api`/api/inspections/${id}`);
   } catch (error) {
-    show(byId("state"), error.message);
+    for (const name of ["previous", "next"]) byId(name).hidden = true;
+    byId("name").textContent = "Not found";
+    const text = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
+    fill(byId("state"), text, " ", h("a", { href: queueAddress() }, "Back to the queue"));
+    byId("back").href = queueAddress();
     return;
   }
   show(byId("state"), "");
@@ -48,6 +52,7 @@ function drawHeading() {
   fill(
     byId("facts"),
     h("span", {}, unusual(record.p_value)),
+    h("span", { class: "nowrap" }, `Score ${number(record.image_score)}, threshold ${number(record.threshold)}`),
     ...(record.basis ? [h("span", { class: "quiet" }, record.basis)] : []),
     h(
       "time",
