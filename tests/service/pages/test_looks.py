@@ -75,7 +75,8 @@ COVERED = """async () => {
     await new Promise(requestAnimationFrame);
     const box = e.getBoundingClientRect();
     const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
-    if (!top || !(e.contains(top) || top.contains(e))) found.push([e.outerHTML.slice(0, 90), top?.outerHTML.slice(0, 90)]);
+    if (!top || !(e.contains(top) || top.contains(e)))
+      found.push([e.outerHTML.slice(0, 90), top?.outerHTML.slice(0, 90)]);
   }
   return found;
 }"""

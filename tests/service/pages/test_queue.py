@@ -170,9 +170,12 @@ FOLDER = """async ([version, base64]) => {
     isFile: true, fullPath, name: fullPath.split("/").at(-1), file: (found) => found(new File([bytes], "x")),
   });
   const folder = (fullPath, parts) => ({
-    fullPath, name: fullPath.split("/").at(-1), createReader: () => ({ readEntries: (found) => found(parts.shift() ?? []) }),
+    fullPath,
+    name: fullPath.split("/").at(-1),
+    createReader: () => ({ readEntries: (found) => found(parts.shift() ?? []) }),
   });
-  const bent = folder("/screw/bent", [[file("/screw/bent/1.png")], [file("/screw/bent/.hidden"), file("/screw/bent/2.png")]]);
+  const [first, hidden, second] = ["1.png", ".hidden", "2.png"].map((name) => file(`/screw/bent/${name}`));
+  const bent = folder("/screw/bent", [[first], [hidden, second]]);
   return (await filesOf(folder("/screw", [[bent]]))).map(({ name }) => name);
 }"""
 

@@ -7,11 +7,12 @@ from tests.service.api.live_service import defect, inspect_image, png
 from tests.service.pages.test_inspection import at, mark, open_inspection
 
 BOXES = """() => {
-  const box = (element) => { const { x, y, width, height } = element.getBoundingClientRect(); return [x, y, width, height]; };
+  const box = (element) => element.getBoundingClientRect();
   return ["#here", "#there"].map((name) => {
     const [element, frame] = [document.querySelector(name), document.querySelector(name).parentElement].map(box);
-    const zoom = element[2] / frame[2];
-    return [zoom, (frame[0] + frame[2] / 2 - element[0]) / element[2], (frame[1] + frame[3] / 2 - element[1]) / element[3]];
+    const x = (frame.x + frame.width / 2 - element.x) / element.width;
+    const y = (frame.y + frame.height / 2 - element.y) / element.height;
+    return [element.width / frame.width, x, y];
   });
 }"""
 

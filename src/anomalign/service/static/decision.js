@@ -107,7 +107,9 @@ export function showDecision(record) {
   const decideAndGoOn = async (kind) => {
     const before = decision;
     await decide(kind);
-    if (decision !== before) await runTask(() => goOn(record.id, `${shortName(record.name)}: ${decisionName(kind, record.verdict)}.`));
+    if (decision === before) return;
+    const text = `${shortName(record.name)}: ${decisionName(kind, record.verdict)}.`;
+    await runTask(() => goOn(record.id, text));
   };
 
   const undo = () =>

@@ -1,4 +1,4 @@
-/** After a decision: on to the next inspection of the queue that nobody has decided on. A setting, kept in the browser. */
+/** After a decision: on to the next undecided inspection of the queue. A setting, kept in the browser. */
 import { byId, h } from "./dom.js";
 import { isInQueue, markDecided, nextUndecided } from "./saved_queue.js";
 

@@ -15,7 +15,7 @@ async function load() {
   try {
     record = await get(api`/api/inspections/${id}`);
   } catch (error) {
-    for (const name of ["previous", "next"]) byId(name).hidden = true;
+    for (const name of ["verdict", "previous", "next"]) byId(name).hidden = true;
     byId("name").textContent = "Not found";
     const text = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
     fill(byId("state"), text, " ", h("a", { href: queueAddress() }, "Back to the queue"));
