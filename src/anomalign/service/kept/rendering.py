@@ -10,8 +10,8 @@ from anomalign.images.decoding import decode
 from anomalign.images.heat import overlay
 from anomalign.reporting.places import fit_size
 
-DISPLAY_PX, THUMBNAIL_PX = 2048, 320
-"""Maximum length of the longer side."""
+FULL_PX, DISPLAY_PX, THUMBNAIL_PX = 16_384, 2048, 320
+"""Maximum length of the longer side. No browser shows more than `FULL_PX`."""
 
 
 def decode_scaled(content: bytes, name: str, max_pixels: int, px: int) -> Image.Image:

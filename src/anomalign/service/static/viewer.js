@@ -1,7 +1,7 @@
 /** A picture with a cross-hair that follows a pointer. */
 import { h, s } from "./dom.js";
 
-const LONG = 4000; // pixels; longer than any picture on a screen
+const LONG = 40000; // pixels; longer than any picture on a screen, also with zoom
 
 /** A stack of image layers in an element, under a cross-hair. */
 export class Viewer {
