@@ -34,9 +34,9 @@ class LiveService:
 
 
 @contextlib.contextmanager
-def run_service(bank, data, tokens=None, **options):
-    """Serve a bank; `tokens` are those in the token file, by name."""
-    container = open_container(Configuration(banks=(Path(bank),), data=Path(data), port=0, **options))
+def run_service(bank, data, tokens=None, others=(), **options):
+    """Serve a bank and others; `tokens` are those in the token file, by name."""
+    container = open_container(Configuration(banks=(Path(bank), *others), data=Path(data), port=0, **options))
     listener = listen("127.0.0.1", 0)
     web_server = server(container)
     thread = threading.Thread(target=web_server.run, kwargs={"sockets": [listener]})

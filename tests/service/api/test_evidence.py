@@ -90,6 +90,7 @@ def test_large_images_are_scaled_down_in_proportion(bank, tmp_path):
         base = f"/api/inspections/{result['id']}"
         assert result["seen"] == [0, 0, 1000, 3000]
         assert open_image(client.get(f"{base}/picture")).shape[:2] == (683, 2048)
+        assert open_image(client.get(f"{base}/picture?full=true")).shape[:2] == (1000, 3000)
         assert open_image(client.get(f"{base}/heat.png?always=1")).shape[:2] == (683, 2048)
         assert open_image(client.get(f"{base}/thumbnail.jpg")).shape[:2] == (107, 320)
         assert open_image(client.get(f"{base}/map.tiff")).shape == (1000, 3000)

@@ -78,11 +78,18 @@ def test_a_name_is_for_showing_and_no_path(client, service, name, tmp_path):
     answer = client.post("/api/banks/parts/inspections", content=body, headers=headers)
     assert answer.status_code == 200, answer.text
     name = answer.json()["results"][0]["name"]
-    assert "/" not in name
+    assert not name.startswith("/")
+    assert not {"..", "C:"} & set(name.split("/"))
     assert "\\" not in name
     assert name.isprintable()
     assert len(name) <= 255
     assert {path for path in tmp_path.rglob("*") if "pictures" not in path.parts} == before
+
+
+@pytest.mark.parametrize("name", ["screw/bent/007.png", "screw\\bent\\007.png", "/screw/bent/007.png"])
+def test_a_name_keeps_its_folders(client, name):
+    answer = client.post("/api/banks/parts/inspections", files=[("files", (name, good(50)))])
+    assert answer.json()["results"][0]["name"] == "screw/bent/007.png"
 
 
 def test_what_is_no_image_or_no_multipart_is_refused_in_one_sentence(client):

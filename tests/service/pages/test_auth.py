@@ -65,8 +65,10 @@ def test_a_decision_bears_the_name_of_who_made_it(visitor, guarded_service):
 
 
 def test_a_session_that_ended_leads_to_the_door(visitor, guarded_service):
+    with guarded_service.client("ann") as client:
+        inspect_image(client, defect(1))
     sign_in(visitor, guarded_service.tokens["ann"])
-    visitor.get_by_text("No image has been inspected yet").wait_for()
+    visitor.locator(".tile").wait_for()
     visitor.context.clear_cookies()
     visitor.get_by_text("Worst first").click()
     visitor.wait_for_url("**/login")

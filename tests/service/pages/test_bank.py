@@ -1,6 +1,9 @@
+import shutil
+
 import pytest
 
 from anomalign.service.store import Watched
+from tests.service.api.live_service import run_service
 
 
 def bank(client):
@@ -168,3 +171,18 @@ def test_no_such_bank(browse, service, page_of):
     with browse(service.url, expected=["404"]) as page:
         assert page.goto(page_of).status == 404
         assert "No bank 'nothing'" in page.locator("main").inner_text()
+
+
+def test_several_banks_have_a_drift_tab_each(browse, bank, tmp_path):
+    other = shutil.copytree(bank, tmp_path / "tiles.bank")
+    with run_service(bank, tmp_path / "data", others=[other]) as service, browse(service.url) as page:
+        page.goto("/")
+        tabs = page.get_by_role("navigation", name="Main")
+        tabs.get_by_role("link", name="tiles").click()
+        page.wait_for_url("**/banks/tiles")
+        tabs.get_by_role("link", name="Drift").click()
+        page.wait_for_url("**/banks/tiles/drift")
+        page.get_by_text("Do inspected images still look like the normal images of tiles?").wait_for()
+        page.get_by_role("navigation", name="Drift of a bank").get_by_role("link", name="parts").click()
+        page.wait_for_url("**/banks/parts/drift")
+        assert tabs.get_by_role("link", name="Drift").get_attribute("aria-current") == "page"

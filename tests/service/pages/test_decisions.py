@@ -63,9 +63,7 @@ def test_by_keyboard_alone_from_the_queue_and_back(page, client, records):
     page.keyboard.press("Enter")
     page.wait_for_url("**/inspections/5")
     page.wait_for_function(READY)
-    page.keyboard.press("d")
-    page.locator("#decided").wait_for()
-    page.keyboard.press("j")
+    page.keyboard.press("d")  # and on to the next one
     page.wait_for_url("**/inspections/3")
     page.wait_for_function(READY)
     assert page.locator("#position").inner_text() == "2 of 2"
@@ -228,3 +226,56 @@ def test_what_was_done_is_in_the_history(page, records):
     assert "undid the decision: false alarm" in undone
     assert "decided: false alarm" in made
     assert "dust" in made
+
+
+def open_from_queue(page, address, id):
+    page.goto(address)
+    page.locator(f'.tile[data-id="{id}"]').click()
+    page.wait_for_url(f"**/inspections/{id}")
+    page.wait_for_function(READY)
+
+
+def test_a_decision_goes_on_to_the_next_undecided_image_and_says_what_it_was(page, client, records):
+    client.post("/api/inspections/4/decisions", json={"kind": "unsure"}).raise_for_status()
+    open_from_queue(page, "/", 5)
+    page.keyboard.press("d")
+    page.wait_for_url("**/inspections/3")  # 4 has a decision
+    page.locator("#before").get_by_text("0.png: defect.").wait_for()
+    page.wait_for_function(READY)
+    page.get_by_role("button", name="False alarm").click()
+    page.wait_for_url("**/inspections/2")
+    page.wait_for_function(READY)
+    assert "0.png: false alarm." in page.locator("#before").inner_text()
+    page.get_by_role("link", name="Back to it").click()
+    page.wait_for_url("**/inspections/3")
+    page.get_by_role("button", name="Add to normal images").wait_for()
+    assert [decision(client, id)["kind"] for id in (5, 3)] == ["defect", "false_alarm"]
+
+
+def test_after_the_last_image_the_undecided_ones_before_it_follow_until_none_is_left(page, client, records):
+    open_from_queue(page, "/?verdict=anomalous", 3)
+    page.keyboard.press("d")
+    page.wait_for_url("**/inspections/5")
+    page.wait_for_function(READY)
+    page.keyboard.press("u")
+    page.get_by_text("No undecided image is left in this queue.").wait_for()
+    assert [decision(client, id)["kind"] for id in (5, 3)] == ["unsure", "defect"]
+
+
+def test_whether_to_go_on_is_a_setting_that_the_browser_keeps(page, client, records):
+    open_from_queue(page, "/", 5)
+    page.get_by_label("go on to the next undecided image").uncheck()
+    page.keyboard.press("d")
+    page.locator("#decided").wait_for()
+    page.reload()
+    page.wait_for_function(READY)
+    assert page.url.endswith("/inspections/5")
+    assert not page.get_by_label("go on to the next undecided image").is_checked()
+
+
+def test_a_page_that_was_not_opened_from_the_queue_stays(page, client, records):
+    open_inspection(page, records[2])
+    assert page.get_by_label("go on to the next undecided image").is_hidden()
+    page.keyboard.press("d")
+    page.locator("#decided").get_by_text("Defect").wait_for()
+    assert page.url.endswith("/inspections/3")

@@ -207,6 +207,7 @@ def test_one_neighbour_alone(page, client, wide):
     page.get_by_text("Matched with").wait_for()
     page.keyboard.press("3")
     page.get_by_text("Compared only with").wait_for()
+    assert third.get_attribute("aria-pressed") == "true"
 
 
 def test_heat_fades(page, wide):
@@ -258,7 +259,10 @@ def test_a_normal_image_has_heat_only_when_asked_for(page, client):
 def test_no_such_inspection(browse, service):
     with browse(service.url, expected=["404"]) as page:
         page.goto("/inspections/12345")
-        page.get_by_text("no inspection 12345").wait_for()
+        page.get_by_text("No inspection 12345.").wait_for()
+        assert page.get_by_role("link", name="Next").is_hidden()
+        page.get_by_role("link", name="Back to the queue").click()
+        page.get_by_role("heading", name="Queue").wait_for()
 
 
 def test_a_picture_that_is_no_longer_kept(browse, service, wide):
@@ -292,3 +296,37 @@ def test_regions_are_listed_and_drawn_and_one_that_is_pressed_shows_its_match(pa
 def test_an_image_without_regions_has_no_list_of_them(page, client):
     open_inspection(page, inspect_image(client, good(50)))
     assert not page.locator("#regions-part").is_visible()
+
+
+def test_score_and_threshold_are_in_the_heading(page, wide):
+    open_inspection(page, wide)
+    score, threshold = (f"{wide[name]:.4g}" for name in ("image_score", "threshold"))
+    assert f"Score {score}, threshold {threshold}" in page.locator("#facts").inner_text()
+
+
+def test_the_strip_begins_with_the_image_of_most_matches(page, client, wide):
+    open_inspection(page, wide)
+    matches = client.get(f"/api/inspections/{wide['id']}/matches").json()
+    counts = {normal["id"]: matches["image"].count(i) for i, normal in enumerate(matches["neighbours"])}
+    ids = page.locator("#strip button").evaluate_all("buttons => buttons.map((button) => Number(button.dataset.id))")
+    assert ids == sorted(counts, key=lambda id: -counts[id])  # sorted is stable, as the page's order is
+
+
+def test_the_strip_shows_where_there_is_more_and_buttons_move_it(browse, service, wide):
+    with browse(service.url, viewport={"width": 600, "height": 900}, reduced_motion="reduce") as page:
+        open_inspection(page, wide)
+        strip = page.locator("#strip")
+        further = page.get_by_role("button", name="Further normal images")
+        assert strip.evaluate("strip => [...strip.classList]") == ["strip", "sideways", "more-after"]
+        assert page.get_by_role("button", name="Earlier normal images").is_disabled()
+        for _ in range(20):
+            if further.is_disabled():
+                break
+            further.click()
+            page.wait_for_timeout(100)
+        last = page.locator("#strip button").last.bounding_box()
+        box = strip.bounding_box()
+        assert last["x"] + last["width"] <= box["x"] + box["width"]
+        assert "more-before" in strip.get_attribute("class")
+        assert page.locator("#regions button").count() == 1
+        assert page.get_by_role("button", name="Further regions").is_hidden()

@@ -66,6 +66,34 @@ def test_all_text_can_be_read(browse, service, records, scheme):
         assert (max(map(int, re.findall(r"\d+", paper))) < 60) == (scheme == "dark")
 
 
+# Controls whose middle is covered by another element when they have been scrolled into view.
+COVERED = """async () => {
+  const found = [];
+  for (const e of document.querySelectorAll('main :is(a[href], button, select, textarea, summary, input, #here)')) {
+    if (!e.checkVisibility() || getComputedStyle(e).opacity === '0') continue;
+    e.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    await new Promise(requestAnimationFrame);
+    const box = e.getBoundingClientRect();
+    const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    if (!top || !(e.contains(top) || top.contains(e)))
+      found.push([e.outerHTML.slice(0, 90), top?.outerHTML.slice(0, 90)]);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("size", [(820, 1100), (820, 600), (1280, 800)])
+def test_nothing_covers_a_control(browse, service, records, size):
+    """Wherever the page is scrolled to."""
+    viewport = dict(zip(("width", "height"), size, strict=True))
+    with browse(service.url, viewport=viewport, reduced_motion="reduce") as page:
+        for address in PAGES:
+            settled(page, address)
+            assert page.evaluate(COVERED) == []
+            page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+            assert page.evaluate(COVERED) == []
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_hangs_over_the_edge_and_fingers_hit(browse, service, records, size):
     """Also of a tablet: no page is wider than the screen, and what is touched is 40 px high at least."""

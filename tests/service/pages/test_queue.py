@@ -1,5 +1,8 @@
+from base64 import b64encode
+
 import pytest
 
+from anomalign.service.pages.assets import VERSION
 from tests.service.api.live_service import defect, good, inspect_image, send
 
 
@@ -131,7 +134,9 @@ def test_images_are_inspected_from_the_page(browse, service, records):
             [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files.items()]
         )
         page.get_by_text("2 images inspected, 1 anomalous.").wait_for()
-        assert "torn.png" in page.locator("#upload-state li").inner_text()
+        assert page.locator("#upload-state li").inner_text().count("torn.png") == 1
+        page.get_by_role("button", name="Dismiss").click()
+        assert page.locator("#upload-state").is_hidden()
         page.locator(".tile-name").get_by_text("fine.png").wait_for()
 
 
@@ -145,3 +150,75 @@ def test_more_are_shown_when_asked_for(page, client):
     page.wait_for_function("() => document.querySelectorAll('.tile').length === 50")
     whole = client.get("/api/inspections", params={"limit": 200}).json()["records"]
     assert shown(page) == [record["id"] for record in whole]
+
+
+DROP = """(files) => {
+  const transfer = new DataTransfer();
+  for (const [name, base64] of files) {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    transfer.items.add(new File([bytes], name, { type: "image/png" }));
+  }
+  for (const kind of ["dragover", "drop"])
+    window.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, cancelable: true }));
+}"""
+
+# Files of a dropped folder, as a browser hands them out: at most some at once, then none.
+FOLDER = """async ([version, base64]) => {
+  const { filesOf } = await import(`/static/${version}/incoming.js`);
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const file = (fullPath) => ({
+    isFile: true, fullPath, name: fullPath.split("/").at(-1), file: (found) => found(new File([bytes], "x")),
+  });
+  const folder = (fullPath, parts) => ({
+    fullPath,
+    name: fullPath.split("/").at(-1),
+    createReader: () => ({ readEntries: (found) => found(parts.shift() ?? []) }),
+  });
+  const [first, hidden, second] = ["1.png", ".hidden", "2.png"].map((name) => file(`/screw/bent/${name}`));
+  const bent = folder("/screw/bent", [[first], [hidden, second]]);
+  return (await filesOf(folder("/screw", [[bent]]))).map(({ name }) => name);
+}"""
+
+
+def test_an_empty_queue_says_how_to_begin_and_takes_what_is_dropped(page):
+    page.goto("/")
+    page.get_by_text("Drop images or folders anywhere on this page.").wait_for()
+    assert page.locator("#filters").is_hidden()
+    assert page.get_by_placeholder("part of the name").is_hidden()
+    with page.expect_file_chooser():
+        page.get_by_role("button", name="Choose images").click()
+    page.evaluate(DROP, [[f"{seed}.png", b64encode(good(seed)).decode()] for seed in (70, 71)])
+    page.get_by_text("2 images inspected").wait_for()
+    page.locator("#filters").wait_for()
+    assert page.locator(".tile").count() == 2
+    assert page.get_by_text("Drop images").is_hidden()
+
+
+def test_filters_that_match_nothing_stay(page):
+    page.goto("/?verdict=anomalous")
+    page.get_by_text("No image matches these filters.").wait_for()
+    assert page.locator("#filters").is_visible()
+    page.goto("/?order=worst")
+    page.get_by_text("Drop images").wait_for()
+
+
+def test_progress_is_shown_while_images_are_inspected(page):
+    page.goto("/")
+    page.get_by_text("Drop images").wait_for()
+    page.route("**/api/banks/parts/inspections", lambda route: None)  # no answer: the progress stays as it is
+    page.evaluate(DROP, [[f"{seed}.png", b64encode(good(seed)).decode()] for seed in (70, 71)])
+    page.get_by_text("Inspecting 1 of 2: 70.png").wait_for()
+    bar = page.locator("#upload-progress")
+    assert bar.evaluate("bar => [bar.value, bar.max]") == [0, 2]
+    assert page.get_by_role("button", name="Dismiss").count() == 0
+
+
+def test_names_keep_their_folders(page, client):
+    page.goto("/")
+    assert page.evaluate(FOLDER, [VERSION, b64encode(good(70)).decode()]) == ["screw/bent/1.png", "screw/bent/2.png"]
+    files = [("files", ("screw/bent/1.png", good(70)))]
+    id = client.post("/api/banks/parts/inspections", files=files).json()["results"][0]["id"]
+    page.locator(".tile-name").get_by_text("bent/1.png").wait_for()
+    page.goto(f"/inspections/{id}")
+    page.locator("h1").get_by_text("bent/1.png").wait_for()
+    assert page.locator("h1").get_attribute("title") == "screw/bent/1.png"

@@ -107,6 +107,27 @@ def test_an_inspection_shows_the_region_and_its_surroundings(browse, service_wit
         assert float(hair.get_attribute("x").rstrip("%")) == pytest.approx(expected_x)
 
 
+def test_the_region_is_zoomed_where_the_cross_hair_is(browse, service_with_region):
+    with service_with_region.client() as client, browse(service_with_region.url) as page:
+        image = texture(50, 150, 200).copy()
+        image[60:70, 100:115] = 255
+        record = inspect_image(client, png(image))
+        page.goto(f"/inspections/{record['id']}")
+        page.locator("#regions button").first.click()
+        hair = page.locator("#here .hair > svg")
+        before = [float(hair.get_attribute(name).rstrip("%")) / 100 for name in "xy"]
+        spot = """([x, y]) => {
+          const box = document.querySelector("#here").getBoundingClientRect();
+          return [box.left + x * box.width, box.top + y * box.height];
+        }"""
+        place = page.evaluate(spot, before)
+        page.keyboard.press("+")
+        page.keyboard.press("+")
+        assert page.locator("#zoom-reset").inner_text() == "156\u00a0%"
+        assert [float(hair.get_attribute(name).rstrip("%")) / 100 for name in "xy"] == pytest.approx(before)
+        assert page.evaluate(spot, before) == pytest.approx(place, abs=2)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_card_can_be_read_and_used(browse, service_with_region, scheme):
     with browse(

@@ -1,5 +1,6 @@
-"""The OpenAPI document as a page, which needs no network and no script."""
+"""The OpenAPI document as a page, where requests can be tried. It needs no other host, and no script for reading."""
 
+import json
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -31,13 +32,24 @@ def docs(request: Request, person: Operator) -> HTMLResponse:
             entry = {"method": method.upper(), "path": path, **_describe(operation)}
             groups.setdefault(operation["tags"][0], []).append(entry)
     shapes = document["components"]["schemas"]
-    return HTMLResponse(_template().render(title=document["info"]["title"], groups=groups, shapes=shapes, kind=kind))
+
+    def example(schema: dict[str, Any]) -> str:
+        return json.dumps(_example(schema, shapes))
+
+    content = {"title": document["info"]["title"], "groups": groups, "shapes": shapes, "who": person.name}
+    return HTMLResponse(_template().render(content, kind=kind, example=example))
 
 
 @router.get("/docs.css")
 def style() -> Response:
     """Return the page's style sheet."""
     return Response(files(_HOME).joinpath("docs.css").read_bytes(), media_type="text/css")
+
+
+@router.get("/docs.js")
+def script() -> Response:
+    """Return the page's script."""
+    return Response(files(_HOME).joinpath("docs.js").read_bytes(), media_type="text/javascript")
 
 
 def kind(schema: dict[str, Any]) -> str:
@@ -57,6 +69,13 @@ def kind(schema: dict[str, Any]) -> str:
     return str(schema.get("type", "anything"))
 
 
+def _example(schema: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that a body must have, with the first value that is allowed where there is a list of them."""
+    shape = shapes.get(kind(schema), schema)
+    fields = shape.get("properties", {})
+    return {name: fields[name].get("enum", [""])[0] for name in shape.get("required", [])}
+
+
 def _describe(operation: dict[str, Any]) -> dict[str, Any]:
     body = operation.get("requestBody", {}).get("content", {})
     answers = {
@@ -69,7 +88,14 @@ def _describe(operation: dict[str, Any]) -> dict[str, Any]:
         "parameters": operation.get("parameters", []),
         "body": [(media_type, content["schema"]) for media_type, content in body.items()],
         "answers": answers,
+        "can_try": _can_try(operation),
     }
+
+
+def _can_try(operation: dict[str, Any]) -> bool:
+    """Whether a form can send it. A stream never ends, and a page signs in and out by itself."""
+    media_types = [t for response in operation["responses"].values() for t in response.get("content", {})]
+    return "text/event-stream" not in media_types and any(status.startswith("2") for status in operation["responses"])
 
 
 @cache

@@ -56,13 +56,20 @@ def _file_response(media_type: str) -> dict[int | str, dict[str, Any]]:
 
 
 @router.get("/picture", response_class=Response, responses=_file_response("image/jpeg"))
-async def picture(request: Request, container: ContainerDep, person: Operator, record: RecordDep) -> Response:
+async def picture(
+    request: Request,
+    container: ContainerDep,
+    person: Operator,
+    record: RecordDep,
+    full: Annotated[bool, Query(description="with all pixels of the image, up to 16,384 px")] = False,
+) -> Response:
     """Return the inspected image as a JPEG, longer side at most 2048 px, or 4096 px where a small part of it counts."""
+    px = rendering.FULL_PX if full else _picture_px(container, record)
 
     def make() -> bytes:
-        return rendering.encode_jpeg(_scaled_image(container, record, _picture_px(container, record)))
+        return rendering.encode_jpeg(_scaled_image(container, record, px))
 
-    return await answer_cached(request, container, (record.sha256, "picture"), "image/jpeg", make)
+    return await answer_cached(request, container, (record.sha256, "picture", px), "image/jpeg", make)
 
 
 @router.get("/thumbnail.jpg", response_class=Response, responses=_file_response("image/jpeg"))

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -108,10 +108,11 @@ async def _read_files(request: Request) -> list[tuple[str, bytes]]:
 
 
 def _display_name(filename: str | None) -> str:
-    """Return a file name to display: without folders and without characters that cannot be printed."""
-    last = PurePosixPath(PureWindowsPath(filename or "").name).name
-    printable = "".join(letter if letter.isprintable() else "�" for letter in last)[-_MAX_NAME_LENGTH:]
-    return printable.strip() or "image"
+    """Return a name to display: relative, with its folders, without characters that cannot be printed."""
+    path = PureWindowsPath(filename or "")
+    parts = [part for part in path.relative_to(path.anchor).parts if part != ".."]
+    printable = "".join(letter if letter.isprintable() else "�" for letter in "/".join(parts))
+    return printable[-_MAX_NAME_LENGTH:].strip("/ ") or "image"
 
 
 def _refusal(name: str, content: bytes) -> str | None:

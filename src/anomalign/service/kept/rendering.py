@@ -11,8 +11,8 @@ from anomalign.images.decoding import decode
 from anomalign.images.heat import overlay
 from anomalign.reporting.places import fit_size, shown_part
 
-DISPLAY_PX, THUMBNAIL_PX, LARGEST_PX = 2048, 320, 4096
-"""Maximum length of the longer side."""
+FULL_PX, LARGEST_PX, DISPLAY_PX, THUMBNAIL_PX = 16_384, 4096, 2048, 320
+"""Maximum length of the longer side. No browser shows more than `FULL_PX`."""
 
 
 def decode_scaled(content: bytes, name: str, max_pixels: int, px: int) -> Image.Image:

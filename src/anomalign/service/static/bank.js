@@ -137,7 +137,7 @@ chooser.addEventListener("change", () =>
     const [file] = chooser.files;
     if (!file) return;
     show(byId("state"), `Inspecting ${file.name}\u2026`);
-    const record = await inspect(name, file, () =>
+    const record = await inspect(name, file, file.name, () =>
       show(byId("state"), `The service is busy; ${file.name} is waiting for its turn.`),
     );
     chooser.value = "";

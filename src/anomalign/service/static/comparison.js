@@ -7,14 +7,17 @@ import { cellAt, counts, matchOf, mostUnusual, placeOf } from "./matches.js";
 import { drawStrip, markMatch, markOnly } from "./neighbours.js";
 import { rarity, showReadout } from "./readout.js";
 import { drawRegions } from "./regions.js";
+import { scrollSideways } from "./sideways.js";
 import { follow, Viewer } from "./viewer.js";
 import { fileName, number } from "./words.js";
+import { Zoom } from "./zoom.js";
 
 const HEAT = "anomalign.heat";
 const HEAT_ON = "anomalign.heat-on"; // the opacity that the key "h" restores
 
 const here = new Viewer(byId("here"));
 const there = new Viewer(byId("there"));
+const zoom = new Zoom([here, there], onZoom);
 const normals = new Map(); // id of a normal image -> its <img>
 let record = null;
 let allMatches = null; // with all neighbours
@@ -23,6 +26,7 @@ let picture = null; // <img> of the inspected image
 let onlyNeighbour = null; // id of the only neighbour that is compared with; null: all are
 let cell = null; // under the cross-hair
 let pinned = false;
+let strip = []; // ids of the neighbours, in the order of the strip
 
 /** Show a record: first its picture, then the matches. */
 export async function showComparison(inspection) {
@@ -36,7 +40,8 @@ export async function showComparison(inspection) {
     return;
   }
   for (const normal of allMatches.neighbours) normalImage(normal.id);
-  drawStrip(record.bank, allMatches, (normal) => compare(onlyNeighbour === normal ? null : normal));
+  strip = drawStrip(record.bank, allMatches, (normal) => compare(onlyNeighbour === normal ? null : normal));
+  scrollSideways(byId("strip"), "normal images");
   release();
 }
 
@@ -46,6 +51,7 @@ function drawPictures() {
   const [top, left, bottom, right] = record.shown;
   document.querySelector(".pictures").style.setProperty("--shape", (right - left) / (bottom - top));
   here.shape(record);
+  zoom.highest = Math.max(8, (right - left) / 150); // at the highest zoom single pixels are seen
   there.shape(record);
   const showMissing = () => byId("here").append(h("p", { class: "absent" }, "The picture is no longer stored."));
   if (!record.picture) {
@@ -122,6 +128,36 @@ function draw() {
   showReadout(match);
 }
 
+/* Zoom. Screens and pictures of 2048 px do not need more; who zooms in further gets the original's pixels. */
+
+let isFull = false;
+function onZoom() {
+  byId("zoom-reset").textContent = `${Math.round(100 * zoom.scale)}\u00a0%`;
+  byId("zoom-out").disabled = byId("zoom-reset").disabled = zoom.scale === 1;
+  byId("zoom-in").disabled = zoom.scale === zoom.highest;
+  if (isFull || !picture?.naturalWidth || picture.naturalWidth >= record.width) return;
+  if (here.element.offsetWidth * devicePixelRatio <= picture.naturalWidth * here.part.width) return;
+  isFull = true;
+  const full = new Image();
+  full.addEventListener("load", () => (picture.src = full.src));
+  full.src = `/api/inspections/${record.id}/picture?full=true`;
+}
+
+/** The place under the cross-hair, as the middle of a zoom by keys. */
+const aim = () => {
+  if (!matches || !cell) return undefined;
+  const { fx, fy } = here.inElement(placeOf(matches, record, cell));
+  return [fx, fy];
+};
+
+byId("zoom-in").addEventListener("click", () => zoom.in(aim()));
+byId("zoom-out").addEventListener("click", () => zoom.out());
+byId("zoom-reset").addEventListener("click", () => zoom.reset());
+bind(
+  { keys: ["+", "="], labels: ["+", "\u2212"], does: "zoom both pictures", run: () => zoom.in(aim()) },
+  { keys: ["-"], run: () => zoom.out() },
+);
+
 /* The cross-hair: move, pin, release. */
 
 function moveTo(newCell, pin) {
@@ -134,6 +170,7 @@ function moveTo(newCell, pin) {
 function pinAt({ fy, fx }) {
   if (!matches) return;
   moveTo(cellAt(matches, record, fy, fx), true);
+  zoom.reveal(here.inElement({ fy, fx }));
   announce();
 }
 
@@ -146,7 +183,7 @@ let frame = 0;
 let pointer = null;
 follow(byId("here"), {
   over(fy, fx, held) {
-    if (!matches || (pinned && !held)) return;
+    if (!matches || zoom.dragged || (pinned && !held)) return;
     pointer = here.inPicture(fy, fx);
     frame ||= requestAnimationFrame(() => {
       frame = 0;
@@ -155,7 +192,7 @@ follow(byId("here"), {
   },
   press(fy, fx) {
     pointer = null;
-    if (!matches) return;
+    if (!matches || zoom.dragged) return;
     moveTo(cellAt(matches, record, ...here.inPicture(fy, fx)) ?? cell, true);
     announce();
   },
@@ -176,6 +213,7 @@ function step(rows, columns) {
     };
     if (!counts(matches, next)) return;
     moveTo(next, true);
+    zoom.reveal(here.inElement(placeOf(matches, record, cell)));
     announce();
   };
 }
@@ -238,8 +276,8 @@ bind(
   ...[..."123456789"].map((digit) => ({
     keys: [digit],
     run: () => {
-      const normal = allMatches?.neighbours[digit - 1];
-      return normal ? void compare(normal.id) : false;
+      const normal = strip[digit - 1];
+      return normal ? void compare(normal) : false;
     },
   })),
   {

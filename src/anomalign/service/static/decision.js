@@ -1,9 +1,11 @@
 /** The decision about an image: three keys, a note, undo. A false alarm can be added to the normal images. */
 import { api, get, post, remove } from "./api.js";
 import { byId, fill, h, say, show } from "./dom.js";
+import { goOn, offerGoingOn } from "./go_on.js";
 import { bind } from "./keys.js";
 import { confirmation, propose, undoEdit } from "./proposal.js";
-import { decisionName, fileName, when } from "./words.js";
+import { markDecided } from "./saved_queue.js";
+import { decisionName, fileName, shortName, when } from "./words.js";
 
 const HINTS = {
   anomalous: { defect: ["Defect", "the alarm is right"], false_alarm: ["False alarm", "the part is good"] },
@@ -102,11 +104,20 @@ export function showDecision(record) {
       say(`Decided: ${decisionName(kind, record.verdict)}`);
     });
 
+  const decideAndGoOn = async (kind) => {
+    const before = decision;
+    await decide(kind);
+    if (decision === before) return;
+    const text = `${shortName(record.name)}: ${decisionName(kind, record.verdict)}.`;
+    await runTask(() => goOn(record.id, text));
+  };
+
   const undo = () =>
     runTask(async () => {
       if (!decision) return;
       await remove(api`/api/decisions/${decision.id}`);
       decision = (await get(api`/api/inspections/${record.id}`)).decision;
+      markDecided(record.id, Boolean(decision));
       say("Decision undone");
     });
 
@@ -134,7 +145,7 @@ export function showDecision(record) {
     const [title, hint] = HINTS[record.verdict][button.dataset.kind] ?? [];
     if (title) button.querySelector("strong").textContent = title;
     if (hint) button.querySelector("span").textContent = hint;
-    button.addEventListener("click", () => decide(button.dataset.kind));
+    button.addEventListener("click", () => decideAndGoOn(button.dataset.kind));
   }
   note.value = decision?.note ?? "";
   const grow = () => {
@@ -150,9 +161,9 @@ export function showDecision(record) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && decision) decide(decision.kind);
   });
   bind(
-    { keys: ["d"], does: HINTS[record.verdict].defect[0].toLowerCase(), run: () => decide("defect") },
-    { keys: ["f"], does: HINTS[record.verdict].false_alarm[0].toLowerCase(), run: () => decide("false_alarm") },
-    { keys: ["u"], does: "not sure", run: () => decide("unsure") },
+    { keys: ["d"], does: HINTS[record.verdict].defect[0].toLowerCase(), run: () => void decideAndGoOn("defect") },
+    { keys: ["f"], does: HINTS[record.verdict].false_alarm[0].toLowerCase(), run: () => void decideAndGoOn("false_alarm") },
+    { keys: ["u"], does: "not sure", run: () => void decideAndGoOn("unsure") },
     { keys: ["n"], does: "write a note; Escape ends it", run: () => note.focus() },
     {
       keys: ["a"],
@@ -163,6 +174,7 @@ export function showDecision(record) {
   );
   draw();
   grow();
+  offerGoingOn(record.id);
 
   get(api`/api/banks/${record.bank}/edits?limit=200`).then(
     ({ edits }) => {

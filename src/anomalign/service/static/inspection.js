@@ -6,7 +6,7 @@ import { byId, fill, h, line, show } from "./dom.js";
 import { bind } from "./keys.js";
 import { listen } from "./live.js";
 import { positionOf, queueAddress } from "./saved_queue.js";
-import { BORDERLINE, fileName, number, unusual, verdictName, when } from "./words.js";
+import { BORDERLINE, number, shortName, unusual, verdictName, when } from "./words.js";
 
 const id = Number(document.body.dataset.inspection);
 let record = null;
@@ -15,7 +15,11 @@ async function load() {
   try {
     record = await get(api`/api/inspections/${id}`);
   } catch (error) {
-    show(byId("state"), error.message);
+    for (const name of ["verdict", "previous", "next"]) byId(name).hidden = true;
+    byId("name").textContent = "Not found";
+    const text = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
+    fill(byId("state"), text, " ", h("a", { href: queueAddress() }, "Back to the queue"));
+    byId("back").href = queueAddress();
     return;
   }
   show(byId("state"), "");
@@ -39,15 +43,16 @@ async function load() {
 }
 
 function drawHeading() {
-  document.title = `${fileName(record.name)} \u00b7 Anomalign`;
+  document.title = `${shortName(record.name)} \u00b7 Anomalign`;
   const pill = byId("verdict");
   pill.textContent = verdictName(record.verdict);
   pill.classList.add(record.verdict);
   if (record.borderline) pill.after(h("span", { class: "badge", title: BORDERLINE }, "borderline"));
-  fill(byId("name"), fileName(record.name)).title = record.name;
+  fill(byId("name"), shortName(record.name)).title = record.name;
   fill(
     byId("facts"),
     h("span", {}, unusual(record.p_value)),
+    h("span", { class: "nowrap" }, `Score ${number(record.image_score)}, threshold ${number(record.threshold)}`),
     ...(record.basis ? [h("span", { class: "quiet" }, record.basis)] : []),
     h(
       "time",

@@ -4,13 +4,16 @@ import { byId, fill, h } from "./dom.js";
 import { shares } from "./matches.js";
 import { fileName, share } from "./words.js";
 
-/** Draw the strip. `choose(id)` is called when one is pressed. */
+/** Draw the strip, images with the most matches first. `choose(id)` is called when one is pressed. Returns the ids in
+    this order. */
 export function drawStrip(bank, matches, choose) {
   const parts = shares(matches);
+  const order = parts.map((_, i) => i).sort((a, b) => parts[b] - parts[a]); // equal ones: the most similar first
   fill(
     byId("strip"),
-    matches.neighbours.map((normal, i) =>
-      h(
+    order.map((i) => {
+      const normal = matches.neighbours[i];
+      return h(
         "button",
         {
           type: "button",
@@ -22,11 +25,12 @@ export function drawStrip(bank, matches, choose) {
         h("img", { src: api`/api/banks/${bank}/images/${normal.id}/preview.jpg?part=1`, alt: "", draggable: "false" }),
         h("span", { class: "name" }, fileName(normal.name)),
         h("span", { class: "quiet" }, share(parts[i])),
-      ),
-    ),
+      );
+    }),
   );
   byId("strip-title").textContent = `Compared with ${matches.neighbours.length} normal images`;
-  byId("strip-note").textContent = "most similar first; %: share of places with their best match in this image";
+  byId("strip-note").textContent = "%: share of places with their best match in this image; highest first";
+  return order.map((i) => matches.neighbours[i].id);
 }
 
 /** Mark the image that holds the match of the place under the cross-hair. */

@@ -1,11 +1,11 @@
-/** The queue: filters, cards, new images, and images to inspect from this device. */
+/** The queue: filters, cards, and new images. */
 import { get, query } from "./api.js";
 import { breakable, byId, fill, h, say, show } from "./dom.js";
+import { acceptFiles, chooseFiles } from "./incoming.js";
 import { bind } from "./keys.js";
 import { listen } from "./live.js";
 import { filterParameters, saveQueue } from "./saved_queue.js";
-import { inspect } from "./upload.js";
-import { BORDERLINE, count, decisionName, fileName, number, several, unusual, verdictName, when } from "./words.js";
+import { BORDERLINE, decisionName, number, several, shortName, unusual, verdictName, when } from "./words.js";
 
 const PAGE = 48;
 const banks = JSON.parse(document.body.dataset.banks);
@@ -18,6 +18,8 @@ let latestRequest = null; // a new one aborts it, so that an old answer never re
 function filters() {
   return Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== "" && value !== "newest"));
 }
+
+const isFiltered = () => Object.keys(filters()).some((name) => name !== "order");
 
 function setFilters(values) {
   for (const [name, value] of values) {
@@ -58,7 +60,7 @@ function card(record) {
           when(record.time),
         ),
       ),
-      h("span", { class: "tile-name", title: record.name }, breakable(fileName(record.name))),
+      h("span", { class: "tile-name", title: record.name }, breakable(shortName(record.name))),
       h(
         "span",
         {
@@ -89,15 +91,21 @@ function draw() {
   fill(cards, records.map(card));
   if (focused) cards.querySelector(`[data-id="${focused}"]`)?.focus({ preventScroll: true });
   byId("more").hidden = !next;
-  const none = Object.keys(filters()).length
-    ? "No image matches these filters."
-    : "No image has been inspected yet. Choose images to inspect, or start the service with a folder to watch.";
-  show(byId("state"), records.length ? "" : none);
-  saveQueue(
-    filters(),
-    records.map((record) => record.id),
-    next,
-  );
+  const isEmpty = !records.length && !isFiltered();
+  for (const part of [form, byId("name-field")]) part.hidden = isEmpty; // there is nothing to filter
+  if (isEmpty) showEmpty();
+  else show(byId("state"), records.length ? "" : "No image matches these filters.");
+  saveQueue(filters(), records, next);
+}
+
+function showEmpty() {
+  fill(
+    byId("state"),
+    h("h2", {}, "No image has been inspected yet"),
+    h("p", {}, "Drop images or folders anywhere on this page."),
+    h("button", { type: "button", class: "button strong", onclick: chooseFiles }, "Choose images\u2026"),
+    h("p", { class: "quiet" }, "A service that watches a folder shows its images here by itself."),
+  ).hidden = false;
 }
 
 async function fetchPage(extra = {}) {
@@ -140,9 +148,8 @@ const more = () =>
   });
 
 function applyFilters() {
-  const values = filters();
-  history.replaceState(null, "", `/${query(values)}`);
-  byId("clear").hidden = !Object.keys(values).some((name) => name !== "order");
+  history.replaceState(null, "", `/${query(filters())}`);
+  byId("clear").hidden = !isFiltered();
   load();
 }
 
@@ -218,56 +225,10 @@ byId("new-images").addEventListener("click", async () => {
 
 listen(
   (kind) => {
-    if (kind !== "bank" && !catchUpTimer) catchUpTimer = setTimeout(catchUp, 700); // one request for many events
+    if (kind !== "bank") catchUpTimer ||= setTimeout(catchUp, 700); // one request for many events
   },
   () => (records.length ? catchUp() : load()), // without cards, the page may show an error: load it again
 );
-
-/* Images from this device. */
-
-async function inspectFiles(files) {
-  const bank = byId("upload-bank")?.value ?? banks[0];
-  const state = byId("upload-state");
-  const errors = [];
-  let finished = 0;
-  let anomalous = 0;
-  for (const file of files) {
-    show(state, `Inspecting ${count(finished + 1)} of ${count(files.length)}: ${file.name}`);
-    try {
-      const record = await inspect(bank, file, () =>
-        show(state, `The service is busy; ${file.name} is waiting for its turn.`),
-      );
-      if (record.verdict === "anomalous") anomalous += 1;
-    } catch (error) {
-      errors.push(`${file.name}: ${error.message}`);
-      if (error.status === 0) break;
-    }
-    finished += 1;
-  }
-  show(state, `${several(finished - errors.length, "image")} inspected, ${anomalous} anomalous.`);
-  if (errors.length)
-    state.append(
-      h(
-        "ul",
-        { class: "bad" },
-        errors.map((text) => h("li", {}, text)),
-      ),
-    );
-  if (!catchUpTimer) catchUpTimer = setTimeout(catchUp);
-}
-
-const chooser = byId("upload").querySelector("input");
-chooser.addEventListener("change", async () => {
-  const files = [...chooser.files];
-  chooser.value = "";
-  if (files.length) await inspectFiles(files);
-});
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  const files = [...(event.dataTransfer?.files ?? [])];
-  if (files.length) inspectFiles(files);
-});
 
 /* Keys. */
 
@@ -295,7 +256,8 @@ bind(
 );
 
 setFilters(new URLSearchParams(location.search));
-byId("clear").hidden = !Object.keys(filters()).some((name) => name !== "order");
+byId("clear").hidden = !isFiltered();
+acceptFiles(() => (catchUpTimer ||= setTimeout(catchUp)));
 await load();
 const last = sessionStorage.getItem("anomalign.last");
 sessionStorage.removeItem("anomalign.last");

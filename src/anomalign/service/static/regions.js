@@ -1,5 +1,6 @@
 /** The regions of heat: their outlines over the picture, and a list of them with their numbers. */
 import { byId, fill, h, s } from "./dom.js";
+import { scrollSideways } from "./sideways.js";
 import { count, number, oneIn, several } from "./words.js";
 
 /** Draw the regions of a record; an earlier version recorded none. `choose({fy, fx})` is called with the peak of the
@@ -13,6 +14,7 @@ export function drawRegions(record, viewer, choose) {
     byId("regions"),
     regions.map((region, i) => h("li", {}, button(region, i + 1, () => choose(placeOf(region, height, width))))),
   );
+  scrollSideways(byId("regions"), "regions");
   const outlines = s(
     "svg",
     { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none" },

@@ -1,12 +1,19 @@
 /** The queue as last shown. An inspection's page takes the previous and the next image from it, and the link back. */
-import { get, query } from "./api.js";
+import { api, get, query } from "./api.js";
 
 const KEY = "anomalign.queue";
 
-/** `filters`: filters of the queue; `ids`: inspections in the order shown; `next`: cursor of the next page. */
-export function saveQueue(filters, ids, next) {
-  sessionStorage.setItem(KEY, JSON.stringify({ filters, ids, next }));
+/** `filters`: filters of the queue; `records`: inspections in the order shown; `next`: cursor of the next page. */
+export function saveQueue(filters, records, next) {
+  save({ filters, ...idsOf(records), next });
 }
+
+const save = (queue) => sessionStorage.setItem(KEY, JSON.stringify(queue));
+
+const idsOf = (records) => ({
+  ids: records.map((record) => record.id),
+  decided: records.filter((record) => record.decision).map((record) => record.id),
+});
 
 function savedQueue() {
   try {
@@ -19,6 +26,34 @@ function savedQueue() {
 /** Address of the queue with its filters. */
 export function queueAddress() {
   return `/${query(savedQueue()?.filters ?? {})}`;
+}
+
+/** Whether an inspection is one of the queue as last shown. */
+export const isInQueue = (id) => Boolean(savedQueue()?.ids.includes(id));
+
+/** Note in the saved queue whether an inspection has a decision. */
+export function markDecided(id, isDecided) {
+  const queue = savedQueue();
+  if (!queue) return;
+  const others = queue.decided.filter((other) => other !== id);
+  save({ ...queue, decided: isDecided ? [...others, id] : others });
+}
+
+/** The next inspection of the queue without a decision, after the last one from its start; null: none is left. In a
+    queue of decided images it is the one that follows. */
+export async function nextUndecided(id) {
+  let queue = savedQueue();
+  const start = queue.ids.indexOf(id);
+  if (!["false", undefined].includes(queue.filters.reviewed)) return (await positionOf(id)).next;
+  const isUndecided = async (other) =>
+    !queue.decided.includes(other) && !(await get(api`/api/inspections/${other}`)).decision;
+  for (let place = start + 1; ; place += 1) {
+    if (place === queue.ids.length && queue.next) queue = await withNextPage(queue);
+    if (place >= queue.ids.length) break;
+    if (await isUndecided(queue.ids[place])) return queue.ids[place];
+  }
+  for (const earlier of queue.ids.slice(0, start)) if (await isUndecided(earlier)) return earlier;
+  return null;
 }
 
 /** Neighbours of an inspection in the queue and its place: `{previous, next, place, total, more}`. */
@@ -47,15 +82,21 @@ export async function positionOf(id) {
 
 async function newestQueue() {
   const page = await get(`/api/inspections${query({ order: "newest", limit: 100 })}`);
-  return { filters: {}, ids: page.records.map((record) => record.id), next: page.next };
+  return { filters: {}, ...idsOf(page.records), next: page.next };
 }
 
 async function withNextPage(queue) {
   const page = await get(
     `/api/inspections${query({ ...filterParameters(queue.filters), after: queue.next, limit: 48 })}`,
   );
-  const longer = { ...queue, ids: [...queue.ids, ...page.records.map((record) => record.id)], next: page.next };
-  saveQueue(longer.filters, longer.ids, longer.next);
+  const { ids, decided } = idsOf(page.records);
+  const longer = {
+    ...queue,
+    ids: [...queue.ids, ...ids],
+    decided: [...queue.decided, ...decided],
+    next: page.next,
+  };
+  save(longer);
   return longer;
 }
 

@@ -3,11 +3,12 @@ import { api, post, RequestError } from "./api.js";
 
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
-/** Inspect a file and return its record. While the service is busy, calls `onWait(seconds)` and tries again. */
-export async function inspect(bank, file, onWait = () => {}) {
+/** Inspect a file under a name, which may have folders, and return its record. While the service is busy, calls
+    `onWait(seconds)` and tries again. */
+export async function inspect(bank, file, name, onWait = () => {}) {
   for (;;) {
     const form = new FormData();
-    form.append("files", file, file.name);
+    form.append("files", file, name);
     try {
       const { results } = await post(api`/api/banks/${bank}/inspections`, form);
       if (results[0].error) throw new RequestError(results[0].error, 422);

@@ -1,7 +1,7 @@
 /** A picture with a cross-hair that follows a pointer. */
 import { h, s } from "./dom.js";
 
-const LONG = 4000; // pixels; longer than any picture on a screen
+const LONG = 40000; // pixels; longer than any picture on a screen, also with zoom
 
 /** A stack of image layers in an element, under a cross-hair. */
 export class Viewer {
@@ -52,6 +52,12 @@ export class Viewer {
     return [top + fy * height, left + fx * width];
   }
 
+  /** A place of the picture, as fractions of it, as a place of the element. */
+  inElement({ fy, fx }) {
+    const { top, left, height, width } = this.part;
+    return { fy: (fy - top) / height, fx: (fx - left) / width };
+  }
+
   /** Add an image on top. */
   layer(image) {
     this.layers.append(image);
@@ -62,9 +68,9 @@ export class Viewer {
   mark(place, pinned = false) {
     this.drawing.toggleAttribute("hidden", !place);
     if (!place) return;
-    const { top, left, height, width } = this.part;
-    this.hair.setAttribute("x", `${(100 * (place.fx - left)) / width}%`);
-    this.hair.setAttribute("y", `${(100 * (place.fy - top)) / height}%`);
+    const { fy, fx } = this.inElement(place);
+    this.hair.setAttribute("x", `${100 * fx}%`);
+    this.hair.setAttribute("y", `${100 * fy}%`);
     this.drawing.classList.toggle("pinned", pinned);
   }
 }

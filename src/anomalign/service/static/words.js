@@ -36,6 +36,9 @@ export const BORDERLINE = "borderline: close to the threshold";
 
 export const fileName = (name) => name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1) || name;
 
+/** A file name with its folder: "good/000.png" of "/camera/good/000.png". */
+export const shortName = (name) => name.split(/[\\/]/).filter(Boolean).slice(-2).join("/") || name;
+
 /** Local time; the date only where it is not today's. */
 export function when(iso) {
   const time = new Date(iso);

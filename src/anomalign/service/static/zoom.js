@@ -1,0 +1,141 @@
+/** Zoom and pan of viewers, all together: wheel, pinch, double click, drag. A viewer lies in a frame that clips it. */
+
+const STEP = 1.25;
+const DOUBLE_CLICK = 3;
+const CLICK_PX = 4; // a pointer that moves farther drags
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+export class Zoom {
+  /** `onChange()` is called when the scale changes. */
+  constructor(viewers, onChange) {
+    this.elements = viewers.map((viewer) => viewer.element);
+    this.onChange = onChange;
+    this.scale = 1;
+    this.highest = 8;
+    this.centre = [0.5, 0.5]; // the place (x, y) in the middle of the frames, as fractions of the picture
+    this.pointers = new Map();
+    this.dragged = false; // whether the pointers that are down have moved the picture
+    for (const element of this.elements) this.#listen(element);
+  }
+
+  /** Zoom by a factor, so that a place (fx, fy) stays where it is on the screen. */
+  by(factor, [fx, fy] = this.centre) {
+    const scale = clamp(this.scale * factor, 1, this.highest);
+    const ratio = this.scale / scale;
+    this.#set(scale, fx + (this.centre[0] - fx) * ratio, fy + (this.centre[1] - fy) * ratio);
+  }
+
+  in(place) {
+    this.by(STEP, place);
+  }
+
+  out(place) {
+    this.by(1 / STEP, place);
+  }
+
+  reset() {
+    this.#set(1, 0.5, 0.5);
+  }
+
+  /** Move a place into view, if it is not. */
+  reveal({ fx, fy }) {
+    const [halfX, halfY] = this.#halves();
+    const [x, y] = this.centre;
+    if (Math.abs(fx - x) > 0.9 * halfX || Math.abs(fy - y) > 0.9 * halfY) this.#set(this.scale, fx, fy);
+  }
+
+  /** Half of what is seen of the first picture, as fractions of its width and height. */
+  #halves() {
+    const [element] = this.elements;
+    const frame = element.parentElement;
+    return [frame.clientWidth / element.offsetWidth / 2, frame.clientHeight / element.offsetHeight / 2];
+  }
+
+  #set(scale, fx, fy) {
+    const isNew = scale !== this.scale;
+    this.scale = scale;
+    for (const element of this.elements) element.style.setProperty("--zoom", scale);
+    const inside = (value, half) => (half >= 0.5 ? 0.5 : clamp(value, half, 1 - half));
+    const [halfX, halfY] = this.#halves();
+    this.centre = [inside(fx, halfX), inside(fy, halfY)];
+    const shift = this.centre.map((value) => `${100 * (0.5 - value)}%`).join(" ");
+    for (const element of this.elements) element.style.translate = shift;
+    if (isNew) this.onChange();
+  }
+
+  #listen(element) {
+    const frame = element.parentElement;
+    const placeOf = ({ clientX, clientY }) => {
+      const box = element.getBoundingClientRect();
+      return [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+    };
+    frame.addEventListener(
+      "wheel",
+      (event) => {
+        if (event.deltaY > 0 && this.scale === 1) return; // the page scrolls
+        event.preventDefault();
+        const perStep = event.deltaMode ? 3 : event.ctrlKey ? 20 : 100; // lines; pixels of a pinch; pixels of a wheel
+        this.by(STEP ** clamp(-event.deltaY / perStep, -2, 2), placeOf(event));
+      },
+      { passive: false },
+    );
+    frame.addEventListener("dblclick", (event) => {
+      if (this.scale > 1) this.reset();
+      else this.by(DOUBLE_CLICK, placeOf(event));
+    });
+    frame.addEventListener(
+      "pointerdown",
+      (event) => {
+        if (event.isPrimary) this.pointers.clear();
+        this.pointers.set(event.pointerId, { start: event, last: event });
+      },
+      true,
+    );
+    frame.addEventListener("pointermove", (event) => this.#move(event, element, placeOf), true);
+    for (const kind of ["pointerup", "pointercancel", "pointerleave"])
+      frame.addEventListener(kind, (event) => {
+        this.pointers.delete(event.pointerId);
+        if (!this.pointers.size) this.dragged = false;
+      });
+  }
+
+  #move(event, element, placeOf) {
+    const pointer = this.pointers.get(event.pointerId);
+    if (!pointer) return;
+    const before = this.#middle();
+    pointer.last = event;
+    const after = this.#middle();
+    if (this.pointers.size === 2) {
+      this.dragged = true;
+      if (before.spread) this.by(after.spread / before.spread, placeOf(before));
+      this.#pan(before, after, element);
+    } else if (event.pointerType === "mouse" && this.scale > 1) {
+      this.dragged ||=
+        Math.hypot(event.clientX - pointer.start.clientX, event.clientY - pointer.start.clientY) > CLICK_PX;
+      if (!this.dragged) return;
+      element.parentElement.setPointerCapture(event.pointerId); // the drag goes on outside the frame
+      this.#pan(before, after, element);
+    }
+  }
+
+  /** The middle of the pointers that are down, and how far they are apart. */
+  #middle() {
+    const [a, b = a] = [...this.pointers.values()].map(({ last }) => last);
+    return {
+      clientX: (a.clientX + b.clientX) / 2,
+      clientY: (a.clientY + b.clientY) / 2,
+      spread: Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY),
+    };
+  }
+
+  #pan(before, after, element) {
+    const { offsetWidth, offsetHeight } = element;
+    const [x, y] = this.centre;
+    this.#set(
+      this.scale,
+      x - (after.clientX - before.clientX) / offsetWidth,
+      y - (after.clientY - before.clientY) / offsetHeight,
+    );
+  }
+}

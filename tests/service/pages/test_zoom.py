@@ -1,0 +1,129 @@
+"""Zoom and pan of both pictures of an inspection."""
+
+import pytest
+
+from tests.pictures import texture
+from tests.service.api.live_service import defect, inspect_image, png
+from tests.service.pages.test_inspection import at, mark, open_inspection
+
+BOXES = """() => {
+  const box = (element) => element.getBoundingClientRect();
+  return ["#here", "#there"].map((name) => {
+    const [element, frame] = [document.querySelector(name), document.querySelector(name).parentElement].map(box);
+    const x = (frame.x + frame.width / 2 - element.x) / element.width;
+    const y = (frame.y + frame.height / 2 - element.y) / element.height;
+    return [element.width / frame.width, x, y];
+  });
+}"""
+
+
+@pytest.fixture
+def record(client):
+    return inspect_image(client, defect(52))
+
+
+def views(page):
+    """For each picture: its width in widths of its frame, and the place in the middle of the frame."""
+    return page.evaluate(BOXES)
+
+
+def test_the_wheel_zooms_both_pictures_and_keeps_the_place_under_the_pointer(page, record):
+    open_inspection(page, record)
+    assert views(page) == [pytest.approx([1, 0.5, 0.5], abs=0.01)] * 2
+    point = at(page, 0.4, 0.3)
+    page.mouse.move(*point)
+    for _ in range(4):
+        page.mouse.wheel(0, -100)
+    page.wait_for_function("() => document.querySelector('#zoom-reset').textContent === '244\u00a0%'")
+    here, there = views(page)
+    assert here == pytest.approx(there, abs=0.01)
+    assert here[0] == pytest.approx(1.25**4, rel=0.01)
+    assert at(page, 0.4, 0.3) == pytest.approx(point, abs=2)
+    for _ in range(9):
+        page.mouse.wheel(0, 100)
+    page.wait_for_function("() => document.querySelector('#zoom-reset').textContent === '100\u00a0%'")
+    assert views(page) == [pytest.approx([1, 0.5, 0.5], abs=0.01)] * 2
+
+
+def test_a_drag_moves_both_pictures_and_pins_nothing(page, record):
+    open_inspection(page, record)
+    page.mouse.move(*at(page, 0.5, 0.5))
+    page.mouse.wheel(0, -200)
+    page.wait_for_function("() => !document.querySelector('#zoom-out').disabled")
+    x, y = at(page, 0.5, 0.5)
+    page.mouse.down()
+    page.mouse.move(x + 40, y + 30, steps=4)
+    page.mouse.up()
+    assert at(page, 0.5, 0.5) == pytest.approx((x + 40, y + 30), abs=2)
+    here, there = views(page)
+    assert here == pytest.approx(there, abs=0.01)
+    assert page.locator("#here .hair.pinned").count() == 0
+    page.mouse.move(x + 2000, y)  # never beyond the edge of the picture
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 900, y, steps=4)
+    page.mouse.up()
+    assert at(page, 0, 0)[0] == pytest.approx(page.locator(".frame").first.bounding_box()["x"] + 1, abs=2)
+
+
+def test_a_double_click_zooms_in_and_the_next_one_out(page, record):
+    open_inspection(page, record)
+    point = at(page, 0.6, 0.6)
+    page.mouse.dblclick(*point)
+    assert views(page)[0][0] == pytest.approx(3, rel=0.01)
+    assert at(page, 0.6, 0.6) == pytest.approx(point, abs=2)
+    page.mouse.dblclick(*point)
+    assert views(page) == [pytest.approx([1, 0.5, 0.5], abs=0.01)] * 2
+
+
+def test_two_fingers_zoom(browse, service, record):
+    with browse(service.url, viewport={"width": 820, "height": 1100}, has_touch=True) as page:
+        open_inspection(page, record)
+        touch = page.context.new_cdp_session(page)
+        x, y = at(page, 0.5, 0.5)
+        for kind, apart in [("touchStart", 40), ("touchMove", 60), ("touchMove", 80), ("touchEnd", None)]:
+            points = [] if apart is None else [{"x": x - apart, "y": y, "id": 1}, {"x": x + apart, "y": y, "id": 2}]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        page.wait_for_function("() => document.querySelector('#zoom-reset').textContent === '200\u00a0%'")
+        assert views(page) == [pytest.approx([2, 0.5, 0.5], abs=0.02)] * 2
+        assert page.locator("#here .hair.pinned").count() == 0
+
+
+def test_regions_and_cross_hair_stay_at_their_places(page, record):
+    open_inspection(page, record)
+    places = """() => {
+      const whole = document.querySelector("#here").getBoundingClientRect();
+      return [...document.querySelectorAll(".regions-layer polygon.line")].map((outline) => {
+        const box = outline.getBoundingClientRect();
+        return [(box.left - whole.left) / whole.width, (box.bottom - whole.top) / whole.height];
+      });
+    }"""
+    before, mark_before = page.evaluate(places), mark(page, "here")
+    assert before
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    assert [place for outline in page.evaluate(places) for place in outline] == pytest.approx(
+        [place for outline in before for place in outline], abs=0.01
+    )
+    assert mark(page, "here") == mark_before
+
+
+def test_a_place_that_is_chosen_comes_into_view(page, record):
+    open_inspection(page, record)
+    page.mouse.dblclick(*at(page, 0.02, 0.02))
+    page.locator("#regions button").first.click()
+    y, x = (place + 0.5 for place in record["regions"][0]["peak"])
+    left, top = at(page, y / 64, x / 64)
+    frame = page.locator(".frame").first.bounding_box()
+    assert frame["x"] < left < frame["x"] + frame["width"]
+    assert frame["y"] < top < frame["y"] + frame["height"]
+
+
+def test_who_zooms_in_sees_all_pixels(page, client):
+    large = inspect_image(client, png(texture(52, 1500, 3000)))
+    open_inspection(page, large)
+    width = "() => document.querySelector('#here .layers img').naturalWidth"
+    assert page.evaluate(width) == 2048
+    for _ in range(9):
+        page.keyboard.press("+")
+    page.wait_for_function(f"() => ({width})() === 3000")
