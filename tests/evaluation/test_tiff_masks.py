@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from anomalign import read_image
-from anomalign.evaluation.datasets.file_contents import image_size, mask_values
+from anomalign.evaluation.datasets.reading import image_size, mask_values
 from tests.pictures import texture
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.errors import InputError
-from anomalign.evaluation.datasets.file_contents import image_size, mask_values, read_frames
 from anomalign.evaluation.datasets.mask_values import MaskValues, understand
+from anomalign.evaluation.datasets.reading import image_size, mask_values, read_frames
 
 
 @dataclass(frozen=True, eq=False)

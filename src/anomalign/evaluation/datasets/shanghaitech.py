@@ -6,10 +6,10 @@ import numpy as np
 
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.dataset import Category, TestImage
-from anomalign.evaluation.datasets.file_contents import read_frames
 from anomalign.evaluation.datasets.ground_truth import MaskFile
 from anomalign.evaluation.datasets.masks import drop_unusable_masks
 from anomalign.evaluation.datasets.natural_order import folders, image_files
+from anomalign.evaluation.datasets.reading import read_frames
 
 DESCRIPTION = "training/frames/<clip>, testing/frames/<clip>, testing/test_{frame,pixel}_mask/<clip>.npy"
 
