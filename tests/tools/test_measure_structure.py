@@ -93,6 +93,7 @@ def test_a_folder_without_the_package_is_an_error(tmp_path, capsys):
     assert "has no src/anomalign" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # without compiled loops, so that all calls are seen
 def test_trace_of_an_inspection():
     modules, stage = trace(ROOT / "src")
     assert stage == "both"

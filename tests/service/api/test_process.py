@@ -19,6 +19,8 @@ from anomalign.service.store import Filters, Store
 from tests.cli.running import run
 from tests.service.api.live_service import good, send
 
+pytestmark = pytest.mark.slow
+
 
 def anomalign(*arguments, **options):
     command = [sys.executable, "-m", "anomalign", *map(str, arguments)]

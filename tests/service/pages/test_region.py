@@ -25,9 +25,18 @@ def open_bank(page):
     page.locator(".region-picture").scroll_into_view_if_needed()
 
 
+def settled_box(page):
+    """Where the picture is once nothing above it is loading any more."""
+    box, earlier = page.locator(".region-picture").bounding_box(), None
+    while box != earlier:
+        page.wait_for_timeout(200)
+        box, earlier = page.locator(".region-picture").bounding_box(), box
+    return box
+
+
 def draw(page, start, end):
     """Draw from one place of the picture to another, both as shares (y, x) of it."""
-    box = page.locator(".region-picture").bounding_box()
+    box = settled_box(page)
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for y, x in (start, end)]
     page.mouse.move(*places[0])
     page.mouse.down()
@@ -114,7 +123,8 @@ def test_the_region_is_zoomed_where_the_cross_hair_is(browse, service_with_regio
         record = inspect_image(client, png(image))
         page.goto(f"/inspections/{record['id']}")
         page.locator("#regions button").first.click()
-        hair = page.locator("#here .hair > svg")
+        hair = page.locator("#here .hair > svg[x]")
+        hair.wait_for(state="attached")
         before = [float(hair.get_attribute(name).rstrip("%")) / 100 for name in "xy"]
         spot = """([x, y]) => {
           const box = document.querySelector("#here").getBoundingClientRect();
