@@ -96,6 +96,7 @@ class Detector:
             self._search = ImageSearch(bank, settings.descriptor, settings.index)
         self._lock = ForkSafeLock()
         self._rule: DecisionRule | None = None
+        self._measured: Measured | None = None
 
     def __repr__(self) -> str:
         """Bank, settings that differ from the defaults, and threshold, in two lines."""
@@ -157,10 +158,9 @@ class Detector:
             stored = self.bank.load_calibration(key)
             result = None if stored is None else Calibration.from_bytes(stored)
             if result is None:
+                self._measured = self._measure(progress)
                 with one_blas_thread():
-                    result = score_normals(
-                        self.bank, self._search, self.settings, self._rows, self._align_normal, progress
-                    )
+                    result = score_normals(self.bank, self.settings, self._rows, self._measured)
             self._rule = DecisionRule.of(result, self.settings, self._rate(result.groups))
             return result
 
@@ -398,11 +398,16 @@ class Detector:
         """Draw again, for each kind, the smallest defect that is found and the largest that is missed."""
         return defect_plan.find_examples(self.bank, plan, self._judge_in_place, power)
 
-    @cached_property
+    @property
     def measured(self) -> Measured:
-        """What both stages say of the normal images; from the bank's store, where it holds."""
+        """What both stages say of the normal images; measured where the calibration was read from the bank."""
+        if self._measured is None:
+            self._measured = self._measure()
+        return self._measured
+
+    def _measure(self, progress: Progress | None = None) -> Measured:
         with one_blas_thread():
-            return measure_normals(self.bank, self._search, self.settings, self._rows, self._align_normal)
+            return measure_normals(self.bank, self._search, self.settings, self._rows, self._align_normal, progress)
 
     @cached_property
     def _place_of(self) -> dict[str, int]:

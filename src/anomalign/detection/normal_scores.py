@@ -43,24 +43,8 @@ def groups_of(bank: Bank, search: ImageSearch, settings: Settings) -> Groups:
     return find_groups(bank, search, sample_rows(bank.images, SAMPLE), settings.image_neighbours)
 
 
-def score_normals(
-    bank: Bank,
-    search: ImageSearch,
-    settings: Settings,
-    rows: NDArray[np.int64],
-    align: Align,
-    progress: Progress | None = None,
-) -> Calibration:
-    """Score the images in these rows by both stages, and store that in the bank.
-
-    Stored distances of stage 2 stay valid as long as the gallery of the image is the same.
-
-    Raises
-    ------
-    CalibrationError
-        All images of the bank are the same picture, or of one group; or fewer than two others remain for one of them.
-    """
-    found = measure_normals(bank, search, settings, rows, align, progress)
+def score_normals(bank: Bank, settings: Settings, rows: NDArray[np.int64], found: "Measured") -> Calibration:
+    """Make a calibration of what `measure_normals` found for the images in these rows, and store it in the bank."""
     by_retrieval = settings.decided_by == "retrieval"
     framing, ids = bank.identity.framing, np.array([image.id for image in bank.images], np.int64)
     h, w = found.distances.shape[1:]
@@ -127,7 +111,15 @@ def measure_normals(
     align: Align,
     progress: Progress | None = None,
 ) -> Measured:
-    """Run both stages on the images in these rows; as `score_normals`, which makes a calibration of the result."""
+    """Run both stages on the images in these rows.
+
+    Stored distances of stage 2 stay valid as long as the gallery of the image is the same.
+
+    Raises
+    ------
+    CalibrationError
+        All images of the bank are the same picture, or of one group; or fewer than two others remain for one of them.
+    """
     groups = groups_of(bank, search, settings)
     left_out = [np.union1d(groups.left_out(row), search.copies.of(row)) for row in rows.tolist()]
     _check_others(bank, groups, search.copies.number, left_out)
