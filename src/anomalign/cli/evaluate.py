@@ -57,7 +57,7 @@ def evaluate(
     network = console.load_network(backbone, provider)
     limit = console.max_pixels(max_megapixels)
     protocol = _protocol(dataset.layout, preset, network, size, augment or "", target_fpr, limit)
-    framing = replace(protocol.framing, region=region_of(region, region_mask))
+    framing = replace(protocol.framing, region=region_of(region, region_mask, limit))
     protocol = replace(protocol, framing=framing, group_by=group_by, reading=Reading(bits))
     console.say_passed_over(dataset.passed_over)
     for problem in dataset.problems:
