@@ -49,6 +49,7 @@ def evaluate(
     from anomalign.errors import AnomalignError, InputError
     from anomalign.evaluation.datasets import open_dataset
     from anomalign.evaluation.table import columns_of, rows
+    from anomalign.images.marks import holds_results
     from anomalign.images.reading import Reading
     from anomalign.reporting.evaluation import EvaluationReport
 
@@ -65,6 +66,8 @@ def evaluate(
     collected = EvaluationReport() if report else None
     if submission and not any(test_category.private for test_category in categories):
         raise InputError(f"{root}: has no private test sets; --submission is for MVTec AD 2")
+    if submission and holds_results(submission):
+        console.say(f"{submission}: holds predictions of an earlier run; those of the same images are replaced")
     settings, problems = _settings(dataset, preset, protocol), list(dataset.problems)
     results: list[CategoryResult] = []
 
