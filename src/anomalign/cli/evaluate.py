@@ -215,6 +215,7 @@ def _evaluate(
             protocol,
             observe=observe,
             observe_private=observe_private if submission else None,
+            keep_images=report is not None,
             progress=lambda phase, done, total: update(done, total),
         )
     if report:
