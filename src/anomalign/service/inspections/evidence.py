@@ -9,7 +9,7 @@ from anomalign.alignment import place_on_image
 from anomalign.errors import NotFoundError
 from anomalign.images.framing import Framing
 from anomalign.images.reading import FROM_IMAGES, Reading
-from anomalign.reporting.places import Part, shown_part
+from anomalign.images.shown import Part, shown_part
 from anomalign.service.banks.comparisons import Comparisons
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.kept.image_files import ImageFiles

@@ -10,7 +10,8 @@ from anomalign.bank import Bank
 from anomalign.images.decoding import decode
 from anomalign.images.heat import overlay
 from anomalign.images.reading import Reading
-from anomalign.reporting.places import fit_size, shown_part
+from anomalign.images.shown import shown_part
+from anomalign.reporting.places import fit_size
 
 FULL_PX, LARGEST_PX, DISPLAY_PX, THUMBNAIL_PX = 16_384, 4096, 2048, 320
 """Maximum length of the longer side. No browser shows more than `FULL_PX`."""
