@@ -25,18 +25,23 @@ def quantize(
     ] = None,
     size: console.Size = None,
     preset: console.Preset = "default",
+    region: console.Region = None,
+    region_mask: console.RegionMask = None,
+    bits: console.Bits = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Keep the result whatever the comparison says.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing backbone of that name.")] = False,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Convert a backbone to int8 with your own normal images; keep it if little changes. Exit code 2: not kept."""
     from anomalign.backbones import load_backbone
-    from anomalign.cli.fit import framing_of
+    from anomalign.cli.fit import framing_of, region_of
     from anomalign.cli.inspect import settings_of
     from anomalign.compression.quantization import quantize_backbone
+    from anomalign.images.reading import Reading
 
-    settings = settings_of(preset)
+    settings, limit = settings_of(preset), console.max_pixels(max_megapixels)
     network = load_backbone(backbone)
+    of_interest = region_of(region, region_mask, limit)
     try:
         with console.progress("quantize") as update:
             outcome = quantize_backbone(
@@ -45,11 +50,12 @@ def quantize(
                 console.find_images(normals),
                 console.find_images(holdout) if holdout else None,
                 console.find_images(defects or []),
-                framing=framing_of(preset, size, network.preprocessing.crop_px),
+                framing=framing_of(preset, size, network.preprocessing.crop_px, of_interest),
                 settings=settings,
+                reading=Reading(bits),
                 anyway=anyway,
                 replace=replace,
-                max_pixels=console.max_pixels(max_megapixels),
+                max_pixels=limit,
                 progress=update,
             )
     except KeyboardInterrupt:
