@@ -117,7 +117,7 @@ class Bank:
         Raises
         ------
         InputError
-            The augmentation is unknown, or cannot be used with the mask of a region of interest; or that mask is thin.
+            The augmentation is unknown, or the mask of the region of interest is thin.
         BankError
             There is a bank already, or, with `exist_ok`, one that was made in another way; or the folder holds other
             files, or it cannot be written.
@@ -127,11 +127,6 @@ class Bank:
         folder = Path(path)
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
         framing, augment = framing or Framing(network.preprocessing.crop_px), read_augment(augment)
-        if augment and framing.region is not None and framing.region.mask is not None:
-            raise InputError(
-                f"augment is {augment!r}, and the region of interest has a mask, which a turned part would not fit; "
-                "leave one out, or give the region as a rectangle"
-            )
         shapes, pooled_length = network.layout(framing.size_px)
         framing.check_grids(grids(shapes))
         identity = Identity(
