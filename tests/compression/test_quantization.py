@@ -89,7 +89,7 @@ def test_the_effect_is_what_two_banks_say(tmp_path, tiny_backbone, normals, defe
     assert effect.rank_correlation == pytest.approx(spearmanr(*scores).statistic)
     assert effect.largest_change == pytest.approx(np.abs(scores[0] - scores[1]).max())
     assert effect.auroc == pytest.approx([roc_auc_score([0] * 10 + [1] * 6, row) for row in scores])
-    rare = [[i.pixels.p_values(i.aligned.score_square) <= 1e-3 for i in inspections] for inspections in seen]
+    rare = [[i.pixels.p_values(i.aligned.frame_scores) <= 1e-3 for i in inspections] for inspections in seen]
     assert effect.overlap == pytest.approx(np.sum(np.logical_and(*rare)) / np.sum(np.logical_or(*rare)))
     framed = np.stack([read_image(path) for path in (*held_out, *defects)])
     a, b = (np.stack([pyramid.levels[1] for pyramid in network.run(framed)]).astype(float) for network in networks)
@@ -160,7 +160,7 @@ def test_the_bundled_network_in_int8_is_a_backbone_of_its_own(tmp_path, cache_fo
     assert (outcome.effect.fitted, outcome.effect.held_out, outcome.effect.defects) == (10, 20, 6)
     new = load_backbone("new")
     assert new.path.stat().st_size < 0.6 * backbone.path.stat().st_size
-    assert new.layout(64) == backbone.layout(64)
+    assert new.layout(64, 64) == backbone.layout(64, 64)
     assert new.preprocessing == backbone.preprocessing
     assert (new.quantized["of"], new.quantized["sha256"], new.quantized["images"]) == (
         "efficientnet_lite0", backbone.sha256, 10
@@ -223,7 +223,10 @@ def assert_same_effect(one, other):
     assert one.effect.largest_change == pytest.approx(other.effect.largest_change, rel=1e-4)
 
 
-def test_with_a_region_of_interest_it_is_made_of_what_the_bank_will_see(tmp_path, cache_folder, normals, tiny_backbone):
+@pytest.mark.parametrize("size_px", [64, (96, 64)])
+def test_with_a_region_of_interest_it_is_made_of_what_the_bank_will_see(
+    tmp_path, cache_folder, normals, tiny_backbone, size_px
+):
     region, flat = RegionOfInterest(8, 4, 48, 40), tmp_path / "flat.png"
     cropped = [tmp_path / "cropped" / path.name for path in normals]
     cropped[0].parent.mkdir()
@@ -235,8 +238,8 @@ def test_with_a_region_of_interest_it_is_made_of_what_the_bank_will_see(tmp_path
             tiny_backbone, name, [*paths[:10], *more], paths[10:], framing=framing, settings=SETTINGS, anyway=True
         )
         for name, paths, more, framing in (
-            ("part", normals, [flat], Framing(64, region=region)),
-            ("crop", cropped, [], Framing(64)),
+            ("part", normals, [flat], Framing(size_px, region=region)),
+            ("crop", cropped, [], Framing(size_px)),
         )
     ]
     assert_same_effect(*outcomes)

@@ -196,7 +196,8 @@ def test_a_turned_part_in_a_round_mask_is_found_in_its_orientation(make):
     turned = IMAGES[3].copy()
     box = slice(region.top, region.top + region.height), slice(region.left, region.left + region.width)
     turned[box] = np.rot90(IMAGES[3][box])
-    plain, augmented = (Detector(make(region, augment=augment), EVERYTHING).inspect(turned) for augment in ("", "rotate"))
+    detectors = (Detector(make(region, augment=augment), EVERYTHING) for augment in ("", "rotate"))
+    plain, augmented = (detector.inspect(turned) for detector in detectors)
     assert augmented.neighbours[0].name == "array 3"
     match = augmented.match_at(region.top + 20, region.left + 30)
     assert match.turn == Turn(degrees=90)

@@ -12,7 +12,15 @@ from anomalign.alignment.arrays import ArrayLayout, Query
 from anomalign.alignment.memory import Memory
 from anomalign.alignment.rounding import MARGIN, OFFSET, dither, largest_query_code, round_rows
 from anomalign.errors import InputError
-from anomalign.numerics.resample import as_float32, bilinear_cells, grid_matrix, resample, resample_map, squared_norms
+from anomalign.numerics.resample import (
+    across,
+    as_float32,
+    bilinear_cells,
+    grid_operator,
+    resample,
+    resample_map,
+    squared_norms,
+)
 from anomalign.numerics.threads import in_parallel
 from anomalign.pyramid import FeaturePyramid
 
@@ -99,8 +107,8 @@ class PreparedQuery:
 
         def upsample(j: int, rows: slice) -> None:
             h, w, C = levels[1 + j].shape
-            across = (grid_matrix(h, H)[rows] @ levels[1 + j].reshape(h, w * C)).reshape(-1, w, C)
-            np.matmul(grid_matrix(w, W), across, out=upsampled[rows, :, ends[j] : ends[j + 1]])
+            down = (grid_operator(h, H)[rows] @ levels[1 + j].reshape(h, w * C)).reshape(-1, w, C)
+            across(grid_operator(w, W), down, upsampled[rows, :, ends[j] : ends[j + 1]])
 
         def find_sketch() -> None:
             self.directions = _directions(fine.reshape(H * W, -1))

@@ -530,7 +530,7 @@ class Detector:
         turns, numbers = self.bank.identity.turns, self.bank.identity.views
         return Aligned(
             alignment,
-            smooth_map(alignment.distance, self.bank.identity.framing.size_px, self.settings.sigma_px),
+            smooth_map(alignment.distance, self.bank.identity.framing.shape, self.settings.sigma_px),
             place_scores,
             map_score(place_scores, self.settings.top_share, places.counted),
             tuple(self._images[numbers.image(view)] for view in views),

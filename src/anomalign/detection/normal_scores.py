@@ -48,10 +48,10 @@ def score_normals(bank: Bank, settings: Settings, rows: NDArray[np.int64], found
     by_retrieval = settings.decided_by == "retrieval"
     framing, ids = bank.identity.framing, np.array([image.id for image in bank.images], np.int64)
     h, w = found.distances.shape[1:]
-    counted, pixels_counted = framing.counted((h, w)), framing.counted((framing.size_px, framing.size_px))
+    counted, pixels_counted = framing.counted((h, w)), framing.counted(framing.shape)
     place_scores = left_out_scores(found.distances, found.weights, found.aligned_left_out, counted)
     alignment = np.array([map_score(one, settings.top_share, counted) for one in place_scores])
-    score_maps = (smooth_map(one, framing.size_px, sigma_px=0) for one in place_scores)
+    score_maps = (smooth_map(one, framing.shape, sigma_px=0) for one in place_scores)
     result = Calibration(
         ids=ids[rows],
         retrieval=found.retrieval,
@@ -261,9 +261,9 @@ def _distances(
 
 def _peak(distance: NDArray[np.float32], settings: Settings, framing: Framing) -> float:
     """Mean of the highest values of the smoothed map, by the values at the centres of the cells that count."""
-    side = len(distance)
-    smoothed = smooth_map(distance, side, settings.sigma_px * side / framing.size_px)
-    return map_score(smoothed, settings.top_share, framing.counted((side, side)))
+    h, w = distance.shape
+    smoothed = smooth_map(distance, (h, w), settings.sigma_px * h / framing.shape[0])
+    return map_score(smoothed, settings.top_share, framing.counted((h, w)))
 
 
 def _sealed(image: int, gallery: bytes, distance: NDArray[np.float32]) -> AlignedDistances:

@@ -33,7 +33,7 @@ class Settings:
     level_weights : tuple of float, or None
         Weight s_l of each level, or one for all; None: those that the backbone's file recommends. The paper's are 1.
     sigma_px : float
-        Gaussian smoothing of the anomaly map, in pixels of the square that the backbone sees.
+        Gaussian smoothing of the anomaly map, in pixels of the frame that the backbone sees.
     top_share : float
         Stage 2's score of an image is the mean of the scores of this share of its places, the highest; 0: the highest
         alone. The score of a place says how far its distance lies above those of normal images at this place.
