@@ -59,6 +59,11 @@ class Identity:
         """Numbers of the bank's views, which `Bank.views` takes."""
         return Views(len(self.turns))
 
+    def grid(self, level: int) -> tuple[int, int]:
+        """Height and width of a level, 1 the finest; of the coarsest where there are fewer."""
+        h, w, _ = self.shapes[min(level, len(self.shapes)) - 1]
+        return h, w
+
     @property
     def bytes_per_image(self) -> int:
         """Size of one image's features, in all its orientations.

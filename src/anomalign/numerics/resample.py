@@ -201,6 +201,8 @@ def resample(
     """Bring an (H, W, C) map to (height, width, C) float32; `out`, if given, receives it."""
     H, W, C = level.shape
     values = as_float32(level)
+    if (2 * height, 2 * width) == (H, W):  # the usual case; to the last bit what the matrices give
+        return _halved(values, out)
     if height != H:
         values = (grid_operator(H, height) @ values.reshape(H, W * C)).reshape(height, W, C)  # (h, H) x (H, WC)
     if width != W:
@@ -208,6 +210,14 @@ def resample(
     elif out is not None:
         out[...] = values
     return values if out is None else out
+
+
+def _halved(values: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    rows = values[0::2] + values[1::2]
+    rows *= np.float32(0.5)
+    result: NDArray[np.float32] = np.add(rows[:, 0::2], rows[:, 1::2], out=out)
+    result *= np.float32(0.5)
+    return result
 
 
 def resample_map(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
