@@ -171,6 +171,8 @@ def test_no_such_bank(browse, service, page_of):
     with browse(service.url, expected=["404"]) as page:
         assert page.goto(page_of).status == 404
         assert "No bank 'nothing'" in page.locator("main").inner_text()
+        page.get_by_role("link", name="Back to the queue").click()
+        page.get_by_role("heading", name="Queue").wait_for()
 
 
 def test_several_banks_have_a_drift_tab_each(browse, bank, tmp_path):

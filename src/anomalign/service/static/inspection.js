@@ -16,7 +16,7 @@ async function load() {
     record = await get(api`/api/inspections/${id}`);
   } catch (error) {
     for (const name of ["verdict", "previous", "next"]) byId(name).hidden = true;
-    byId("name").textContent = "Not found";
+    byId("name").textContent = error.status === 404 ? "Not found" : "Not possible now";
     const text = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
     fill(byId("state"), text, " ", h("a", { href: queueAddress() }, "Back to the queue"));
     byId("back").href = queueAddress();
