@@ -127,3 +127,67 @@ def test_who_zooms_in_sees_all_pixels(page, client):
     for _ in range(9):
         page.keyboard.press("+")
     page.wait_for_function(f"() => ({width})() === 3000")
+
+
+def zoom_in_at(page, fy, fx):
+    page.mouse.dblclick(*at(page, fy, fx))
+    return views(page)
+
+
+def test_what_is_seen_is_kept_from_image_to_image(page, client):
+    first, second = (inspect_image(client, defect(seed)) for seed in (52, 54))
+    page.goto("/")
+    open_inspection(page, first)
+    zoomed = zoom_in_at(page, 0.2, 0.8)
+    assert zoomed[0][0] == pytest.approx(3, rel=0.01)
+    open_inspection(page, second)
+    assert views(page) == [pytest.approx(view, abs=0.01) for view in zoomed]
+    assert page.locator("#zoom-reset").inner_text() == "300\u00a0%"
+    page.keyboard.press("w")
+    whole = [pytest.approx([1, 0.5, 0.5], abs=0.01)] * 2
+    assert views(page) == whole
+    open_inspection(page, first)
+    assert views(page) == whole
+
+
+def test_an_image_of_another_size_is_shown_whole(page, client, record):
+    open_inspection(page, record)
+    zoom_in_at(page, 0.2, 0.8)
+    wide = inspect_image(client, png(texture(52, 48, 96)))
+    open_inspection(page, wide)
+    assert page.locator("#zoom-reset").inner_text() == "100\u00a0%"
+    assert page.locator("#zoom-reset").is_disabled()
+
+
+def test_a_decision_goes_on_to_the_same_place_of_the_next_image(page, client):
+    for seed in (52, 54):
+        inspect_image(client, defect(seed))
+    page.goto("/")
+    page.locator(".tile").first.click()
+    page.locator("#strip button").first.wait_for()
+    zoomed = zoom_in_at(page, 0.8, 0.2)
+    page.keyboard.press("d")
+    page.wait_for_url("**/inspections/1")
+    page.locator("#strip button").first.wait_for()
+    assert views(page) == [pytest.approx(view, abs=0.01) for view in zoomed]
+
+
+def test_regions_outside_what_is_seen_are_counted(page, record):
+    open_inspection(page, record)
+    outside = page.locator("#outside")
+    assert outside.is_hidden()
+    assert len(record["regions"]) == 1
+    page.mouse.dblclick(*at(page, 0.02, 0.02))
+    assert outside.inner_text() == "1 out of view"
+    page.locator("#regions button").click()
+    assert outside.is_hidden()
+
+
+def test_what_is_seen_of_the_next_large_image_has_all_pixels(page, client):
+    for seed in (52, 54):
+        large = inspect_image(client, png(texture(seed, 1500, 3000)))
+        open_inspection(page, large)
+        if seed == 52:
+            for _ in range(9):
+                page.keyboard.press("+")
+        page.wait_for_function("() => document.querySelector('#here .layers img').naturalWidth === 3000")

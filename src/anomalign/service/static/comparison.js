@@ -2,11 +2,12 @@
 import { api, get } from "./api.js";
 import { magnify } from "./crops.js";
 import { byId, h, say, show } from "./dom.js";
+import { keepView } from "./kept_view.js";
 import { bind } from "./keys.js";
 import { cellAt, counts, matchOf, mostUnusual, placeOf } from "./matches.js";
 import { drawStrip, markMatch, markOnly } from "./neighbours.js";
 import { rarity, showReadout } from "./readout.js";
-import { drawRegions } from "./regions.js";
+import { drawRegions, peakOf } from "./regions.js";
 import { scrollSideways } from "./sideways.js";
 import { follow, Viewer } from "./viewer.js";
 import { fileName, number } from "./words.js";
@@ -53,6 +54,7 @@ function drawPictures() {
   here.shape(record);
   zoom.highest = Math.max(8, (right - left) / 150); // at the highest zoom single pixels are seen
   there.shape(record);
+  keepView(zoom, record);
   const showMissing = () => byId("here").append(h("p", { class: "absent" }, "The picture is no longer stored."));
   if (!record.picture) {
     showMissing();
@@ -70,7 +72,10 @@ function drawPictures() {
     h("img", { class: "heat", src: `/api/inspections/${record.id}/heat.png`, alt: "", draggable: "false" }),
   );
   const outlines = drawRegions(record, here, pinAt);
-  picture.addEventListener("load", () => draw());
+  picture.addEventListener("load", () => {
+    draw();
+    sharpen();
+  });
   picture.addEventListener("error", showMissing, { once: true });
   if (record.verdict === "normal") {
     byId("always-label").hidden = false;
@@ -130,11 +135,24 @@ function draw() {
 
 /* Zoom. Screens and pictures of 2048 px do not need more; who zooms in further gets the original's pixels. */
 
-let isFull = false;
 function onZoom() {
   byId("zoom-reset").textContent = `${Math.round(100 * zoom.scale)}\u00a0%`;
   byId("zoom-out").disabled = byId("zoom-reset").disabled = zoom.scale === 1;
   byId("zoom-in").disabled = zoom.scale === zoom.highest;
+  countOutside();
+  sharpen();
+}
+
+/** Say how many regions have their peak where the picture is not seen. */
+function countOutside() {
+  const { regions, height, width } = record;
+  const outside = regions.filter((region) => !zoom.sees(here.inElement(peakOf(region, height, width))));
+  show(byId("outside"), outside.length ? `${outside.length} out of view` : "");
+  byId("hint").hidden = outside.length > 0;
+}
+
+let isFull = false;
+function sharpen() {
   if (isFull || !picture?.naturalWidth || picture.naturalWidth >= record.width) return;
   if (here.element.offsetWidth * devicePixelRatio <= picture.naturalWidth * here.part.width) return;
   isFull = true;
@@ -156,6 +174,7 @@ byId("zoom-reset").addEventListener("click", () => zoom.reset());
 bind(
   { keys: ["+", "="], labels: ["+", "\u2212"], does: "zoom both pictures", run: () => zoom.in(aim()) },
   { keys: ["-"], run: () => zoom.out() },
+  { keys: ["w"], does: "whole pictures again", run: () => zoom.reset() },
 );
 
 /* The cross-hair: move, pin, release. */

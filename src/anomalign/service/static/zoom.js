@@ -7,7 +7,7 @@ const CLICK_PX = 4; // a pointer that moves farther drags
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 export class Zoom {
-  /** `onChange()` is called when the scale changes. */
+  /** `onChange()` is called when other places are seen. */
   constructor(viewers, onChange) {
     this.elements = viewers.map((viewer) => viewer.element);
     this.onChange = onChange;
@@ -38,6 +38,18 @@ export class Zoom {
     this.#set(1, 0.5, 0.5);
   }
 
+  /** Zoom to a scale with a place in the middle, as `scale` and `centre` gave them earlier. */
+  show({ scale, centre }) {
+    this.#set(clamp(scale, 1, this.highest), ...centre);
+  }
+
+  /** Whether a place is seen. */
+  sees({ fx, fy }) {
+    const [halfX, halfY] = this.#halves();
+    const [x, y] = this.centre;
+    return this.scale === 1 || (Math.abs(fx - x) <= halfX && Math.abs(fy - y) <= halfY);
+  }
+
   /** Move a place into view, if it is not. */
   reveal({ fx, fy }) {
     const [halfX, halfY] = this.#halves();
@@ -53,7 +65,6 @@ export class Zoom {
   }
 
   #set(scale, fx, fy) {
-    const isNew = scale !== this.scale;
     this.scale = scale;
     for (const element of this.elements) element.style.setProperty("--zoom", scale);
     const inside = (value, half) => (half >= 0.5 ? 0.5 : clamp(value, half, 1 - half));
@@ -61,7 +72,7 @@ export class Zoom {
     this.centre = [inside(fx, halfX), inside(fy, halfY)];
     const shift = this.centre.map((value) => `${100 * (0.5 - value)}%`).join(" ");
     for (const element of this.elements) element.style.translate = shift;
-    if (isNew) this.onChange();
+    this.onChange();
   }
 
   #listen(element) {
