@@ -12,6 +12,9 @@ export const count = (n) => n.toLocaleString("en");
 /** "1 image", "2 images". */
 export const several = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
+/** Bytes as megabytes: "0.3", "12.5", "1,024". */
+export const megabytes = (bytes) => (bytes < 1e8 ? (bytes / 1e6).toFixed(1) : count(Math.round(bytes / 1e6)));
+
 /** As a percentage, two digits. */
 export function share(value) {
   if (value >= 0.995) return "100\u00a0%";
