@@ -7,7 +7,7 @@ import { bind } from "./keys.js";
 import { cellAt, counts, matchOf, mostUnusual, placeOf } from "./matches.js";
 import { drawStrip, markMatch, markOnly } from "./neighbours.js";
 import { rarity, showReadout } from "./readout.js";
-import { drawRegions, peakOf } from "./regions.js";
+import { drawRegions } from "./regions.js";
 import { scrollSideways } from "./sideways.js";
 import { follow, Viewer } from "./viewer.js";
 import { fileName, number } from "./words.js";
@@ -124,6 +124,7 @@ function draw() {
   there.shape(match.normal);
   here.mark(place, pinned);
   there.mark(match, pinned);
+  zoom.match(here.inElement(place), there.inElement(match));
   byId("there-name").textContent = fileName(match.normal.name);
   byId("there-name").title = match.normal.name;
   magnify(byId("crop-here"), picture, record, place);
@@ -140,15 +141,17 @@ function onZoom() {
   byId("zoom-out").disabled = byId("zoom-reset").disabled = zoom.scale === 1;
   byId("zoom-in").disabled = zoom.scale === zoom.highest;
   countOutside();
+  if (matches && cell) zoom.match(here.inElement(placeOf(matches, record, cell)), there.inElement(matchOf(matches, cell)));
   sharpen();
 }
 
-/** Say how many regions have their peak where the picture is not seen. */
+/** Say of how many regions nothing is seen. */
 function countOutside() {
-  const { regions, height, width } = record;
-  const outside = regions.filter((region) => !zoom.sees(here.inElement(peakOf(region, height, width))));
-  show(byId("outside"), outside.length ? `${outside.length} out of view` : "");
-  byId("hint").hidden = outside.length > 0;
+  const corner = (y, x) => here.inElement({ fy: y / record.height, fx: x / record.width });
+  const isSeen = ({ box: [top, left, bottom, right] }) => zoom.sees(corner(top, left), corner(bottom, right));
+  const outside = record.regions.filter((region) => !isSeen(region)).length;
+  show(byId("outside"), outside ? `${outside} out of view` : "");
+  byId("hint").hidden = outside > 0;
 }
 
 let isFull = false;

@@ -12,7 +12,7 @@ export function drawRegions(record, viewer, choose) {
   byId("regions-note").textContent = total > regions.length ? `the worst ${regions.length}` : "worst first";
   fill(
     byId("regions"),
-    regions.map((region, i) => h("li", {}, button(region, i + 1, () => choose(peakOf(region, height, width))))),
+    regions.map((region, i) => h("li", {}, button(region, i + 1, () => choose(placeOf(region, height, width))))),
   );
   scrollSideways(byId("regions"), "regions");
   const outlines = s(
@@ -49,7 +49,7 @@ function button({ peak, box, area_px, p_value, place_score, centre }, place, pre
 }
 
 /** Centre of the peak's pixel, as a place of the picture. */
-export const peakOf = ({ peak: [y, x] }, height, width) => ({ fy: (y + 0.5) / height, fx: (x + 0.5) / width });
+const placeOf = ({ peak: [y, x] }, height, width) => ({ fy: (y + 0.5) / height, fx: (x + 0.5) / width });
 
 const tag =
   ({ height, width, shown: [shownTop, , shownBottom, shownRight] }) =>
