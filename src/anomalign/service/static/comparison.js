@@ -10,7 +10,7 @@ import { rarity, showReadout } from "./readout.js";
 import { drawRegions } from "./regions.js";
 import { scrollSideways } from "./sideways.js";
 import { follow, Viewer } from "./viewer.js";
-import { fileName, number } from "./words.js";
+import { fileName, number, sentence } from "./words.js";
 import { Zoom } from "./zoom.js";
 
 const HEAT = "anomalign.heat";
@@ -36,7 +36,7 @@ export async function showComparison(inspection) {
   try {
     allMatches = matches = await get(api`/api/inspections/${record.id}/matches`);
   } catch (error) {
-    show(byId("state"), `The comparison cannot be shown: ${error.message}`);
+    show(byId("state"), sentence(`the comparison cannot be shown: ${error.message}`));
     byId("inspection").classList.add("unmatched");
     return;
   }
@@ -71,6 +71,7 @@ function drawPictures() {
   const heat = here.layer(
     h("img", { class: "heat", src: `/api/inspections/${record.id}/heat.png`, alt: "", draggable: "false" }),
   );
+  heat.addEventListener("error", () => heat.remove()); // what says why is above the pictures
   const outlines = drawRegions(record, here, pinAt);
   picture.addEventListener("load", () => {
     draw();

@@ -27,6 +27,9 @@ export function oneIn(p) {
   return `1 in ${count(Math.round(Number((1 / p).toPrecision(2))))}`;
 }
 
+/** A message of the service as a sentence: with a capital letter and a full stop. */
+export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
+
 /** How unusual an image is, in a sentence. */
 export function unusual(p) {
   if (p > 0.2) return `${Math.round(100 * p)} of 100 normal images look this unusual`;
