@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from anomalign.service.store import Watched
-from tests.service.api.live_service import run_service
+from tests.service.api.live_service import good, run_service, send
 
 
 def bank(client):
@@ -188,3 +188,8 @@ def test_several_banks_have_a_drift_tab_each(browse, bank, tmp_path):
         page.get_by_role("navigation", name="Drift of a bank").get_by_role("link", name="parts").click()
         page.wait_for_url("**/banks/parts/drift")
         assert tabs.get_by_role("link", name="Drift").get_attribute("aria-current") == "page"
+        with service.client() as client:
+            ids = [send(client, good(1), bank=name).json()["results"][0]["id"] for name in ("parts", "tiles")]
+        for id, name in zip(ids, ("parts", "tiles"), strict=True):  # the drift of the bank that the image belongs to
+            page.goto(f"/inspections/{id}")
+            assert tabs.get_by_role("link", name="Drift").get_attribute("href") == f"/banks/{name}/drift"

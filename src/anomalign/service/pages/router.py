@@ -25,7 +25,9 @@ def queue(request: Request, person: Operator) -> HTMLResponse:
 @router.get("/inspections/{id}")
 def inspection(request: Request, person: Operator, record: RecordDep) -> HTMLResponse:
     """Show one inspection: its evidence and the decisions on it."""
-    return _page(request, person, "inspection.html", here="inspection", id=record.id, heat=scale())
+    served_banks = request.app.state.container.served_banks
+    name = record.bank if record.bank in served_banks else ""
+    return _page(request, person, "inspection.html", here="inspection", name=name, id=record.id, heat=scale())
 
 
 @router.get("/banks/{bank}")
