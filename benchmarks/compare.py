@@ -57,7 +57,7 @@ def rival(module: Any, category: Category, backbone: Backbone) -> Row:
     for image in tested:
         before = time.perf_counter()
         seen = next(images)
-        score, square = module.score(model, seen.pyramid, FRAMING.size_px)
+        score, square = module.score(model, seen.pyramid, FRAMING.shape)
         anomaly_map = place_on_image(square, FRAMING, seen.height, seen.width)
         after = time.perf_counter()
         scoring += after - before

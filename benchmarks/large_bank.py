@@ -104,7 +104,7 @@ def main() -> None:
         size = sum(file.stat().st_size for file in (scratch / "bank").rglob("*") if file.is_file())
         print(f"{options.images:,} images, {size / 1e9:.1f} GB if its levels were no holes")
         bank = timed(times, "open", lambda: Bank.open(scratch / "bank"))
-        _ = bank.backbone.layout(224)
+        _ = bank.backbone.layout(224, 224)
         timed(times, "read pooled vectors", lambda: bank.vectors("pooled"))
         timed(times, "read moments", lambda: bank.vectors("moments"))
         for descriptor in ("level_moments", "pooled"):

@@ -86,7 +86,7 @@ def measure(category: Category, backbone: Backbone) -> list[dict[str, Any]]:
             for way in tried.values():
                 chosen = way.gallery([int(i) for i in near.index[0]])
                 alignment = align(described.pyramid, bank.gallery(chosen), level_weights=way.weights)
-                square = smooth_map(alignment.distance, FRAMING.size_px, 4.0)
+                square = smooth_map(alignment.distance, FRAMING.shape, 4.0)
                 way.scores.append(float(square.max()))
                 if truth is not None:
                     scores_map = place_on_image(square, FRAMING, described.height, described.width)

@@ -47,7 +47,7 @@ def timed(function: Callable[[], object], images: int) -> float:
 
 def aligned_by_map(detector: Detector, pyramid: FeaturePyramid, views: list[int], places: PlaceStatistics) -> Aligned:
     alignment, settings = detector._align(pyramid, views), detector.settings
-    square = smooth_map(alignment.distance, detector.bank.identity.framing.size_px, settings.sigma_px)
+    square = smooth_map(alignment.distance, detector.bank.identity.framing.shape, settings.sigma_px)
     score = map_score(square, settings.top_share)
     return Aligned(alignment, square, alignment.distance, score, (), ())
 

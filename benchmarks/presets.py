@@ -43,7 +43,7 @@ from anomalign.evaluation.datasets import open_dataset
 from anomalign.evaluation.pixels import PixelMetrics
 
 TARGET_FPR = 0.05
-SIDE = Framing().size_px
+SIDE = min(Framing().shape)
 VARIED: dict[str, list[dict]] = {
     "grid": [{"grid_level": level} for level in (3, 1)],
     "gallery": [{"gallery_size": K} for K in (3, 30, 50)],
@@ -58,11 +58,11 @@ SETTINGS = ("rule", "smoothing", "neighbours", "decided_by", "size", "crop", "ga
 
 
 def measure(seen: Seen, settings: Settings) -> dict:
-    start, size = time.perf_counter(), seen.framing.size_px
+    start, shape = time.perf_counter(), seen.framing.shape
     pixels, normals = PixelMetrics(), len(seen.bank)
     distances = np.array(seen.distances(settings), np.float32)
     for (image, described), distance in zip(seen.tests, distances[normals:], strict=True):
-        square = smooth_map(distance, size, settings.sigma_px)
+        square = smooth_map(distance, shape, settings.sigma_px)
         placed = place_on_image(square, seen.framing, described.height, described.width)
         # A mask that cannot be used leaves the image out of the metrics of pixels, as in `evaluate`.
         with contextlib.suppress(AnomalignError):
@@ -106,10 +106,10 @@ def rows(backbone, category, vary: list[str], sizes: list[int], crops: list[int]
     framings += [Framing(size) for size in sizes if "size" in vary and size != SIDE]
     framings += [Framing(SIDE, crop) for crop in crops if "crop" in vary]
     for framing in framings:
-        scale = framing.size_px / SIDE
+        scale = min(framing.shape) / SIDE
         changes: list[dict] = [{}]
         if framing == Framing():
-            same_grid = len({shape[:2] for shape in backbone.layout(SIDE)[0]}) == 1
+            same_grid = len({shape[:2] for shape in backbone.layout(SIDE, SIDE)[0]}) == 1
             names = [name for name in vary if name in VARIED and not (name == "grid" and same_grid)]
             changes += [change for name in names for change in VARIED[name]]
         elif scale != 1:

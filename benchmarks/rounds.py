@@ -100,8 +100,8 @@ def mean_shrunk(seen: Sample) -> Pair:
 
 def on_map(share: float) -> Callable[[np.ndarray], float]:
     """Mean of the highest share of the map, upsampled and smoothed."""
-    size = Framing().size_px
-    return lambda scores: map_score(smooth_map(scores.astype(np.float32), size, DEFAULT.sigma_px), share)
+    shape = Framing().shape
+    return lambda scores: map_score(smooth_map(scores.astype(np.float32), shape, DEFAULT.sigma_px), share)
 
 
 def on_grid(share: float) -> Callable[[np.ndarray], float]:

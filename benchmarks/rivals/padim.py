@@ -75,8 +75,8 @@ def fit(
     return PaDiM(origin + total / n, products, chosen)
 
 
-def score(model: PaDiM, pyramid: FeaturePyramid, size_px: int) -> tuple[float, NDArray[np.float32]]:
-    """Maximum of the smoothed map, and the (size_px, size_px) map of Mahalanobis distances."""
+def score(model: PaDiM, pyramid: FeaturePyramid, shape: tuple[int, int]) -> tuple[float, NDArray[np.float32]]:
+    """Maximum of the smoothed map, and the map of this shape of Mahalanobis distances."""
     difference = embed(pyramid, model.chosen) - model.mean  # (P, d)
     squared = np.empty(len(difference), np.float32)
 
@@ -86,7 +86,7 @@ def score(model: PaDiM, pyramid: FeaturePyramid, size_px: int) -> tuple[float, N
 
     _in_parts(measure, len(squared), -(-len(squared) // available_cores()))
     distance = np.sqrt(np.maximum(squared, 0)).reshape(_grid(pyramid, model.chosen))  # (P,) -> (H, W)
-    result = smooth_map(distance, size_px, SIGMA_PX)
+    result = smooth_map(distance, shape, SIGMA_PX)
     return float(result.max()), result
 
 

@@ -66,8 +66,8 @@ def fit(
     return PatchCore(memory, norms(memory), levels, dimension, neighbours)
 
 
-def score(model: PatchCore, pyramid: FeaturePyramid, size_px: int) -> tuple[float, NDArray[np.float32]]:
-    """Reweighted distance of the most anomalous patch (equations 6 and 7), and the (size_px, size_px) map."""
+def score(model: PatchCore, pyramid: FeaturePyramid, shape: tuple[int, int]) -> tuple[float, NDArray[np.float32]]:
+    """Reweighted distance of the most anomalous patch (equations 6 and 7), and the map of this shape."""
     patches = embed(pyramid, model.levels, model.dimension)
     distance, index = nearest(patches, model.memory, model.norms)
     worst = distance.argmax()
@@ -79,7 +79,7 @@ def score(model: PatchCore, pyramid: FeaturePyramid, size_px: int) -> tuple[floa
     top = apart.max()  # taken from every exponent: the same ratio, without overflow
     weight = 1 - np.exp(distance[worst] - top) / np.exp(apart - top).sum()
     grid = pyramid.levels[model.levels[0] - 1].shape[:2]
-    return float(weight * distance[worst]), smooth_map(distance.reshape(grid), size_px, SIGMA_PX)
+    return float(weight * distance[worst]), smooth_map(distance.reshape(grid), shape, SIGMA_PX)
 
 
 def stored_bytes(model: PatchCore) -> int:

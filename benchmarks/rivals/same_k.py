@@ -48,8 +48,8 @@ def fit(pyramids: Iterable[FeaturePyramid], k: int = 5) -> SameK:
     return SameK(tuple(levels), ExactIndex(np.stack(pooled)), k)
 
 
-def score(model: SameK, pyramid: FeaturePyramid, size_px: int) -> tuple[float, NDArray[np.float32]]:
-    """Mean distance to the K nearest images; (size_px, size_px) map, the mean over levels of pixel distances."""
+def score(model: SameK, pyramid: FeaturePyramid, shape: tuple[int, int]) -> tuple[float, NDArray[np.float32]]:
+    """Mean distance to the K nearest images; map of this shape, the mean over levels of pixel distances."""
     neighbours = model.index.search(pyramid.pooled[None], model.k)
     maps = []
     for number, level in enumerate(pyramid.levels):
@@ -57,7 +57,7 @@ def score(model: SameK, pyramid: FeaturePyramid, size_px: int) -> tuple[float, N
         gallery = np.stack([model.levels[image][number] for image in neighbours.index[0]])  # (K, H, W, C)
         places = as_float32(gallery).reshape(-1, C)  # (K, H, W, C) -> (KHW, C)
         distance, _ = nearest(as_float32(level).reshape(H * W, C), places)
-        maps.append(smooth_map(distance.reshape(H, W), size_px, SIGMA_PX))  # linear: smooth, then average, is the same
+        maps.append(smooth_map(distance.reshape(H, W), shape, SIGMA_PX))  # linear: smooth, then average, is the same
     return float(np.sqrt(neighbours.distance[0]).mean()), np.mean(maps, axis=0)
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from anomalign.images.decoding import read_image
     from anomalign.images.framing import Framing
+    from anomalign.images.proportions import fit_frame
     from anomalign.images.reading import Reading
     from anomalign.images.region import RegionOfInterest
     from anomalign.images.sources import Failure
@@ -58,6 +59,7 @@ _HOME = {
     ],
     "anomalign.images.decoding": ["read_image"],
     "anomalign.images.framing": ["Framing"],
+    "anomalign.images.proportions": ["fit_frame"],
     "anomalign.images.reading": ["Reading"],
     "anomalign.images.region": ["RegionOfInterest"],
     "anomalign.images.sources": ["Failure"],
@@ -96,6 +98,7 @@ __all__ = [
     "Settings",
     "UndefinedError",
     "align",
+    "fit_frame",
     "load_backbone",
     "read_image",
 ]

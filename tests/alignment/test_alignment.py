@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from anomalign import Framing, InputError
 from anomalign.alignment import FeaturePyramid, align, anomaly_map, smooth_map
-from anomalign.numerics.resample import grid_matrix, resample
+from anomalign.numerics.resample import (
+    gaussian_matrix,
+    grid_matrix,
+    grid_operator,
+    resample,
+    smoothing_operator,
+    squared_norms,
+)
 from tests.reference import spade
 
 SHAPES = [
@@ -162,7 +169,7 @@ def test_averaging_down_keeps_the_mean_and_constants(n, m):
 @pytest.mark.parametrize("sigma", [0.7, 4.0])
 def test_map_equals_the_reference_and_scipy(sigma):
     score = np.random.default_rng(0).random((7, 7)).astype(np.float32)
-    result = smooth_map(score, 28, sigma)
+    result = smooth_map(score, (28, 28), sigma)
     np.testing.assert_allclose(result, spade.smoothed(score, 28, sigma), rtol=1e-4)
     upsampled = spade.bilinear(score[:, :, None], 28, 28)[:, :, 0]
     np.testing.assert_allclose(result, scipy.ndimage.gaussian_filter(upsampled, sigma), rtol=1e-4)
@@ -185,3 +192,25 @@ def test_map_of_a_centre_crop_is_not_a_number_outside_it():
     assert seen[16:240, 48:272].all()
     assert seen.sum() == 224 * 224
     np.testing.assert_allclose(result[seen], 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "m"), [(600, 1200), (1200, 600), (900, 601), (700, 700), (513, 2000)])
+def test_large_axes_are_resampled_as_small_ones(n, m):
+    """Beyond 512 samples the matrices are sparse; their numbers are the same."""
+    values = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
+    np.testing.assert_allclose(grid_operator(n, m) @ values, grid_matrix(n, m) @ values, atol=1e-6)
+    np.testing.assert_allclose(values.T @ grid_operator(n, m).T, values.T @ grid_matrix(n, m).T, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 4.0])
+def test_a_large_map_is_smoothed_as_a_small_one(sigma):
+    values = np.random.default_rng(0).normal(size=(150, 2)).astype(np.float32)
+    small = grid_matrix(150, 1200) @ values
+    expected = gaussian_matrix(1200, sigma) @ small if sigma else small
+    np.testing.assert_allclose(smoothing_operator(150, 1200, sigma) @ values, expected, atol=1e-5)
+
+
+def test_norms_of_a_large_level_are_those_of_its_descriptors():
+    level = np.random.default_rng(0).normal(size=(3, 600, 4)).astype(np.float32)
+    expected = np.square(resample(level, 6, 1200)).sum(axis=2)
+    np.testing.assert_allclose(squared_norms(level, 6, 1200), expected, rtol=1e-4)

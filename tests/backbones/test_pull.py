@@ -48,7 +48,7 @@ def test_a_pulled_backbone_is_built_kept_and_used_without_the_hub(hub_folder, ca
     assert pull_backbone(NAME) == path
     backbone = load_backbone(NAME)
     assert (backbone.name, backbone.level_names) == (NAME, ("layer1", "layer2", "layer3"))
-    assert backbone.layout(64) == (((16, 16, 4), (8, 8, 8), (4, 4, 16)), 32)
+    assert backbone.layout(64, 64) == (((16, 16, 4), (8, 8, 8), (4, 4, 16)), 32)
     assert backbone.level_shapes == ((4, 4), (8, 8), (16, 16))
     assert backbone.preprocessing.mean == (123.675, 116.28, 103.53)
     assert backbone.preprocessing.std == (58.395, 57.12, 57.375)

@@ -102,7 +102,7 @@ def test_a_normal_image_is_left_out_in_all_its_orientations(bank, descriptor):
         (pyramid,) = bank.gallery([row])
         judged = Detector(bank.without(image.id), chosen, 0.1).judge(Described(image.name, "", 64, 64, pyramid, b""))
         np.testing.assert_allclose(scores.retrieval[row], judged.retrieval_score, rtol=1e-3)
-        square = smooth_map(judged.alignment.distance, 8, ALIGNED.sigma_px / 8)
+        square = smooth_map(judged.alignment.distance, (8, 8), ALIGNED.sigma_px / 8)
         np.testing.assert_allclose(scores.peaks[row], square.max(), rtol=1e-3)
         assert scores.retrieval[row] > 0
         assert scores.nearest[row] == judged.neighbours[0].id

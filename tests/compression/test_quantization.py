@@ -88,7 +88,7 @@ def test_the_effect_is_what_two_banks_say(tmp_path, tiny_backbone, normals, defe
     assert effect.rank_correlation == pytest.approx(spearmanr(*scores).statistic)
     assert effect.largest_change == pytest.approx(np.abs(scores[0] - scores[1]).max())
     assert effect.auroc == pytest.approx([roc_auc_score([0] * 10 + [1] * 6, row) for row in scores])
-    rare = [[i.pixels.p_values(i.aligned.score_square) <= 1e-3 for i in inspections] for inspections in seen]
+    rare = [[i.pixels.p_values(i.aligned.frame_scores) <= 1e-3 for i in inspections] for inspections in seen]
     assert effect.overlap == pytest.approx(np.sum(np.logical_and(*rare)) / np.sum(np.logical_or(*rare)))
     framed = np.stack([read_image(path) for path in (*held_out, *defects)])
     a, b = (np.stack([pyramid.levels[1] for pyramid in network.run(framed)]).astype(float) for network in networks)
@@ -159,7 +159,7 @@ def test_the_bundled_network_in_int8_is_a_backbone_of_its_own(tmp_path, cache_fo
     assert (outcome.effect.fitted, outcome.effect.held_out, outcome.effect.defects) == (10, 20, 6)
     new = load_backbone("new")
     assert new.path.stat().st_size < 0.6 * backbone.path.stat().st_size
-    assert new.layout(64) == backbone.layout(64)
+    assert new.layout(64, 64) == backbone.layout(64, 64)
     assert new.preprocessing == backbone.preprocessing
     assert (new.quantized["of"], new.quantized["sha256"], new.quantized["images"]) == (
         "efficientnet_lite0", backbone.sha256, 10

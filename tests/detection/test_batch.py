@@ -57,7 +57,7 @@ def test_against_aligns_with_the_chosen_images_alone(detector):
             assert np.array_equal(getattr(aligned.alignment, name), getattr(expected, name))
     inspection = detector.align(detector.inspect(image))
     again = detector.against(image, *(neighbour.id for neighbour in inspection.neighbours))
-    assert np.array_equal(again.square, inspection.aligned.square)
+    assert np.array_equal(again.frame_map, inspection.aligned.frame_map)
     assert again.score == inspection.aligned.score
 
 

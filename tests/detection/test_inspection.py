@@ -46,9 +46,9 @@ def test_it_equals_its_pickled_copy_and_nothing_else(inspections):
         assert copy != replace(inspection, p_value=0.5)
     cleared, aligned = inspections
     assert cleared != aligned
-    square = aligned.aligned.square.copy()
-    square[3, 4] += 1
-    outcome = replace(aligned.aligned, square=square)
+    framed = aligned.aligned.frame_map.copy()
+    framed[3, 4] += 1
+    outcome = replace(aligned.aligned, frame_map=framed)
     assert replace(aligned, comparison=replace(aligned.comparison, aligned=outcome)) != aligned
 
 

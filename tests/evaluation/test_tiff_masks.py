@@ -5,7 +5,8 @@ import pytest
 import tifffile
 
 from anomalign import read_image
-from anomalign.evaluation.datasets.reading import image_size, mask_values
+from anomalign.evaluation.datasets.reading import mask_values
+from anomalign.images.size import image_size
 from tests.pictures import texture
 
 

@@ -12,7 +12,15 @@ from anomalign.alignment.arrays import ArrayLayout, Query
 from anomalign.alignment.memory import Memory
 from anomalign.alignment.rounding import MARGIN, OFFSET, dither, largest_query_code, round_rows
 from anomalign.errors import InputError
-from anomalign.numerics.resample import as_float32, bilinear_cells, grid_matrix, resample, resample_map, squared_norms
+from anomalign.numerics.resample import (
+    across,
+    as_float32,
+    bilinear_cells,
+    grid_operator,
+    resample,
+    resample_map,
+    squared_norms,
+)
 from anomalign.numerics.threads import in_parallel
 from anomalign.pyramid import FeaturePyramid
 
@@ -80,7 +88,7 @@ class PreparedQuery:
         coarser = [h <= H and w <= W and (h, w) != grid for h, w, _ in self.shapes]
         self.fine = [n for n in range(len(self.shapes)) if not coarser[n]]
         self.coarse = [n for n in range(len(self.shapes)) if coarser[n]]
-        self.layout = _layout(grid, [self.shapes[n] for n in self.fine], [self.shapes[n] for n in self.coarse])
+        self.layout = array_layout(grid, [self.shapes[n] for n in self.fine], [self.shapes[n] for n in self.coarse])
         fine = memory.empty("fine of the query", (H, W, int(self.layout.fine_channels.sum())))
         ends = np.cumsum([0, *self.layout.coarse[:, 2]])
         upsampled = memory.empty("coarse of the query", (H, W, int(ends[-1])))
@@ -99,8 +107,8 @@ class PreparedQuery:
 
         def upsample(j: int, rows: slice) -> None:
             h, w, C = levels[1 + j].shape
-            across = (grid_matrix(h, H)[rows] @ levels[1 + j].reshape(h, w * C)).reshape(-1, w, C)
-            np.matmul(grid_matrix(w, W), across, out=upsampled[rows, :, ends[j] : ends[j + 1]])
+            down = (grid_operator(h, H)[rows] @ levels[1 + j].reshape(h, w * C)).reshape(-1, w, C)
+            across(grid_operator(w, W), down, upsampled[rows, :, ends[j] : ends[j + 1]])
 
         def find_sketch() -> None:
             self.directions = _directions(fine.reshape(H * W, -1))
@@ -199,9 +207,10 @@ def _slack(parts: Sequence[Part]) -> tuple[NDArray[np.float32], NDArray[np.float
     return gallery, query
 
 
-def _layout(
+def array_layout(
     grid: tuple[int, int], fine: Sequence[tuple[int, int, int]], coarse: Sequence[tuple[int, int, int]]
 ) -> ArrayLayout:
+    """Positions of these levels, (h, w, C) each, in the arrays of a search on a grid."""
     table = np.zeros((len(coarse), 5), np.int64)
     cells = np.zeros((2, 2, len(coarse), max(grid)), np.int64)
     weights = np.zeros((2, len(coarse), max(grid)), np.float32)

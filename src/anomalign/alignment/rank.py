@@ -142,7 +142,87 @@ def _limit(p, all_channels, squared, tolerance, distance):
 
     A cost is a lower bound of the squared distance, less the query's term ``squared[all_channels]``.
     """
+    return _worst(p, distance) - squared[all_channels, p] + tolerance
+
+
+@compiled
+def search_window(
+    i, rows, radius, tolerance, sketches, query, features, layout, best, distinct, limit, cost, per_level
+):
+    """Compare pixels in some rows with the places of image i that lie at most `radius` cells away, exactly.
+
+    A squared distance along a few directions is a lower bound. Only places within it are compared in all channels. The
+    same place comes first, then places further away, so that limits are low early.
+
+    Parameters
+    ----------
+    i : int
+        Image of the block.
+    rows : (int, int)
+        First row, and the row after the last.
+    radius : int
+    tolerance : float32
+        Bound on what rounding of floats adds to a bound.
+    sketches : (d, H, W) and (d, H, W) float32 arrays
+        Coordinates along the directions, of the query and of the image.
+    query, features, layout, best : tuples
+        See `arrays`.
+    limit, cost, per_level : (B,), (B,) and (L,) float32 arrays
+        Buffers; B pixels of a row are compared together.
+    """
+    own, other = sketches
+    directions, H, W = own.shape
+    B = len(limit)
+    images = features[0]
+    for Y in range(rows[0], rows[1]):
+        for X0 in range(0, W, B):
+            lanes = min(B, W - X0)
+            p0 = Y * W + X0
+            for b in range(lanes):
+                limit[b] = _worst(p0 + b, best[0]) + tolerance
+            for step_down in range(2 * radius + 1):
+                y = Y + _alternating(step_down)
+                if y < 0 or y >= H:
+                    continue
+                for step_right in range(2 * radius + 1):
+                    right = _alternating(step_right)
+                    first, last = max(0, -right - X0), min(lanes, W - right - X0)
+                    if first >= last:
+                        continue
+                    n, left = last - first, X0 + first
+                    q, g = own[0, Y, left:], other[0, y, left + right :]
+                    for b in range(n):
+                        difference = q[b] - g[b]
+                        cost[b] = difference * difference
+                    for k in range(1, directions):
+                        q, g = own[k, Y, left:], other[k, y, left + right :]
+                        for b in range(n):
+                            difference = q[b] - g[b]
+                            cost[b] += difference * difference
+                    limits, within = limit[first:], 0
+                    for b in range(n):
+                        within += cost[b] <= limits[b]
+                    if within == 0:
+                        continue
+                    for b in range(n):
+                        if cost[b] <= limits[b]:
+                            p, place = p0 + first + b, np.int64(y * W + left + right + b)
+                            distance = _distance(p, i, place, query, features, layout, per_level)
+                            _offer(p, distance, images[i], place, best, distinct, per_level)
+                            limits[b] = _worst(p, best[0]) + tolerance
+
+
+@inlined
+def _alternating(step):
+    """0, 1, 2, 3, 4 ... -> 0, -1, 1, -2, 2 ..."""
+    half = (step + 1) // 2
+    return -half if step % 2 else half
+
+
+@inlined
+def _worst(p, distance):
+    """The largest distance among the best of pixel p."""
     worst = distance[p, 0]
     for k in range(1, distance.shape[1]):
         worst = distance[p, k] if distance[p, k] > worst else worst
-    return worst - squared[all_channels, p] + tolerance
+    return worst

@@ -55,6 +55,7 @@ def align(
     level_weights: Sequence[float] | None = None,
     runner_up: bool = False,
     device: str = "cpu",
+    window: int | None = None,
 ) -> Alignment:
     """Compare every pixel with every pixel of the gallery (SPADE, sections 3.3 and 3.4).
 
@@ -83,6 +84,9 @@ def align(
     device : str
         "cpu", or a device of PyTorch (extra ``torch``) such as "cuda". There, products have half precision and the best
         few places are ranked again exactly; of places with nearly the same distance it may find another one.
+    window : int, optional
+        Compare a place only with places at most so many rows and columns of the grid away from the same place. Time
+        then grows with the places, not with their square. Default: with all places. On the processor only.
 
     Returns
     -------
@@ -96,14 +100,16 @@ def align(
         device is not available.
     """
     size = grid or query.shapes[0][:2]
-    weights = _check(query, len(gallery), kappa, size, level_weights)
+    weights = _check(query, len(gallery), kappa, size, level_weights, window)
+    if window is not None and device != "cpu":
+        raise InputError(f"window is {window} and device {device!r}; a window works on the processor, device 'cpu'")
     second = None
     if runner_up and len(gallery) > 1:
-        pair, level_order = _search(query, gallery, size, weights, 2, True, device)
+        pair, level_order = _search(query, gallery, size, weights, 2, True, device, window)
         second = _alignment(pair, 1, level_order, size)
         if kappa == 1:
             return _alignment(pair, 0, level_order, size, pair.distance.min(axis=1), second)
-    best, level_order = _search(query, gallery, size, weights, kappa, False, device)
+    best, level_order = _search(query, gallery, size, weights, kappa, False, device, window)
     distance = np.sort(best.distance, axis=1).mean(axis=1)  # the slots are in no order, and sums are rounded in theirs
     return _alignment(best, 0, level_order, size, distance, second)
 
@@ -116,8 +122,13 @@ def _search(
     slots: int,
     distinct: bool,
     device: str,
+    window: int | None,
 ) -> "tuple[Best, Sequence[int]]":
     """The best matches, and the position of each level's part in them."""
+    if window is not None and window < max(grid) - 1:
+        from anomalign.alignment.window import windowed_search
+
+        return windowed_search(query, gallery, grid, weights, window, slots, distinct=distinct)
     if device == "cpu":
         from anomalign.alignment.exact import exact_search  # Numba takes a third of a second to import
 
@@ -152,15 +163,24 @@ def _alignment(
 
 
 def _check(
-    query: FeaturePyramid, gallery: int, kappa: int, grid: tuple[int, int], level_weights: Sequence[float] | None
+    query: FeaturePyramid,
+    gallery: int,
+    kappa: int,
+    grid: tuple[int, int],
+    level_weights: Sequence[float] | None,
+    window: int | None,
 ) -> Sequence[float]:
     weights = [1.0] * len(query.levels) if level_weights is None else [float(w) for w in level_weights]
     if gallery == 0:
         raise InputError("the gallery is empty")
     if min(grid) < 1:
         raise InputError(f"grid is {grid}; needs a positive height and width")
-    if not 1 <= kappa <= gallery * grid[0] * grid[1]:
-        raise InputError(f"kappa is {kappa}; must be between 1 and the {gallery * grid[0] * grid[1]} gallery pixels")
+    if window is not None and window < 0:
+        raise InputError(f"window is {window}; must be 0 or more cells")
+    reach = max(grid) if window is None else window + 1  # in a corner, a window has so many rows and columns
+    most = gallery * min(reach, grid[0]) * min(reach, grid[1])
+    if not 1 <= kappa <= most:
+        raise InputError(f"kappa is {kappa}; must be between 1 and the {most} gallery pixels")
     if len(weights) != len(query.levels) or not all(0 <= w < np.inf for w in weights) or not any(weights):
         raise InputError(f"level_weights is {level_weights}; needs {len(query.levels)} numbers >= 0, not all 0")
     return weights

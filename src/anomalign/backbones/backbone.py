@@ -117,7 +117,7 @@ class Backbone:
 
         Parameters
         ----------
-        images : N arrays of (S, S, 3) uint8
+        images : N arrays of (H, W, 3) uint8
             RGB.
         threads : int
             Number of threads that share this call. Use 1 when several calls run at once.
@@ -155,9 +155,9 @@ class Backbone:
                 "(N, 3, H, W) of any size"
             ) from error
 
-    def layout(self, size_px: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
-        """Return the level shapes (h, w, C) for a square image of `size_px`, and the length D of the pooled vector."""
-        pyramid = self.run(np.zeros((1, size_px, size_px, 3), np.uint8))[0]
+    def layout(self, height_px: int, width_px: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
+        """Return the level shapes (h, w, C) for an image of this size, and the length D of the pooled vector."""
+        pyramid = self.run(np.zeros((1, height_px, width_px, 3), np.uint8))[0]
         return pyramid.shapes, len(pyramid.pooled)
 
     def _level(self, output: NDArray[Any]) -> NDArray[np.float16]:

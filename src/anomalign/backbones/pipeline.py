@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from anomalign.backbones import tiling
 from anomalign.backbones.backbone import Backbone
 from anomalign.errors import AnomalignError, ImageError
 from anomalign.images.decoding import MAX_PIXELS, decode_content
@@ -43,7 +44,7 @@ class Described:
         Size of the image in pixels.
     pyramid : FeaturePyramid
     preview : bytes
-        JPEG of at most 320 px; empty unless it was asked for.
+        JPEG of at most 320 px, or as large as the frame; empty unless it was asked for.
     turned : tuple of FeaturePyramid
         Features of the image in the further orientations.
     image : (H, W, 3) uint8 array, optional
@@ -134,7 +135,7 @@ def describe(
             _load(name, source, framing, reading, max_pixels, turns, previews, known, keep_images)
             for name, source in batch
         ]
-        return _run(loaded, backbone, threads)
+        return _run(loaded, backbone, framing, threads)
 
     named = ((name_of(source, number), source) for number, source in enumerate(sources))
     for results in _in_order(work, _batches(named, 1 if keep_images else BATCH)):
@@ -153,15 +154,16 @@ def describe_together(
         _load(name_of(source, number), source, framing, reading, max_pixels, (UPRIGHT,), False, frozenset(), False)
         for number, source in enumerate(sources)
     ]
-    results = _run(loaded, backbone, threads=1)
+    results = _run(loaded, backbone, framing, threads=1)
     return [result for result in results if not isinstance(result, Known)]
 
 
 def _run(
-    loaded: Sequence[_Loaded | Known | Failure], backbone: Backbone, threads: int
+    loaded: Sequence[_Loaded | Known | Failure], backbone: Backbone, framing: Framing, threads: int
 ) -> list[Described | Known | Failure]:
-    framed = [square for item in loaded if isinstance(item, _Loaded) for square in item.framed]
-    pyramids = chain.from_iterable(backbone.run(part, threads) for part in _batches(framed, BATCH))
+    framed = [frame for item in loaded if isinstance(item, _Loaded) for frame in item.framed]
+    batches = _batches(framed, BATCH)
+    pyramids = chain.from_iterable(tiling.run(backbone, batch, framing.tiles, threads) for batch in batches)
     return [_finish(item, pyramids) if isinstance(item, _Loaded) else item for item in loaded]
 
 
@@ -207,10 +209,14 @@ def _finish(item: _Loaded, pyramids: Iterator[FeaturePyramid]) -> Described:
 
 
 def _preview(image: Image.Image, framing: Framing) -> bytes:
-    """JPEG of an image; of one with a small region of interest a larger one, in which the region can be seen."""
+    """JPEG of an image that shows what was compared as sharp as it was compared, or in at least 320 px.
+
+    Around a small region of interest the image may need too many pixels for that; then it has 1280, or as the frame.
+    """
     region = framing.region
     longest = max(image.size) if region is None else max(region.height, region.width)
-    scale = min(PREVIEW_PX / longest, _LARGEST_PREVIEW_PX / max(image.size))
+    side = max(PREVIEW_PX, *framing.shape)
+    scale = min(side / longest, max(side, _LARGEST_PREVIEW_PX) / max(image.size))
     if scale < 1:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)

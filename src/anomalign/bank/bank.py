@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.backbones import CPU, Backbone, find_provider, load_backbone
+from anomalign.backbones import CPU, Backbone, find_provider, load_backbone, tiling
 from anomalign.bank import (
     additions,
     catalogue,
@@ -132,7 +132,7 @@ class Bank:
                 f"augment is {augment!r}, and the region of interest has a mask, which a turned part would not fit; "
                 "leave one out, or give the region as a rectangle"
             )
-        shapes, pooled_length = network.layout(framing.size_px)
+        shapes, pooled_length = tiling.layout(network, framing.shape, framing.tiles)
         framing.check_grids(grids(shapes))
         identity = Identity(
             network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment, reading
@@ -191,7 +191,7 @@ class Bank:
         """Folder, number of images, version and network on one line."""
         return (
             f"<Bank {str(self.path)!r}: {len(self)} images, version {self.version}, {self.identity.backbone} at "
-            f"{self.identity.framing.size_px} px>"
+            f"{self.identity.framing.size} px>"
         )
 
     def __len__(self) -> int:

@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from anomalign.bank.schema import AUGMENTED_FORMAT, FORMAT, LATEST_FORMAT
+from anomalign.bank.schema import AUGMENTED_FORMAT, FORMAT, LATEST_FORMAT, REGION_FORMAT
 from anomalign.bank.views import Views
 from anomalign.errors import BankDamagedError, BankError
 from anomalign.images.framing import Framing
@@ -59,6 +59,11 @@ class Identity:
         """Numbers of the bank's views, which `Bank.views` takes."""
         return Views(len(self.turns))
 
+    def grid(self, level: int) -> tuple[int, int]:
+        """Height and width of a level, 1 the finest; of the coarsest where there are fewer."""
+        h, w, _ = self.shapes[min(level, len(self.shapes)) - 1]
+        return h, w
+
     @property
     def bytes_per_image(self) -> int:
         """Size of one image's features, in all its orientations.
@@ -100,8 +105,10 @@ def write_reading(connection: sqlite3.Connection, identity: Identity) -> None:
 
 def _format_of(identity: Identity) -> int:
     """The oldest format that says all of an identity, so that versions before this one read what they can."""
-    if identity.framing.region is not None or identity.reading.bits not in (None, EARLIER.bits):
+    if not isinstance(identity.framing.size_px, int) or identity.framing.tiles is not None:
         return LATEST_FORMAT
+    if identity.framing.region is not None or identity.reading.bits not in (None, EARLIER.bits):
+        return REGION_FORMAT
     return AUGMENTED_FORMAT if identity.augment else FORMAT
 
 
@@ -116,7 +123,7 @@ def read_identity(connection: sqlite3.Connection, catalogue: Path) -> Identity:
         The identity is not what `write_identity` writes.
     """
     entries = dict(connection.execute("SELECT key, value FROM identity"))
-    if entries.get("format") not in (str(FORMAT), str(AUGMENTED_FORMAT), str(LATEST_FORMAT)):
+    if entries.get("format") not in [str(one) for one in range(FORMAT, LATEST_FORMAT + 1)]:
         raise BankError(
             f"{catalogue.parent}: bank of format {entries.get('format')}, this version reads formats {FORMAT} to "
             f"{LATEST_FORMAT}; use the version of anomalign that it was made with, or fit it again"

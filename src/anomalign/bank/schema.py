@@ -2,8 +2,9 @@
 
 import sqlite3
 
-# A version that does not know augmentation, fewer bits than 16 or regions of interest must not add to a bank with them.
-FORMAT, AUGMENTED_FORMAT, LATEST_FORMAT = 3, 4, 5
+# A version that does not know augmentation, fewer bits than 16, regions of interest, or frames with tiles or of another
+# shape than a square must not add to a bank with them.
+FORMAT, AUGMENTED_FORMAT, REGION_FORMAT, LATEST_FORMAT = 3, 4, 5, 6
 
 # In `aligned` the columns "score" and "pixels" hold other values than in earlier versions: see bank/scores.py.
 TABLES = """

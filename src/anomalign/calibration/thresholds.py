@@ -8,6 +8,7 @@ each of m groups has the weight 1, and its images share it. With one image a gro
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,8 @@ class Calibration:
         Scores of the pixels of all their score maps.
     groups : Groups
         Groups of the N images.
+    window : int or None
+        Radius of the window of stage 2, in cells of the grid; None: places are compared with all places.
     """
 
     ids: NDArray[np.int64]
@@ -64,6 +67,7 @@ class Calibration:
     places: PlaceStatistics
     pixels: PixelCounts
     groups: Groups
+    window: int | None = None
 
     def to_bytes(self) -> bytes:
         """Write all scores for the catalogue; every digit is kept."""
@@ -77,7 +81,13 @@ class Calibration:
             "origin": self.groups.origin,
             "copies": None if self.groups.copies is None else self.groups.copies.tolist(),
         }
-        others = {"groups": groups, "places": self.places.to_entry(), "pixels": self.pixels.to_bytes().hex()}
+        others: dict[str, Any] = {
+            "groups": groups,
+            "places": self.places.to_entry(),
+            "pixels": self.pixels.to_bytes().hex(),
+        }
+        if self.window is not None:
+            others["window"] = self.window
         return with_checksum(json.dumps({**entries, **others}).encode())
 
     @classmethod
@@ -105,6 +115,7 @@ class Calibration:
                 groups["origin"],
                 None if groups["copies"] is None else np.array(groups["copies"], np.int64),
             ),
+            entry.get("window"),
         )
 
     @property

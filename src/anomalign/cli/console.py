@@ -33,9 +33,28 @@ Size = Annotated[
     int | None,
     typer.Option(
         metavar="PX",
-        help="Side of the square image that the backbone gets.",
+        help="Shorter side of the image that the backbone gets.",
         show_default="the side it was tested with, by its file",
     ),
+]
+FitTo = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHAPE",
+        help="Shape of that image: 'proportions', as the normal images have them, or 'square'.",
+        show_default="proportions; a square where they are mixed",
+    ),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PX",
+        help="Side of the tiles in which the backbone sees that image; 0: it sees all at once.",
+        show_default="tiles where the image is larger than about a megapixel",
+    ),
+]
+Overlap = Annotated[
+    int | None, typer.Option(metavar="PX", help="Overlap of neighbouring tiles.", show_default="64", min=0)
 ]
 Region = Annotated[
     str | None,

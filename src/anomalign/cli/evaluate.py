@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anomalign.cli import console
+from anomalign.cli.frame import FrameOptions
 
 if TYPE_CHECKING:
     from anomalign.backbones import Backbone
@@ -26,6 +27,9 @@ def evaluate(
     backbone: console.BackboneOption = None,
     provider: console.ProviderOption = "cpu",
     size: console.Size = None,
+    fit_to: console.FitTo = None,
+    tile: console.Tile = None,
+    overlap: console.Overlap = None,
     augment: console.Augment = None,
     region: console.Region = None,
     region_mask: console.RegionMask = None,
@@ -56,9 +60,9 @@ def evaluate(
     categories = _select(dataset, category)
     network = console.load_network(backbone, provider)
     limit = console.max_pixels(max_megapixels)
-    protocol = _protocol(dataset.layout, preset, network, size, augment or "", target_fpr, limit)
-    framing = replace(protocol.framing, region=region_of(region, region_mask))
-    protocol = replace(protocol, framing=framing, group_by=group_by, reading=Reading(bits))
+    frame = FrameOptions(preset, size, fit_to, tile, overlap, augment, region_of(region, region_mask))
+    protocol = _protocol(dataset.layout, frame, network, target_fpr, limit)
+    protocol = replace(protocol, group_by=group_by, reading=Reading(bits))
     console.say_passed_over(dataset.passed_over)
     for problem in dataset.problems:
         console.say_error(problem)
@@ -77,7 +81,8 @@ def evaluate(
     interrupted = False
     for test_category in categories:
         try:
-            result = _evaluate(test_category, protocol, collected, maps, submission)
+            framing = frame.framing(list(test_category.train), network.preprocessing.crop_px, network.multiple)
+            result = _evaluate(test_category, replace(protocol, framing=framing), collected, maps, submission)
         except AnomalignError as error:  # the other categories are evaluated all the same
             console.say_error(error)
             problems.append(str(error))
@@ -161,25 +166,22 @@ def _select(dataset: "Dataset", names: list[str] | None) -> "list[Category]":
 
 def _protocol(
     layout: str,
-    preset: str,
+    frame: FrameOptions,
     network: "Backbone",
-    size: int | None,
-    augment: str,
     target_fpr: float | None,
     max_pixels: int,
 ) -> "Protocol":
     from dataclasses import replace
 
-    from anomalign.cli.fit import framing_of
     from anomalign.cli.inspect import settings_of
     from anomalign.evaluation.run import Protocol
     from anomalign.images.orientation import read_augment
 
-    settings = settings_of(preset)
-    if preset == "paper" and layout == "shanghaitech":  # section 4.2 of the paper
+    settings = settings_of(frame.preset)
+    if frame.preset == "paper" and layout == "shanghaitech":  # section 4.2 of the paper
         settings = replace(settings, image_neighbours=1, gallery_size=1)
-    framing = framing_of(preset, size, network.preprocessing.crop_px)
-    return Protocol(network, framing, settings, target_fpr, max_pixels, read_augment(augment))
+    framing = frame.framing([], network.preprocessing.crop_px, network.multiple)
+    return Protocol(network, framing, settings, target_fpr, max_pixels, read_augment(frame.augment or ""))
 
 
 def _evaluate(

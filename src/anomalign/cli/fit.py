@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomalign.cli import console
+from anomalign.cli.frame import FrameOptions
 
 if TYPE_CHECKING:
     from anomalign.bank import Bank
-    from anomalign.images.framing import Framing
     from anomalign.images.region import RegionOfInterest
 
 
@@ -19,6 +19,9 @@ def fit(
     backbone: console.BackboneOption = None,
     provider: console.ProviderOption = "cpu",
     size: console.Size = None,
+    fit_to: console.FitTo = None,
+    tile: console.Tile = None,
+    overlap: console.Overlap = None,
     preset: Annotated[
         str, typer.Option(help="'default' uses the whole image; 'paper' uses the central 224 px of 256.")
     ] = "default",
@@ -41,7 +44,8 @@ def fit(
     max_pixels, of_interest = console.max_pixels(max_megapixels), region_of(region, region_mask)
     if of_interest is not None:
         _check_region(of_interest, images, max_pixels, bits)
-    opened = _open_or_create(bank, backbone, provider, size, preset, augment, of_interest, bits)
+    frame = FrameOptions(preset, size, fit_to, tile, overlap, augment, of_interest)
+    opened = _open_or_create(bank, backbone, provider, frame, bits, images)
     add(opened, images, groups, preset, calibrate, check, max_pixels)
 
 
@@ -132,50 +136,20 @@ def _check_region(region: "RegionOfInterest", images: "list[Path]", max_pixels: 
         return
 
 
-def framing_of(preset: str, size: int | None, default_size: int, region: "RegionOfInterest | None" = None) -> "Framing":
-    """Return the framing: all of the image or region, or the paper's centre crop (224 of 256) scaled to the size."""
-    from anomalign.errors import InputError
-    from anomalign.images.framing import Framing
-
-    if preset not in ("default", "paper"):
-        raise InputError(f"--preset is {preset!r}; must be 'default' or 'paper'")
-    size = default_size if size is None else size
-    return Framing(size, round(size * 256 / 224) if preset == "paper" else None, region)
-
-
 def _open_or_create(
-    path: str,
-    backbone: str | None,
-    provider: str,
-    size: int | None,
-    preset: str,
-    augment: str | None,
-    region: "RegionOfInterest | None",
-    bits: int | None,
+    path: str, backbone: str | None, provider: str, options: FrameOptions, bits: int | None, images: "list[Path]"
 ) -> "Bank":
     from anomalign.bank import Bank
     from anomalign.bank.catalogue import FILE
     from anomalign.errors import InputError
-    from anomalign.images.orientation import read_augment
     from anomalign.images.reading import Reading
 
     if not (Path(path) / FILE).exists():
         network = console.load_network(backbone, provider)
-        framing = framing_of(preset, size, network.preprocessing.crop_px, region)
-        return Bank.create(path, network, framing, augment or "", Reading(bits))
+        framing = options.framing(images, network.preprocessing.crop_px, network.multiple)
+        return Bank.create(path, network, framing, options.augment or "", Reading(bits))
     bank = console.open_bank(path, backbone, provider)
-    made_with = bank.identity.framing
-    if region is not None and region != made_with.region:
-        stored = f"the region of interest {made_with.region}" if made_with.region else "no region of interest"
-        raise InputError(f"{path}: was made with {stored}, not with {region}; leave the option out, or fit a new bank")
-    framing = framing_of(preset, size, made_with.size_px, made_with.region)
-    if (size is not None or preset != "default") and made_with != framing:
-        raise InputError(f"{path}: was made with {made_with}, not {framing}; leave the options out")
-    if augment is not None and read_augment(augment) != bank.identity.augment:
-        stored = f"--augment {bank.identity.augment}" if bank.identity.augment else "no --augment"
-        raise InputError(
-            f"{path}: was made with {stored}, not with --augment {augment}; leave it out, or fit a new bank"
-        )
+    options.check(bank, images)
     if bits is not None and bits != bank.identity.reading.bits:
         known = bank.identity.reading.bits or "unknown"
         raise InputError(f"{path}: was made with bits={known}, not bits={bits}; leave it out, or fit a new bank")
@@ -187,8 +161,10 @@ def _tell_size(bank: "Bank", images: int) -> None:
 
     each, turns = bank.identity.bytes_per_image, len(bank.identity.turns)
     total = images * each
+    framing = bank.identity.framing
+    seen = f"{framing.shape[0]} x {framing.shape[1]} px{' in tiles' if framing.tiles else ''}"
     console.say(
-        f"{bank.path}: {images} images of {console.size(each)} with {bank.identity.backbone}"
+        f"{bank.path}: {images} images of {console.size(each)} with {bank.identity.backbone} at {seen}"
         f"{f' in {turns} orientations' if turns > 1 else ''}: at most {console.size(total)} will be added"
     )
     free = shutil.disk_usage(bank.path).free

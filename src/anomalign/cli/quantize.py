@@ -31,11 +31,11 @@ def quantize(
 ) -> None:
     """Convert a backbone to int8 with your own normal images; keep it if little changes. Exit code 2: not kept."""
     from anomalign.backbones import load_backbone
-    from anomalign.cli.fit import framing_of
+    from anomalign.cli.frame import FrameOptions
     from anomalign.cli.inspect import settings_of
     from anomalign.compression.quantization import quantize_backbone
 
-    settings = settings_of(preset)
+    settings, frame = settings_of(preset), FrameOptions(preset, size, "square")
     network = load_backbone(backbone)
     try:
         with console.progress("quantize") as update:
@@ -45,7 +45,7 @@ def quantize(
                 console.find_images(normals),
                 console.find_images(holdout) if holdout else None,
                 console.find_images(defects or []),
-                framing=framing_of(preset, size, network.preprocessing.crop_px),
+                framing=frame.framing([], network.preprocessing.crop_px, network.multiple),
                 settings=settings,
                 anyway=anyway,
                 replace=replace,

@@ -174,7 +174,7 @@ def _pairs(
 
 def _pair(before: Detector, after: Detector, a: Described, b: Described) -> _Pair:
     first, second = before.align(before.judge(a)), after.align(after.judge(b))
-    rare = [i.pixels.p_values(i.aligned.score_square) <= HEAT_BEGINS for i in (first, second)]
+    rare = [i.pixels.p_values(i.aligned.frame_scores) <= HEAT_BEGINS for i in (first, second)]
     features = [(*described.pyramid.levels, described.pyramid.pooled) for described in (a, b)]
     return _Pair(
         (first.verdict == "anomalous", second.verdict == "anomalous"),

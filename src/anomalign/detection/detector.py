@@ -88,9 +88,8 @@ class Detector:
             given = given_groups(bank.images)
             groups = None if given is None else given.of(self._rows).count
             thresholds.check_rate(target_fpr, len(self._rows), groups)
-        shapes = bank.identity.shapes
-        self._level_weights = _weights(settings, bank)
-        self._grid = shapes[min(settings.grid_level, len(shapes)) - 1][:2]
+        self._level_weights = settings.weights_of(bank.identity)
+        self._grid = bank.identity.grid(settings.grid_level)
         self._images = bank.images
         with one_blas_thread():  # sums come out otherwise on more threads, and records are replayed to the last digit
             self._search = ImageSearch(bank, settings.descriptor, settings.index)
@@ -126,6 +125,11 @@ class Detector:
     def normal_scores(self) -> NDArray[np.float64]:
         """(N,) leave-one-out image scores of the normals, on the scale of `Inspection.image_score`."""
         return self.rule.normal_scores
+
+    @property
+    def alignment_key(self) -> str:
+        """Key of the stored distances of stage 2, as for `Bank.load_aligned`; calibrates on first use."""
+        return self.settings.alignment_key(self.rule.calibration.window)
 
     @property
     def has_older_scores(self) -> bool:
@@ -424,7 +428,7 @@ class Detector:
                 self.measured,
                 self._place_of[sha256],
                 pyramids,
-                lambda pyramid, views: self._align(pyramid, views).distance,
+                lambda pyramid, views: self._align(pyramid, views, self.rule.calibration.window).distance,
                 with_places,
             )
 
@@ -466,8 +470,9 @@ class Detector:
         rows = np.array(self._rows_of(ids), np.int64)
         sets = [np.array(self._rows_of(one), np.int64) for one in left_out]
         with one_blas_thread():
+            window = self.rule.calibration.window
             return score_without(
-                self.bank, self._search, self.settings, rows, sets, self._align_normal, places, progress
+                self.bank, self._search, self.settings, rows, sets, self._align_normal, window, places, progress
             )
 
     def _describe_together(self, images: Iterable[Source | Failure], max_pixels: int) -> list[Described | Failure]:
@@ -525,19 +530,19 @@ class Detector:
             raise InputError(f"{self.bank.path}: no image {error} in this bank") from None
 
     def _aligned(self, pyramid: FeaturePyramid, views: list[int], places: PlaceStatistics) -> Aligned:
-        alignment = self._align(pyramid, views)
+        alignment = self._align(pyramid, views, self.rule.calibration.window)
         place_scores = places.scores(alignment.distance)
         turns, numbers = self.bank.identity.turns, self.bank.identity.views
         return Aligned(
             alignment,
-            smooth_map(alignment.distance, self.bank.identity.framing.size_px, self.settings.sigma_px),
+            smooth_map(alignment.distance, self.bank.identity.framing.shape, self.settings.sigma_px),
             place_scores,
             map_score(place_scores, self.settings.top_share, places.counted),
             tuple(self._images[numbers.image(view)] for view in views),
             tuple(turns[numbers.turn(view)] for view in views),
         )
 
-    def _align(self, pyramid: FeaturePyramid, views: list[int]) -> Alignment:
+    def _align(self, pyramid: FeaturePyramid, views: list[int], window: int | None) -> Alignment:
         """Align an image; a place that does not count has what the nearest one has that does, as beyond an edge."""
         alignment = align(
             pyramid,
@@ -545,14 +550,15 @@ class Detector:
             self.settings.kappa,
             grid=self._grid,
             level_weights=self._level_weights,
+            window=window,
         )
         nearest = self.bank.identity.framing.nearest_counted(self._grid)
         return alignment if nearest is None else alignment.taken_from(*nearest)
 
-    def _align_normal(self, row: int, gallery: Sequence[int]) -> NDArray[np.float32]:
+    def _align_normal(self, row: int, gallery: Sequence[int], window: int | None) -> NDArray[np.float32]:
         """(h, w) distances of one of the bank's own images to others of them, by `Bank.views`."""
         (pyramid,) = self.bank.gallery([row])
-        return self._align(pyramid, list(gallery)).distance
+        return self._align(pyramid, list(gallery), window).distance
 
 
 def _opened(bank: Bank | str | os.PathLike[str]) -> Bank:
@@ -570,13 +576,3 @@ def _counted(
         for done, result in enumerate(results, 1):
             progress(done, total)
             yield result
-
-
-def _weights(settings: Settings, bank: Bank) -> tuple[float, ...] | None:
-    """Weight of each level of a bank; None: 1 each."""
-    weights, levels = settings.level_weights, len(bank.identity.shapes)
-    if weights is None:
-        return bank.identity.level_weights
-    if len(weights) not in (1, levels):
-        raise InputError(f"level_weights has {len(weights)} values, this bank {levels} levels")
-    return weights * levels if len(weights) == 1 else weights

@@ -60,8 +60,8 @@ class Aligned:
     ----------
     alignment : Alignment
         Matches of every pixel, on the grid.
-    square : (S, S) float32 array
-        Smoothed distances, on the square that the backbone saw: the anomaly map.
+    frame_map : (H, W) float32 array
+        Smoothed distances, on the frame that the backbone saw: the anomaly map.
     place_scores : (h, w) float32 array
         Place scores: how far each distance lies above what is usual at its place (`PlaceStatistics.scores`).
     score : float
@@ -73,16 +73,16 @@ class Aligned:
     """
 
     alignment: Alignment
-    square: NDArray[np.float32]
+    frame_map: NDArray[np.float32]
     place_scores: NDArray[np.float32]
     score: float
     gallery: tuple[NormalImage, ...]
     turns: tuple[Turn, ...]
 
     @property
-    def score_square(self) -> NDArray[np.float32]:
-        """(S, S) float32: the place scores, interpolated on the square that the backbone saw."""
-        return smooth_map(self.place_scores, len(self.square), sigma_px=0)
+    def frame_scores(self) -> NDArray[np.float32]:
+        """(H, W) float32: the place scores, interpolated on the frame that the backbone saw."""
+        return smooth_map(self.place_scores, self.frame_map.shape, sigma_px=0)
 
 
 @dataclass(frozen=True, eq=False)

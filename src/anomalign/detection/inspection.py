@@ -125,7 +125,7 @@ class Inspection(InspectionSummary):
         InputError
             Stage 2 has not run.
         """
-        return place_on_image(self.aligned.square, self.framing, self.height, self.width)
+        return place_on_image(self.aligned.frame_map, self.framing, self.height, self.width)
 
     @cached_property
     def score_map(self) -> NDArray[np.float32]:
@@ -143,7 +143,7 @@ class Inspection(InspectionSummary):
 
     def score_map_of_size(self, height: int, width: int) -> NDArray[np.float32]:
         """`score_map` for a picture of the image in another size."""
-        return place_on_image(self.aligned.score_square, self.framing, self.height, self.width, (height, width))
+        return place_on_image(self.aligned.frame_scores, self.framing, self.height, self.width, (height, width))
 
     @cached_property
     def pixel_p_values(self) -> NDArray[np.float32]:
@@ -245,8 +245,8 @@ class Inspection(InspectionSummary):
 
     def _labelled(self) -> tuple[int, int, NDArray[np.int32], NDArray[np.float32]]:
         """The part of the image that holds all regions: its top and left, the labels and the scores of its pixels."""
-        square, least = self.aligned.score_square, self.pixels.score_at(HEAT_BEGINS)
-        top, left, scores = place_high_part(square, self.framing, self.height, self.width, least)
+        framed, least = self.aligned.frame_scores, self.pixels.score_at(HEAT_BEGINS)
+        top, left, scores = place_high_part(framed, self.framing, self.height, self.width, least)
         return top, left, label_regions(scores, least), scores
 
     def match_at(self, y: float, x: float) -> Match:

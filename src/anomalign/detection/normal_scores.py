@@ -17,13 +17,14 @@ from anomalign.calibration.thresholds import Calibration
 from anomalign.detection.decision import logs_of
 from anomalign.detection.dependence import SAMPLE, find_groups, given_groups
 from anomalign.detection.settings import Settings
+from anomalign.detection.window import LOOKED_AT, choose_window
 from anomalign.errors import CalibrationError
 from anomalign.images.framing import Framing
 from anomalign.numerics.checksums import with_checksum, without_checksum
 from anomalign.retrieval import ImageSearch, Neighbours
 
-Align: TypeAlias = Callable[[int, Sequence[int]], NDArray[np.float32]]
-"""Called as ``align(row, gallery)``: (h, w) distances of one of the bank's images to others, by `Bank.views`."""
+Align: TypeAlias = Callable[[int, Sequence[int], int | None], NDArray[np.float32]]
+"""Called as ``align(row, gallery, window)``: (h, w) distances of one of a bank's images to others, by `Bank.views`."""
 
 _SAMPLE = 20  # images that go through stage 2 where stage 1 alone decides: they only say what heat is usual
 _STORED_TOGETHER = 50
@@ -48,10 +49,10 @@ def score_normals(bank: Bank, settings: Settings, rows: NDArray[np.int64], found
     by_retrieval = settings.decided_by == "retrieval"
     framing, ids = bank.identity.framing, np.array([image.id for image in bank.images], np.int64)
     h, w = found.distances.shape[1:]
-    counted, pixels_counted = framing.counted((h, w)), framing.counted((framing.size_px, framing.size_px))
+    counted, pixels_counted = framing.counted((h, w)), framing.counted(framing.shape)
     place_scores = left_out_scores(found.distances, found.weights, found.aligned_left_out, counted)
     alignment = np.array([map_score(one, settings.top_share, counted) for one in place_scores])
-    score_maps = (smooth_map(one, framing.size_px, sigma_px=0) for one in place_scores)
+    score_maps = (smooth_map(one, framing.shape, sigma_px=0) for one in place_scores)
     result = Calibration(
         ids=ids[rows],
         retrieval=found.retrieval,
@@ -64,6 +65,7 @@ def score_normals(bank: Bank, settings: Settings, rows: NDArray[np.int64], found
             PixelCounts.of(one if pixels_counted is None else one[pixels_counted]) for one in score_maps
         ),
         groups=_counted(found.groups.of(rows), [found.retrieval] if by_retrieval else [found.retrieval, alignment]),
+        window=found.window,
     )
     bank.save_calibration(settings.calibration_key(), result.to_bytes())
     return result
@@ -91,6 +93,8 @@ class Measured:
         How much each of them counts.
     aligned_left_out : M int64 arrays
         Places among these M of the images that are left out with each.
+    window : int or None
+        Radius of the window of stage 2.
     """
 
     groups: Groups
@@ -101,6 +105,7 @@ class Measured:
     distances: NDArray[np.float32]
     weights: NDArray[np.float64]
     aligned_left_out: list[NDArray[np.int64]]
+    window: int | None
 
 
 def measure_normals(
@@ -128,15 +133,20 @@ def measure_normals(
     few = _SAMPLE if settings.decided_by == "retrieval" else len(rows)
     aligned = sample_rows([bank.images[row] for row in rows], few)
     galleries = neighbours.index[aligned, : settings.gallery_size]
+    window = settings.window
+    if window == "auto":
+        sample = sample_rows([bank.images[row] for row in rows[aligned]], LOOKED_AT)
+        window = choose_window(bank, settings, rows[aligned][sample], galleries[sample])
     return Measured(
         groups=groups,
         left_out=left_out,
         retrieval=mean_of_nearest(neighbours, settings.image_neighbours),
         nearest=neighbours.index[:, 0],
         aligned=aligned,
-        distances=_distances(bank, settings, ids, rows[aligned], galleries, align, progress),
+        distances=_distances(bank, settings, ids, rows[aligned], galleries, align, window, progress),
         weights=groups.of(rows[aligned]).weights,
         aligned_left_out=_left_out_of(rows[aligned], [left_out[a] for a in aligned], groups),
+        window=window,
     )
 
 
@@ -183,6 +193,7 @@ def score_without(
     rows: NDArray[np.int64],
     left_out: Sequence[NDArray[np.int64]],
     align: Align,
+    window: int | None,
     places: PlaceStatistics,
     progress: Progress | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -199,7 +210,7 @@ def score_without(
     alignment, peaks = np.full(len(rows), np.inf), np.full(len(rows), np.inf)
     for place in np.flatnonzero(~none).tolist():
         padded = neighbours.index[place, : settings.gallery_size]
-        distance = align(int(rows[place]), np.sort(padded[padded >= 0]).tolist())
+        distance = align(int(rows[place]), np.sort(padded[padded >= 0]).tolist(), window)
         alignment[place] = map_score(places.scores(distance), settings.top_share, places.counted)
         peaks[place] = _peak(distance, settings, bank.identity.framing)
         if progress:
@@ -229,13 +240,13 @@ def _distances(
     rows: NDArray[np.int64],
     galleries: NDArray[np.int64],
     align: Align,
+    window: int | None,
     progress: Progress | None,
 ) -> NDArray[np.float32]:
     """(M, h, w) distances of the images in these rows, from the bank's store where it holds; stored a few at a time."""
-    key, views = settings.alignment_key(), bank.identity.views
+    key, views = settings.alignment_key(window), bank.identity.views
     stored = {(one.image, one.gallery): one for one in bank.load_aligned(key)}
-    shapes = bank.identity.shapes
-    grid = shapes[min(settings.grid_level, len(shapes)) - 1][:2]
+    grid = bank.identity.grid(settings.grid_level)
     results = np.empty((len(rows), *grid), np.float32)
     unsaved: list[AlignedDistances] = []
     for place, (row, padded) in enumerate(zip(rows.tolist(), galleries, strict=True)):
@@ -245,7 +256,7 @@ def _distances(
         gallery_bytes = gallery_key.astype("<i8").tobytes()
         known = _unsealed(stored.get((image, gallery_bytes)))
         if known is None or len(known) != 4 * grid[0] * grid[1]:
-            results[place] = align(row, gallery.tolist())
+            results[place] = align(row, gallery.tolist(), window)
             unsaved.append(_sealed(image, gallery_bytes, results[place]))
         else:
             results[place] = np.frombuffer(known, "<f4").reshape(grid)
@@ -261,9 +272,9 @@ def _distances(
 
 def _peak(distance: NDArray[np.float32], settings: Settings, framing: Framing) -> float:
     """Mean of the highest values of the smoothed map, by the values at the centres of the cells that count."""
-    side = len(distance)
-    smoothed = smooth_map(distance, side, settings.sigma_px * side / framing.size_px)
-    return map_score(smoothed, settings.top_share, framing.counted((side, side)))
+    h, w = distance.shape
+    smoothed = smooth_map(distance, (h, w), settings.sigma_px * h / framing.shape[0])
+    return map_score(smoothed, settings.top_share, framing.counted((h, w)))
 
 
 def _sealed(image: int, gallery: bytes, distance: NDArray[np.float32]) -> AlignedDistances:

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
+from anomalign.bank.identity import Identity
 from anomalign.detection.summary import Stage
 from anomalign.errors import InputError
 from anomalign.retrieval import DESCRIPTORS, INDEX_KINDS, Descriptor, IndexKind
@@ -32,8 +34,12 @@ class Settings:
         Level on whose grid pixels are compared; 1 is the finest, as in the paper.
     level_weights : tuple of float, or None
         Weight s_l of each level, or one for all; None: those that the backbone's file recommends. The paper's are 1.
+    window : int, "auto" or None
+        Stage 2 compares a place only with places at most so many cells of the grid away from the same place; None: with
+        all places. "auto": all places on grids of up to 4,096; on larger ones by how well normal images are matched
+        within windows (`anomalign.detection.window`).
     sigma_px : float
-        Gaussian smoothing of the anomaly map, in pixels of the square that the backbone sees.
+        Gaussian smoothing of the anomaly map, in pixels of the frame that the backbone sees.
     top_share : float
         Stage 2's score of an image is the mean of the scores of this share of its places, the highest; 0: the highest
         alone. The score of a place says how far its distance lies above those of normal images at this place.
@@ -54,6 +60,7 @@ class Settings:
     kappa: int = 1
     grid_level: int = 2
     level_weights: tuple[float, ...] | None = None
+    window: int | Literal["auto"] | None = "auto"
     sigma_px: float = 4.0
     top_share: float = 0.0025
     decided_by: Stage = "both"
@@ -69,6 +76,9 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 <= value <= highest:
                 raise InputError(f"{name} is {value}; must lie between 0 and {highest}")
+        number = isinstance(self.window, int) and not isinstance(self.window, bool) and self.window >= 0
+        if not number and self.window not in ("auto", None):
+            raise InputError(f"window is {self.window!r}; must be a number of cells, 'auto' or None")
         if self.decided_by not in ("both", "alignment", "retrieval"):
             raise InputError(f"decided_by is {self.decided_by!r}; must be 'both', 'alignment' or 'retrieval'")
         if self.descriptor not in DESCRIPTORS:
@@ -81,6 +91,15 @@ class Settings:
         """How many nearest normals stage 1 finds: enough for its score and for the gallery."""
         return max(self.gallery_size, self.image_neighbours)
 
+    def weights_of(self, identity: Identity) -> tuple[float, ...] | None:
+        """Weight of each level of a bank; None: 1 each."""
+        weights, levels = self.level_weights, len(identity.shapes)
+        if weights is None:
+            return identity.level_weights
+        if len(weights) not in (1, levels):
+            raise InputError(f"level_weights has {len(weights)} values, this bank {levels} levels")
+        return weights * levels if len(weights) == 1 else weights
+
     def calibration_key(self, scores: int = _CALIBRATION_SCORES) -> str:
         """What scores of normals depend on, as JSON: not the gate, nor the index, which only use them.
 
@@ -88,6 +107,8 @@ class Settings:
         """
         entries = asdict(self)
         del entries["gate"], entries["index"], entries["decided_by"]
+        if self.window == "auto":  # as in versions that knew no window
+            del entries["window"]
         by_retrieval = self.decided_by == "retrieval"  # then only a sample goes through stage 2
         return json.dumps({**entries, "by_retrieval": by_retrieval, "scores": scores}, sort_keys=True)
 
@@ -97,10 +118,10 @@ class Settings:
         before = replace(self, top_share=_OLDER_TOP_SHARE) if is_default else self
         return before.calibration_key(_CALIBRATION_SCORES - 1)
 
-    def alignment_key(self) -> str:
-        """What stage 2 of a normal image against a given gallery depends on, as JSON."""
+    def alignment_key(self, window: int | None = None) -> str:
+        """What stage 2 of a normal image against a given gallery depends on, as JSON; `window` is the one in use."""
         parts = self.kappa, self.grid_level, self.level_weights, self.gallery_size
-        return json.dumps([*parts, _ALIGNMENT_SCORES])
+        return json.dumps([*parts, *([] if window is None else [f"window {window}"]), _ALIGNMENT_SCORES])
 
 
 PRESETS = {

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from anomalign.backbones import cache
-from anomalign.backbones.backbone import BUNDLED
+from anomalign.backbones.backbone import BUNDLED, load_backbone
 from anomalign.backbones.known import KNOWN
 from anomalign.bank import Bank, Progress
 from anomalign.bank.pictures import file_of
@@ -77,7 +77,7 @@ def advice(bank: Bank) -> list[str]:
     """
     here = [name for name in KNOWN if name == BUNDLED or cache.is_here(name)]
     others = [f"backbone={name}" for name in here if name != bank.identity.backbone]
-    same = f"size={bank.identity.framing.size_px}"
+    same = f"size={min(bank.identity.framing.shape)}"
     return [setting for setting in (*_ADVICE, *others) if setting != same]
 
 
@@ -206,12 +206,11 @@ def _new_bank(bank: Bank, folder: Path, name: str, value: Any) -> Bank:
             "changed; put them back, or run this where they are"
         )
     identity = bank.identity
-    backbone = value if name == "backbone" else bank.backbone
+    backbone = load_backbone(value) if name == "backbone" else bank.backbone
     augment = value if name == "augment" else identity.augment
     framing = identity.framing
     if name == "size":
-        resize = None if framing.resize_px is None else round(value * framing.resize_px / framing.size_px)
-        framing = replace(framing, size_px=value, resize_px=resize)
+        framing = framing.scaled(value, backbone.multiple)
     new = Bank.create(folder, backbone, framing, augment, identity.reading)
     groups = [image.group for image in bank.images]
     new.add([Path(image.name) for image in bank.images], groups=groups if any(groups) else None)

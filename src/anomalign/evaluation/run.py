@@ -86,9 +86,9 @@ class CategoryResult:
     normals, good, anomalous : int
         Number of normal images in the bank, of normal test images, and of anomalous test images.
     values : Values
-        All metrics. Those of pixels are over the pixels that count, as `pixels` says.
-    pixels : str
-        `Framing.extent`.
+        All metrics. Those of pixels are over the pixels that count, as `framing` says.
+    framing : Framing
+        Framing of the images. Metrics of pixels are over those that it shows.
     whole_image : Values or None
         Where not all pixels count, pixel metrics over the whole image; the others have the score 0.
     error_bounds : dict of str to float
@@ -125,7 +125,7 @@ class CategoryResult:
     good: int
     anomalous: int
     values: Values
-    pixels: str
+    framing: Framing
     whole_image: Values | None
     error_bounds: dict[str, float]
     threshold: Threshold
@@ -149,7 +149,8 @@ class CategoryResult:
             "anomalous": self.anomalous,
             **self.values.metrics,
             "not_defined": self.values.not_defined,
-            "pixels": self.pixels,
+            "pixels": self.framing.extent,
+            "framing": self.framing.describe(),
             "error_bounds": self.error_bounds,
             "threshold": self.threshold.value,
             "target_fpr": self.threshold.target_fpr,
@@ -235,7 +236,7 @@ def evaluate_category(
             good=sum(not image.anomalous for image in measurement.images),
             anomalous=sum(image.anomalous for image in measurement.images),
             values=measurement.values(),
-            pixels=protocol.framing.extent,
+            framing=protocol.framing,
             whole_image=measurement.whole_image.values() if measurement.whole_image else None,
             error_bounds=measurement.visible.all_kinds.error_bounds(),
             threshold=detector.threshold,

@@ -69,7 +69,7 @@ def rows(layout: str, results: Sequence[CategoryResult]) -> list[Row]:
     """
     table = []
     for result in results:
-        name = f"{result.name}, pixels of the {result.pixels}" if result.whole_image else result.name
+        name = f"{result.name}, pixels of the {result.framing.extent}" if result.whole_image else result.name
         table.append(Row(name, result.values.metrics, result.times["inspect_ms"]))
         if result.whole_image:
             table.append(Row(f"{result.name}, pixels of the whole image", dict(result.whole_image.metrics)))

@@ -12,32 +12,73 @@ from PIL import Image
 from anomalign.errors import InputError
 from anomalign.images.orientation import UPRIGHT, Turn
 from anomalign.images.region import RegionOfInterest, unpack
+from anomalign.images.tiles import Tiles
+
+_STEP = 32  # pixels of a cell of the coarsest level that is in use
 
 
 @dataclass(frozen=True)
 class Framing:
-    """How an image of any size becomes the square that the backbone sees.
+    """How an image of any size becomes the frame that the backbone sees.
 
     Attributes
     ----------
-    size_px : int
-        Side of the square, in pixels.
+    size_px : int, or (int, int)
+        Side of the frame in pixels, where it is a square; otherwise its height and width.
     resize_px : int or None
         None: the whole image, its sides scaled independently. Otherwise the paper's centre crop: the shorter side is
         scaled to `resize_px`, and only the central square of `size_px` is used.
     region : RegionOfInterest, optional
         The part of each image that is used in place of the whole image. Default: the whole image.
+    tiles : Tiles, optional
+        How the frame is cut where the backbone sees it tile by tile. Default: it sees the whole frame at once.
     """
 
-    size_px: int = 224
+    size_px: int | tuple[int, int] = 224
     resize_px: int | None = None
     region: RegionOfInterest | None = None
+    tiles: Tiles | None = None
 
     def __post_init__(self) -> None:
-        if self.size_px < 32:
+        if not isinstance(self.size_px, int):
+            height, width = map(int, self.size_px)
+            object.__setattr__(self, "size_px", height if height == width else (height, width))
+        if min(self.shape) < 32:
             raise InputError(f"size_px is {self.size_px}; a backbone needs at least 32")
-        if self.resize_px is not None and self.resize_px < self.size_px:
+        if self.resize_px is None:
+            return
+        if not isinstance(self.size_px, int):
+            raise InputError(f"resize_px is {self.resize_px}, and size_px {self.size_px}; a centre crop is a square")
+        if self.resize_px < self.size_px:
             raise InputError(f"resize_px is {self.resize_px}, smaller than size_px {self.size_px}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the frame in pixels."""
+        return (self.size_px, self.size_px) if isinstance(self.size_px, int) else self.size_px
+
+    @property
+    def size(self) -> str:
+        """Size of the frame in words: "224", or "224 x 576"."""
+        return " x ".join(map(str, self.shape if isinstance(self.size_px, tuple) else [self.size_px]))
+
+    def scaled(self, shorter_px: int, multiple: int = 1) -> "Framing":
+        """The framing whose frame has the same proportions and another shorter side; `multiple` as for `stretched`."""
+        height, width = self.shape
+        square = replace(self, size_px=shorter_px, resize_px=None)
+        if self.resize_px is None:
+            return square.stretched(height / width, multiple)
+        return replace(square, resize_px=round(shorter_px * self.resize_px / height))
+
+    def stretched(self, proportions: float, multiple: int = 1) -> "Framing":
+        """The framing whose frame is `proportions` times as high as wide; its shorter side stays as it is.
+
+        The longer side is a multiple of `Backbone.multiple` pixels, or of 32 where that is 1: no level then has a part
+        of a cell at its end.
+        """
+        shorter, step = min(self.shape), multiple if multiple > 1 else _STEP
+        longer = max(shorter, round(shorter * max(proportions, 1 / proportions) / step) * step)
+        return replace(self, size_px=(longer, shorter) if proportions > 1 else (shorter, longer))
 
     def __str__(self) -> str:
         """Entries for people, with commas between."""
@@ -60,20 +101,28 @@ class Framing:
         """The framing of pictures that show the region of interest alone."""
         return replace(self, region=None)
 
-    def describe(self) -> dict[str, int | str | None]:
+    def describe(self) -> dict[str, Any]:
         """Entries for people: a mask by its checksum."""
-        return {**self.to_entry(), **({} if self.region is None else {"region": str(self.region)})}
+        words = {name: str(part) for name, part in (("region", self.region), ("tiles", self.tiles)) if part is not None}
+        return {**self.to_entry(), **words}
 
     def to_entry(self) -> dict[str, Any]:
-        """Write it as JSON takes it, without a region where there is none."""
-        region = {} if self.region is None else {"region": self.region.to_entry()}
-        return {"size_px": self.size_px, "resize_px": self.resize_px, **region}
+        """Write it as JSON takes it, without a region and tiles where there are none."""
+        parts = {"region": self.region, "tiles": self.tiles}
+        given = {name: part.to_entry() for name, part in parts.items() if part is not None}
+        size = self.size_px if isinstance(self.size_px, int) else list(self.size_px)
+        return {"size_px": size, "resize_px": self.resize_px, **given}
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> "Framing":
         """Read what `to_entry` wrote."""
-        region = {"region": RegionOfInterest.from_entry(entry["region"])} if "region" in entry else {}
-        return cls(**{**entry, **region})
+        given: dict[str, Any] = {}
+        if "region" in entry:
+            given["region"] = RegionOfInterest.from_entry(entry["region"])
+        if "tiles" in entry:
+            given["tiles"] = Tiles(**entry["tiles"])
+        size = entry["size_px"]
+        return cls(**{**entry, "size_px": size if isinstance(size, int) else tuple(size), **given})
 
     def part(self, height: int, width: int) -> tuple[float, float, int, int]:
         """Top, left, height and width of the region of interest, or of all of an image of this size."""
@@ -92,7 +141,7 @@ class Framing:
         if self.resize_px is None:
             box = (float(top), float(left), float(top + part_height), float(left + part_width))
         else:
-            side = min(part_height, part_width) * self.size_px / self.resize_px
+            side = min(part_height, part_width) * self.shape[0] / self.resize_px
             top, left = top + (part_height - side) / 2, left + (part_width - side) / 2
             box = (top, left, top + side, left + side)
         if shown is None or shown == (height, width):
@@ -101,7 +150,7 @@ class Framing:
         return box[0] * h / height, box[1] * w / width, box[2] * h / height, box[3] * w / width
 
     def frame(self, image: Image.Image, turn: Turn = UPRIGHT, name: str = "image") -> NDArray[np.uint8]:
-        """Scale the part that the backbone sees, bilinear and antialiased, to (size_px, size_px, 3) uint8 RGB.
+        """Scale the part that the backbone sees, bilinear and antialiased, to (*shape, 3) uint8 RGB.
 
         The region of interest is cut out first, so that no pixel beyond it has any effect; then it is turned.
 
@@ -112,8 +161,8 @@ class Framing:
         """
         part = turn.apply(image if self.region is None else self.region.cut(image, name))
         top, left, bottom, right = self.of_part.box(part.height, part.width)
-        size = (self.size_px, self.size_px)
-        small = np.asarray(part.resize(size, Image.Resampling.BILINEAR, box=(left, top, right, bottom)))
+        height, width = self.shape
+        small = np.asarray(part.resize((width, height), Image.Resampling.BILINEAR, box=(left, top, right, bottom)))
         # A grey image is resized as one channel and then repeated: the same pixels for a third of the work.
         return small if small.ndim == 3 else np.broadcast_to(small[:, :, None], (*small.shape, 3))
 
@@ -139,7 +188,7 @@ class Framing:
         return None if self.region is None or self.region.mask is None else self.region.covers(rows, columns)
 
     def counted(self, grid: tuple[int, int]) -> NDArray[np.bool_] | None:
-        """(h, w) cells of a grid on the square that count: at least half of their pixels do. None: all count."""
+        """(h, w) cells of a grid on the frame that count: at least half of their pixels do. None: all count."""
         return None if self.region is None or self.region.mask is None else _counted(self, grid)
 
     def nearest_counted(self, grid: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:

@@ -93,7 +93,7 @@ def most_anomalous_place(inspection: Inspection) -> tuple[float, float]:
     scores, part = small_map(inspection, _PANEL), part_of(inspection)
     h, w = scores.shape
     if np.nanmax(scores) == 0:
-        scores = place_on_image(inspection.aligned.square, part.framing, *part.size, (h, w))
+        scores = place_on_image(inspection.aligned.frame_map, part.framing, *part.size, (h, w))
     row, column = np.unravel_index(np.nanargmax(scores), scores.shape)
     return (
         part.top + (int(row) + 0.5) * part.height / h - 0.5,

@@ -104,7 +104,7 @@ def small_map(inspection: Inspection, longest: int) -> NDArray[np.float32]:
     """Score map of `part_of`, no larger than it is shown; at the photograph's size it may be a hundred times larger."""
     part = part_of(inspection)
     width, height = fit_size(part.width, part.height, longest, enlarge=False)
-    return place_on_image(inspection.aligned.score_square, part.framing, *part.size, (height, width))
+    return place_on_image(inspection.aligned.frame_scores, part.framing, *part.size, (height, width))
 
 
 def fit_size(width: int, height: int, longest: int, *, enlarge: bool) -> tuple[int, int]:

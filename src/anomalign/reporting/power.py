@@ -120,7 +120,7 @@ def _blind_picture(plan: Plan, power: DetectionPower) -> str:
     share = power.blind_map()
     highest = max(float(np.nanmax(share, initial=0)), 1e-6)
     missed = np.nan_to_num(1 - share / highest, nan=0.0)
-    layer = smooth_map(missed.astype(np.float32), max(size), sigma_px=0)
+    layer = smooth_map(missed.astype(np.float32), (max(size), max(size)), sigma_px=0)
     alpha = np.asarray(Image.fromarray(layer).resize(size, Image.Resampling.BILINEAR))[..., None] * 0.75
     return _uri((picture * (1 - alpha) + _BLIND_COLOUR * alpha).astype(np.uint8))
 
@@ -129,8 +129,8 @@ def _shown(detector: Detector, plan: Plan, example: Example, power: DetectionPow
     outcome, defect = example.outcome, example.defect
     height, width = defect.mask.shape
     framing = detector.bank.identity.framing.of_part  # the pictures show nothing else
-    square = smooth_map(example.place_scores, framing.size_px, sigma_px=0)
-    scores = place_on_image(square, framing, height, width)
+    framed = smooth_map(example.place_scores, framing.shape, sigma_px=0)
+    scores = place_on_image(framed, framing, height, width)
     counted = plan.pictures[plan.place(outcome.sha256)].counted
     if counted is not None:
         scores[~counted] = np.nan

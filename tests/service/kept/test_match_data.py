@@ -58,7 +58,7 @@ def test_the_map_is_the_inspections_to_the_last_bit(inspection):
 NEW = ("usual", "place_scores")
 
 
-def score_square(inspection):
+def frame_scores(inspection):
     """The place scores, interpolated on the square that the backbone saw."""
     return resample_map(inspection.aligned.place_scores, 64, 64)
 
@@ -67,7 +67,7 @@ def test_heat_is_the_inspections_to_a_32nd_of_a_decade(inspection):
     details = MatchData.of(inspection)
     S = len(details.rarity)
     square = details.heat(Framing(64), S, S)  # pixel by pixel the square itself
-    expected = inspection.heat(score_square(inspection), even_if_normal=True)
+    expected = inspection.heat(frame_scores(inspection), even_if_normal=True)
     assert np.abs(square - expected).max() <= 1 / 32 / 2 + 1e-6  # from no heat to full are two decades
     assert expected.max() > 0.5 > expected.min()
     placed = details.heat(inspection.framing, inspection.height, inspection.width)
@@ -96,7 +96,7 @@ def test_every_pixel_has_the_match_that_the_inspection_has(inspection):
 def test_a_places_p_value_is_the_geometric_mean_of_its_pixels(inspection):
     details = MatchData.of(inspection)
     h, w = details.grid
-    p = inspection.pixels.p_values(score_square(inspection)).astype(np.float64)
+    p = inspection.pixels.p_values(frame_scores(inspection)).astype(np.float64)
     blocks = np.log10(p).reshape(h, len(p) // h, w, len(p) // w).mean(axis=(1, 3))
     assert np.abs(np.log10(details.p_values()) - blocks).max() < 1 / 32
 

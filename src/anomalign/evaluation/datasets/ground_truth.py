@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.mask_values import MaskValues, understand
-from anomalign.evaluation.datasets.reading import image_size, mask_values, read_frames
+from anomalign.evaluation.datasets.reading import mask_values, read_frames
+from anomalign.images.size import image_size
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from anomalign.errors import InputError
 from anomalign.evaluation.datasets.dataset import TestImage
 from anomalign.evaluation.datasets.ground_truth import MaskFile
 from anomalign.evaluation.datasets.natural_order import folders, image_files
-from anomalign.evaluation.datasets.reading import image_size
+from anomalign.images.size import image_size
 
 
 def normal_images(paths: Iterable[Path]) -> list[TestImage]:

@@ -1,7 +1,6 @@
-"""Contents of a dataset's files: image size from the header, pixel values of a mask, arrays of frames."""
+"""Contents of a dataset's files: pixel values of a mask, arrays of frames."""
 
 import io
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -14,42 +13,6 @@ from anomalign.images import tiff
 from anomalign.images.decoding import FORMATS
 
 _ORIENTATION = 0x0112
-_QUARTER_TURNS = (5, 6, 7, 8)
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image after its orientation tag, from the header; InputError if it is not an image."""
-    try:
-        if tags := tiff.tags_of_file(path):  # Pillow turns the size of some TIFFs itself, and refuses others
-            width, height = tiff.size_of(tags)
-            return (width, height) if tiff.orientation_of(tags) in _QUARTER_TURNS else (height, width)
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width != image.height and _orientation(image, path) in _QUARTER_TURNS:
-                return image.width, image.height
-            return image.height, image.width
-    except Exception as error:  # a decoder can raise any exception for arbitrary bytes
-        raise InputError(f"{path}: not a readable image ({error})") from error
-
-
-def _orientation(image: Image.Image, path: Path) -> object:
-    if image.format == "PNG" and not _has_metadata_after_pixels(path):
-        # PngImageFile.getexif() would decode the pixels to look for a tag after them.
-        return Image.Image.getexif(image).get(_ORIENTATION)
-    return image.getexif().get(_ORIENTATION)
-
-
-def _has_metadata_after_pixels(path: Path) -> bool:
-    """Whether a PNG has metadata after its pixels; Pillow reads that only after it has decoded the pixels."""
-    with path.open("rb") as stream:
-        stream.seek(8)
-        after_pixels = False
-        while len(head := stream.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if after_pixels and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
-                return True
-            after_pixels = after_pixels or kind == b"IDAT"
-            stream.seek(length + 4, 1)
-    return False
 
 
 def mask_values(path: Path) -> MaskValues:

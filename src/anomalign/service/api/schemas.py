@@ -164,14 +164,17 @@ class RegionOfInterest(TypedDict):
 
 
 class BankSummary(TypedDict):
-    """A bank, its target false-positive rate and its threshold. `region`: null where whole images count."""
+    """A bank, its target false-positive rate and its threshold.
+
+    `size_px`: side of the square that the backbone sees, or height and width. `region`: null where whole images count.
+    """
 
     name: str
     images: int
     version: int
     content: str
     backbone: str
-    size_px: int
+    size_px: int | list[int]
     region: RegionOfInterest | None
     target_fpr: float
     expected_fpr: float

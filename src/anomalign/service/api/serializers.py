@@ -96,7 +96,7 @@ def bank(served_bank: ServedBank) -> schemas.BankSummary:
         "version": detector.bank.version,
         "content": detector.bank.content,
         "backbone": identity.backbone,
-        "size_px": identity.framing.size_px,
+        "size_px": identity.framing.to_entry()["size_px"],
         "region": _region(identity.framing.region),
         "target_fpr": threshold.target_fpr,
         "expected_fpr": threshold.expected_fpr,

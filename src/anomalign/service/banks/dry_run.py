@@ -136,7 +136,8 @@ def _apply(
         draft = before.bank.draft(draft_path)
         if (draft.version, draft.content) != (before.bank.version, before.bank.content):
             raise ProposalError(f"bank {served_bank.name} has just been edited by another process; try again")
-        known = {(one.image, one.gallery) for one in draft.load_aligned(served_bank.settings.alignment_key())}
+        key = before.alignment_key
+        known = {(key, one.image, one.gallery) for one in draft.load_aligned(key)}
         if request.add:
             image = load_image(request.add, image_files)
             report = draft.add(image, groups=request.group or None, max_pixels=served_bank.max_pixels)
@@ -182,7 +183,8 @@ def _replay(
     return changes, replays - len(changes), len(records) - replays
 
 
-def _new_scores(draft: Bank, after: Detector, known: set[tuple[int, bytes]]) -> DraftScores:
-    key = after.settings.alignment_key()
-    new = tuple(one for one in draft.load_aligned(key) if (one.image, one.gallery) not in known)
-    return DraftScores(draft.version, draft.load_calibration(after.settings.calibration_key()), new)
+def _new_scores(draft: Bank, after: Detector, known: set[tuple[str, int, bytes]]) -> DraftScores:
+    after.calibrate()
+    key = after.alignment_key
+    new = tuple(one for one in draft.load_aligned(key) if (key, one.image, one.gallery) not in known)
+    return DraftScores(draft.version, draft.load_calibration(after.settings.calibration_key()), new, key)

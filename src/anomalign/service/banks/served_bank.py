@@ -30,11 +30,14 @@ class DraftScores:
         As from `Bank.load_calibration`.
     aligned : tuple of AlignedDistances
         The distances of normal images that the bank itself does not have.
+    aligned_key : str
+        Settings that they hold for, as `Detector.alignment_key`.
     """
 
     version: int
     calibration: bytes | None
     aligned: tuple[AlignedDistances, ...]
+    aligned_key: str
 
 
 class ServedBank:
@@ -183,7 +186,7 @@ class ServedBank:
 
     def _serve(self, bank: Bank, draft_scores: DraftScores | None = None) -> None:
         if draft_scores and draft_scores.version == bank.version:
-            bank.save_aligned(self.settings.alignment_key(), draft_scores.aligned)
+            bank.save_aligned(draft_scores.aligned_key, draft_scores.aligned)
             if draft_scores.calibration is not None:
                 bank.save_calibration(self.settings.calibration_key(), draft_scores.calibration)
         self._detector = self.detector_of(bank)

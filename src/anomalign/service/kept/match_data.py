@@ -21,7 +21,7 @@ from anomalign.detection.inspection import Inspection
 from anomalign.errors import InputError
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import UPRIGHT
-from anomalign.numerics.resample import grid_matrix
+from anomalign.numerics.resample import resample_map
 
 _LARGEST_BYTES = 256_000_000  # unpacked: a grid of 1,000 x 1,000 is far under it
 _DTYPES = {
@@ -67,7 +67,7 @@ class MatchData:
     place_scores : (h, w) float32 array
         `Aligned.place_scores`; NaN in data of earlier versions.
     rarity : (S, S) uint8 array
-        `PixelCounts.rarity` of each pixel of the score map, on the square that the backbone saw.
+        `PixelCounts.rarity` of each pixel of the score map, on the frame that the backbone saw.
     """
 
     gallery: tuple[Compared, ...]
@@ -102,7 +102,7 @@ class MatchData:
             per_level=alignment.per_level,
             usual=places.usual,
             place_scores=aligned.place_scores,
-            rarity=pixels.rarity(aligned.score_square),
+            rarity=pixels.rarity(aligned.frame_scores),
         )
 
     @property
@@ -113,9 +113,7 @@ class MatchData:
 
     def p_values(self) -> NDArray[np.float32]:
         """(h, w) p-value of each cell: the geometric mean of the p-values of its pixels."""
-        h, w = self.grid
-        S = len(self.rarity)
-        decades = grid_matrix(S, h) @ self.rarity.astype(np.float32) @ grid_matrix(S, w).T / RARITY_STEPS
+        decades = resample_map(self.rarity.astype(np.float32), *self.grid) / RARITY_STEPS
         return np.asarray(10.0**-decades, np.float32)
 
     def heat(
@@ -153,10 +151,12 @@ class MatchData:
     def to_bytes(self) -> bytes:
         """Write it for the store: a few tens of kilobytes."""
         names = json.dumps([normal.name for normal in self.gallery]).encode()
+        height, width = self.rarity.shape
         arrays: dict[str, NDArray[Any]] = {
             "sizes": np.array([(n.id, n.height, n.width) for n in self.gallery], np.int64),
             "names": np.frombuffer(names, np.uint8),
             **{key: np.ascontiguousarray(getattr(self, key)) for key in _DTYPES if key not in ("sizes", "names")},
+            **({} if height == width else {"frame": np.array([height, width], np.int64)}),
             "rarity": np.frombuffer(zlib.compress(self.rarity.tobytes(), 1), np.uint8),
         }
         return zlib.compress(save(arrays), 0)  # for its checksum alone: all but rarity are floats, which do not shrink
@@ -173,7 +173,8 @@ class MatchData:
         try:
             arrays = load(_unpacked(stored))
             rarity = np.frombuffer(_unpacked(arrays["rarity"].tobytes()), np.uint8)
-            arrays["rarity"] = rarity.reshape(math.isqrt(len(rarity)), -1)
+            height = int(arrays["frame"][0]) if "frame" in arrays else math.isqrt(len(rarity))
+            arrays["rarity"] = rarity.reshape(height, -1)
             names = json.loads(arrays["names"].tobytes())
             for key, values in (("usual", (2,)), ("place_scores", ())):
                 arrays.setdefault(key, np.full((*arrays["distance"].shape, *values), np.nan, np.float32))
@@ -208,8 +209,9 @@ def _check(arrays: dict[str, NDArray[Any]], names: Sequence[object]) -> None:
         raise ValueError("the shapes of its arrays differ")
     if arrays["usual"].shape != (*grid, 2) or arrays["place_scores"].shape != grid:
         raise ValueError("the shapes of its arrays differ")
-    if arrays["rarity"].ndim != 2 or 0 in arrays["rarity"].shape or len(set(arrays["rarity"].shape)) != 1:
-        raise ValueError("rarity is not square")
+    frame = arrays["rarity"].shape
+    if 0 in frame or frame != tuple(arrays.get("frame", (max(frame), max(frame)))):
+        raise ValueError("rarity has not the shape of its frame")
     if arrays["sizes"].shape != (K, 3) or not isinstance(names, list) or len(names) != K:
         raise ValueError("its gallery is not complete")
     if not all(isinstance(name, str) for name in names):

@@ -60,7 +60,7 @@ function counts(bank) {
     entry(
       "backbone",
       h("span", { class: "words" }, breakable(fileName(bank.backbone))),
-      `sees ${bank.size_px} \u00d7 ${bank.size_px} pixels`,
+      `sees ${[bank.size_px, bank.size_px].flat().slice(0, 2).join(" \u00d7 ")} pixels`,
     ),
   );
 }
