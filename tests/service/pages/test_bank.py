@@ -166,6 +166,16 @@ def test_drift_points_lead_to_their_inspections(page, client, records):
     page.wait_for_url("**/inspections/4")
 
 
+def test_too_few_images_are_not_marked_as_no_drift(page, client):
+    for count, colour in ((2, ""), (6, "no")):
+        send(client, *(good(seed) for seed in range(50, 50 + count))).raise_for_status()
+        test = client.get("/api/banks/parts/drift").json()["test"]
+        assert (test["kind"], test["detectable"] > 1) == ("none", count == 2)
+        page.goto("/banks/parts/drift")
+        page.locator("#plot").wait_for()
+        assert page.locator("#verdict").get_attribute("class") == f"card drift-verdict {colour}".strip()
+
+
 @pytest.mark.parametrize("page_of", ["/banks/nothing", "/banks/nothing/drift"])
 def test_no_such_bank(browse, service, page_of):
     with browse(service.url, expected=["404"]) as page:
