@@ -103,6 +103,25 @@ def test_a_bank_without_the_entry_reads_as_before(tmp_path, tiny_backbone):
     )
 
 
+@pytest.mark.parametrize(
+    ("stored", "same", "others"),
+    [
+        (Reading(12), [Reading(), Reading(12)], [Reading(10), Reading(profiles=False), Reading(12, profiles=False)]),
+        (Reading(), [Reading()], [Reading(12), Reading(profiles=False)]),
+        (EARLIER, [Reading(), Reading(profiles=False), EARLIER], [Reading(12), Reading(16)]),
+    ],
+)
+def test_a_bank_that_is_there_is_opened_only_if_it_reads_as_asked(tmp_path, tiny_backbone, stored, same, others):
+    Bank.create(tmp_path / "bank", tiny_backbone, Framing(64), reading=stored)
+    for reading in same:
+        bank = Bank.create(tmp_path / "bank", tiny_backbone, Framing(64), reading=reading, exist_ok=True)
+        assert bank.identity.reading == stored
+    for reading in others:
+        with pytest.raises(BankError) as error:
+            Bank.create(tmp_path / "bank", tiny_backbone, Framing(64), reading=reading, exist_ok=True)
+        assert f"made with {stored}, not with {reading}" in str(error.value)
+
+
 def test_a_reading_that_is_none_is_damage(tmp_path, tiny_backbone):
     bank = Bank.create(tmp_path / "bank", tiny_backbone, Framing(64))
     with contextlib.closing(sqlite3.connect(bank.path / catalogue.FILE)) as connection, connection:

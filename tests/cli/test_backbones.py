@@ -257,6 +257,7 @@ def test_a_damaged_file_is_named_by_the_list_and_by_fit(run, tmp_path):
         (["quantize", "{file}", "{file}", "--name", "m"], "at least 10 and 20 are needed"),
         (["quantize", "{file}", "{file}", "--name", "efficientnet_lite0"], "is the name of the bundled backbone"),
         (["quantize", "{file}", "{file}", "--name", "m", "--preset", "best"], "--preset is 'best'"),
+        (["quantize", "{file}", "{file}", "--name", "m", "--region", "1,2,3"], "region is '1,2,3'"),
         (["quantize", "resnet99", "{file}", "--name", "m"], "resnet99: unknown backbone"),
         (["import", "{file}", "--name", "m", "--levels", "none", "--pooled", "pooled", *SCALE], "has no tensor none"),
     ],

@@ -1,6 +1,7 @@
 """--bits on the command line: part of the bank, found out where it is not given, and said."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -56,3 +57,20 @@ def test_an_image_that_does_not_fit_is_a_failure_with_the_option(folder):
     assert done.returncode == 2
     assert "do not fit the 10 bits" in done.stderr
     assert "--bits" in done.stderr
+
+
+def test_the_report_of_an_evaluation_shows_images_as_the_bank_reads_them(tmp_path):
+    """By itself a dark image of 12 bits would be taken for one of 10 bits, and drawn four times as bright."""
+    shown = {}
+    for bits in (8, 12):
+        root = tmp_path / str(bits) / "part"
+        for seed in range(9):
+            folder = root / ("train/good" if seed < 6 else "test/good")
+            folder.mkdir(parents=True, exist_ok=True)
+            grey = np.ascontiguousarray(texture(seed)[:, :, 1]) // (1 if seed < 8 else 8)
+            Image.fromarray(grey if bits == 8 else grey.astype(np.uint16) << 4).save(folder / f"{seed}.png")
+        run("evaluate", root, "--size", 64, "--report", tmp_path / f"{bits}.html")
+        html = (tmp_path / f"{bits}.html").read_text(encoding="utf-8")
+        shown[bits] = re.findall(r"data:image/jpeg;base64,[^\"]+", html)
+    assert len(shown[12]) == 3
+    assert shown[12] == shown[8]

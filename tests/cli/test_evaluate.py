@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from anomalign.cli import app
 from anomalign.errors import InputError
+from anomalign.images.files import find_images
 from tests import tiny
 from tests.evaluation import trees
 from tests.evaluation.test_run import spoilt
@@ -155,6 +156,13 @@ def test_submission_to_the_server_of_mvtec_ad_2(tmp_path, backbone):
     called = np.asarray(Image.open(out / f"anomaly_images_thresholded/{names[0]}.png"))
     assert set(np.unique(called)) <= {0, 255}
     np.testing.assert_array_equal(called[abs(scores - 1) > 0.01] == 255, (scores > 1)[abs(scores - 1) > 0.01])
+    assert "earlier run" not in done.stderr
+    again = run(tmp_path / "ad2", "--backbone", backbone, "--size", 64, "--submission", out)
+    assert f"{out}: holds predictions of an earlier run; those of the same images are replaced" in again.stderr
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == written
+    for folder in (out, out / "anomaly_images_thresholded" / "can"):
+        with pytest.raises(InputError, match="not read: 1 results folder"):
+            find_images([folder])
 
 
 def test_submission_of_another_dataset_is_an_error(root, backbone, tmp_path):

@@ -61,7 +61,10 @@ def test_the_region_stays_and_another_is_refused(folder, tmp_path):
         ),
         (["--region", REGION, "--region-mask", "mask.png"], "give one of them"),
         (["--region-mask", "missing.png"], "missing.png: cannot be read"),
-        (["--region-mask", "mask.png", "--augment", "flip"], "has a mask, which a turned part would not fit"),
+        (
+            ["--region-mask", "mask.png", "--max-megapixels", "0.005"],
+            "mask.png: 90x60 pixels, more than the limit of 0.005 megapixels; raise max_pixels",
+        ),
     ],
 )
 def test_what_cannot_be_a_region_is_refused_before_a_bank_is_made(folder, tmp_path, arguments, message):

@@ -10,12 +10,13 @@ from PIL import Image
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from anomalign import BackboneError, Bank, Detector, Framing, InputError, Settings, load_backbone
+from anomalign import BackboneError, Bank, Detector, Framing, InputError, RegionOfInterest, Settings, load_backbone
 from anomalign.backbones import import_backbone, list_backbones
 from anomalign.compression import comparison as module
 from anomalign.compression.comparison import Effect, compare
 from anomalign.compression.quantization import quantize_backbone
 from anomalign.images.decoding import read_image
+from anomalign.images.reading import Reading
 from tests import tiny
 from tests.backbones.small import PATCH, write_vit
 from tests.pictures import save, texture
@@ -208,6 +209,59 @@ def test_a_vit_is_quantized_at_a_size_that_it_takes(cache_folder, tmp_path, norm
     assert 0 < outcome.effect.levels[0] < 0.1
     with pytest.raises(BackboneError, match="multiples of 4 pixels"):
         quantize_backbone(load_backbone("vit"), "odd", normals, framing=Framing(65), settings=SETTINGS)
+
+
+def as_features(outcome):
+    """What the int8 network that was kept says of one picture."""
+    return load_backbone(outcome.path).run(texture(70)[None])[0].pooled
+
+
+def assert_same_effect(one, other):
+    """The same but for the order of the images, which is that of the checksums of their files."""
+    np.testing.assert_array_equal(as_features(one), as_features(other))
+    assert one.effect.levels == pytest.approx(other.effect.levels, rel=1e-4)
+    assert one.effect.largest_change == pytest.approx(other.effect.largest_change, rel=1e-4)
+
+
+@pytest.mark.parametrize("size_px", [64, (96, 64)])
+def test_with_a_region_of_interest_it_is_made_of_what_the_bank_will_see(
+    tmp_path, cache_folder, normals, tiny_backbone, size_px
+):
+    region, flat = RegionOfInterest(8, 4, 48, 40), tmp_path / "flat.png"
+    cropped = [tmp_path / "cropped" / path.name for path in normals]
+    cropped[0].parent.mkdir()
+    for path, to in zip(normals, cropped, strict=True):
+        Image.fromarray(read_image(path)[8:56, 4:44]).save(to)
+    Image.fromarray(texture(99, 50, 64)).save(flat)
+    outcomes = [
+        quantize_backbone(
+            tiny_backbone, name, [*paths[:10], *more], paths[10:], framing=framing, settings=SETTINGS, anyway=True
+        )
+        for name, paths, more, framing in (
+            ("part", normals, [flat], Framing(size_px, region=region)),
+            ("crop", cropped, [], Framing(size_px)),
+        )
+    ]
+    assert_same_effect(*outcomes)
+    assert [failure.name for failure in outcomes[0].failures] == [str(flat)]
+
+
+@pytest.mark.parametrize("reading", [Reading(), Reading(bits=12)])
+def test_deep_images_are_read_as_the_bank_will_read_them(tmp_path, cache_folder, tiny_backbone, reading):
+    """Some of the images of 12 bits are so dark that by themselves they would be taken for images of 10 bits."""
+    paths = {bits: [tmp_path / f"{bits}-{seed}.png" for seed in range(30)] for bits in (8, 12)}
+    for seed, (eight, twelve) in enumerate(zip(*paths.values(), strict=True)):
+        grey = np.ascontiguousarray(texture(seed)[:, :, 1] // (1 + 7 * (seed % 2)))
+        Image.fromarray(grey).save(eight)
+        Image.fromarray(grey.astype(np.uint16) << 4).save(twelve)
+    outcomes = [
+        quantize_backbone(
+            tiny_backbone, f"of{bits}", files[:10], files[10:], framing=FRAMING, settings=SETTINGS, anyway=True,
+            reading=reading,
+        )
+        for bits, files in paths.items()
+    ]  # fmt: skip
+    assert_same_effect(*outcomes)
 
 
 def test_images_that_cannot_be_used_are_reported_and_copies_count_once(tmp_path, cache_folder, normals, tiny_backbone):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomalign import Bank, Detector, Failure, Framing, InputError, Inspection, Settings
+from anomalign import Bank, Detector, Failure, Framing, InputError, Inspection, RegionOfInterest, Settings
 from anomalign.images.heat import overlay
 from tests.pictures import save, texture
 
@@ -121,6 +121,34 @@ def test_a_notebook_shows_the_picture_beside_its_closest_match_and_the_regions(d
     expected = detector.bank.preview(cleared.neighbours[0].id)
     assert cleared.normal_picture.jpeg == expected
     assert "region" not in shown.text.replace("Closest", "")
+
+
+def in_notebook(picture, box):
+    """A part of a picture of 64 x 96 pixels in the size in which a notebook shows it."""
+    top, left, bottom, right = box
+    part = Image.fromarray(np.ascontiguousarray(picture[top:bottom, left:right]))
+    scale = 480 / max(part.size)
+    size = round(part.width * scale), round(part.height * scale)
+    return np.asarray(part.resize(size, Image.Resampling.BICUBIC)).astype(int)
+
+
+def test_of_a_region_of_interest_both_pictures_show_the_part_that_was_compared(tmp_path, tiny_backbone):
+    region, shown_box = RegionOfInterest(12, 10, 40, 40), (6, 4, 58, 56)  # and 15 % of 40 px around it
+    bank = Bank.create(tmp_path / "bank", tiny_backbone, Framing(64, region=region))
+    bank.add([texture(seed, 64, 96) for seed in range(24)])
+    detector = Detector(bank, Settings(gallery_size=4, gate=0.5), 0.1)
+    normal = detector.inspect(texture(3, 64, 96), keep_image=True)
+    here, there = Pictures(normal._repr_html_()).pictures
+    assert np.abs(here - in_notebook(normal.overlay(), shown_box)).mean() < 6
+    preview = np.asarray(Image.open(io.BytesIO(normal.normal_picture.jpeg)))
+    assert np.abs(there - in_notebook(preview, shown_box)).mean() < 6
+    anomalous = detector.inspect(defective(50), keep_image=True)
+    here, there = Pictures(anomalous._repr_html_()).pictures
+    scale, worst = 480 / 52, anomalous.regions[0]
+    assert here[round((worst.box[0] - 6) * scale - 2), round((worst.box[1] - 4 + worst.width / 2) * scale)].min() > 200
+    y, x = ((place - edge + 0.5) * scale for place, edge in zip(anomalous.normal_picture.place, (6, 4), strict=True))
+    around = [there[round(y + 12 * np.sin(a)), round(x + 12 * np.cos(a))] for a in np.linspace(0, 2 * np.pi, 9)]
+    assert np.median(around) > 240  # the ring is white
 
 
 def test_without_the_image_a_notebook_shows_the_numbers(detector, anomalous):

@@ -37,7 +37,7 @@ def detector_of(bank, **changes):
 def in_place(detector, place, pyramids):
     return judge_in_place(
         detector.bank, detector._search, detector.settings, detector.rule, detector.measured, place, pyramids,
-        lambda pyramid, views: detector._align(pyramid, views).distance, True,
+        lambda pyramid, views: detector._align(pyramid, views, None).distance, True,
     )  # fmt: skip
 
 

@@ -12,6 +12,9 @@ from anomalign import Bank, Detector, Framing, InputError, RegionOfInterest, Set
 from anomalign.alignment import map_score
 from anomalign.detection.evidence import HEAT_BEGINS
 from anomalign.detection.regions import describe_regions, label_regions
+from anomalign.images.orientation import Turn
+from anomalign.images.region import FILL
+from anomalign.images.shown import Part
 from tests.pictures import texture
 from tests.reference import places as reference
 
@@ -162,15 +165,44 @@ def test_regions_of_heat_are_those_of_the_score_map_and_end_where_the_region_of_
 
 def test_a_small_picture_of_a_normal_image_is_grey_where_nothing_counts(in_disc):
     inspection = replace(in_disc.inspect(QUERY), verdict="normal", image=np.full((100, 120, 3), 200, np.uint8))
-    shown = inspection._with_heat(np.full((50, 60, 3), 200, np.uint8), even_if_normal=False)
+    whole = Part(0, 0, 100, 120, (100, 120), inspection.framing)
+    shown = inspection._with_heat(np.full((50, 60, 3), 200, np.uint8), whole, even_if_normal=False)
     np.testing.assert_array_equal((shown == 200).all(axis=2), disc()[1::2, 1::2])
     np.testing.assert_array_equal((inspection.overlay() == 200).all(axis=2), disc())
 
 
-def test_a_mask_with_orientations_is_refused(tmp_path, tiny_backbone):
-    framing = Framing(64, region=RegionOfInterest.of_mask(disc()))
-    with pytest.raises(InputError, match="has a mask, which a turned part would not fit"):
-        Bank.create(tmp_path / "bank", tiny_backbone, framing, "flip")
+def wedge():
+    y, x = np.mgrid[:100, :120]
+    return (y > 20) & (x > 30) & (x - 30 + y - 20 < 50)
+
+
+@pytest.mark.parametrize("mask", [disc(), wedge()], ids=["disc", "wedge"])
+@pytest.mark.parametrize("augment", ["flip,rotate", "rotate:20"])
+def test_the_mask_is_turned_with_the_image(make, mask, augment):
+    """The bank holds what one of pictures holds that are grey outside the mask; only the mask of the image counts."""
+    region = RegionOfInterest.of_mask(mask)
+    grey = [np.where(mask[..., None], image, np.uint8(FILL)) for image in IMAGES]
+    masked = make(region, [other_outside(image, mask) for image in IMAGES], augment)
+    filled = make(replace(region, mask=None), grey, augment)
+    for turn in range(len(masked.identity.turns)):
+        np.testing.assert_array_equal(masked.vectors("moments", turn), filled.vectors("moments", turn))
+    np.testing.assert_array_equal(masked.views([1])[0].levels[0], filled.views([1])[0].levels[0])
+    inspection = Detector(masked, EVERYTHING).inspect(QUERY)
+    np.testing.assert_array_equal(np.isnan(inspection.score_map), ~mask)
+
+
+def test_a_turned_part_in_a_round_mask_is_found_in_its_orientation(make):
+    region = RegionOfInterest.of_mask(disc())
+    turned = IMAGES[3].copy()
+    box = slice(region.top, region.top + region.height), slice(region.left, region.left + region.width)
+    turned[box] = np.rot90(IMAGES[3][box])
+    detectors = (Detector(make(region, augment=augment), EVERYTHING) for augment in ("", "rotate"))
+    plain, augmented = (detector.inspect(turned) for detector in detectors)
+    assert augmented.neighbours[0].name == "array 3"
+    match = augmented.match_at(region.top + 20, region.left + 30)
+    assert match.turn == Turn(degrees=90)
+    least = [inspection.alignment.distance.max() for inspection in (plain, augmented)]
+    assert least[1] < 1e-3 * least[0]
 
 
 def test_a_mask_that_covers_half_of_no_place_is_refused(tmp_path, tiny_backbone):

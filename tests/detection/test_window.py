@@ -35,11 +35,12 @@ def detector(backbone, folder, part, **settings):
 @pytest.fixture
 def every_grid_is_large(monkeypatch):
     monkeypatch.setattr(module, "_SMALL", 127)
+    monkeypatch.setattr(module, "_COARSE", 128)
     monkeypatch.setattr(module, "_TRIED", (2, 3))
 
 
 def test_a_part_that_lies_still_gets_a_small_window(tiny_backbone, tmp_path, every_grid_is_large):
-    assert detector(tiny_backbone, tmp_path / "bank", still).rule.calibration.window == 3  # 2 cells, times 1.004
+    assert detector(tiny_backbone, tmp_path / "bank", still).rule.calibration.window == 2
 
 
 def test_a_part_that_moves_gets_none_while_that_can_be_afforded(
@@ -49,7 +50,7 @@ def test_a_part_that_moves_gets_none_while_that_can_be_afforded(
     assert found.rule.calibration.window is None
     monkeypatch.setattr(module, "_LARGE", 127)
     found.bank.add([moving(99)])
-    assert Detector(found.bank, found.settings).rule.calibration.window == 4  # the widest
+    assert Detector(found.bank, found.settings).rule.calibration.window == 3  # the widest
 
 
 def test_small_grids_have_no_window(tiny_backbone, tmp_path):
@@ -92,7 +93,7 @@ def test_the_calibration_keeps_the_window(tiny_backbone, tmp_path, every_grid_is
     first = detector(tiny_backbone, tmp_path / "bank", still)
     first.calibrate()
     again = Detector(Bank.open(tmp_path / "bank", tiny_backbone), first.settings)
-    assert again.rule.calibration.window == 3
+    assert again.rule.calibration.window == 2
     image = still(99)
     assert again.inspect(image).image_score == first.inspect(image).image_score
 

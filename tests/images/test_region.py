@@ -146,6 +146,14 @@ def test_a_mask_file_is_white_where_pixels_count(tmp_path):
         RegionOfInterest.read_mask(tmp_path / "black.png")
 
 
+def test_a_mask_may_have_as_many_pixels_as_an_image(tmp_path):
+    mask = disc(30, 40, 8)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    assert RegionOfInterest.read_mask(tmp_path / "mask.png", max_pixels=1200) == RegionOfInterest.of_mask(mask)
+    with pytest.raises(ImageError, match=r"mask\.png: 40x30 pixels, more than the limit"):
+        RegionOfInterest.read_mask(tmp_path / "mask.png", max_pixels=1199)
+
+
 @pytest.mark.parametrize("change", [{"box": [1, 2, 3]}, {"mask": "AAAA"}, {"sha256": "0"}, {"image_size": [4, 4]}])
 def test_an_entry_that_was_changed_is_refused(change):
     entry = RegionOfInterest.of_mask(disc(30, 40, 8)).to_entry()

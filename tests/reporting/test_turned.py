@@ -10,9 +10,9 @@ from PIL import Image
 
 from anomalign import Bank, Detector, Framing, Inspection, Region, RegionOfInterest, Settings
 from anomalign.images.orientation import Turn
+from anomalign.images.shown import shown_part
 from anomalign.reporting import Report, write_explanation
 from anomalign.reporting.detail import detail, thumbnail
-from anomalign.reporting.places import shown_part
 from tests.pictures import texture
 
 

@@ -40,7 +40,7 @@ from anomalign.errors import BackboneError, BankDamagedError, BankError, InputEr
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import read_augment
-from anomalign.images.reading import FROM_IMAGES, Reading
+from anomalign.images.reading import EARLIER, FROM_IMAGES, Reading
 from anomalign.images.sources import Source
 from anomalign.pyramid import FeaturePyramid, grids
 
@@ -112,12 +112,12 @@ class Bank:
             images that are added tell how many bits they fill, and `AddReport.depth` says what was found.
         exist_ok : bool
             Whether to open a bank that is there already, with its images, if it was made with the same backbone,
-            framing and augmentation.
+            framing, augmentation and reading. A reading without bits agrees with the bits that the bank has.
 
         Raises
         ------
         InputError
-            The augmentation is unknown, or cannot be used with the mask of a region of interest; or that mask is thin.
+            The augmentation is unknown, or the mask of the region of interest is thin.
         BankError
             There is a bank already, or, with `exist_ok`, one that was made in another way; or the folder holds other
             files, or it cannot be written.
@@ -127,11 +127,6 @@ class Bank:
         folder = Path(path)
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
         framing, augment = framing or Framing(network.preprocessing.crop_px), read_augment(augment)
-        if augment and framing.region is not None and framing.region.mask is not None:
-            raise InputError(
-                f"augment is {augment!r}, and the region of interest has a mask, which a turned part would not fit; "
-                "leave one out, or give the region as a rectangle"
-            )
         shapes, pooled_length = tiling.layout(network, framing.shape, framing.tiles)
         framing.check_grids(grids(shapes))
         identity = Identity(
@@ -143,6 +138,11 @@ class Bank:
                 raise BankError(
                     f"{folder}: this bank was made with {bank.identity.framing} and augment {bank.identity.augment!r}, "
                     f"not with {framing} and {augment!r}; open it as it is with Bank.open, or choose another folder"
+                )
+            if not _agree(reading, bank.identity.reading):
+                raise BankError(
+                    f"{folder}: this bank was made with {bank.identity.reading}, not with {reading}; open it as it is "
+                    "with Bank.open, or choose another folder"
                 )
             return bank
         creation.create(folder, identity)
@@ -547,3 +547,10 @@ class Bank:
                 f"{self.identity.backbone_sha256[:12]}), not with {backbone.path} ({backbone.sha256[:12]}); "
                 "features of two networks cannot be compared: give the same file, or fit a new bank"
             )
+
+
+def _agree(asked: Reading, stored: Reading) -> bool:
+    """Whether a bank reads as asked; the default agrees with banks of earlier versions, too."""
+    if asked == FROM_IMAGES and stored == EARLIER:
+        return True
+    return stored == (asked if asked.bits is not None else replace(asked, bits=stored.bits))

@@ -53,6 +53,7 @@ def evaluate(
     from anomalign.errors import AnomalignError, InputError
     from anomalign.evaluation.datasets import open_dataset
     from anomalign.evaluation.table import columns_of, rows
+    from anomalign.images.marks import holds_results
     from anomalign.images.reading import Reading
     from anomalign.reporting.evaluation import EvaluationReport
 
@@ -60,7 +61,7 @@ def evaluate(
     categories = _select(dataset, category)
     network = console.load_network(backbone, provider)
     limit = console.max_pixels(max_megapixels)
-    frame = FrameOptions(preset, size, fit_to, tile, overlap, augment, region_of(region, region_mask))
+    frame = FrameOptions(preset, size, fit_to, tile, overlap, augment, region_of(region, region_mask, limit))
     protocol = _protocol(dataset.layout, frame, network, target_fpr, limit)
     protocol = replace(protocol, group_by=group_by, reading=Reading(bits))
     console.say_passed_over(dataset.passed_over)
@@ -69,6 +70,8 @@ def evaluate(
     collected = EvaluationReport() if report else None
     if submission and not any(test_category.private for test_category in categories):
         raise InputError(f"{root}: has no private test sets; --submission is for MVTec AD 2")
+    if submission and holds_results(submission):
+        console.say(f"{submission}: holds predictions of an earlier run; those of the same images are replaced")
     settings, problems = _settings(dataset, preset, protocol), list(dataset.problems)
     results: list[CategoryResult] = []
 
@@ -214,6 +217,7 @@ def _evaluate(
             protocol,
             observe=observe,
             observe_private=observe_private if submission else None,
+            keep_images=report is not None,
             progress=lambda phase, done, total: update(done, total),
         )
     if report:

@@ -41,7 +41,8 @@ def fit(
     """Create a bank from normal images, or add to one. It can be repeated: no image is added twice."""
     images = console.find_images(normals)
     groups = find_groups(group_by, images)
-    max_pixels, of_interest = console.max_pixels(max_megapixels), region_of(region, region_mask)
+    max_pixels = console.max_pixels(max_megapixels)
+    of_interest = region_of(region, region_mask, max_pixels)
     if of_interest is not None:
         _check_region(of_interest, images, max_pixels, bits)
     frame = FrameOptions(preset, size, fit_to, tile, overlap, augment, of_interest)
@@ -107,7 +108,7 @@ def add(
         raise typer.Exit(2)
 
 
-def region_of(region: str | None, mask: Path | None) -> "RegionOfInterest | None":
+def region_of(region: str | None, mask: Path | None, max_pixels: int) -> "RegionOfInterest | None":
     """Return the region of interest by the options; None without them."""
     from anomalign.errors import InputError
     from anomalign.images.region import RegionOfInterest
@@ -115,7 +116,7 @@ def region_of(region: str | None, mask: Path | None) -> "RegionOfInterest | None
     if region is not None and mask is not None:
         raise InputError("--region and --region-mask were given; a mask says where its region is, so give one of them")
     if mask is not None:
-        return RegionOfInterest.read_mask(mask)
+        return RegionOfInterest.read_mask(mask, max_pixels)
     return None if region is None else RegionOfInterest.parse(region)
 
 

@@ -24,32 +24,41 @@ def quantize(
         list[str] | None, typer.Option(metavar="PATH", help="Images with defects, for the comparison; may be repeated.")
     ] = None,
     size: console.Size = None,
+    fit_to: console.FitTo = None,
     preset: console.Preset = "default",
+    region: console.Region = None,
+    region_mask: console.RegionMask = None,
+    bits: console.Bits = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Keep the result whatever the comparison says.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing backbone of that name.")] = False,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Convert a backbone to int8 with your own normal images; keep it if little changes. Exit code 2: not kept."""
     from anomalign.backbones import load_backbone
+    from anomalign.cli.fit import region_of
     from anomalign.cli.frame import FrameOptions
     from anomalign.cli.inspect import settings_of
     from anomalign.compression.quantization import quantize_backbone
+    from anomalign.images.reading import Reading
 
-    settings, frame = settings_of(preset), FrameOptions(preset, size, "square")
+    settings, limit = settings_of(preset), console.max_pixels(max_megapixels)
+    frame = FrameOptions(preset, size, fit_to, region=region_of(region, region_mask, limit))
+    images = console.find_images(normals)
     network = load_backbone(backbone)
     try:
         with console.progress("quantize") as update:
             outcome = quantize_backbone(
                 network,
                 name,
-                console.find_images(normals),
+                images,
                 console.find_images(holdout) if holdout else None,
                 console.find_images(defects or []),
-                framing=frame.framing([], network.preprocessing.crop_px, network.multiple),
+                framing=frame.framing(images, network.preprocessing.crop_px, network.multiple),
                 settings=settings,
+                reading=Reading(bits),
                 anyway=anyway,
                 replace=replace,
-                max_pixels=console.max_pixels(max_megapixels),
+                max_pixels=limit,
                 progress=update,
             )
     except KeyboardInterrupt:

@@ -21,7 +21,9 @@ from anomalign.errors import AnomalignError, InputError
 from anomalign.images.decoding import MAX_PIXELS, decode
 from anomalign.images.files import read_bytes
 from anomalign.images.framing import Framing
+from anomalign.images.reading import FROM_IMAGES, Reading
 from anomalign.images.sources import Failure
+from anomalign.images.survey import find_depth
 
 LEAST_FITTED, MOST_FITTED = 10, 120  # 99 support a false-positive rate of 1 %; banks of large networks are large
 LEAST_HELD_OUT, MOST_HELD_OUT = 20, 100  # the rank correlation of 10 scores is mostly chance
@@ -62,6 +64,7 @@ def quantize_backbone(
     *,
     framing: Framing,
     settings: Settings,
+    reading: Reading = FROM_IMAGES,
     anyway: bool = False,
     replace: bool = False,
     max_pixels: int = MAX_PIXELS,
@@ -81,7 +84,10 @@ def quantize_backbone(
     defects : sequence of Path
         Images with defects.
     framing : Framing
+        As of the banks that the network is for; images that do not contain its region of interest cannot be used.
     settings : Settings
+    reading : Reading
+        As in `Bank.create`.
     anyway : bool
         Keep the result whatever the objections are.
     replace : bool
@@ -106,10 +112,12 @@ def quantize_backbone(
 
     from anomalign.backbones import int8
 
-    pictures = _Pictures(max_pixels)
+    if reading.bits is None and (depth := find_depth(normals, max_pixels)):
+        reading = Reading(depth.bits, reading.profiles)
+    pictures = _Pictures(framing, reading, max_pixels)
     fitted, held_out = _split(pictures, normals, held_out)
     usable_defects = pictures.usable(defects)
-    frames = [pictures.frame(path, framing) for path in fitted[:RANGE_IMAGES]]
+    frames = [pictures.frame(path) for path in fitted[:RANGE_IMAGES]]
     steps, total = count(1), len(frames) + 2 * len(fitted) + len(held_out) + len(usable_defects)
 
     def step(*_: int) -> None:
@@ -121,7 +129,9 @@ def quantize_backbone(
         file = Path(folder) / "int8.onnx"
         onnx.save(quantized.model, file)
         before, after = (
-            _detector(Path(folder) / title, network, fitted, framing, settings, max_pixels, step)
+            _detector(
+                Bank.create(Path(folder) / title, network, framing, "", reading), fitted, settings, max_pixels, step
+            )
             for network, title in ((backbone, "float"), (Backbone(file), "int8"))
         )
         effect = compare(before, after, held_out, usable_defects, frames, max_pixels=max_pixels, progress=step)
@@ -135,18 +145,20 @@ def quantize_backbone(
 class _Pictures:
     """The image files that can be used, each content once, and the failures of the others."""
 
-    def __init__(self, max_pixels: int) -> None:
+    def __init__(self, framing: Framing, reading: Reading, max_pixels: int) -> None:
+        self.framing = framing
+        self.reading = reading
         self.max_pixels = max_pixels
         self.failures: list[Failure] = []
         self._seen_sha256: set[str] = set()
 
     def usable(self, paths: Iterable[Path]) -> list[Path]:
-        """Return the files that can be decoded and have new contents, by SHA-256: effectively random, and stable."""
+        """Return the files that can be framed and have new contents, by SHA-256: effectively random, and stable."""
         files = []
         for path in paths:
             try:
                 data = read_bytes(path)
-                decode(data, str(path), self.max_pixels)
+                self._framed(data, path)
             except AnomalignError as error:
                 self.failures.append(Failure(str(path), str(error)))
                 continue
@@ -156,9 +168,12 @@ class _Pictures:
                 files.append((sha256, path))
         return [path for _, path in sorted(files)]
 
-    def frame(self, path: Path, framing: Framing) -> NDArray[np.uint8]:
+    def frame(self, path: Path) -> NDArray[np.uint8]:
         """Read an image and frame it as the bank does."""
-        return framing.frame(decode(read_bytes(path), str(path), self.max_pixels), name=str(path))
+        return self._framed(read_bytes(path), path)
+
+    def _framed(self, data: bytes, path: Path) -> NDArray[np.uint8]:
+        return self.framing.frame(decode(data, str(path), self.max_pixels, self.reading), name=str(path))
 
 
 def _split(
@@ -180,16 +195,7 @@ def _split(
     return to_fit[:MOST_FITTED], others
 
 
-def _detector(
-    folder: Path,
-    network: Backbone,
-    images: Sequence[Path],
-    framing: Framing,
-    settings: Settings,
-    max_pixels: int,
-    progress: Progress,
-) -> Detector:
-    bank = Bank.create(folder, network, framing)
+def _detector(bank: Bank, images: Sequence[Path], settings: Settings, max_pixels: int, progress: Progress) -> Detector:
     bank.add(images, max_pixels=max_pixels, progress=progress)
     detector = Detector(bank, settings)
     detector.calibrate()

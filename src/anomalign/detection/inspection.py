@@ -21,6 +21,7 @@ from anomalign.errors import InputError
 from anomalign.images.framing import Framing
 from anomalign.images.heat import overlay
 from anomalign.images.output_file import open_output
+from anomalign.images.shown import Part, shown_part
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -180,7 +181,8 @@ class Inspection(InspectionSummary):
         """
         if self.image is None:
             raise InputError(f"{self.name}: the inspection does not carry its image; inspect with keep_image=True")
-        return self._with_heat(self.image, even_if_normal)
+        whole = Part(0, 0, self.height, self.width, (self.height, self.width), self.framing)
+        return self._with_heat(self.image, whole, even_if_normal)
 
     def save(self, path: str | os.PathLike[str], *, even_if_normal: bool = False) -> None:
         """Write `overlay` as a PNG or JPEG file, completely or not at all; parent folders are made.
@@ -197,20 +199,25 @@ class Inspection(InspectionSummary):
         with open_output(path) as file:
             picture.save(file, kind, quality=92, subsampling=0, compress_level=1)
 
-    def _with_heat(self, picture: NDArray[np.uint8], even_if_normal: bool) -> NDArray[np.uint8]:
+    def _with_heat(self, picture: NDArray[np.uint8], part: Part, even_if_normal: bool) -> NDArray[np.uint8]:
         size = picture.shape[0], picture.shape[1]
         if self.verdict == "normal" and not even_if_normal:  # stage 2 may not have run
-            zeros = np.zeros((1, 1), np.float32)
-            return overlay(picture, place_on_image(zeros, self.framing, self.height, self.width, size))
-        return overlay(picture, self.heat(self.score_map_of_size(*size), even_if_normal=even_if_normal))
+            return overlay(picture, place_on_image(np.zeros((1, 1), np.float32), part.framing, *part.size, size))
+        scores = place_on_image(self.aligned.frame_scores, part.framing, *part.size, size)
+        return overlay(picture, self.heat(scores, even_if_normal=even_if_normal))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the picture with its heat beside its closest match, and the regions."""
+        """What a notebook shows: the picture with its heat beside its closest match, and the regions.
+
+        Of a region of interest both pictures show the region with some surroundings, as reports do.
+        """
         if self.image is None:
-            return as_html(self, None, None)
-        picture = Image.fromarray(self.image)
+            return as_html(self)
+        part = shown_part(self.framing, self.height, self.width)
+        picture = part.cut(Image.fromarray(self.image))
         picture.thumbnail((PICTURE_PX, PICTURE_PX), reducing_gap=2.0)
-        return as_html(self, self._with_heat(np.asarray(picture), even_if_normal=False), self.normal_picture)
+        shown = self._with_heat(np.asarray(picture), part, even_if_normal=False)
+        return as_html(self, shown, self.normal_picture, self.framing)
 
     def region_labels(self, *, even_if_normal: bool = False) -> NDArray[np.int32]:
         """(H, W) int32 in the original image's pixels: number of the region of each pixel, 0 where there is no heat.

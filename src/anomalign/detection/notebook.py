@@ -13,11 +13,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from anomalign.detection.regions import Region
 from anomalign.detection.summary import InspectionSummary
+from anomalign.images.framing import Framing
+from anomalign.images.shown import Part, shown_part
 
 PICTURE_PX = 480
 """Longer side of both pictures."""
 
 _MOST_ROWS = 5
+_WHOLE = Framing()
 _TOP = 'style="vertical-align: top; text-align: left; padding: 2px 14px 2px 0"'
 
 
@@ -44,20 +47,28 @@ class NormalPicture:
     place: tuple[float, float] | None
 
 
-def as_html(summary: InspectionSummary, picture: NDArray[np.uint8] | None, normal: NormalPicture | None) -> str:
-    """Describe an inspection in HTML.
+def as_html(
+    summary: InspectionSummary,
+    picture: NDArray[np.uint8] | None = None,
+    normal: NormalPicture | None = None,
+    framing: Framing = _WHOLE,
+) -> str:
+    """Describe an inspection in HTML. Both pictures show the same part, as `shown_part` gives it.
 
     Parameters
     ----------
     summary : InspectionSummary
     picture : (h, w, 3) uint8 array, optional
-        The inspected image with its heat, in any size.
+        This part of the inspected image with its heat, in any size.
     normal : NormalPicture, optional
+        All of the normal image.
+    framing : Framing
     """
-    cells = [] if picture is None else [_figure("This image", _marked(picture, summary))]
+    part = shown_part(framing, summary.height, summary.width)
+    cells = [] if picture is None else [_figure("This image", _marked(picture, summary, part))]
     if normal is not None:
         title = f"{'Most similar' if normal.place is None else 'Closest match of region 1'}: {Path(normal.name).name}"
-        cells.append(_figure(title, _ringed(normal)))
+        cells.append(_figure(title, _ringed(normal, shown_part(framing, normal.height, normal.width))))
     shown = f"<table><tr {_TOP}>{''.join(cells)}</tr></table>" if cells else _hint()
     return f"<div>{_heading(summary)}{shown}{_table(summary.regions, summary.region_count)}</div>"
 
@@ -96,16 +107,17 @@ def _figure(title: str, picture: Image.Image) -> str:
     return f'<td {_TOP}>{escape(title)}<br><img alt="{escape(title)}" src="data:image/jpeg;base64,{data}"></td>'
 
 
-def _marked(picture: NDArray[np.uint8], summary: InspectionSummary) -> Image.Image:
+def _marked(picture: NDArray[np.uint8], summary: InspectionSummary, part: Part) -> Image.Image:
     """The picture with a numbered box around each region, and a ring around the peak of the worst."""
     image = _enlarged(Image.fromarray(picture))
     draw = ImageDraw.Draw(image)
-    scale_y, scale_x = image.height / summary.height, image.width / summary.width
+    scale_y, scale_x = image.height / part.height, image.width / part.width
     if summary.regions:
         peak = summary.regions[0].peak
-        _ring(draw, (peak[0] + 0.5) * scale_y, (peak[1] + 0.5) * scale_x)
+        _ring(draw, (peak[0] - part.top + 0.5) * scale_y, (peak[1] - part.left + 0.5) * scale_x)
     for number, region in reversed(list(enumerate(summary.regions, 1))):  # the worst on top
-        top, left, bottom, right = region.box
+        top, left = region.box[0] - part.top, region.box[1] - part.left
+        bottom, right = top + region.height, left + region.width
         box = (left * scale_x - 2, top * scale_y - 2, right * scale_x + 1, bottom * scale_y + 1)
         draw.rectangle((box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1), outline="black")
         draw.rectangle(box, outline="white")
@@ -119,12 +131,12 @@ def _number(draw: ImageDraw.ImageDraw, number: int, x: float, y: float) -> None:
     draw.text((x + 3, y), str(number), "white", ImageFont.load_default(13))
 
 
-def _ringed(normal: NormalPicture) -> Image.Image:
-    """The normal image with a ring around the place that was matched."""
-    image = _enlarged(Image.open(io.BytesIO(normal.jpeg), formats=("JPEG",)).convert("RGB"))
+def _ringed(normal: NormalPicture, part: Part) -> Image.Image:
+    """The part of the normal image with a ring around the place that was matched."""
+    image = _enlarged(part.cut(Image.open(io.BytesIO(normal.jpeg), formats=("JPEG",)).convert("RGB")))
     if normal.place is not None:
-        y = (normal.place[0] + 0.5) * image.height / normal.height
-        x = (normal.place[1] + 0.5) * image.width / normal.width
+        y = (normal.place[0] - part.top + 0.5) * image.height / part.height
+        x = (normal.place[1] - part.left + 0.5) * image.width / part.width
         _ring(ImageDraw.Draw(image), y, x)
     return image
 

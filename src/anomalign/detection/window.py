@@ -16,7 +16,8 @@ from anomalign.detection.settings import Settings
 LOOKED_AT = 10  # normal images on which windows are tried
 _SMALL = 4096  # places of a grid: up to so many, all are compared with all
 _LARGE = 16384  # beyond so many, there is always a window
-_TRIED = (2, 4, 8, 16)  # radii in cells of the coarser grid
+_COARSE = 1024  # places of the coarser grid on which windows are tried
+_TRIED = (1, 2, 4, 8)  # radii in its cells
 _WORSE = 1.1  # so many times as large as without a window may the highest distances be
 _HIGHEST = 0.99  # quantile of the distances of an image that counts: most places match well in any window
 
@@ -36,7 +37,7 @@ def choose_window(bank: Bank, settings: Settings, rows: NDArray[np.int64], galle
     h, w = bank.identity.grid(settings.grid_level)
     if h * w <= _SMALL:
         return None
-    shrinking = (h * w / _SMALL) ** 0.5
+    shrinking = (h * w / _COARSE) ** 0.5
     coarse = max(1, round(h / shrinking)), max(1, round(w / shrinking))
     tried = [_worse(bank, settings, int(row), views, coarse) for row, views in zip(rows, galleries, strict=True)]
     fits = np.flatnonzero(np.median(tried, axis=0) <= _WORSE)

@@ -175,6 +175,7 @@ def evaluate_category(
     *,
     observe: Observer | None = None,
     observe_private: PrivateObserver | None = None,
+    keep_images: bool = False,
     progress: Progress | None = None,
 ) -> CategoryResult:
     """Fit on the normal images of a category, score its test images and measure.
@@ -189,6 +190,8 @@ def evaluate_category(
         Called for every test image that was scored, normal images first.
     observe_private : callable, optional
         Called for every private test image (MVTec AD 2). If None, these images are not inspected.
+    keep_images : bool
+        Whether the inspections that `observe` gets carry their images.
     progress : callable, optional
         Called after each image of a phase.
 
@@ -225,7 +228,7 @@ def evaluate_category(
         pixel_fpr = max(detector.target_fpr, thresholds.best_rate(weights.sum()))
         pixel_threshold = thresholds.threshold(scores.peaks, pixel_fpr, weights).value
         measurement = CategoryMeasurement(category, protocol.framing, pixel_threshold)
-        for image, inspection in _inspections(category, detector, protocol, measurement, progress):
+        for image, inspection in _inspections(category, detector, protocol, measurement, keep_images, progress):
             measurement.add(image, inspection, observe)
         if observe_private:
             _inspect_private(category, detector, protocol, pixel_threshold, measurement, observe_private)
@@ -259,11 +262,13 @@ def _inspections(
     detector: Detector,
     protocol: Protocol,
     measurement: CategoryMeasurement,
+    keep_images: bool,
     progress: Progress | None,
 ) -> Iterator[tuple[TestImage, Inspection]]:
     """Test images with their inspections, normal images first, because AUPIMO needs their pixels first."""
     test_images = sorted(category.test, key=lambda image: image.anomalous)
-    results = detector.inspect_many([image.path for image in test_images], protocol.max_pixels)
+    paths = [image.path for image in test_images]
+    results = detector.inspect_many(paths, protocol.max_pixels, keep_images=keep_images)
     step = _step(progress, "inspect")
     for done, image in enumerate(test_images, 1):
         start = time.perf_counter()

@@ -8,6 +8,9 @@ MARK = ".anomalign-results"
 NOTICE = "Anomalign wrote the files of this folder. It never reads them as images.\n"
 """First line of the mark."""
 
+SUBMISSION = ("anomaly_images", "anomaly_images_thresholded")
+"""Folders of a submission to the server of MVTec AD 2. No mark may lie there: its program refuses any other file."""
+
 
 def mark_folder(folder: Path) -> None:
     """Mark a folder, which is made if needed; OSError if that fails."""
@@ -17,6 +20,11 @@ def mark_folder(folder: Path) -> None:
 
 
 def is_marked(folder: Path) -> bool:
-    """Whether a folder, or one above it, is marked."""
+    """Whether a folder, or one above it, holds results."""
     whole = folder.resolve()
-    return any((above / MARK).exists() for above in (whole, *whole.parents))
+    return any(map(holds_results, (whole, *whole.parents)))
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether a folder itself is marked, or is a submission."""
+    return (folder / MARK).exists() or all((folder / name).is_dir() for name in SUBMISSION)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.errors import ImageError, InputError
-from anomalign.images.decoding import decode
+from anomalign.images.decoding import MAX_PIXELS, decode
 from anomalign.images.files import read_bytes
 
 FILL = 124
@@ -106,15 +106,15 @@ class RegionOfInterest:
         return cls(top, left, part.shape[0], part.shape[1], Mask(height, width, packed))
 
     @classmethod
-    def read_mask(cls, path: str | os.PathLike[str]) -> "RegionOfInterest":
+    def read_mask(cls, path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> "RegionOfInterest":
         """Read a mask from an image file of the size of the images: white counts, black does not.
 
         Raises
         ------
         ImageError
-            The file is not an image, or it has no white pixel.
+            The file is not an image, or it is larger than `max_pixels`, or it has no white pixel.
         """
-        pixels = np.asarray(decode(read_bytes(path), str(path)).convert("L"))
+        pixels = np.asarray(decode(read_bytes(path), str(path), max_pixels).convert("L"))
         try:
             return cls.of_mask(pixels >= _WHITE)
         except InputError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anomalign.images.kinds import is_picture
-from anomalign.images.marks import MARK, is_marked
+from anomalign.images.marks import MARK, holds_results, is_marked
 
 _SYSTEM_FOLDERS = frozenset(
     {
@@ -35,7 +35,7 @@ class PassedOver:
     Attributes
     ----------
     kind : str
-        In the singular: "hidden folder", "system folder", "results folder" (marked as written by Anomalign), "hidden
+        In the singular: "hidden folder", "system folder", "results folder" (written by Anomalign), "hidden
         file", ".txt file" and other endings, "other file" (without ending), "repeated link" (to a folder that is
         searched anyway), "looping link" (to a folder above it).
     count : int
@@ -88,7 +88,7 @@ def prune_reason(folder: Path) -> str | None:
         return "hidden folder"
     if folder.name.lower() in _SYSTEM_FOLDERS:
         return "system folder"
-    return "results folder" if (folder / MARK).exists() else None
+    return "results folder" if holds_results(folder) else None
 
 
 def kind_of_other(file: Path) -> str:

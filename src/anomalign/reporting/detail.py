@@ -13,13 +13,12 @@ from anomalign.detection.evidence import Match
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.regions import Region
 from anomalign.images.heat import heat_layer, overlay
+from anomalign.images.shown import Part, shown_part
 from anomalign.reporting.places import (
-    Part,
     describe_difference,
     fit_size,
     part_of,
     preview,
-    shown_part,
     small_map,
     window_in,
 )

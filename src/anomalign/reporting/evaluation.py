@@ -17,8 +17,6 @@ from anomalign.detection.inspection import Inspection
 from anomalign.evaluation.datasets import GroundTruth, TestImage
 from anomalign.evaluation.run import CategoryResult
 from anomalign.evaluation.table import FOOTNOTE, RATE_COLUMNS, RATE_FOOTNOTE, Row, rate_cells
-from anomalign.images.decoding import decode
-from anomalign.images.files import read_bytes
 from anomalign.images.heat import overlay
 from anomalign.reporting.curves import CurveChart, curve_chart
 from anomalign.reporting.histogram import Chart, chart, histogram
@@ -68,7 +66,7 @@ class EvaluationReport:
         self._heaps: dict[str, list[tuple[float, int, Example]]] = {"missed": [], "clearest": [], "false": []}
 
     def take(self, image: TestImage, inspection: Inspection, truth: GroundTruth | None) -> None:
-        """Add a test image of the current category; an `evaluation.run.Observer`."""
+        """Add a test image of the current category, which the inspection carries; an `evaluation.run.Observer`."""
         score = inspection.image_score
         if image.anomalous:
             self._keep("missed", -score, image, inspection, truth)
@@ -134,8 +132,8 @@ class EvaluationReport:
 
 def _example(image: TestImage, inspection: Inspection, truth: GroundTruth | None) -> Example:
     part = part_of(inspection)
-    decoded = decode(read_bytes(image.path), str(image.path), inspection.height * inspection.width)
-    photograph = part.cut(decoded.convert("RGB"))
+    assert inspection.image is not None  # as the bank read it
+    photograph = part.cut(Image.fromarray(inspection.image))
     size = fit_size(part.width, part.height, _PICTURE_PX, enlarge=False)
     heat = inspection.heat(small_map(inspection, _PICTURE_PX), even_if_normal=True)
     picture = overlay(np.asarray(photograph.resize(size, Image.Resampling.BILINEAR)), heat)

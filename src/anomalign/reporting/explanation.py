@@ -16,15 +16,14 @@ from anomalign.detection.evidence import Match
 from anomalign.detection.inspection import Inspection
 from anomalign.images.heat import overlay
 from anomalign.images.output_file import open_output
+from anomalign.images.shown import Part, shown_part
 from anomalign.reporting.canvas import FINE, MARK, PAPER, SOFT, add_caption, add_margin, beside, line, stack
 from anomalign.reporting.places import (
-    Part,
     describe_difference,
     describe_place,
     fit_size,
     part_of,
     preview,
-    shown_part,
     small_map,
     window_in,
 )

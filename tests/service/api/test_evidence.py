@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomalign import Bank, Detector
+from anomalign import Bank, Detector, Framing
 from anomalign.reporting import overlay
 from tests.pictures import texture
 from tests.service.api.live_service import defect, good, inspect_image, png, run_service
@@ -118,3 +118,18 @@ def test_previews_of_normals(client):
     answer = client.get("/api/banks/parts/images/3/preview.jpg")
     assert open_image(answer).shape == (64, 64, 3)
     assert client.get("/api/banks/parts/images/999/preview.jpg").status_code == 404
+
+
+def test_a_deep_image_is_shown_as_its_bank_reads_it(tmp_path, tiny_backbone):
+    """By itself a dark image of 12 bits would be taken for one of 10 bits, and drawn four times as bright."""
+
+    def deep(seed, share=1):
+        return np.ascontiguousarray(texture(seed)[:, :, 1] // share).astype(np.uint16) << 4
+
+    bank = Bank.create(tmp_path / "parts.bank", tiny_backbone, Framing(64))
+    bank.add([deep(seed) for seed in range(12)])
+    assert bank.identity.reading.bits == 12
+    with run_service(bank.path, tmp_path / "data") as service, service.client() as client:
+        result = inspect_image(client, png(deep(50, 8)))
+        shown = open_image(client.get(f"/api/inspections/{result['id']}/picture"))
+    assert np.abs(shown.astype(int) - (deep(50, 8) >> 4)).max() <= 3

@@ -6,6 +6,7 @@ from anomalign.evaluation.datasets.dataset import Category
 from anomalign.evaluation.datasets.labels import images_of, kind_folders, normal_folders
 from anomalign.evaluation.datasets.masks import anomalous_images, normal_images
 from anomalign.evaluation.datasets.natural_order import category_folders, image_files
+from anomalign.images.marks import SUBMISSION
 
 DESCRIPTION = "<category>/train/good, test_public/{good,bad}, test_public/ground_truth/bad/<stem>_mask.png"
 
@@ -56,8 +57,8 @@ def submission_paths(root: Path, category: str, split: str, stem: str) -> tuple[
     (Path, Path)
         Path of the anomaly map, and of the map after the threshold.
     """
-    tiff = root / "anomaly_images" / category / split / f"{stem}.tiff"
-    return tiff, root / "anomaly_images_thresholded" / category / split / f"{stem}.png"
+    maps, thresholded = (root / name / category / split for name in SUBMISSION)
+    return maps / f"{stem}.tiff", thresholded / f"{stem}.png"
 
 
 def _is_category(folder: Path) -> bool:

@@ -65,11 +65,12 @@ async def picture(
 ) -> Response:
     """Return the inspected image as a JPEG, longer side at most 2048 px, or 4096 px where a small part of it counts."""
     px = rendering.FULL_PX if full else _picture_px(container, record)
+    key = (record.sha256, "picture", px, container.evidence.reading(record))
 
     def make() -> bytes:
         return rendering.encode_jpeg(_scaled_image(container, record, px))
 
-    return await answer_cached(request, container, (record.sha256, "picture", px), "image/jpeg", make)
+    return await answer_cached(request, container, key, "image/jpeg", make)
 
 
 @router.get("/thumbnail.jpg", response_class=Response, responses=_file_response("image/jpeg"))
@@ -133,8 +134,8 @@ async def anomaly_map(request: Request, container: ContainerDep, person: Operato
 
 
 def _scaled_image(container: Container, record: Record, px: int) -> Image.Image:
-    content = container.evidence.image_file(record)
-    return rendering.decode_scaled(content, record.name, container.configuration.max_pixels, px)
+    content, reading = container.evidence.image_file(record), container.evidence.reading(record)
+    return rendering.decode_scaled(content, record.name, container.configuration.max_pixels, reading, px)
 
 
 def _picture_px(container: Container, record: Record) -> int:

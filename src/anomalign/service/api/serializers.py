@@ -17,8 +17,8 @@ from anomalign.detection.power import DetectionPower
 from anomalign.detection.summary import InspectionSummary
 from anomalign.images.framing import Framing
 from anomalign.images.region import RegionOfInterest
+from anomalign.images.shown import shown_part
 from anomalign.monitoring.drift import Drift
-from anomalign.reporting.places import shown_part
 from anomalign.reporting.power_words import NAMES, describe_power, describe_rest
 from anomalign.service.api import schemas
 from anomalign.service.banks.checks import Check

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from anomalign.alignment import place_on_image
 from anomalign.errors import NotFoundError
 from anomalign.images.framing import Framing
-from anomalign.reporting.places import Part, shown_part
+from anomalign.images.reading import FROM_IMAGES, Reading
+from anomalign.images.shown import Part, shown_part
 from anomalign.service.banks.comparisons import Comparisons
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.kept.image_files import ImageFiles
@@ -54,6 +55,11 @@ class Evidence:
             The bank is not served now.
         """
         return self._served_bank(record).bank.identity.framing
+
+    def reading(self, record: Record) -> Reading:
+        """Return how the record's bank reads images; a guess by each image if it is not served now."""
+        served_bank = self._served_banks.get(record.bank)
+        return FROM_IMAGES if served_bank is None else served_bank.bank.identity.reading
 
     def details(self, record: Record, against: int | None = None) -> MatchData:
         """Return the matches with the record's neighbours, or with one normal image of the bank alone.

@@ -9,21 +9,23 @@ from PIL import Image
 from anomalign.bank import Bank
 from anomalign.images.decoding import decode
 from anomalign.images.heat import overlay
-from anomalign.reporting.places import fit_size, shown_part
+from anomalign.images.reading import Reading
+from anomalign.images.shown import shown_part
+from anomalign.reporting.places import fit_size
 
 FULL_PX, LARGEST_PX, DISPLAY_PX, THUMBNAIL_PX = 16_384, 4096, 2048, 320
 """Maximum length of the longer side. No browser shows more than `FULL_PX`."""
 
 
-def decode_scaled(content: bytes, name: str, max_pixels: int, px: int) -> Image.Image:
-    """Decode an image file, RGB or grey, and scale it down to a longer side of `px`.
+def decode_scaled(content: bytes, name: str, max_pixels: int, reading: Reading, px: int) -> Image.Image:
+    """Decode an image file, RGB or grey, as a bank reads it, and scale it down to a longer side of `px`.
 
     Raises
     ------
     ImageError
         The image cannot be used.
     """
-    return scale(decode(content, name, max_pixels), px)
+    return scale(decode(content, name, max_pixels, reading), px)
 
 
 def scale(image: Image.Image, px: int) -> Image.Image:

@@ -1,0 +1,83 @@
+"""What true proportions, more pixels, tiles and a window are worth: accuracy, time an image, size of the bank.
+
+    python benchmarks/proportions.py ROOT... [--backbone NAME|FILE.onnx] [--frames NAME ...] [--markdown FILE]
+
+Each ROOT is a category or a dataset's folder. `square`: as versions before this one. `same pixels`: true proportions
+with about as many pixels as that. Numbers: the shorter side, in true proportions; `+ tiles`: seen in tiles of 224 px
+with an overlap of 64; `+ all`: every place is compared with all places, in place of the window that is chosen; `+ N`:
+with a window of N cells. `PatchCore`: with the same features at the shorter side of 224 px (`benchmarks/rivals/`).
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import compare
+from rivals import patchcore
+
+from anomalign import PRESETS, Framing, fit_frame, load_backbone
+from anomalign.backbones import Backbone
+from anomalign.calibration.thresholds import best_rate
+from anomalign.evaluation.datasets import Category, open_dataset
+from anomalign.evaluation.run import Protocol, evaluate_category
+from anomalign.images.tiles import Tiles
+
+FRAMES = ("square", "same pixels", "224", "224 + tiles", "320", "448", "448 + all", "448 + 4")
+HEADING = "| data | frame | image AUROC | AU-PRO@0.3 | AU-PRO@0.05 | found at 5 % | false | ms/image | MB an image |"
+
+
+def frame_of(name: str, category: Category, backbone: Backbone) -> tuple[Framing, int | str | None]:
+    """The framing, and the window, that a name stands for."""
+    size, _, further = name.partition(" + ")
+    if size == "square":
+        return Framing(), "auto"
+    if size == "same pixels":
+        long = fit_frame(Framing(), category.train, backbone.multiple).shape
+        shorter = round(224 * (min(long) / max(long)) ** 0.5 / 16) * 16
+        return fit_frame(Framing(shorter), category.train, backbone.multiple), "auto"
+    tiles = Tiles(224) if further == "tiles" else None
+    framing = fit_frame(Framing(int(size), tiles=tiles), category.train, backbone.multiple)
+    windows = {"": "auto", "tiles": "auto", "all": None}
+    return framing, windows[further] if further in windows else int(further)
+
+
+def row(category: Category, backbone: Backbone, name: str) -> str:
+    framing, window = frame_of(name, category, backbone)
+    settings = replace(PRESETS["default"], window=window)
+    rate = max(0.05, best_rate(len(category.train)))
+    result = evaluate_category(category, Protocol(backbone, framing, settings, rate))
+    values = [result.values.metrics.get(key) for key in ("image_auroc", "au_pro_0.3", "au_pro_0.05")]
+    cells = [category.name, f"{name}: {framing.size}", *("" if value is None else f"{value:.3f}" for value in values)]
+    cells += [f"{result.rate.found} of {result.anomalous}", f"{result.rate.false_alarms} of {result.good}"]
+    cells += [f"{result.times['inspect_ms']:.0f}", f"{result.bank_bytes / result.normals / 1e6:.1f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def rival(category: Category, backbone: Backbone) -> str:
+    compare.FRAMING = fit_frame(Framing(), category.train, backbone.multiple)
+    found = compare.rival(patchcore, category, backbone)
+    values = ["" if found[key] is None else f"{found[key]:.3f}" for key in ("image_auroc", "au_pro_0.3")]
+    cells = [category.name, f"PatchCore: {compare.FRAMING.size}", *values, "", "", "", f"{found['image_ms']:.0f}", ""]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("roots", nargs="+", type=Path)
+    parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--frames", nargs="+", choices=[*FRAMES, "PatchCore"], default=[*FRAMES, "PatchCore"])
+    parser.add_argument("--markdown", type=Path)
+    options = parser.parse_args()
+    backbone = load_backbone(options.backbone)
+    table = [HEADING, "|" + "---|" * (HEADING.count("|") - 1)]
+    print("\n".join(table), flush=True)
+    for category in (category for root in options.roots for category in open_dataset(root).categories):
+        for name in options.frames:
+            table.append(rival(category, backbone) if name == "PatchCore" else row(category, backbone, name))
+            print(table[-1], flush=True)
+            if options.markdown:
+                options.markdown.write_text("\n".join(table) + "\n")
+
+
+if __name__ == "__main__":
+    main()
