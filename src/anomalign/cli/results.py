@@ -12,6 +12,9 @@ from anomalign.images.marks import MARK, NOTICE
 FOLDERS = ("overlays", "maps", "masks")
 """Below ``--out``; masks are there only if they are asked for."""
 
+STRIPS = "strips.csv"
+"""Below ``--out``, with ``--strip`` only."""
+
 
 class ResultFolders:
     """``overlays/``, ``maps/`` and ``masks/`` of a run.
@@ -38,6 +41,7 @@ class ResultFolders:
         out = self.folders[0].parent
         with _write_errors(out):
             if deleted := sum(_delete_listed(folder) for folder in self.folders):
+                (out / STRIPS).unlink(missing_ok=True)
                 console.say(f"{out}: held the results of an earlier run; {deleted} files and report.html are replaced")
             for folder in self.folders if self.masks else self.folders[:-1]:
                 folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ pixel once. Regions that come near each other without touching stay two.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,6 @@ from anomalign.calibration.pixels import PixelCounts
 from anomalign.detection.inspection import Inspection
 from anomalign.errors import InputError
 from anomalign.images.sources import Failure
-
-Along: TypeAlias = Literal["y", "x"]
-"""Direction in which frames follow each other: y down, x to the right."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class StripGap:
 
 
 def join_strip(
-    frames: Iterable[Inspection | Failure], overlap: int, along: Along = "y"
+    frames: Iterable[Inspection | Failure], overlap: int, along: str = "y"
 ) -> Iterator[StripRegion | StripGap]:
     """Join the inspections of the frames of one strip; a region is given out as soon as no later frame can add to it.
 
@@ -113,7 +110,7 @@ def join_strip(
     InputError
         Frames differ in size, or the overlap is negative or not smaller than a frame.
     """
-    if along not in get_args(Along):
+    if along not in ("y", "x"):
         raise InputError(f"along is {along!r}; must be y or x")
     if overlap < 0:
         raise InputError(f"the overlap is {overlap} px; must be 0 or more")
@@ -121,7 +118,7 @@ def join_strip(
     return found if along == "y" else map(_turned, found)
 
 
-def _join(frames: Iterable[Inspection | Failure], overlap: int, along: Along) -> Iterator[StripRegion | StripGap]:
+def _join(frames: Iterable[Inspection | Failure], overlap: int, along: str) -> Iterator[StripRegion | StripGap]:
     strip, failed = None, 0
     for frame in frames:
         if isinstance(frame, Inspection):
@@ -151,7 +148,7 @@ class _Heat:
 class _Strip:
     """The end of a strip, as far as frames have shown it. Rows go along the strip, whatever its direction is."""
 
-    def __init__(self, first: Inspection, overlap: int, along: Along, failed: int) -> None:
+    def __init__(self, first: Inspection, overlap: int, along: str, failed: int) -> None:
         self.size = first.height, first.width
         self.along = along
         self.length, self.width = self.size if along == "y" else self.size[::-1]
