@@ -56,7 +56,7 @@ def test_files_that_are_no_images_leave_the_square(tmp_path):
 
 def test_a_large_frame_gets_tiles_unless_it_has_some(tmp_path):
     files = saved(tmp_path, [(512, 2048)])
-    assert fit_frame(Framing(1024), files) == Framing((1024, 4096), tiles=Tiles(896, 64))
+    assert fit_frame(Framing(1024), files) == Framing((1024, 4096), tiles=Tiles(640, 64))
     assert fit_frame(Framing(1024, tiles=Tiles(512)), files).tiles == Tiles(512)
 
 

@@ -46,6 +46,6 @@ def test_sides_that_do_not_fit_the_network_are_named_with_sides_that_do():
 
 def test_tiles_are_chosen_where_a_frame_is_larger_than_a_megapixel():
     assert Tiles.chosen(224, 3584, 1) is None
-    assert Tiles.chosen(2048, 8192, 1) == Tiles(896, 64)
+    assert Tiles.chosen(2048, 8192, 1) == Tiles(640, 64)
     assert Tiles.chosen(518, 518, 14) is None
     assert Tiles.chosen(896, 896, 14) == Tiles(448, 64)

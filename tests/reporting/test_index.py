@@ -161,6 +161,72 @@ def test_160_images_take_a_few_screens(browse: Any, path: Path) -> None:
     assert browse(path.as_uri()).evaluate("document.documentElement.scrollHeight") < 7 * 900
 
 
+def seen(shown: Any) -> list[str]:
+    return shown.eval_on_selector_all(
+        ".entry", "all => all.filter(one => one.checkVisibility()).map(one => one.dataset.name)"
+    )
+
+
+@pytest.fixture(scope="module")
+def long(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of 450 images, part_449 with the highest score; the 40 highest are anomalous."""
+    path = tmp_path_factory.mktemp("long") / "report.html"
+    bad, fine = run.anomalous()[0], run.inspections[3]
+    write(
+        run,
+        path,
+        [replace(bad if i >= 410 else fine, name=f"part_{i}.png", image_score=float(i)) for i in range(450)],
+        most_thumbnails=300,
+    )
+    return path
+
+
+def test_of_many_images_the_first_200_are_shown_and_more_when_asked_for(browse: Any, long: Path) -> None:
+    shown = browse(long.as_uri())
+    assert seen(shown) == [f"part_{i}.png" for i in range(449, 249, -1)]
+    assert shown.inner_text("#shown") == "450 of 450 images"
+    assert shown.inner_text("#more span") == "200 of 450 are shown."
+    more = shown.get_by_role("button", name="Show more")
+    more.click()
+    assert len(seen(shown)) == 400
+    more.click()
+    assert len(seen(shown)) == 450
+    assert not more.is_visible()
+
+
+def test_the_first_200_are_those_after_filter_and_sort(browse: Any, long: Path) -> None:
+    shown = browse(long.as_uri())
+    shown.check("input[value=anomalous]")
+    assert seen(shown) == [f"part_{i}.png" for i in range(449, 409, -1)]
+    assert not shown.locator("#more").is_visible()
+    shown.check("input[value=all]")
+    shown.get_by_role("button", name="Show more").click()
+    shown.fill("#search", "PART_44")
+    assert seen(shown) == [*(f"part_{i}.png" for i in range(449, 439, -1)), "part_44.png"]
+    shown.fill("#search", "")
+    assert len(seen(shown)) == 200
+    shown.select_option("#order", "name")
+    assert seen(shown) == [f"part_{i}.png" for i in range(200)]
+
+
+def test_links_lead_to_images_that_are_not_shown_yet(browse: Any, long: Path) -> None:
+    shown = browse(f"{long.as_uri()}#image-42")
+    assert seen(shown)[200:] == ["part_42.png"]
+
+
+def test_a_print_and_a_page_without_scripts_show_all_images(browse: Any, long: Path) -> None:
+    shown = browse(long.as_uri())
+    shown.emulate_media(media="print")
+    assert len(seen(shown)) == 450
+    assert not shown.locator("#more").is_visible()
+    assert len(seen(browse(long.as_uri(), java_script_enabled=False))) == 450
+
+
+def test_pictures_of_the_index_are_decoded_when_they_are_seen(page: Page) -> None:
+    thumbnails = [image for image in page.all("img") if image.get("loading")]
+    assert [image["loading"] for image in thumbnails] == ["lazy"] * COUNT
+
+
 def test_entries_are_filtered_and_sorted(browse: Any, path: Path) -> None:
     shown = browse(path.as_uri())
     everything = visible(shown)

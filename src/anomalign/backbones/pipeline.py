@@ -101,7 +101,7 @@ def describe(
 
     Each worker thread takes a few images through all steps (read, decode, frame, network on one core). This was
     measured 15 % faster than a network on all cores beside threads that decode. At most two batches per core are held
-    in memory.
+    in memory; of images that are seen in tiles, two.
 
     Parameters
     ----------
@@ -138,7 +138,10 @@ def describe(
         return _run(loaded, backbone, framing, threads)
 
     named = ((name_of(source, number), source) for number, source in enumerate(sources))
-    for results in _in_order(work, _batches(named, 1 if keep_images else BATCH)):
+    workers, ahead, batch = available_cores(), available_cores(), 1 if keep_images else BATCH
+    if framing.tiles:  # a large image takes much memory: all cores work on one
+        workers, ahead, batch, threads = 1, 0, 1, available_cores()
+    for results in _in_order(work, _batches(named, batch), workers, ahead):
         yield from results
 
 
@@ -231,15 +234,14 @@ def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
         yield batch
 
 
-def _in_order(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-    """Apply `function` in one thread per core, at most two items per core ahead of the consumer."""
-    cores = available_cores()
+def _in_order(function: Callable[[_T], _R], items: Iterable[_T], workers: int, ahead: int) -> Iterator[_R]:
+    """Apply `function` in so many threads; at most one item for each, and `ahead` more, wait for the consumer."""
     waiting: deque[Future[_R]] = deque()
-    pool = ThreadPoolExecutor(cores, thread_name_prefix="describe")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="describe")
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * cores:
+            if len(waiting) > workers + ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

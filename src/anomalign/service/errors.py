@@ -71,7 +71,12 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     status, headers = status_of(error)
     if status >= 500:
         _log.error("%s: %s", request.state.request_id, error)
-    return answer(status, text_of(error), headers)
+    text = text_of(error)
+    if _wants_page(request):
+        page = pages.show_problem(request, status, f"{text[0].upper()}{text[1:]}.")
+        page.headers.update(headers)
+        return page
+    return answer(status, text, headers)
 
 
 async def _answer_sign_in(request: Request, error: Exception) -> Response:
@@ -85,7 +90,7 @@ async def _answer_sign_in(request: Request, error: Exception) -> Response:
 async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404 and _wants_page(request):
-        return pages.show_missing(request, "There is no such page.")
+        return pages.show_problem(request, 404, "There is no such page.")
     return answer(error.status_code, str(error.detail), error.headers)
 
 
@@ -93,7 +98,7 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
     """Name the wrong fields, without their values."""
     assert isinstance(error, RequestValidationError)
     if _wants_page(request):  # /inspections/x
-        return pages.show_missing(request, "There is no such page.")
+        return pages.show_problem(request, 404, "There is no such page.")
     parts = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()[:5]]
     return answer(422, "; ".join(parts)[:1000])
 

@@ -65,10 +65,11 @@ def test_drift_is_what_the_command_says_of_the_same_records(client, detector, tm
     assert drift["test"]["summary"] == expected.summary
     assert (drift["test"]["farther"], drift["test"]["drifted"]) == (expected.farther, expected.drifted)
     assert (drift["test"]["kind"], drift["test"]["groups"]) == (expected.kind, None)
-    assert [drift["test"][key] for key in ("distance_p", "drift_p", "beyond")] == [
+    assert [drift["test"][key] for key in ("distance_p", "drift_p", "beyond", "detectable")] == [
         expected.distance_p,
         expected.drift_p,
         expected.beyond,
+        expected.detectable,
     ]
     assert [drift["band"][key] for key in ("low", "middle", "high")] == pytest.approx(
         np.quantile(scores.retrieval, [0.05, 0.5, 0.95])

@@ -9,6 +9,7 @@ import time
 import httpx
 import pytest
 
+from anomalign.errors import StoreError
 from anomalign.service.security import tokens
 from anomalign.service.security.sessions import COOKIE
 from tests.service.api.live_service import defect, inspect_image, run_service, send
@@ -62,6 +63,26 @@ def test_a_page_that_there_is_not_is_a_page_for_people_and_json_for_machines(gua
         answer = ann.get("/inspections/x", headers={"Accept": "text/html"})
         assert (answer.status_code, "There is no such page." in answer.text) == (404, True)
         assert ann.get("/inspections/x").status_code == 422
+
+
+def test_the_page_of_a_thing_that_is_not_there_is_a_404_for_those_who_are_signed_in(guarded_service):
+    with guarded_service.client("ann") as ann, guarded_service.client() as nobody:
+        for path in ("/inspections/999", "/banks/nix", "/banks/nix/drift"):
+            answer = ann.get(path, headers={"Accept": "text/html"})
+            assert (answer.status_code, 'href="/">Back to the queue' in answer.text) == (404, True)
+            assert "error" in ann.get(path).json()
+            assert nobody.get(path, headers={"Accept": "text/html"}).headers["location"] == "/login"
+
+
+def test_a_page_says_that_the_database_is_away(service, client, monkeypatch):
+    def away(_):
+        raise StoreError("secret of the database")
+
+    monkeypatch.setattr(service.container.store, "get", away)
+    answer = client.get("/inspections/1", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "Records cannot be read or written just now" in answer.text
+    assert "secret" not in answer.text
 
 
 def test_monitors_may_ask_for_the_head_alone(guarded_service):

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from anomalign.service.store import Watched
-from tests.service.api.live_service import run_service
+from tests.service.api.live_service import good, run_service, send
 
 
 def bank(client):
@@ -166,11 +166,23 @@ def test_drift_points_lead_to_their_inspections(page, client, records):
     page.wait_for_url("**/inspections/4")
 
 
+def test_too_few_images_are_not_marked_as_no_drift(page, client):
+    for count, colour in ((2, ""), (6, "no")):
+        send(client, *(good(seed) for seed in range(50, 50 + count))).raise_for_status()
+        test = client.get("/api/banks/parts/drift").json()["test"]
+        assert (test["kind"], test["detectable"] > 1) == ("none", count == 2)
+        page.goto("/banks/parts/drift")
+        page.locator("#plot").wait_for()
+        assert page.locator("#verdict").get_attribute("class") == f"card drift-verdict {colour}".strip()
+
+
 @pytest.mark.parametrize("page_of", ["/banks/nothing", "/banks/nothing/drift"])
 def test_no_such_bank(browse, service, page_of):
     with browse(service.url, expected=["404"]) as page:
         assert page.goto(page_of).status == 404
         assert "No bank 'nothing'" in page.locator("main").inner_text()
+        page.get_by_role("link", name="Back to the queue").click()
+        page.get_by_role("heading", name="Queue").wait_for()
 
 
 def test_several_banks_have_a_drift_tab_each(browse, bank, tmp_path):
@@ -186,3 +198,8 @@ def test_several_banks_have_a_drift_tab_each(browse, bank, tmp_path):
         page.get_by_role("navigation", name="Drift of a bank").get_by_role("link", name="parts").click()
         page.wait_for_url("**/banks/parts/drift")
         assert tabs.get_by_role("link", name="Drift").get_attribute("aria-current") == "page"
+        with service.client() as client:
+            ids = [send(client, good(1), bank=name).json()["results"][0]["id"] for name in ("parts", "tiles")]
+        for id, name in zip(ids, ("parts", "tiles"), strict=True):  # the drift of the bank that the image belongs to
+            page.goto(f"/inspections/{id}")
+            assert tabs.get_by_role("link", name="Drift").get_attribute("href") == f"/banks/{name}/drift"

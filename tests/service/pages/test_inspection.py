@@ -1,9 +1,11 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from anomalign.service.pages.assets import VERSION
 from tests.pictures import texture
-from tests.service.api.live_service import good, inspect_image, png
+from tests.service.api.live_service import defect, good, inspect_image, png, run_service, send
 
 READY = "() => document.querySelectorAll('#strip button').length && document.querySelector('#rarity').textContent"
 
@@ -258,9 +260,8 @@ def test_a_normal_image_has_heat_only_when_asked_for(page, client):
 
 def test_no_such_inspection(browse, service):
     with browse(service.url, expected=["404"]) as page:
-        page.goto("/inspections/12345")
-        page.get_by_text("No inspection 12345.").wait_for()
-        assert page.get_by_role("link", name="Next").is_hidden()
+        assert page.goto("/inspections/12345").status == 404
+        assert "No inspection 12345." in page.locator("main").inner_text()
         page.get_by_role("link", name="Back to the queue").click()
         page.get_by_role("heading", name="Queue").wait_for()
 
@@ -271,6 +272,25 @@ def test_a_picture_that_is_no_longer_kept(browse, service, wide):
         page.goto(f"/inspections/{wide['id']}")
         page.get_by_text("The picture is no longer stored.").wait_for()
         page.wait_for_function(READY)  # what it was matched with is still known
+
+
+def test_an_image_of_a_bank_that_is_not_served_now_is_shown_without_heat(browse, bank, tmp_path):
+    other = shutil.copytree(bank, tmp_path / "tiles.bank")
+    with run_service(bank, tmp_path / "data", others=[other]) as service, service.client() as client:
+        record = send(client, defect(52), bank="tiles").json()["results"][0]
+        with_heat = client.get(f"/api/inspections/{record['id']}/thumbnail.jpg")
+    with run_service(bank, tmp_path / "data") as service, browse(service.url, expected=["404"]) as page:
+        page.goto(f"/inspections/{record['id']}")
+        page.get_by_text("The comparison cannot be shown: bank tiles is not served now").wait_for()
+        assert page.locator("#here .layers img").evaluate_all("all => all.map((one) => one.naturalWidth)") == [64]
+        assert page.locator(".hair").evaluate_all("all => all.every((one) => !one.checkVisibility())")
+        for part in ("#there", ".legend", ".closer", "#strip"):
+            assert page.locator(part).is_hidden()
+        page.goto("/")
+        page.wait_for_function("() => document.querySelector('.thumb img')?.naturalWidth > 0")
+        with service.client() as client:
+            headers = {"If-None-Match": with_heat.headers["etag"]}
+            assert client.get(f"/api/inspections/{record['id']}/thumbnail.jpg", headers=headers).status_code == 200
 
 
 def test_regions_are_listed_and_drawn_and_one_that_is_pressed_shows_its_match(page, client, wide):

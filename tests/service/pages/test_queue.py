@@ -1,9 +1,13 @@
+import threading
 from base64 import b64encode
 
+import numpy as np
 import pytest
 
+from anomalign import Detector
 from anomalign.service.pages.assets import VERSION
-from tests.service.api.live_service import defect, good, inspect_image, send
+from tests.service.api.live_service import defect, good, inspect_image, png, send
+from tests.service.samples import until
 
 
 def shown(page):
@@ -202,15 +206,83 @@ def test_filters_that_match_nothing_stay(page):
     page.get_by_text("Drop images").wait_for()
 
 
-def test_progress_is_shown_while_images_are_inspected(page):
+def drop(page, *contents):
     page.goto("/")
     page.get_by_text("Drop images").wait_for()
-    page.route("**/api/banks/parts/inspections", lambda route: None)  # no answer: the progress stays as it is
-    page.evaluate(DROP, [[f"{seed}.png", b64encode(good(seed)).decode()] for seed in (70, 71)])
-    page.get_by_text("Inspecting 1 of 2: 70.png").wait_for()
-    bar = page.locator("#upload-progress")
-    assert bar.evaluate("bar => [bar.value, bar.max]") == [0, 2]
+    page.evaluate(DROP, [[f"{number}.png", b64encode(content).decode()] for number, content in enumerate(contents)])
+
+
+def noise(seed):
+    """A PNG file of 190 kB."""
+    return png(np.random.default_rng(seed).integers(0, 256, (250, 250, 3), dtype=np.uint8))
+
+
+def slow_down(page, bytes_per_s):
+    limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_s}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", limits)
+
+
+def wait_for_some_bytes(page):
+    bar = "document.querySelector('#upload-progress')"
+    page.wait_for_function(f"() => {bar}.value > 0")
+    return page.evaluate(f"[{bar}.value, {bar}.max]")
+
+
+def test_progress_is_shown_in_bytes_while_images_are_sent(page):
+    contents = noise(1), noise(2)
+    slow_down(page, 50_000)
+    drop(page, *contents)
+    page.get_by_text("Inspecting 1 of 2: 0.png").wait_for()
     assert page.get_by_role("button", name="Dismiss").count() == 0
+    value, most = wait_for_some_bytes(page)
+    assert most == sum(map(len, contents))
+    assert 0 < value < len(contents[0])
+    assert page.locator("#upload-bytes").inner_text().endswith(" of 0.4 MB")
+    slow_down(page, -1)
+    page.get_by_text("2 images inspected").wait_for()
+    assert page.get_by_role("button", name="Cancel").count() == 0
+
+
+def test_cancel_stops_what_is_sent_and_says_how_many_were_inspected(page, client, service):
+    slow_down(page, 50_000)
+    drop(page, good(70), noise(1), good(71))
+    page.get_by_text("Inspecting 2 of 3: 1.png").wait_for()
+    wait_for_some_bytes(page)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Stopped: 1 of 3 images inspected, 0 anomalous.").wait_for()
+    assert page.evaluate("document.activeElement.id") == "upload-close"
+    assert [record["name"] for record in client.get("/api/inspections").json()["records"]] == ["0.png"]
+    slow_down(page, -1)
+    page.evaluate(DROP, [["2.png", b64encode(good(71)).decode()]])  # a new run counts from the start
+    page.get_by_text("1 image inspected, 0 anomalous.").wait_for()
+
+
+def test_an_image_that_was_sent_whole_is_inspected_and_counted_after_cancel(page, client, monkeypatch):
+    gate, inspect_batch = threading.Event(), Detector.inspect_batch
+    reached = threading.Event()
+
+    def wait(*args):
+        reached.set()
+        gate.wait()
+        return inspect_batch(*args)
+
+    monkeypatch.setattr(Detector, "inspect_batch", wait)
+    drop(page, good(70), good(71))
+    until(reached.is_set)
+    page.get_by_role("button", name="Cancel").click()
+    gate.set()
+    page.get_by_text("Stopped: 1 of 2 images inspected").wait_for()
+    assert len(client.get("/api/inspections").json()["records"]) == 1
+
+
+def test_cancel_ends_the_wait_for_a_busy_service(browse, service):
+    with browse(service.url, expected=["429"]) as page:
+        busy = {"status": 429, "headers": {"Retry-After": "60"}, "json": {"error": "busy"}}
+        page.route("**/api/banks/parts/inspections", lambda route: route.fulfill(**busy))
+        drop(page, good(70))
+        page.get_by_text("The service is busy; 0.png is waiting for its turn.").wait_for()
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_text("Stopped: 0 of 1 image inspected").wait_for()
 
 
 def test_names_keep_their_folders(page, client):

@@ -75,17 +75,23 @@ async def picture(
 
 @router.get("/thumbnail.jpg", response_class=Response, responses=_file_response("image/jpeg"))
 async def thumbnail(request: Request, container: ContainerDep, person: Operator, record: RecordDep) -> Response:
-    """Return the inspected image, or the part to show, with its heat as a JPEG, longer side at most 320 px."""
+    """Return the inspected image, or the part to show, with its heat as a JPEG, longer side at most 320 px.
+
+    It is without heat while the bank is not served.
+    """
+    is_served = record.bank in container.served_banks
 
     def make() -> bytes:
         part = container.evidence.part(record)
         is_whole = part.size == part.image_size
         image = _scaled_image(container, record, rendering.THUMBNAIL_PX if is_whole else rendering.LARGEST_PX)
         image = rendering.scale(part.cut(image), rendering.THUMBNAIL_PX)
-        heat = container.evidence.heat(record, image.height, image.width, part=part)
-        return rendering.encode_jpeg(rendering.overlay_heat(image, heat), quality=85)
+        if is_served:
+            image = rendering.overlay_heat(image, container.evidence.heat(record, image.height, image.width, part=part))
+        return rendering.encode_jpeg(image, quality=85)
 
-    return await answer_cached(request, container, (record.sha256, record.id, "thumbnail"), "image/jpeg", make)
+    key = (record.sha256, record.id, "thumbnail", is_served)
+    return await answer_cached(request, container, key, "image/jpeg", make)
 
 
 @router.get("/heat.png", response_class=Response, responses=_file_response("image/png"))

@@ -310,9 +310,10 @@ class DriftTest(TypedDict):
     """Result of the drift test on the latest inspections made with the current version of the bank.
 
     `drifted`: whether `kind` is "drift". `distance_p`: do distances differ at all? `drift_p`: by more than those of
-    another day may? `beyond`: share of the images beyond 95 % of the normal images; from a half on no shift is
-    small. The four values on groups are null where no groups of normal images are known: how many there are, how many
-    are as far from the others as the latest inspections are, and the two p-values if these are one group more.
+    another day may? `beyond`: share of the images beyond 95 % of the normal images; from a half on no shift is small.
+    `detectable`: least `farther` that is always called a drift; above 1 the images are too few. The four values on
+    groups are null where no groups of normal images are known: how many there are, how many are as far from the others
+    as the latest inspections are, and the two p-values if these are one group more.
     """
 
     window: int
@@ -320,6 +321,7 @@ class DriftTest(TypedDict):
     drifted: bool
     summary: str
     farther: float
+    detectable: float
     beyond: float
     distance_p: float
     drift_p: float

@@ -296,6 +296,7 @@ def _test(test: Drift) -> schemas.DriftTest:
         "drifted": test.drifted,
         "summary": test.summary,
         "farther": test.farther,
+        "detectable": test.detectable,
         "beyond": test.beyond,
         "distance_p": test.distance_p,
         "drift_p": test.drift_p,

@@ -1,13 +1,14 @@
 """Routes of the pages. A page is a frame with the person and the banks; its script loads data by REST."""
 
 from functools import cache
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, HTTPException, Path, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from anomalign.images.heat import scale
+from anomalign.service.api.dependencies import RecordDep, ServedBankDep
 from anomalign.service.pages.assets import ASSETS, VERSION
 from anomalign.service.security.people import Operator, People, Person, SignInNeeded
 
@@ -22,28 +23,30 @@ def queue(request: Request, person: Operator) -> HTMLResponse:
 
 
 @router.get("/inspections/{id}")
-def inspection(request: Request, person: Operator, id: Annotated[int, Path(ge=1, lt=2**63)]) -> HTMLResponse:
+def inspection(request: Request, person: Operator, record: RecordDep) -> HTMLResponse:
     """Show one inspection: its evidence and the decisions on it."""
-    return _page(request, person, "inspection.html", here="inspection", id=id, heat=scale())
+    served_banks = request.app.state.container.served_banks
+    name = record.bank if record.bank in served_banks else ""
+    return _page(request, person, "inspection.html", here="inspection", name=name, id=record.id, heat=scale())
 
 
-@router.get("/banks/{name}")
-def bank(request: Request, person: Operator, name: str) -> HTMLResponse:
+@router.get("/banks/{bank}")
+def bank(request: Request, person: Operator, served_bank: ServedBankDep) -> HTMLResponse:
     """Show the normal images of a bank and its threshold."""
-    return _bank_page(request, person, "bank.html", "bank", name)
+    return _page(request, person, "bank.html", here="bank", name=served_bank.name)
 
 
-@router.get("/banks/{name}/drift")
-def drift(request: Request, person: Operator, name: str) -> HTMLResponse:
+@router.get("/banks/{bank}/drift")
+def drift(request: Request, person: Operator, served_bank: ServedBankDep) -> HTMLResponse:
     """Show the drift of a bank."""
-    return _bank_page(request, person, "drift.html", "drift", name)
+    return _page(request, person, "drift.html", here="drift", name=served_bank.name)
 
 
 @router.get("/audit")
 def audit(request: Request, person: Operator) -> HTMLResponse:
     """Show the audit log."""
     if person.role != "admin":
-        return _page(request, person, "missing.html", 403, title="For admins", what="The history is for admins to see.")
+        return _page(request, person, "problem.html", 403, title="For admins", what="The history is for admins to see.")
     return _page(request, person, "audit.html", here="audit")
 
 
@@ -73,20 +76,15 @@ def static(version: str, name: str) -> Response:
     )
 
 
-def show_missing(request: Request, what: str) -> HTMLResponse:
-    """Show a "not found" page, also to people who are not signed in."""
+def show_problem(request: Request, status: int, what: str) -> HTMLResponse:
+    """Show what is wrong in place of a page, also to people who are not signed in."""
     people: People = request.app.state.container.people
     try:
         person = people.of(request)
     except (SignInNeeded, HTTPException):
         person = None
-    return _page(request, person, "missing.html", 404, title="Not found", what=what)
-
-
-def _bank_page(request: Request, person: Person, template: str, here: str, name: str) -> HTMLResponse:
-    if name not in request.app.state.container.served_banks:
-        return _page(request, person, "missing.html", 404, title="Not found", what=f"No bank {name!r} is served here.")
-    return _page(request, person, template, here=here, name=name)
+    title = "Not found" if status == 404 else "Not possible now"
+    return _page(request, person, "problem.html", status, title=title, what=what)
 
 
 def _page(request: Request, person: Person | None, template: str, status: int = 200, **content: Any) -> HTMLResponse:

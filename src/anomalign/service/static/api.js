@@ -9,7 +9,7 @@ export class RequestError extends Error {
 }
 
 export const get = (path, options) => request("GET", path, undefined, options);
-export const post = (path, body) => request("POST", path, body);
+export const post = (path, body, options) => request("POST", path, body, options);
 export const remove = (path) => request("DELETE", path);
 
 /** A path; each part is escaped, as in api`/api/banks/${name}`. */
@@ -28,10 +28,11 @@ export function query(parameters) {
 
 async function request(method, path, body, options = {}) {
   const isForm = body instanceof FormData;
+  const send = options.onSent ? fetchCounted : fetch;
   const headers = body === undefined || isForm ? {} : { "Content-Type": "application/json" };
   let response;
   try {
-    response = await fetch(path, {
+    response = await send(path, {
       method,
       headers,
       body: isForm || body === undefined ? body : JSON.stringify(body),
@@ -51,4 +52,27 @@ async function request(method, path, body, options = {}) {
     throw new RequestError(text, response.status, Number(response.headers.get("Retry-After")) || null);
   }
   return answer;
+}
+
+const PROGRESS_MS = 250; // a browser says 100 ms later, at most, that all is sent
+
+/** As `fetch` of a form, but calls `onSent(bytes)` while it is sent, which `fetch` cannot. An abort stops the sending;
+    what was sent whole is still answered. */
+function fetchCounted(path, { method, body, signal, onSent }) {
+  return new Promise((resolve, reject) => {
+    const link = new XMLHttpRequest();
+    let isSent = false;
+    const abort = () => setTimeout(() => isSent || link.abort(), PROGRESS_MS);
+    signal?.addEventListener("abort", abort, { once: true });
+    link.upload.addEventListener("progress", ({ loaded }) => onSent(loaded));
+    link.upload.addEventListener("load", () => (isSent = true));
+    link.addEventListener("load", () => {
+      const headers = { "Retry-After": link.getResponseHeader("Retry-After") ?? "" };
+      resolve(new Response(link.response, { status: link.status, headers }));
+    });
+    link.addEventListener("error", () => reject(new TypeError("no answer")));
+    link.addEventListener("abort", () => reject(signal.reason));
+    link.open(method, path);
+    link.send(body);
+  });
 }

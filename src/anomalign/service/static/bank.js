@@ -137,9 +137,8 @@ chooser.addEventListener("change", () =>
     const [file] = chooser.files;
     if (!file) return;
     show(byId("state"), `Inspecting ${file.name}\u2026`);
-    const record = await inspect(name, file, file.name, () =>
-      show(byId("state"), `The service is busy; ${file.name} is waiting for its turn.`),
-    );
+    const onWait = () => show(byId("state"), `The service is busy; ${file.name} is waiting for its turn.`);
+    const record = await inspect(name, file, file.name, { onWait });
     chooser.value = "";
     show(byId("state"), "");
     await proposeEdit(

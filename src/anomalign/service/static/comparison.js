@@ -2,6 +2,7 @@
 import { api, get } from "./api.js";
 import { magnify } from "./crops.js";
 import { byId, h, say, show } from "./dom.js";
+import { keepView } from "./kept_view.js";
 import { bind } from "./keys.js";
 import { cellAt, counts, matchOf, mostUnusual, placeOf } from "./matches.js";
 import { drawStrip, markMatch, markOnly } from "./neighbours.js";
@@ -9,7 +10,7 @@ import { rarity, showReadout } from "./readout.js";
 import { drawRegions } from "./regions.js";
 import { scrollSideways } from "./sideways.js";
 import { follow, Viewer } from "./viewer.js";
-import { fileName, number } from "./words.js";
+import { fileName, number, sentence } from "./words.js";
 import { Zoom } from "./zoom.js";
 
 const HEAT = "anomalign.heat";
@@ -35,7 +36,7 @@ export async function showComparison(inspection) {
   try {
     allMatches = matches = await get(api`/api/inspections/${record.id}/matches`);
   } catch (error) {
-    show(byId("state"), `The comparison cannot be shown: ${error.message}`);
+    show(byId("state"), sentence(`the comparison cannot be shown: ${error.message}`));
     byId("inspection").classList.add("unmatched");
     return;
   }
@@ -53,6 +54,7 @@ function drawPictures() {
   here.shape(record);
   zoom.highest = Math.max(8, (right - left) / 150); // at the highest zoom single pixels are seen
   there.shape(record);
+  keepView(zoom, record);
   const showMissing = () => byId("here").append(h("p", { class: "absent" }, "The picture is no longer stored."));
   if (!record.picture) {
     showMissing();
@@ -69,8 +71,12 @@ function drawPictures() {
   const heat = here.layer(
     h("img", { class: "heat", src: `/api/inspections/${record.id}/heat.png`, alt: "", draggable: "false" }),
   );
+  heat.addEventListener("error", () => heat.remove()); // what says why is above the pictures
   const outlines = drawRegions(record, here, pinAt);
-  picture.addEventListener("load", () => draw());
+  picture.addEventListener("load", () => {
+    draw();
+    sharpen();
+  });
   picture.addEventListener("error", showMissing, { once: true });
   if (record.verdict === "normal") {
     byId("always-label").hidden = false;
@@ -119,6 +125,7 @@ function draw() {
   there.shape(match.normal);
   here.mark(place, pinned);
   there.mark(match, pinned);
+  zoom.match(here.inElement(place), there.inElement(match));
   byId("there-name").textContent = fileName(match.normal.name);
   byId("there-name").title = match.normal.name;
   magnify(byId("crop-here"), picture, record, place);
@@ -130,11 +137,26 @@ function draw() {
 
 /* Zoom. Screens and pictures of 2048 px do not need more; who zooms in further gets the original's pixels. */
 
-let isFull = false;
 function onZoom() {
   byId("zoom-reset").textContent = `${Math.round(100 * zoom.scale)}\u00a0%`;
   byId("zoom-out").disabled = byId("zoom-reset").disabled = zoom.scale === 1;
   byId("zoom-in").disabled = zoom.scale === zoom.highest;
+  countOutside();
+  if (matches && cell) zoom.match(here.inElement(placeOf(matches, record, cell)), there.inElement(matchOf(matches, cell)));
+  sharpen();
+}
+
+/** Say of how many regions nothing is seen. */
+function countOutside() {
+  const corner = (y, x) => here.inElement({ fy: y / record.height, fx: x / record.width });
+  const isSeen = ({ box: [top, left, bottom, right] }) => zoom.sees(corner(top, left), corner(bottom, right));
+  const outside = record.regions.filter((region) => !isSeen(region)).length;
+  show(byId("outside"), outside ? `${outside} out of view` : "");
+  byId("hint").hidden = outside > 0;
+}
+
+let isFull = false;
+function sharpen() {
   if (isFull || !picture?.naturalWidth || picture.naturalWidth >= record.width) return;
   if (here.element.offsetWidth * devicePixelRatio <= picture.naturalWidth * here.part.width) return;
   isFull = true;
@@ -156,6 +178,7 @@ byId("zoom-reset").addEventListener("click", () => zoom.reset());
 bind(
   { keys: ["+", "="], labels: ["+", "\u2212"], does: "zoom both pictures", run: () => zoom.in(aim()) },
   { keys: ["-"], run: () => zoom.out() },
+  { keys: ["w"], does: "whole pictures again", run: () => zoom.reset() },
 );
 
 /* The cross-hair: move, pin, release. */

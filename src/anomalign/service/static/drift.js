@@ -29,7 +29,7 @@ async function load() {
   const verdict = byId("verdict");
   verdict.hidden = false;
   verdict.classList.toggle("yes", drift.test?.kind === "drift");
-  verdict.classList.toggle("no", drift.test?.kind === "none");
+  verdict.classList.toggle("no", drift.test?.kind === "none" && drift.test.detectable <= 1);
   verdict.querySelector("strong").textContent = drift.summary;
   byId("after-drift").hidden = drift.test?.kind !== "drift";
   byId("after-shift").hidden = drift.test?.kind !== "shift";

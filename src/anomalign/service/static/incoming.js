@@ -1,26 +1,40 @@
-/** Images from this device: chosen or dropped, also in folders. They are inspected one after the other. */
+/** Images from this device: chosen or dropped, also in folders. They are inspected one after the other, until all are or
+    a person stops it. */
 import { byId, fill, h } from "./dom.js";
 import { inspect } from "./upload.js";
-import { count, several } from "./words.js";
+import { count, megabytes, several } from "./words.js";
 
 const chooser = byId("upload").querySelector("input");
 const waiting = []; // {bank, file, name}
-let running = false;
-let total = 0;
-let finished = 0;
-let anomalous = 0;
-const errors = [];
+let run = null; // what is known of the images of which some are inspected now; null: none are
+
+class Run {
+  images = 0;
+  bytes = 0; // of all files
+  finished = 0;
+  finishedBytes = 0;
+  sentBytes = 0; // of the file that is sent now
+  inspected = 0;
+  anomalous = 0;
+  errors = [];
+  isStopped = false;
+  sending = new AbortController(); // one for each file
+}
 
 export const chooseFiles = () => chooser.click();
 
 /** Accept images on this page. `onChange()` is called when a group of them was inspected. */
 export function acceptFiles(onChange) {
   const take = (files) => {
+    if (!files.length) return;
     const bank = byId("upload-bank")?.value ?? JSON.parse(document.body.dataset.banks)[0];
     waiting.push(...files.map((file) => ({ bank, ...file })));
-    total += files.length;
-    if (running) draw();
-    else if (waiting.length) inspectWaiting().then(onChange);
+    const isFirst = !run;
+    run ??= new Run();
+    run.images += files.length;
+    for (const { file } of files) run.bytes += file.size;
+    if (isFirst) inspectWaiting().then(onChange);
+    else draw();
   };
   chooser.addEventListener("change", () => {
     take([...chooser.files].map((file) => ({ file, name: file.name })));
@@ -37,48 +51,72 @@ export function acceptFiles(onChange) {
     mark(false);
     take(await droppedFiles(event.dataTransfer));
   });
+  byId("upload-cancel").addEventListener("click", () => {
+    stop();
+    byId("upload-text").textContent = "Stopping\u2026";
+    run.sending.abort();
+  });
   byId("upload-close").addEventListener("click", () => {
-    errors.length = 0;
     byId("upload-state").hidden = true;
     chooser.focus();
   });
 }
 
-async function inspectWaiting() {
-  running = true;
-  errors.length = 0;
-  while (waiting.length) {
-    const { bank, file, name } = waiting.shift();
-    draw(`Inspecting ${count(finished + 1)} of ${count(total)}: ${name}`);
-    try {
-      const record = await inspect(bank, file, name, () =>
-        draw(`The service is busy; ${name} is waiting for its turn.`),
-      );
-      if (record.verdict === "anomalous") anomalous += 1;
-    } catch (error) {
-      // Most errors of the service begin with the name already.
-      errors.push(error.message.startsWith(`${name}:`) ? error.message : `${name}: ${error.message}`);
-      if (error.status === 0) waiting.length = 0; // the others would fail, too
-    }
-    finished += 1;
-  }
-  running = false;
-  draw(`${several(finished - errors.length, "image")} inspected, ${anomalous} anomalous.`);
-  total = finished = anomalous = 0;
+/** Send no further image. */
+function stop() {
+  run.isStopped = true;
+  waiting.length = 0;
 }
 
-function draw(text = byId("upload-text").textContent) {
+async function inspectWaiting() {
+  while (waiting.length) await inspectOne(waiting.shift());
+  const { isStopped, inspected, images, anomalous } = run;
+  const text = isStopped ? `Stopped: ${count(inspected)} of ${several(images, "image")}` : several(inspected, "image");
+  const hadFocus = document.activeElement === byId("upload-cancel");
+  draw(`${text} inspected, ${anomalous} anomalous.`, false);
+  if (hadFocus) byId("upload-close").focus();
+  run = null;
+}
+
+async function inspectOne({ bank, file, name }) {
+  run.sending = new AbortController();
+  draw(`Inspecting ${count(run.finished + 1)} of ${count(run.images)}: ${name}`);
+  const onWait = () => draw(`The service is busy; ${name} is waiting for its turn.`);
+  const onSent = (bytes) => {
+    run.sentBytes = Math.min(bytes, file.size); // a form is a little longer than its file
+    drawBytes();
+  };
+  try {
+    const record = await inspect(bank, file, name, { onWait, onSent, signal: run.sending.signal });
+    run.inspected += 1;
+    if (record.verdict === "anomalous") run.anomalous += 1;
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    // Most errors of the service begin with the name already.
+    run.errors.push(error.message.startsWith(`${name}:`) ? error.message : `${name}: ${error.message}`);
+    if (error.status === 0) stop(); // the others would fail, too
+  }
+  run.finished += 1;
+  run.finishedBytes += file.size;
+  run.sentBytes = 0;
+}
+
+function draw(text = byId("upload-text").textContent, isRunning = true) {
   byId("upload-state").hidden = false;
   byId("upload-text").textContent = text;
-  const bar = byId("upload-progress");
-  bar.hidden = !running;
-  byId("upload-close").hidden = running;
-  bar.max = total;
-  bar.value = finished;
+  for (const name of ["upload-progress", "upload-bytes", "upload-cancel"]) byId(name).hidden = !isRunning;
+  byId("upload-close").hidden = isRunning;
+  drawBytes();
   fill(
     byId("upload-errors"),
-    errors.map((error) => h("li", {}, error)),
-  ).hidden = !errors.length;
+    run.errors.map((error) => h("li", {}, error)),
+  ).hidden = !run.errors.length;
+}
+
+function drawBytes() {
+  const sent = run.finishedBytes + run.sentBytes;
+  Object.assign(byId("upload-progress"), { max: run.bytes, value: sent });
+  byId("upload-bytes").textContent = `${megabytes(sent)} of ${megabytes(run.bytes)} MB`;
 }
 
 /** Files of a drop, with names that keep their folders. Hidden files in folders are left out. */

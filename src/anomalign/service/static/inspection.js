@@ -6,7 +6,7 @@ import { byId, fill, h, line, show } from "./dom.js";
 import { bind } from "./keys.js";
 import { listen } from "./live.js";
 import { positionOf, queueAddress } from "./saved_queue.js";
-import { BORDERLINE, number, shortName, unusual, verdictName, when } from "./words.js";
+import { BORDERLINE, number, sentence, shortName, unusual, verdictName, when } from "./words.js";
 
 const id = Number(document.body.dataset.inspection);
 let record = null;
@@ -16,9 +16,8 @@ async function load() {
     record = await get(api`/api/inspections/${id}`);
   } catch (error) {
     for (const name of ["verdict", "previous", "next"]) byId(name).hidden = true;
-    byId("name").textContent = "Not found";
-    const text = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
-    fill(byId("state"), text, " ", h("a", { href: queueAddress() }, "Back to the queue"));
+    byId("name").textContent = error.status === 404 ? "Not found" : "Not possible now";
+    fill(byId("state"), sentence(error.message), " ", h("a", { href: queueAddress() }, "Back to the queue"));
     byId("back").href = queueAddress();
     return;
   }

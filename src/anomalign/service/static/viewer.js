@@ -11,8 +11,8 @@ export class Viewer {
     this.part = { top: 0, left: 0, height: 1, width: 1 }; // what is shown of the picture, as fractions of it
     this.hair = s("svg", { overflow: "visible" }, ...this.#lines("under"), ...this.#lines("line"));
     this.drawing = s("svg", { class: "hair", "aria-hidden": "true" }, this.hair);
-    this.drawing.hidden = true;
     element.replaceChildren(this.layers, this.drawing);
+    this.mark(null);
   }
 
   #lines(name) {

@@ -12,6 +12,9 @@ export const count = (n) => n.toLocaleString("en");
 /** "1 image", "2 images". */
 export const several = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
+/** Bytes as megabytes: "0.3", "12.5", "1,024". */
+export const megabytes = (bytes) => (bytes < 1e8 ? (bytes / 1e6).toFixed(1) : count(Math.round(bytes / 1e6)));
+
 /** As a percentage, two digits. */
 export function share(value) {
   if (value >= 0.995) return "100\u00a0%";
@@ -23,6 +26,9 @@ export function oneIn(p) {
   if (p > 0.2) return `${Math.round(100 * p)} of 100`;
   return `1 in ${count(Math.round(Number((1 / p).toPrecision(2))))}`;
 }
+
+/** A message of the service as a sentence: with a capital letter and a full stop. */
+export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
 
 /** How unusual an image is, in a sentence. */
 export function unusual(p) {

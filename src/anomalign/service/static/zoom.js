@@ -1,4 +1,4 @@
-/** Zoom and pan of viewers, all together: wheel, pinch, double click, drag. A viewer lies in a frame that clips it. */
+/** Zoom and pan of two viewers, both together: wheel, pinch, double click, drag. A viewer lies in a frame that clips it. */
 
 const STEP = 1.25;
 const DOUBLE_CLICK = 3;
@@ -6,14 +6,21 @@ const CLICK_PX = 4; // a pointer that moves farther drags
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
+/** Half of what is seen of a picture, as fractions of its width and height. */
+function halvesOf(element) {
+  const frame = element.parentElement;
+  return [frame.clientWidth / element.offsetWidth / 2, frame.clientHeight / element.offsetHeight / 2];
+}
+
 export class Zoom {
-  /** `onChange()` is called when the scale changes. */
+  /** `onChange()` is called when other places are seen. */
   constructor(viewers, onChange) {
     this.elements = viewers.map((viewer) => viewer.element);
     this.onChange = onChange;
     this.scale = 1;
     this.highest = 8;
-    this.centre = [0.5, 0.5]; // the place (x, y) in the middle of the frames, as fractions of the picture
+    this.centre = [0.5, 0.5]; // the place (x, y) in the middle of the first frame, as fractions of its picture
+    this.aside = [0, 0]; // from it to the place in the middle of the second frame
     this.pointers = new Map();
     this.dragged = false; // whether the pointers that are down have moved the picture
     for (const element of this.elements) this.#listen(element);
@@ -38,37 +45,61 @@ export class Zoom {
     this.#set(1, 0.5, 0.5);
   }
 
+  /** Zoom to a scale with a place in the middle, as `scale` and `centre` gave them earlier. */
+  show({ scale, centre }) {
+    this.#set(clamp(scale, 1, this.highest), ...centre);
+  }
+
+  /** Whether anything of a box is seen: `first` is its corner at the top left, `last` the opposite one. */
+  sees(first, last) {
+    const [halfX, halfY] = halvesOf(this.elements[0]);
+    const [x, y] = this.centre;
+    return first.fx < x + halfX && last.fx > x - halfX && first.fy < y + halfY && last.fy > y - halfY;
+  }
+
   /** Move a place into view, if it is not. */
   reveal({ fx, fy }) {
-    const [halfX, halfY] = this.#halves();
+    const [halfX, halfY] = halvesOf(this.elements[0]);
     const [x, y] = this.centre;
     if (Math.abs(fx - x) > 0.9 * halfX || Math.abs(fy - y) > 0.9 * halfY) this.#set(this.scale, fx, fy);
   }
 
-  /** Half of what is seen of the first picture, as fractions of its width and height. */
-  #halves() {
-    const [element] = this.elements;
-    const frame = element.parentElement;
-    return [frame.clientWidth / element.offsetWidth / 2, frame.clientHeight / element.offsetHeight / 2];
+  /** Show a place of the second picture where the first shows `place`. Where it is seen anyway, both show the same part. */
+  match(place, there) {
+    const [halfX, halfY] = halvesOf(this.elements[1]);
+    const [x, y] = this.centre;
+    const isSeen = Math.abs(there.fx - x) <= halfX && Math.abs(there.fy - y) <= halfY;
+    this.aside = isSeen ? [0, 0] : [there.fx - place.fx, there.fy - place.fy];
+    this.#place(this.elements[1], [x + this.aside[0], y + this.aside[1]]);
   }
 
   #set(scale, fx, fy) {
-    const isNew = scale !== this.scale;
     this.scale = scale;
     for (const element of this.elements) element.style.setProperty("--zoom", scale);
-    const inside = (value, half) => (half >= 0.5 ? 0.5 : clamp(value, half, 1 - half));
-    const [halfX, halfY] = this.#halves();
-    this.centre = [inside(fx, halfX), inside(fy, halfY)];
-    const shift = this.centre.map((value) => `${100 * (0.5 - value)}%`).join(" ");
-    for (const element of this.elements) element.style.translate = shift;
-    if (isNew) this.onChange();
+    const [first, second] = this.elements;
+    this.centre = this.#place(first, [fx, fy]);
+    this.#place(
+      second,
+      this.centre.map((value, i) => value + this.aside[i]),
+    );
+    this.onChange();
+  }
+
+  /** Move a picture so that a place lies in the middle of its frame, as far as the picture reaches; return the place that
+      does. */
+  #place(element, place) {
+    const halves = halvesOf(element);
+    const middle = place.map((value, i) => (halves[i] >= 0.5 ? 0.5 : clamp(value, halves[i], 1 - halves[i])));
+    element.style.translate = middle.map((value) => `${100 * (0.5 - value)}%`).join(" ");
+    return middle;
   }
 
   #listen(element) {
     const frame = element.parentElement;
     const placeOf = ({ clientX, clientY }) => {
       const box = element.getBoundingClientRect();
-      return [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+      const [asideX, asideY] = element === this.elements[0] ? [0, 0] : this.aside;
+      return [(clientX - box.left) / box.width - asideX, (clientY - box.top) / box.height - asideY];
     };
     frame.addEventListener(
       "wheel",
