@@ -114,10 +114,9 @@ def test_a_region_is_given_out_as_soon_as_no_frame_can_add_to_it(strip):
     seen = []
     for one in join_strip((seen.append(frame) or frame for frame in frames), overlap):
         if isinstance(one, StripRegion):
-            # The next frame begins at this row; a pixel there touches the one before.
-            ends_before = [n for n in range(1, len(frames)) if one.box[2] < n * (length - overlap)]
-            needed = max([*ends_before[:1], one.frames[1] + 1]) if ends_before else len(frames)
-            assert len(seen) == needed
+            # A frame that begins just below a region can add to it, one that begins a row further down cannot.
+            cannot_add = [n for n in range(len(frames)) if n * (length - overlap) > one.box[2]]
+            assert len(seen) == min(cannot_add, default=len(frames))
 
 
 @given(strips())
