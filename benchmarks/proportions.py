@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("roots", nargs="+", type=Path)
     parser.add_argument("--backbone", default="efficientnet_lite0")
-    parser.add_argument("--frames", nargs="+", choices=[*FRAMES, "PatchCore"], default=[*FRAMES, "PatchCore"])
+    parser.add_argument("--frames", nargs="+", default=[*FRAMES, "PatchCore"])
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     backbone = load_backbone(options.backbone)
