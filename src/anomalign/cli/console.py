@@ -54,7 +54,10 @@ Tile = Annotated[
     ),
 ]
 Overlap = Annotated[
-    int | None, typer.Option(metavar="PX", help="Overlap of neighbouring tiles.", show_default="64", min=0)
+    int | None,
+    typer.Option(
+        metavar="PX", help="Overlap of neighbouring tiles.", show_default="64, or a quarter of the tile", min=0
+    ),
 ]
 MaxBytes = Annotated[
     int | None,
