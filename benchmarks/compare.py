@@ -2,11 +2,11 @@
 
     python benchmarks/compare.py ROOT... --backbone NAME|FILE.onnx [...] [--markdown FILE] [--json FILE]
 
-ROOT is a dataset's or a category's folder. All methods see the whole image in the frame that `fit` would choose, with a
-shorter side of 224 px, and the same features, and end in the same smoothing, so that the rows differ in method alone;
-`paper` is the paper's preset but for its centre crop. Metrics of pixels are taken in the pixels of the original images.
-Rivals: `benchmarks/rivals/`, each from its paper. Fit: from image files to what is stored (for ours with its
-calibration). Time an image: from file to map and score.
+ROOT is a dataset's or a category's folder. All methods see the whole image in the frame that `fit` would choose, with
+as many pixels as a square of 224 px, and the same features, and end in the same smoothing, so that the rows differ in
+method alone; `paper` is the paper's preset but for its centre crop. Metrics of pixels are taken in the pixels of the
+original images. Rivals: `benchmarks/rivals/`, each from its paper. Fit: from image files to what is stored (for ours
+with its calibration). Time an image: from file to map and score.
 """
 
 import argparse
@@ -38,7 +38,7 @@ Rival = tuple[Any, Callable[[FeaturePyramid], tuple[float, NDArray[np.float32]]]
 
 
 def frame_of(category: Category, backbone: Backbone) -> Framing:
-    return fit_frame(Framing(), category.train, backbone.multiple)
+    return fit_frame(Framing(), category.train, backbone.multiple, same_pixels=True)
 
 
 def ours(category: Category, backbone: Backbone, preset: str) -> Row:

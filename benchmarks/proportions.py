@@ -3,9 +3,10 @@
     python benchmarks/proportions.py ROOT... [--backbone NAME|FILE.onnx] [--frames NAME ...] [--markdown FILE]
 
 Each ROOT is a category or a dataset's folder. `square`: as versions before this one. `same pixels`: true proportions
-with about as many pixels as that. Numbers: the shorter side, in true proportions; `+ tiles`: seen in tiles of 224 px
-with an overlap of 64; `+ all`: every place is compared with all places, in place of the window that is chosen; `+ N`:
-with a window of N cells. `PatchCore`: with the same features at the shorter side of 224 px (`benchmarks/rivals/`).
+with about as many pixels as that, the default. Numbers: the shorter side, in true proportions; `+ tiles`: seen in tiles
+of 224 px with an overlap of 64; `+ all`: every place is compared with all places, in place of the window that is
+chosen; `+ N`: with a window of N cells. `PatchCore`: with the same features in the frame `same pixels`
+(`benchmarks/rivals/`).
 """
 
 import argparse
@@ -32,9 +33,7 @@ def frame_of(name: str, category: Category, backbone: Backbone) -> tuple[Framing
     if size == "square":
         return Framing(), "auto"
     if size == "same pixels":
-        long = fit_frame(Framing(), category.train, backbone.multiple).shape
-        shorter = round(224 * (min(long) / max(long)) ** 0.5 / 16) * 16
-        return fit_frame(Framing(shorter), category.train, backbone.multiple), "auto"
+        return compare.frame_of(category, backbone), "auto"
     tiles = Tiles(224) if further == "tiles" else None
     framing = fit_frame(Framing(int(size), tiles=tiles), category.train, backbone.multiple)
     windows = {"": "auto", "tiles": "auto", "all": None}

@@ -30,10 +30,11 @@ def info(bank):
 @pytest.mark.parametrize(
     ("options", "size_px", "tiles"),
     [
-        ([], [64, 192], None),
+        ([], [32, 96], None),  # about as many pixels as the square
+        (["--size", 64], [64, 192], None),
         (["--fit-to", "square"], 64, None),
         (["--size", 96], [96, 288], None),
-        (["--tile", 64, "--overlap", 16], [64, 192], "64 px with 16 px of overlap"),
+        (["--size", 64, "--tile", 64, "--overlap", 16], [64, 192], "64 px with 16 px of overlap"),
         (["--preset", "paper"], 64, None),
     ],
 )
@@ -50,7 +51,7 @@ def test_the_frame_of_a_new_bank(tmp_path, network, options, size_px, tiles):
 def test_images_are_added_to_a_bank_of_another_frame_only_if_no_option_says_otherwise(tmp_path, network):
     folder, more = saved(tmp_path / "good", 3, 50, 150), saved(tmp_path / "more", 5, 50, 170)
     fit = ("fit", tmp_path / "bank")
-    assert run(*fit, folder, "--backbone", network, "--no-calibrate").returncode == 0
+    assert run(*fit, folder, "--backbone", network, "--no-calibrate", "--size", 64).returncode == 0
     assert run(*fit, more, "--no-calibrate").returncode == 0  # scaled to the bank's frame
     assert run(*fit, folder, "--no-calibrate", "--fit-to", "proportions", "--size", 64).returncode == 0
     for options in (["--fit-to", "square"], ["--size", 96], ["--tile", 128]):
@@ -66,7 +67,7 @@ def test_images_are_added_to_a_bank_of_another_frame_only_if_no_option_says_othe
         (["--fit-to", "round"], "--fit-to is 'round'; must be 'proportions' or 'square'"),
         (["--overlap", 16], "--overlap was given without --tile"),
         (["--tile", 50], "tile is 50 px; needs at least 64"),
-        (["--tile", 100, "--overlap", 16], "multiple of 16 px for this network: 96 or 112"),
+        (["--size", 64, "--tile", 100, "--overlap", 16], "multiple of 16 px for this network: 96 or 112"),
         (["--tile", 64, "--overlap", 40], "half of the tile, 32"),
     ],
 )
@@ -101,7 +102,7 @@ def test_normal_images_so_long_that_a_frame_would_be_huge_are_refused(tmp_path, 
     Image.fromarray(np.zeros((1, 40000), np.uint8)).save(folder / "line.png")
     result = run("fit", tmp_path / "bank", folder, "--backbone", network)
     assert result.returncode == 2
-    assert "64 x 2560000 px" in result.stderr
+    assert "32 x 1280000 px" in result.stderr
     assert "--fit-to square" in result.stderr
     assert not (tmp_path / "bank").exists()
 

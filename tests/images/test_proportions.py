@@ -33,6 +33,21 @@ def test_the_longer_side_follows_the_images(tmp_path, sizes, size_px):
     assert fit_frame(Framing(), saved(tmp_path, sizes)) == Framing(size_px)
 
 
+@pytest.mark.parametrize(("sizes", "size_px"), [
+    ([(320, 320)], 224), ([(1260, 500)] * 3, (352, 144)), ([(256, 4096)], (64, 1024)), ([(100, 30000)], (32, 9600)),
+    ([(100, 300), (300, 100)], 224),
+])  # fmt: skip
+def test_a_frame_can_keep_the_pixels_of_the_square(tmp_path, sizes, size_px):
+    frame = fit_frame(Framing(), saved(tmp_path, sizes), same_pixels=True)
+    assert frame == Framing(size_px)
+    if min(frame.shape) > 32:
+        assert 0.75 < frame.shape[0] * frame.shape[1] / 224**2 < 1.35
+
+
+def test_a_frame_that_keeps_the_pixels_fits_the_patches(tmp_path):
+    assert fit_frame(Framing(), saved(tmp_path, [(1260, 500)]), 14, same_pixels=True) == Framing((350, 140))
+
+
 def test_the_longer_side_is_one_that_the_network_can_take(tmp_path):
     assert fit_frame(Framing(224), saved(tmp_path, [(500, 1270)]), 14) == Framing((224, 574))
 

@@ -34,7 +34,7 @@ Size = Annotated[
     typer.Option(
         metavar="PX",
         help="Shorter side of the image that the backbone gets.",
-        show_default="the side it was tested with, by its file",
+        show_default="as many pixels as a square of the side it was tested with, by its file",
     ),
 ]
 FitTo = Annotated[

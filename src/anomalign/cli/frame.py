@@ -35,7 +35,8 @@ class FrameOptions:
     def framing(self, files: list[Path], default_px: int, multiple: int) -> "Framing":
         """Return the framing for these images: all of the image or region, or the paper's centre crop.
 
-        `default_px` is the shorter side where no option names it, `multiple` that of the backbone.
+        Where no option names the shorter side, the frame has as many pixels as a square of `default_px`. `multiple` is
+        that of the backbone.
         """
         from anomalign.images.framing import Framing
         from anomalign.images.proportions import fit_frame
@@ -48,7 +49,7 @@ class FrameOptions:
         tiles = Tiles(self.tile, overlap) if self.tile else None
         framing = Framing(size, region=self.region, tiles=tiles)
         if self.fit_to != "square":
-            framing = fit_frame(framing, files, multiple)
+            framing = fit_frame(framing, files, multiple, same_pixels=self.size is None)
         return replace(framing, tiles=None) if self.tile == 0 else framing
 
     def check(self, bank: "Bank", files: list[Path]) -> None:
@@ -75,7 +76,7 @@ class FrameOptions:
         shorter = min(made_with.shape)
         if self.preset == "default" and self.fit_to is None and self.tile is None and self.size in (None, shorter):
             return made_with
-        given = replace(self, region=made_with.region, tile=self._tile_of(made_with))
+        given = replace(self, size=self.size or shorter, region=made_with.region, tile=self._tile_of(made_with))
         return given.framing(files, shorter, bank.backbone.multiple)
 
     def _tile_of(self, made_with: "Framing") -> int | None:

@@ -15,6 +15,7 @@ from anomalign.images.region import RegionOfInterest, unpack
 from anomalign.images.tiles import Tiles
 
 _MOST_PIXELS = 100_000_000  # of a frame
+_LONGEST_PX = 100_000
 _STEP = 32  # pixels of a cell of the coarsest level that is in use
 
 
@@ -79,7 +80,7 @@ class Framing:
         """
         shorter, step = min(self.shape), multiple if multiple > 1 else _STEP
         longer = max(shorter, round(shorter * max(proportions, 1 / proportions) / step) * step)
-        if shorter * longer > _MOST_PIXELS:
+        if shorter * longer > _MOST_PIXELS or longer > _LONGEST_PX:
             raise InputError(
                 f"size_px is {shorter}; in the proportions of these images the frame would be {shorter} x {longer} px, "
                 "which is too large; take a smaller size, a region of interest, or a square (fit --fit-to square)"

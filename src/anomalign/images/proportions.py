@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from math import prod, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from anomalign.images.size import image_size
 from anomalign.images.tiles import Tiles
 
 _MOST = 200  # images whose headers are read
+_STEP = 16  # pixels, of shorter sides
+_LEAST = 32  # pixels, of a shorter side
 _SPREAD = 1.25  # of heights divided by widths: where they differ by more, no proportions hold for all
 
 
@@ -39,6 +41,13 @@ class Proportions:
         """Whether they differ by more than a quarter."""
         return self.spread > _SPREAD
 
+    def shorter_of(self, side_px: int, multiple: int = 1) -> int:
+        """Shorter side of a frame with about as many pixels as a square; a multiple of 16 px, or of `multiple`."""
+        step = multiple if multiple > 1 else _STEP
+        proportions = max(self.median, 1 / self.median)
+        shorter = round(side_px / sqrt(proportions) / step) * step
+        return min(side_px, max(shorter, -(-_LEAST // step) * step))
+
     def fit(self, framing: Framing, multiple: int = 1) -> Framing:
         """Give a frame these proportions; a square where they are mixed. `multiple` as for `Framing.stretched`."""
         return framing.scaled(min(framing.shape)) if self.are_mixed else framing.stretched(self.median, multiple)
@@ -63,7 +72,7 @@ def largest_size(files: Sequence[Path]) -> tuple[int, int] | None:
     return max(_sizes(files), key=prod, default=None)
 
 
-def fit_frame(framing: Framing, files: Sequence[Path], multiple: int = 1) -> Framing:
+def fit_frame(framing: Framing, files: Sequence[Path], multiple: int = 1, *, same_pixels: bool = False) -> Framing:
     """Give the frame the proportions of the images; the centre crop of the paper stays a square.
 
     A frame that is too large for the network to see at once gets tiles (`Tiles.chosen`), unless it has some.
@@ -75,10 +84,14 @@ def fit_frame(framing: Framing, files: Sequence[Path], multiple: int = 1) -> Fra
     files : sequence of Path
     multiple : int
         `Backbone.multiple` of the network that the frame is for.
+    same_pixels : bool
+        Whether the frame has about as many pixels as the square of that side, in place of its shorter side.
     """
     if framing.resize_px is not None:
         return framing
     found = find_proportions(files, framing)
+    if same_pixels and found is not None and not found.are_mixed:
+        framing = replace(framing, size_px=found.shorter_of(min(framing.shape), multiple))
     frame = framing if found is None else found.fit(framing, multiple)
     return frame if frame.tiles else replace(frame, tiles=Tiles.chosen(*frame.shape, multiple))
 
