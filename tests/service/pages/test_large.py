@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from tests.pictures import texture
 from tests.service.api.live_service import inspect_image, png
 from tests.service.pages.test_inspection import mark, open_inspection
-from tests.service.pages.test_zoom import views
+from tests.service.pages.test_zoom import DENSITY, views
 
 # The box of the picture that is seen in the frame, in shares of the picture.
 SEEN = """() => {
@@ -53,12 +53,16 @@ def listen(page):
     return pictures
 
 
-def zoom_in(page, times):
-    for _ in range(times):
-        page.keyboard.press("+")
-    page.wait_for_timeout(500)  # until it is asked for
+def zoom_in(page):
+    """Zoom to 477 % at once, and wait for the part that is seen then."""
+    page.evaluate(
+        """() => {
+          for (let i = 0; i < 7; i++)
+            document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "+", bubbles: true }));
+        }"""
+    )
+    page.wait_for_function(f"() => ({DENSITY})() > 0")
     page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(300)
 
 
 def loss(image, original, box):
@@ -80,10 +84,11 @@ def loss_of_coarse(width, image, original, box):
 def test_no_more_is_sent_than_the_screen_shows(page, client, large):
     all_pixels = len(client.get(f"/api/inspections/{large['id']}/picture?full=true").content)
     pictures = listen(page)
-    open_inspection(page, large)
+    with page.expect_response("**/picture?box=*"):  # of the close-up
+        open_inspection(page, large)
     page.wait_for_timeout(1000)
     opened = sum(map(len, pictures))
-    zoom_in(page, 7)
+    zoom_in(page)
     zoomed = sum(map(len, pictures)) - opened
     assert all_pixels > 2_500_000
     assert opened < 350_000
@@ -96,7 +101,7 @@ def test_no_more_is_sent_than_the_screen_shows(page, client, large):
 def test_who_zooms_in_sees_all_pixels(page, large, large_image):
     open_inspection(page, large)
     page.keyboard.press("h")
-    zoom_in(page, 7)
+    zoom_in(page)
     page.evaluate(HIDE_HAIRS)
     frame = page.locator(".frame").first.bounding_box()
     inner = {"x": frame["x"] + 8, "y": frame["y"] + 8, "width": frame["width"] - 16, "height": frame["height"] - 16}
@@ -110,8 +115,9 @@ def test_who_zooms_in_sees_all_pixels(page, large, large_image):
 
 def test_the_close_up_has_all_pixels_without_zoom(browse, service, large, large_image):
     with browse(service.url, device_scale_factor=2) as page:
-        open_inspection(page, large)
-        zoom_in(page, 0)
+        with page.expect_response("**/picture?box=*"):
+            open_inspection(page, large)
+        page.wait_for_timeout(500)
         fy, fx = mark(page, "here")
         data = page.locator("#crop-here").evaluate("canvas => canvas.toDataURL().split(',')[1]")
         seen = Image.open(io.BytesIO(base64.b64decode(data)))

@@ -38,13 +38,14 @@ class Piece {
   }
 }
 
-/** A picture of all that is shown of a photograph, for a place of so many CSS pixels. */
+/** A picture of all that is shown of a photograph, for a place of so many CSS pixels. One that has no more pixels than the
+    window comes with all of them, so that nothing more is asked for. */
 export function pieceFor(photograph, [width, height], attributes) {
+  const { height: rows, width: columns, shown, canCut } = photograph;
+  const isSmall = rows * columns <= innerWidth * innerHeight * devicePixelRatio ** 2 && Math.max(rows, columns) <= PLAIN;
+  if (isSmall || !canCut) return new Piece(photograph, [0, 0, rows, columns], null, attributes);
   const most = [pixelsFor(width, innerWidth), pixelsFor(height, innerHeight)];
-  const whole = [0, 0, photograph.height, photograph.width];
-  const fits = photograph.width <= Math.min(most[0], PLAIN) && photograph.height <= Math.min(most[1], PLAIN);
-  if (fits || !photograph.canCut) return new Piece(photograph, whole, null, attributes);
-  return new Piece(photograph, photograph.shown, most, attributes);
+  return new Piece(photograph, shown, most, attributes);
 }
 
 function pixelsFor(length, limit) {
