@@ -2,10 +2,11 @@
 
     python benchmarks/compare.py ROOT... --backbone NAME|FILE.onnx [...] [--markdown FILE] [--json FILE]
 
-ROOT is a dataset's or a category's folder. All methods see the whole image at 224 px and the same features, and end in
-the same smoothing, so that the rows differ in method alone; `paper` is the paper's preset but for its centre crop.
-Metrics of pixels are taken in the pixels of the original images. Rivals: `benchmarks/rivals/`, each from its paper.
-Fit: from image files to what is stored (for ours with its calibration). Time an image: from file to map and score.
+ROOT is a dataset's or a category's folder. All methods see the whole image in the frame that `fit` would choose, with a
+shorter side of 224 px, and the same features, and end in the same smoothing, so that the rows differ in method alone;
+`paper` is the paper's preset but for its centre crop. Metrics of pixels are taken in the pixels of the original images.
+Rivals: `benchmarks/rivals/`, each from its paper. Fit: from image files to what is stored (for ours with its
+calibration). Time an image: from file to map and score.
 """
 
 import argparse
@@ -28,16 +29,20 @@ from anomalign.evaluation.datasets import Category, open_dataset
 from anomalign.evaluation.pixels import PixelMetrics
 from anomalign.evaluation.run import Protocol, evaluate_category
 from anomalign.images.framing import Framing
+from anomalign.images.proportions import fit_frame
 from anomalign.pyramid import FeaturePyramid
 
 METRICS = ("image_auroc", "pixel_auroc", "au_pro_0.3", "au_pimo")
-FRAMING = Framing()
 Row = dict[str, Any]
 Rival = tuple[Any, Callable[[FeaturePyramid], tuple[float, NDArray[np.float32]]]]
 
 
+def frame_of(category: Category, backbone: Backbone) -> Framing:
+    return fit_frame(Framing(), category.train, backbone.multiple)
+
+
 def ours(category: Category, backbone: Backbone, preset: str) -> Row:
-    result = evaluate_category(category, Protocol(backbone, FRAMING, PRESETS[preset]))
+    result = evaluate_category(category, Protocol(backbone, frame_of(category, backbone), PRESETS[preset]))
     return {
         **{name: result.values.metrics[name] for name in METRICS},
         "fit_s": result.times["fit_s"] + result.times["calibrate_s"],
@@ -47,18 +52,19 @@ def ours(category: Category, backbone: Backbone, preset: str) -> Row:
 
 
 def rival(module: Any, category: Category, backbone: Backbone) -> Row:
+    framing = frame_of(category, backbone)
     start = time.perf_counter()
-    model = module.fit(image.pyramid for image in described(list(category.train), backbone))
+    model = module.fit(image.pyramid for image in described(list(category.train), backbone, framing))
     fitted = time.perf_counter()
     tested = sorted(category.test, key=lambda image: image.anomalous)
     pixels, scores = PixelMetrics(), []
     scoring = measuring = 0.0
-    images = described([image.path for image in tested], backbone)
+    images = described([image.path for image in tested], backbone, framing)
     for image in tested:
         before = time.perf_counter()
         seen = next(images)
-        score, square = module.score(model, seen.pyramid, FRAMING.shape)
-        anomaly_map = place_on_image(square, FRAMING, seen.height, seen.width)
+        score, framed = module.score(model, seen.pyramid, framing.shape)
+        anomaly_map = place_on_image(framed, framing, seen.height, seen.width)
         after = time.perf_counter()
         scoring += after - before
         scores.append(score)
@@ -80,8 +86,8 @@ def rival(module: Any, category: Category, backbone: Backbone) -> Row:
     }
 
 
-def described(paths: list[Path], backbone: Backbone) -> Iterator[Described]:
-    for result in describe(paths, backbone, FRAMING):
+def described(paths: list[Path], backbone: Backbone, framing: Framing) -> Iterator[Described]:
+    for result in describe(paths, backbone, framing):
         if not isinstance(result, Described):
             raise SystemExit(f"{result}")
         yield result

@@ -51,9 +51,10 @@ def folder(tmp_path_factory):
 
 def test_fit_tells_the_size_before_and_the_count_after(folder, tmp_path):
     done = run("fit", tmp_path / "bank", folder / "train", "--size", 64)
-    first, last, calibrated, found = done.stderr.splitlines()
+    first, memory, last, calibrated, found = done.stderr.splitlines()
     each = Bank.open(tmp_path / "bank").identity.bytes_per_image
     assert f"20 images of {each / 1000:.1f} kB" in first
+    assert re.search(r"takes up to about \d+\.\d MB of memory to fit, and \d+\.\d MB to inspect", memory)
     assert "20 images added; the bank holds 20" in last
     assert "20 normal images support a false-positive rate of 4.8% at best" in calibrated
     assert "of synthetic defects" in found

@@ -43,10 +43,8 @@ def windowed_search(
     """
     with one_blas_thread():
         search = _WindowedSearch(query, grid, weights, radius, slots)
-        for number, image in enumerate(gallery):
-            if image.shapes != query.shapes:
-                raise InputError(f"gallery image {number} has levels {image.shapes}, the query {query.shapes}")
-            search.compare(number, image, distinct)
+        for number in range(len(gallery)):
+            search.compare(number, *search.read(number, gallery[number]), distinct)
         order = search.fine + search.coarse
         return search.best, [order.index(n) for n in range(len(order))]
 
@@ -86,14 +84,19 @@ class _WindowedSearch:
             np.zeros((H * W, slots, len(self.shapes)), np.float32),
         )
 
-    def compare(self, number: int, image: FeaturePyramid, distinct: bool) -> None:
-        """Search one gallery image."""
-        fine, coarse = self._read(image)
-        sketch = self._sketch(fine, coarse)
+    def read(self, number: int, image: FeaturePyramid) -> tuple[_Floats, _Floats, float]:
+        """Fine and coarse levels of a gallery image, and its largest norm; the image itself can go then."""
+        if image.shapes != self.shapes:
+            raise InputError(f"gallery image {number} has levels {image.shapes}, the query {self.shapes}")
         weights = np.square(self.weights, dtype=np.float32)
         norm = sqrt(float(np.tensordot(weights, image.norms(self.grid), 1).max()))
         if not np.isfinite(norm):
             raise InputError(f"gallery image {number} has features that are not finite")
+        return *self._read(image), norm
+
+    def compare(self, number: int, fine: _Floats, coarse: _Floats, norm: float, distinct: bool) -> None:
+        """Search one gallery image."""
+        sketch = self._sketch(fine, coarse)
         channels = sum(channels for _, _, channels in self.shapes)
         tolerance = np.float32(8 * _ROUNDING * sqrt(channels) * (self.norm + norm) ** 2)
         P = self.grid[0] * self.grid[1]
@@ -186,13 +189,18 @@ class _WindowedSearch:
 
 
 def _directions(descriptors: _Floats) -> _Floats:
-    """(n, C) -> (C, d) orthonormal directions of the largest variance; a distance along them is a lower bound."""
+    """(n, C) -> (C, d) orthonormal directions of the largest variance first; a distance along them is a lower bound.
+
+    With zeros, d is a multiple of 4.
+    """
     values = (descriptors - descriptors.mean(axis=0)).astype(np.float64)
     d = min(_DIRECTIONS, *values.shape)
     variance, vectors = np.linalg.eigh(values @ values.T)  # (n, n), as channels may be many
     found = values.T @ vectors[:, -d:] / np.sqrt(np.maximum(variance[-d:], 1e-30))
     directions, _ = np.linalg.qr(found)  # orthonormal also where there is no variance
-    return np.ascontiguousarray(directions[:, ::-1], np.float32)
+    padded = np.zeros((len(directions), -(-d // 4) * 4), np.float32)
+    padded[:, :d] = directions[:, ::-1]
+    return padded
 
 
 def _largest_norm(*parts: _Floats) -> float:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from anomalign.backbones.backbone import Backbone
 from anomalign.errors import BackboneError
-from anomalign.images.tiles import Tiles
+from anomalign.images.tiles import Span, Tiles
 from anomalign.pyramid import FeaturePyramid
 
 _PROBE_PX = 448  # side of an image that shows the strides of a network: a multiple of all usual ones
@@ -49,8 +49,7 @@ def run_in_tiles(backbone: Backbone, frame: NDArray[np.uint8], tiles: Tiles, thr
     H, W = frame.shape[:2]
     shapes, length = _probe(backbone)
     strides = [_PROBE_PX // h for h, _, _ in shapes]
-    step = lcm(backbone.multiple, *strides)
-    rows, columns = tiles.spans(H, step), tiles.spans(W, step)
+    rows, columns = _spans(backbone, (H, W), tiles)
     levels = [np.empty((H // s, W // s, C), np.float16) for s, (_, _, C) in zip(strides, shapes, strict=True)]
     pooled = np.zeros(length)
     for row in rows:
@@ -73,7 +72,14 @@ def layout(
     if tiles is None:
         return backbone.layout(*shape)
     shapes, length = _probe(backbone)
+    _spans(backbone, shape, tiles)
     return tuple((shape[0] * h // _PROBE_PX, shape[1] * w // _PROBE_PX, C) for h, w, C in shapes), length
+
+
+def _spans(backbone: Backbone, shape: tuple[int, int], tiles: Tiles) -> tuple[list[Span], list[Span]]:
+    """Tiles along rows and along columns; InputError where they do not fit the network."""
+    step = lcm(backbone.multiple, *(_PROBE_PX // h for h, _, _ in _probe(backbone)[0]))
+    return tiles.spans(shape[0], step), tiles.spans(shape[1], step)
 
 
 @lru_cache(maxsize=8)

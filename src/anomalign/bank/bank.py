@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalign.backbones import CPU, Backbone, find_provider, load_backbone, tiling
+from anomalign.backbones import CPU, Backbone, find_provider, load_backbone
 from anomalign.bank import (
     additions,
     catalogue,
@@ -33,7 +33,6 @@ from anomalign.bank.additions import SEGMENT_BYTES, AddReport, Progress
 from anomalign.bank.catalogue import NormalImage
 from anomalign.bank.groups import GroupNames, find_groups, names_by_id
 from anomalign.bank.history import BankVersion
-from anomalign.bank.identity import Identity
 from anomalign.bank.scores import AlignedDistances
 from anomalign.bank.snapshot import content_hash, read_snapshot
 from anomalign.errors import BackboneError, BankDamagedError, BankError, InputError
@@ -127,11 +126,8 @@ class Bank:
         folder = Path(path)
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
         framing, augment = framing or Framing(network.preprocessing.crop_px), read_augment(augment)
-        shapes, pooled_length = tiling.layout(network, framing.shape, framing.tiles)
-        framing.check_grids(grids(shapes))
-        identity = Identity(
-            network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment, reading
-        )
+        identity = creation.identity_of(network, framing, augment, reading)
+        framing.check_grids(grids(identity.shapes))
         if exist_ok and (folder / catalogue.FILE).exists():
             bank = cls(folder, network)
             if (bank.identity.framing, bank.identity.augment) != (framing, augment):

@@ -2,9 +2,20 @@
 
 from pathlib import Path
 
+from anomalign.backbones import Backbone, tiling
 from anomalign.bank import catalogue, lock, segments
 from anomalign.bank.identity import Identity
 from anomalign.errors import BankError
+from anomalign.images.framing import Framing
+from anomalign.images.reading import FROM_IMAGES, Reading
+
+
+def identity_of(network: Backbone, framing: Framing, augment: str = "", reading: Reading = FROM_IMAGES) -> Identity:
+    """Return what a bank with this network and framing would be built with; nothing is written."""
+    shapes, pooled_length = tiling.layout(network, framing.shape, framing.tiles)
+    return Identity(
+        network.reference, network.sha256, framing, shapes, pooled_length, network.level_weights, augment, reading
+    )
 
 
 def create(folder: Path, identity: Identity) -> None:

@@ -17,6 +17,18 @@ bank_app = typer.Typer(help="Show, edit, check and calibrate a bank.", no_args_i
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
+def _window(bank: "Bank") -> str | None:
+    """Window of stage 2 with the default settings, as far as it has been chosen: the first calibration does it."""
+    from anomalign.calibration.thresholds import Calibration
+    from anomalign.detection.settings import PRESETS
+
+    stored = bank.load_calibration(PRESETS["default"].calibration_key())
+    calibration = None if stored is None else Calibration.from_bytes(stored)
+    if calibration is None:
+        return None
+    return "all places" if calibration.window is None else f"{calibration.window} cells"
+
+
 @bank_app.command()
 def info(bank: console.BankPath, as_json: AsJson = False) -> None:
     """Show the backbone of a bank, its contents and its history."""
@@ -32,8 +44,10 @@ def info(bank: console.BankPath, as_json: AsJson = False) -> None:
         "content": opened.content,
         "backbone": identity.backbone,
         "backbone_sha256": identity.backbone_sha256,
-        "size_px": identity.framing.size_px,
+        "size_px": identity.framing.to_entry()["size_px"],
         "resize_px": identity.framing.resize_px,
+        "tiles": None if identity.framing.tiles is None else str(identity.framing.tiles),
+        "window": _window(opened),
         "region": None if region is None else str(region),
         "augment": identity.augment,
         "orientations": len(identity.turns),

@@ -54,7 +54,19 @@ Tile = Annotated[
     ),
 ]
 Overlap = Annotated[
-    int | None, typer.Option(metavar="PX", help="Overlap of neighbouring tiles.", show_default="64", min=0)
+    int | None,
+    typer.Option(
+        metavar="PX", help="Overlap of neighbouring tiles.", show_default="64, or a quarter of the tile", min=0
+    ),
+]
+MaxBytes = Annotated[
+    int | None,
+    typer.Option(
+        metavar="BYTES",
+        help="Refuse, before anything is made, what needs more memory, and name the size that would fit.",
+        show_default="no limit",
+        min=1,
+    ),
 ]
 Region = Annotated[
     str | None,
@@ -122,6 +134,7 @@ _OPTIONS = {
     "keep_bytes": "--keep-gb",
     "keep_days": "--keep-days",
     "level_weights": "--level-weights",
+    "max_bytes": "--max-bytes",
     "max_pixels": "--max-megapixels",
     "max_upload_bytes": "--max-upload-mb",
     "patch=": "--patch",

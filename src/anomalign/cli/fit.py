@@ -10,6 +10,7 @@ from anomalign.cli.frame import FrameOptions
 
 if TYPE_CHECKING:
     from anomalign.bank import Bank
+    from anomalign.bank.identity import Identity
     from anomalign.images.region import RegionOfInterest
 
 
@@ -22,6 +23,7 @@ def fit(
     fit_to: console.FitTo = None,
     tile: console.Tile = None,
     overlap: console.Overlap = None,
+    max_bytes: console.MaxBytes = None,
     preset: Annotated[
         str, typer.Option(help="'default' uses the whole image; 'paper' uses the central 224 px of 256.")
     ] = "default",
@@ -46,7 +48,7 @@ def fit(
     if of_interest is not None:
         _check_region(of_interest, images, max_pixels, bits)
     frame = FrameOptions(preset, size, fit_to, tile, overlap, augment, of_interest)
-    opened = _open_or_create(bank, backbone, provider, frame, bits, images)
+    opened = _open_or_create(bank, backbone, provider, frame, bits, images, max_bytes)
     add(opened, images, groups, preset, calibrate, check, max_pixels)
 
 
@@ -74,7 +76,7 @@ def add(
 
     before = len(opened)
     try:
-        _tell_size(opened, len(images))
+        _tell_size(opened, images)
         with console.progress("fit") as update:
             report = opened.add(images, groups=groups, progress=update, max_pixels=max_pixels)
     except KeyboardInterrupt:
@@ -138,36 +140,66 @@ def _check_region(region: "RegionOfInterest", images: "list[Path]", max_pixels: 
 
 
 def _open_or_create(
-    path: str, backbone: str | None, provider: str, options: FrameOptions, bits: int | None, images: "list[Path]"
+    path: str,
+    backbone: str | None,
+    provider: str,
+    options: FrameOptions,
+    bits: int | None,
+    images: "list[Path]",
+    max_bytes: int | None,
 ) -> "Bank":
     from anomalign.bank import Bank
     from anomalign.bank.catalogue import FILE
+    from anomalign.bank.creation import identity_of
     from anomalign.errors import InputError
     from anomalign.images.reading import Reading
 
     if not (Path(path) / FILE).exists():
         network = console.load_network(backbone, provider)
         framing = options.framing(images, network.preprocessing.crop_px, network.multiple)
+        _check_memory(identity_of(network, framing), images, max_bytes)
         return Bank.create(path, network, framing, options.augment or "", Reading(bits))
     bank = console.open_bank(path, backbone, provider)
     options.check(bank, images)
+    _check_memory(bank.identity, images, max_bytes)
     if bits is not None and bits != bank.identity.reading.bits:
         known = bank.identity.reading.bits or "unknown"
         raise InputError(f"{path}: was made with bits={known}, not bits={bits}; leave it out, or fit a new bank")
     return bank
 
 
-def _tell_size(bank: "Bank", images: int) -> None:
+def _check_memory(identity: "Identity", images: "list[Path]", max_bytes: int | None) -> None:
+    """Raise InputError where a fit or an inspection would take more memory."""
+    from anomalign.detection.footprint import check_memory
+    from anomalign.detection.settings import PRESETS
+
+    if max_bytes is not None:
+        check_memory(identity, PRESETS["default"], *_largest_size(identity, images), max_bytes)
+
+
+def _largest_size(identity: "Identity", images: "list[Path]") -> tuple[int, int]:
+    from anomalign.images.proportions import largest_size
+
+    return largest_size(images) or identity.framing.shape
+
+
+def _tell_size(bank: "Bank", images: "list[Path]") -> None:
     import shutil
 
+    from anomalign.detection.footprint import estimate
+    from anomalign.detection.settings import PRESETS
+
     each, turns = bank.identity.bytes_per_image, len(bank.identity.turns)
-    total = images * each
+    total = len(images) * each
     framing = bank.identity.framing
     seen = f"{framing.shape[0]} x {framing.shape[1]} px{' in tiles' if framing.tiles else ''}"
     console.say(
-        f"{bank.path}: {images} images of {console.size(each)} with {bank.identity.backbone} at {seen}"
+        f"{bank.path}: {len(images)} images of {console.size(each)} with {bank.identity.backbone} at {seen}"
         f"{f' in {turns} orientations' if turns > 1 else ''}: at most {console.size(total)} will be added"
     )
+    memory = estimate(bank.identity, PRESETS["default"], *_largest_size(bank.identity, images))
+    to_fit, to_inspect = console.size(memory.fit), console.size(memory.inspect)
+    console.say(f"{bank.path}: takes up to about {to_fit} of memory to fit, and {to_inspect} to inspect")
     free = shutil.disk_usage(bank.path).free
     if total > free:
         console.say(f"warning: this disk has only {console.size(free)} free")

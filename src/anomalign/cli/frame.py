@@ -44,7 +44,8 @@ class FrameOptions:
         size = default_px if self.size is None else self.size
         if self.preset == "paper":  # 224 px of 256
             return Framing(size, round(size * 256 / 224), self.region)
-        tiles = None if not self.tile else Tiles(self.tile, OVERLAP_PX if self.overlap is None else self.overlap)
+        overlap = min(OVERLAP_PX, (self.tile or 0) // 4) if self.overlap is None else self.overlap
+        tiles = Tiles(self.tile, overlap) if self.tile else None
         framing = Framing(size, region=self.region, tiles=tiles)
         if self.fit_to != "square":
             framing = fit_frame(framing, files, multiple)

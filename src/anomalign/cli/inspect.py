@@ -1,5 +1,7 @@
 """``anomalign inspect``: verdicts, heatmaps and matched places for new images."""
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +10,10 @@ import typer
 from anomalign.cli import console
 
 if TYPE_CHECKING:
+    from anomalign.cli.output import Output
+    from anomalign.cli.strips import Strips
     from anomalign.detection.detector import Detector
+    from anomalign.detection.inspection import Inspection
     from anomalign.detection.settings import Settings
     from anomalign.images.sources import Failure
 
@@ -31,6 +36,18 @@ def inspect(
     masks: Annotated[
         bool, typer.Option("--masks", help="With --out: write masks of the regions, too, as black and white PNG files.")
     ] = False,
+    strip: Annotated[
+        int | None,
+        typer.Option(
+            metavar="OVERLAP",
+            min=0,
+            help="The images of a folder are frames of one strip, in order; neighbours share this many pixels.",
+        ),
+    ] = None,
+    along: Annotated[
+        str,
+        typer.Option(metavar="y|x", help="With --strip: frames follow each other downwards (y) or to the right (x)."),
+    ] = "y",
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
     descriptor: console.DescriptorOption = None,
@@ -68,6 +85,7 @@ def inspect(
 ) -> None:
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
     from anomalign.cli.output import Output
+    from anomalign.cli.strips import Strips, in_order
     from anomalign.detection.detector import Detector
     from anomalign.errors import InputError
     from anomalign.monitoring.record_files import RecordFile
@@ -75,6 +93,8 @@ def inspect(
 
     if masks and out is None:
         raise InputError("--masks writes into the folder of --out; give --out DIR, too")
+    if along not in ("y", "x"):
+        raise InputError(f"--along is {along!r}; must be y or x")
     settings = settings_of(
         preset,
         descriptor=descriptor,
@@ -86,6 +106,8 @@ def inspect(
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
     paths, missing = _find(images)
+    strips = None if strip is None else Strips(strip, along, out, as_json=as_json)
+    paths = in_order(paths) if strips else paths
     region_files = [kind(path) for kind, path in ((RegionTable, table), (CocoFile, coco)) if path]
     output = Output(
         detector, paths, out, RecordFile(records) if records else None, region_files, as_json=as_json, masks=masks
@@ -96,15 +118,33 @@ def inspect(
             output.fail(failure)
         with console.progress("inspect") as update:
             results = detector.inspect_many(paths, console.max_pixels(max_megapixels), keep_images=out is not None)
-            for done, result in enumerate(results, 1):
-                output.take(result)
-                update(done, len(paths))
+            taken = _taken(results, output, lambda done: update(done, len(paths)))
+            if strips:
+                strips.take(paths, taken)
+            else:
+                deque(taken, maxlen=0)
     except KeyboardInterrupt:
-        output.close()
+        _close(output, strips)
         console.say("interrupted: images not listed were not inspected")
         raise typer.Exit(130) from None
-    output.close()
+    _close(output, strips)
     raise typer.Exit(2 if output.failures or output.unwritten else 1 if output.anomalous else 0)
+
+
+def _taken(
+    results: "Iterable[Inspection | Failure]", output: "Output", update: Callable[[int], None]
+) -> "Iterator[Inspection | Failure]":
+    """The results as they arrive, after each was printed and written."""
+    for done, result in enumerate(results, 1):
+        output.take(result)
+        update(done)
+        yield result
+
+
+def _close(output: "Output", strips: "Strips | None") -> None:
+    output.close()
+    if strips:
+        strips.close()
 
 
 def settings_of(preset: str, **values: Any) -> "Settings":

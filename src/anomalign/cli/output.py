@@ -105,7 +105,7 @@ class Output:
                 self.unwritten += 1
 
     def _say_no_anomaly(self) -> None:
-        scores = [f"{_on_a_line(one.name)} {one.image_score:.4g} (p {one.p_value:.4f})" for one in self.highest]
+        scores = [f"{on_a_line(one.name)} {one.image_score:.4g} (p {one.p_value:.4f})" for one in self.highest]
         console.say(f"highest scores: {', '.join(scores)}")
         console.say(describe_threshold(self.detector.threshold))
         console.say(f"`{check_command(self.detector.bank)}` says which defects this bank would find")
@@ -175,10 +175,10 @@ def _of_bearable_length(path: Path) -> Path:
 
 def _line(inspection: Inspection) -> str:
     close = "borderline  " if inspection.borderline else ""
-    nearest = _on_a_line(Path(inspection.neighbours[0].name).name)
+    nearest = on_a_line(Path(inspection.neighbours[0].name).name)
     return (
         f"{inspection.verdict:<9}  score {inspection.image_score:10.4g}  p {inspection.p_value:.4f}  {close}"
-        f"{_on_a_line(inspection.name)}{_where(inspection)}  (nearest: {nearest})"
+        f"{on_a_line(inspection.name)}{_where(inspection)}  (nearest: {nearest})"
     )
 
 
@@ -192,5 +192,6 @@ def _where(inspection: Inspection) -> str:
     return f" at {y},{x} ({worst.width}x{worst.height} px){others}"
 
 
-def _on_a_line(name: str) -> str:
+def on_a_line(name: str) -> str:
+    """A name with what would break the line replaced."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)

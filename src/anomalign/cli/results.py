@@ -8,9 +8,13 @@ from pathlib import Path
 from anomalign.cli import console
 from anomalign.errors import InputError
 from anomalign.images.marks import MARK, NOTICE
+from anomalign.reporting.region_files import STRIP_COLUMNS
 
 FOLDERS = ("overlays", "maps", "masks")
 """Below ``--out``; masks are there only if they are asked for."""
+
+STRIPS = "strips.csv"
+"""Below ``--out``, with ``--strip`` only."""
 
 
 class ResultFolders:
@@ -39,6 +43,7 @@ class ResultFolders:
         with _write_errors(out):
             if deleted := sum(_delete_listed(folder) for folder in self.folders):
                 console.say(f"{out}: held the results of an earlier run; {deleted} files and report.html are replaced")
+            _delete_table(out / STRIPS)
             for folder in self.folders if self.masks else self.folders[:-1]:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / MARK).write_text(NOTICE, encoding="utf-8")
@@ -68,6 +73,16 @@ def _delete_listed(folder: Path) -> int:
             if parent.name and not any((folder / parent).iterdir()):
                 (folder / parent).rmdir()
     return deleted
+
+
+def _delete_table(path: Path) -> None:
+    """Delete the table of an earlier run with ``--strip``, and no file of another kind."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        is_table = file.readline().strip() == ",".join(STRIP_COLUMNS)
+    if is_table:
+        path.unlink()
 
 
 @contextlib.contextmanager

@@ -6,12 +6,17 @@ lies further away than the window. So windows are tried on some of the normal im
 smallest is taken in which these are matched about as well as without one.
 """
 
+from collections.abc import Sequence
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.alignment import align
 from anomalign.bank import Bank
 from anomalign.detection.settings import Settings
+from anomalign.numerics.resample import resample
+from anomalign.pyramid import FeaturePyramid
 
 LOOKED_AT = 10  # normal images on which windows are tried
 _SMALL = 4096  # places of a grid: up to so many, all are compared with all
@@ -39,7 +44,18 @@ def choose_window(bank: Bank, settings: Settings, rows: NDArray[np.int64], galle
         return None
     shrinking = (h * w / _COARSE) ** 0.5
     coarse = max(1, round(h / shrinking)), max(1, round(w / shrinking))
-    tried = [_worse(bank, settings, int(row), views, coarse) for row, views in zip(rows, galleries, strict=True)]
+    weights = settings.weights_of(bank.identity) or [1.0] * len(bank.identity.shapes)
+
+    @cache
+    def shrunk(view: int) -> FeaturePyramid:
+        (pyramid,) = bank.views([view])
+        return _shrunk(pyramid, coarse, weights)
+
+    upright = bank.identity.views.number(rows, 0)
+    tried = [
+        _worse(shrunk(int(view)), [shrunk(int(other)) for other in others[others >= 0]])
+        for view, others in zip(upright, galleries, strict=True)
+    ]
     fits = np.flatnonzero(np.median(tried, axis=0) <= _WORSE)
     if len(fits) == 0 and h * w <= _LARGE:
         return None
@@ -47,14 +63,15 @@ def choose_window(bank: Bank, settings: Settings, rows: NDArray[np.int64], galle
     return None if radius >= max(h, w) - 1 else radius
 
 
-def _worse(bank: Bank, settings: Settings, row: int, views: NDArray[np.int64], coarse: tuple[int, int]) -> list[float]:
+def _worse(image: FeaturePyramid, gallery: Sequence[FeaturePyramid]) -> list[float]:
     """How many times as large as without a window the highest distances of an image are, within each of the windows."""
-    (pyramid,) = bank.gallery([row])
-    gallery, weights = bank.views(views[views >= 0].tolist()), settings.weights_of(bank.identity)
     highest = [
-        float(
-            np.quantile(align(pyramid, gallery, grid=coarse, level_weights=weights, window=radius).distance, _HIGHEST)
-        )
-        for radius in (None, *_TRIED)
+        float(np.quantile(align(image, gallery, window=radius).distance, _HIGHEST)) for radius in (None, *_TRIED)
     ]
     return [one / max(highest[0], 1e-30) for one in highest[1:]]
+
+
+def _shrunk(pyramid: FeaturePyramid, grid: tuple[int, int], weights: Sequence[float]) -> FeaturePyramid:
+    """All levels on a coarser grid, as one."""
+    parts = [weight * resample(level, *grid) for weight, level in zip(weights, pyramid.levels, strict=True)]
+    return FeaturePyramid((np.concatenate(parts, axis=2),), pyramid.pooled)

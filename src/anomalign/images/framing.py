@@ -14,6 +14,7 @@ from anomalign.images.orientation import UPRIGHT, Turn
 from anomalign.images.region import RegionOfInterest, unpack
 from anomalign.images.tiles import Tiles
 
+_MOST_PIXELS = 100_000_000  # of a frame
 _STEP = 32  # pixels of a cell of the coarsest level that is in use
 
 
@@ -78,6 +79,11 @@ class Framing:
         """
         shorter, step = min(self.shape), multiple if multiple > 1 else _STEP
         longer = max(shorter, round(shorter * max(proportions, 1 / proportions) / step) * step)
+        if shorter * longer > _MOST_PIXELS:
+            raise InputError(
+                f"size_px is {shorter}; in the proportions of these images the frame would be {shorter} x {longer} px, "
+                "which is too large; take a smaller size, a region of interest, or a square (fit --fit-to square)"
+            )
         return replace(self, size_px=(longer, shorter) if proportions > 1 else (shorter, longer))
 
     def __str__(self) -> str:

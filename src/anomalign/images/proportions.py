@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -50,17 +51,16 @@ def find_proportions(files: Sequence[Path], framing: Framing) -> Proportions | N
     """
     if framing.region is not None:
         return Proportions(0, framing.region.height / framing.region.width, 1.0)
-    found, readable = [], [file for file in files if file.is_file()]  # opening a pipe would wait
-    for place in np.linspace(0, len(readable) - 1, min(len(readable), _MOST)).astype(int):
-        try:
-            height, width = image_size(readable[place])
-        except AnomalignError:  # reported when it is its turn
-            continue
-        found.append(height / width)
+    found = [height / width for height, width in _sizes(files)]
     if not found:
         return None
     low, median, high = np.quantile(found, [0.05, 0.5, 0.95])
     return Proportions(len(found), float(median), float(high / low))
+
+
+def largest_size(files: Sequence[Path]) -> tuple[int, int] | None:
+    """Height and width of the largest image, by the headers of at most 200; None if none can be read."""
+    return max(_sizes(files), key=prod, default=None)
 
 
 def fit_frame(framing: Framing, files: Sequence[Path], multiple: int = 1) -> Framing:
@@ -81,3 +81,14 @@ def fit_frame(framing: Framing, files: Sequence[Path], multiple: int = 1) -> Fra
     found = find_proportions(files, framing)
     frame = framing if found is None else found.fit(framing, multiple)
     return frame if frame.tiles else replace(frame, tiles=Tiles.chosen(*frame.shape, multiple))
+
+
+def _sizes(files: Sequence[Path]) -> list[tuple[int, int]]:
+    """Sizes of those files, evenly among all, whose headers can be read."""
+    found, readable = [], [file for file in files if file.is_file()]  # opening a pipe would wait
+    for place in np.linspace(0, len(readable) - 1, min(len(readable), _MOST)).astype(int):
+        try:
+            found.append(image_size(readable[place]))
+        except AnomalignError:  # reported when it is its turn
+            continue
+    return found

@@ -25,6 +25,8 @@ from anomalign.reporting.places import (
 
 _PICTURE_PX = 480
 _SHOWN_PX = 540  # on the page, if there is room
+_LONG = 3  # times as wide as high: a picture that gets the whole width of the page
+_LONG_PX = 1080
 _HEAT_PX = 240  # maps are smooth: the browser enlarges them without loss
 _CROP_PX = 200
 _MOST_PAIRS = 3
@@ -51,6 +53,11 @@ class Picture:
     width: int
     height: int
     boxes: tuple[Box, ...]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it needs the whole width of the page."""
+        return self.width > _LONG * self.height
 
     @property
     def view(self) -> tuple[float, float]:
@@ -121,9 +128,10 @@ def detail(inspection: Inspection, image: NDArray[np.uint8], bank: Bank) -> Deta
             nearest_boxes.append(box_there)
         words = " ".join(describe_difference(match))
         pairs.append(Pair(number, region, here, there, match, words, match.image_id == nearest.id))
+    heat_px = _LONG_PX if photograph.width > _LONG * photograph.height else _HEAT_PX
     return Detail(
         inspected=_picture(photograph, [_box_of(number, region, part) for number, region in numbered]),
-        heat=_uri("png", heat_layer(inspection.heat(small_map(inspection, _HEAT_PX), even_if_normal=True))),
+        heat=_uri("png", heat_layer(inspection.heat(small_map(inspection, heat_px), even_if_normal=True))),
         nearest=_picture(preview(bank, nearest_image), nearest_boxes),
         nearest_name=nearest.name,
         nearest_distance=nearest.distance,
@@ -162,8 +170,11 @@ def _look(picture: Image.Image, number: int, y: float, x: float, part: Part) -> 
 
 
 def _picture(picture: Image.Image, boxes: list[Box]) -> Picture:
-    small = picture.resize(fit_size(*picture.size, _PICTURE_PX, enlarge=False), reducing_gap=2.0)
-    width, height = fit_size(*picture.size, _SHOWN_PX, enlarge=True)
+    is_long = picture.width > _LONG * picture.height
+    small = picture.resize(
+        fit_size(*picture.size, _LONG_PX if is_long else _PICTURE_PX, enlarge=False), reducing_gap=2.0
+    )
+    width, height = fit_size(*picture.size, _LONG_PX if is_long else _SHOWN_PX, enlarge=True)
     return Picture(_jpeg(small, 85), width, height, tuple(boxes))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalign.detection.inspection import Inspection
+from anomalign.detection.strip import StripGap, StripRegion
 from anomalign.images.output_file import open_output
 from anomalign.images.sources import Failure
 
@@ -17,6 +18,10 @@ COLUMNS = (
     "path", "verdict", "borderline", "image_score", "p_value", "threshold", "height", "width", "region_count",
     "region", "top", "left", "bottom", "right", "area_px", "peak_y", "peak_x", "peak_p_value", "peak_place_score",
     "centre_y", "centre_x", "error",
+)  # fmt: skip
+STRIP_COLUMNS = (
+    "strip", "kind", "top", "left", "bottom", "right", "area_px", "peak_y", "peak_x", "peak_p_value",
+    "peak_place_score", "first_frame", "last_frame",
 )  # fmt: skip
 
 
@@ -60,6 +65,42 @@ class RegionTable:
     def fail(self, failure: Failure) -> None:
         """Add a file that could not be inspected."""
         self._lines.writerow({"path": failure.name, "error": failure.error})
+
+    def write(self) -> None:
+        """Write the table so far, completely or not at all; parent folders are made.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
+        with open_output(self._path) as file:
+            file.write(self._text.getvalue().encode())
+
+
+class StripTable:
+    """A CSV file with one line for each region of a strip, and for each gap; columns are those of `STRIP_COLUMNS`."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        self._text = io.StringIO()
+        self._lines = csv.DictWriter(self._text, STRIP_COLUMNS, lineterminator="\n")
+        self._lines.writeheader()
+
+    def add(self, strip: str, found: StripRegion | StripGap, first: str, last: str) -> None:
+        """Add a region or a gap of a strip, and the names of its first and its last frame."""
+        top, left, bottom, right = found.box
+        values = {"strip": strip, "kind": "gap", "top": top, "left": left, "bottom": bottom, "right": right}
+        if isinstance(found, StripRegion):
+            values |= {
+                "kind": "region",
+                "area_px": found.area_px,
+                "peak_y": found.peak[0],
+                "peak_x": found.peak[1],
+                "peak_p_value": found.p_value,
+                "peak_place_score": found.place_score,
+            }
+        self._lines.writerow(values | {"first_frame": first, "last_frame": last})
 
     def write(self) -> None:
         """Write the table so far, completely or not at all; parent folders are made.
