@@ -255,7 +255,7 @@ class Bank:
         return segments.Gallery(self._reader, [(image.segment, image.row + turn) for image, turn in pairs])
 
     def preview(self, image_id: int) -> bytes:
-        """JPEG of a normal image, longer side at most 320 px."""
+        """JPEG of a normal image, as large as it was compared, or 320 px."""
         with catalogue.connect(self.path) as connection:
             return catalogue.read_preview(connection, self.path, image_id)
 

@@ -26,6 +26,11 @@ class Part:
         """Height and width."""
         return self.height, self.width
 
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Top, left, bottom and right; the last two lie outside."""
+        return self.top, self.left, self.top + self.height, self.left + self.width
+
     def cut(self, picture: Image.Image) -> Image.Image:
         """Cut the part out of a picture of the whole image, at any scale."""
         if self.size == self.image_size:

@@ -26,6 +26,7 @@ from anomalign.service.inspections.evidence import Evidence
 from anomalign.service.inspections.queue import InspectionQueue
 from anomalign.service.inspections.retention import Retention
 from anomalign.service.inspections.watcher import Watcher
+from anomalign.service.kept.decoded_images import DecodedImages
 from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.metrics import Metrics
 from anomalign.service.security.people import People
@@ -96,6 +97,7 @@ def _open(
         store=store,
         served_banks=served_banks,
         image_files=image_files,
+        decoded=DecodedImages(),
         queue=queue,
         refresher=BankRefresher(served_banks),
         proposals=proposals,

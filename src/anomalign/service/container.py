@@ -20,6 +20,7 @@ from anomalign.service.inspections.evidence import Evidence
 from anomalign.service.inspections.queue import InspectionQueue
 from anomalign.service.inspections.retention import Retention
 from anomalign.service.inspections.watcher import Watcher
+from anomalign.service.kept.decoded_images import DecodedImages
 from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.metrics import Metrics
 from anomalign.service.security.people import People
@@ -55,6 +56,7 @@ class Container:
     store: Store
     served_banks: Mapping[str, ServedBank]
     image_files: ImageFiles
+    decoded: DecodedImages
     queue: InspectionQueue
     refresher: BankRefresher
     proposals: Proposals

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anomalign.bank import BankVersion, NormalImage
 from anomalign.calibration.basis import describe_basis, describe_few
@@ -69,8 +70,7 @@ def _framing(served_bank: ServedBank | None) -> Framing:
 
 def _parts(framing: Framing, height: int, width: int) -> dict[str, list[float]]:
     """Return [top, left, bottom, right] of the part of an image that the framing uses, and of the part to show."""
-    part = shown_part(framing, height, width)
-    shown = [part.top, part.left, part.top + part.height, part.left + part.width]
+    shown = shown_part(framing, height, width).box
     return {"seen": list(framing.box(height, width)), "shown": list(map(float, shown))}
 
 
@@ -200,13 +200,22 @@ def matches(details: MatchData, framing: Framing) -> schemas.Matches:
         "image": details.image.ravel().tolist(),
         "y": details.y.ravel().tolist(),
         "x": details.x.ravel().tolist(),
-        "distance": details.distance.ravel().tolist(),
-        "per_level": details.per_level.ravel().tolist(),
-        "usual": None if np.isnan(details.usual).any() else details.usual.ravel().tolist(),
-        "place_score": None if np.isnan(details.place_scores).any() else details.place_scores.ravel().tolist(),
-        "p": details.p_values().ravel().tolist(),
+        "distance": _six_digits(details.distance),
+        "per_level": _six_digits(details.per_level),
+        "usual": None if np.isnan(details.usual).any() else _six_digits(details.usual),
+        "place_score": None if np.isnan(details.place_scores).any() else _six_digits(details.place_scores),
+        "p": _six_digits(details.p_values()),
         "counted": None if counted is None else counted.ravel().tolist(),
     }
+
+
+def _six_digits(values: NDArray[np.float32]) -> list[float]:
+    """Round to six digits: JSON of these has half the size, and no float32 has many more."""
+    exact = values.ravel().astype(np.float64)
+    sizes = np.abs(exact)
+    digits = np.floor(np.log10(np.where(sizes > 0, sizes, 1)))
+    scale = 10.0 ** (5 - digits)
+    return (np.round(exact * scale) / scale).tolist()  # type: ignore[no-any-return]
 
 
 def match(match: Match) -> schemas.Match:

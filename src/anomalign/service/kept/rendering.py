@@ -1,31 +1,20 @@
 """Images for browsers: an inspected image, its heat, both together, and its anomaly map."""
 
 import io
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anomalign.bank import Bank
-from anomalign.images.decoding import decode
 from anomalign.images.heat import overlay
-from anomalign.images.reading import Reading
-from anomalign.images.shown import shown_part
 from anomalign.reporting.places import fit_size
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""Top, left, bottom and right of a part of an image, in pixels; the last two lie outside."""
 
 FULL_PX, LARGEST_PX, DISPLAY_PX, THUMBNAIL_PX = 16_384, 4096, 2048, 320
 """Maximum length of the longer side. No browser shows more than `FULL_PX`."""
-
-
-def decode_scaled(content: bytes, name: str, max_pixels: int, reading: Reading, px: int) -> Image.Image:
-    """Decode an image file, RGB or grey, as a bank reads it, and scale it down to a longer side of `px`.
-
-    Raises
-    ------
-    ImageError
-        The image cannot be used.
-    """
-    return scale(decode(content, name, max_pixels, reading), px)
 
 
 def scale(image: Image.Image, px: int) -> Image.Image:
@@ -34,14 +23,32 @@ def scale(image: Image.Image, px: int) -> Image.Image:
     return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
 
 
-def cut_preview(preview: bytes, bank: Bank, image_id: int) -> bytes:
-    """Cut the preview of a normal image to the part that pages show; as it is where that is the whole image."""
-    image = next((image for image in bank.images if image.id == image_id), None)
-    if image is None or bank.identity.framing.region is None:
-        return preview
-    part = shown_part(bank.identity.framing, image.height, image.width)
-    picture = part.cut(Image.open(io.BytesIO(preview), formats=("JPEG",)))
-    return encode_jpeg(scale(picture, THUMBNAIL_PX), quality=85)
+def cut(image: Image.Image, box: Box, width: int, height: int) -> Image.Image:
+    """Cut a box of pixels, whole or not, out of an image, and scale it down to fit into so many pixels."""
+    top, left, bottom, right = box
+    wide, high = right - left, bottom - top
+    scale = min(1.0, width / wide, height / high)
+    size = max(1, round(wide * scale)), max(1, round(high * scale))
+    return image.resize(size, Image.Resampling.BILINEAR, (left, top, right, bottom), reducing_gap=2)
+
+
+def cut_preview(preview: bytes, size: tuple[int, int], box: Box, width: int, height: int) -> bytes:
+    """Cut a box, in pixels of a normal image of this size (height, width), out of its preview; see `cut`."""
+    picture = _open_preview(preview)
+    down, across = picture.height / size[0], picture.width / size[1]
+    top, left, bottom, right = box
+    part = cut(picture, (top * down, left * across, bottom * down, right * across), width, height)
+    return encode_jpeg(part, quality=85)
+
+
+def shrink_preview(preview: bytes, width: int, height: int) -> bytes:
+    """Scale a preview down to fit into so many pixels."""
+    picture = _open_preview(preview)
+    return encode_jpeg(cut(picture, (0, 0, picture.height, picture.width), width, height), quality=85)
+
+
+def _open_preview(preview: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(preview), formats=("JPEG",))
 
 
 def encode_jpeg(image: Image.Image, quality: int = 92) -> bytes:

@@ -1,11 +1,12 @@
 /** Two pictures side by side: a place in the inspected image, and its match in a normal image. */
 import { api, get } from "./api.js";
-import { magnify } from "./crops.js";
+import { cropOf, magnify } from "./crops.js";
 import { byId, h, say, show } from "./dom.js";
 import { keepView } from "./kept_view.js";
 import { bind } from "./keys.js";
 import { cellAt, counts, matchOf, mostUnusual, placeOf } from "./matches.js";
 import { drawStrip, markMatch, markOnly } from "./neighbours.js";
+import { Detail, Photograph, pieceFor } from "./pieces.js";
 import { rarity, showReadout } from "./readout.js";
 import { drawRegions } from "./regions.js";
 import { scrollSideways } from "./sideways.js";
@@ -19,12 +20,18 @@ const HEAT_ON = "anomalign.heat-on"; // the opacity that the key "h" restores
 const here = new Viewer(byId("here"));
 const there = new Viewer(byId("there"));
 const zoom = new Zoom([here, there], onZoom);
-const normals = new Map(); // id of a normal image -> its <img>
+const normals = new Map(); // id of a normal image -> the picture of all of it
 let record = null;
 let allMatches = null; // with all neighbours
 let matches = null; // the ones shown: `allMatches`, or those with one neighbour only
-let picture = null; // <img> of the inspected image
+let picture = null; // of the inspected image, all of it
 let onlyNeighbour = null; // id of the only neighbour that is compared with; null: all are
+const details = {
+  here: new Detail(draw, (piece, under) => here.place(piece, under)),
+  there: new Detail(draw, (piece, under) => there.place(piece, under)),
+  cropHere: new Detail(draw),
+  cropThere: new Detail(draw),
+};
 let cell = null; // under the cross-hair
 let pinned = false;
 let strip = []; // ids of the neighbours, in the order of the strip
@@ -40,7 +47,7 @@ export async function showComparison(inspection) {
     byId("inspection").classList.add("unmatched");
     return;
   }
-  for (const normal of allMatches.neighbours) normalImage(normal.id);
+  allMatches.neighbours.forEach(normalPicture);
   strip = drawStrip(record.bank, allMatches, (normal) => compare(onlyNeighbour === normal ? null : normal));
   scrollSideways(byId("strip"), "normal images");
   release();
@@ -48,36 +55,35 @@ export async function showComparison(inspection) {
 
 /* Pictures. */
 
+const LONG = 2.5; // from these proportions on the pictures lie one above the other
+
 function drawPictures() {
   const [top, left, bottom, right] = record.shown;
-  document.querySelector(".pictures").style.setProperty("--shape", (right - left) / (bottom - top));
+  const shape = (right - left) / (bottom - top);
+  const pictures = document.querySelector(".pictures");
+  pictures.style.setProperty("--shape", shape);
+  pictures.classList.toggle("stacked", shape >= LONG);
   here.shape(record);
-  zoom.highest = Math.max(8, (right - left) / 150); // at the highest zoom single pixels are seen
+  zoom.highest = Math.max(8, Math.max(right - left, bottom - top) / 150); // at the highest zoom single pixels are seen
   there.shape(record);
-  keepView(zoom, record);
+  keepView(zoom, record, zoom.startAt(worstPlace(), right - left));
   const showMissing = () => byId("here").append(h("p", { class: "absent" }, "The picture is no longer stored."));
   if (!record.picture) {
     showMissing();
     drawRegions(record, here, pinAt);
     return;
   }
-  picture = here.layer(
-    h("img", {
-      src: `/api/inspections/${record.id}/picture`,
-      alt: `Inspected image ${fileName(record.name)}`,
-      draggable: "false",
-    }),
-  );
+  picture = here.place(inspectedPicture(record, { alt: `Inspected image ${fileName(record.name)}` }));
   const heat = here.layer(
     h("img", { class: "heat", src: `/api/inspections/${record.id}/heat.png`, alt: "", draggable: "false" }),
   );
   heat.addEventListener("error", () => heat.remove()); // what says why is above the pictures
   const outlines = drawRegions(record, here, pinAt);
-  picture.addEventListener("load", () => {
+  picture.image.addEventListener("load", () => {
     draw();
-    sharpen();
+    sharpen(); // also where nothing is compared
   });
-  picture.addEventListener("error", showMissing, { once: true });
+  picture.image.addEventListener("error", showMissing, { once: true });
   if (record.verdict === "normal") {
     byId("always-label").hidden = false;
     byId("always").addEventListener("change", (event) => {
@@ -101,18 +107,32 @@ function drawPictures() {
   setOpacity(Number(sessionStorage.getItem(HEAT) ?? 100)); // the opacity stays the same from image to image
 }
 
-function normalImage(normal) {
-  if (!normals.has(normal)) {
-    const image = h("img", {
-      src: api`/api/banks/${record.bank}/images/${normal}/preview.jpg`,
-      alt: "",
-      class: "away",
-      draggable: "false",
-    });
-    image.addEventListener("load", () => draw());
-    normals.set(normal, there.layer(image));
+/** The middle of the worst region, in the element; of the picture where there is none. */
+function worstPlace() {
+  const [worst] = record.regions;
+  if (!worst) return { fy: 0.5, fx: 0.5 };
+  return here.inElement({ fy: (worst.peak[0] + 0.5) / record.height, fx: (worst.peak[1] + 0.5) / record.width });
+}
+
+const inspectedPicture = (inspection, attributes) =>
+  pieceFor(new Photograph(api`/api/inspections/${inspection.id}/picture`, inspection), frameSize(here), attributes);
+
+const frameSize = ({ element: { parentElement } }) => [parentElement.clientWidth, parentElement.clientHeight];
+
+/** Load the picture of an inspection that is likely to be shown next. */
+export function preload(inspection) {
+  if (inspection.picture) inspectedPicture(inspection);
+}
+
+function normalPicture(normal) {
+  if (!normals.has(normal.id)) {
+    const isThere = !record.neighbours.some(({ id, gone }) => id === normal.id && gone);
+    const address = api`/api/banks/${record.bank}/images/${normal.id}/preview.jpg`;
+    const piece = pieceFor(new Photograph(address, normal, isThere), frameSize(there), { class: "away" });
+    piece.image.addEventListener("load", () => draw());
+    normals.set(normal.id, there.place(piece));
   }
-  return normals.get(normal);
+  return normals.get(normal.id);
 }
 
 /** Draw the cross-hairs, the crops and the numbers of the current cell. */
@@ -120,22 +140,29 @@ function draw() {
   if (!matches || !cell) return;
   const place = placeOf(matches, record, cell);
   const match = matchOf(matches, cell);
-  const image = normalImage(match.normal.id);
-  for (const other of normals.values()) other.classList.toggle("away", other !== image);
+  const normal = normalPicture(match.normal);
+  for (const other of normals.values()) other.image.classList.toggle("away", other !== normal);
   there.shape(match.normal);
   here.mark(place, pinned);
   there.mark(match, pinned);
   zoom.match(here.inElement(place), there.inElement(match));
+  sharpen();
   byId("there-name").textContent = fileName(match.normal.name);
   byId("there-name").title = match.normal.name;
-  magnify(byId("crop-here"), picture, record, place);
-  magnify(byId("crop-there"), image, match.normal, match);
+  if (picture) drawCrop(byId("crop-here"), [picture, details.here.piece], details.cropHere, record, place);
+  drawCrop(byId("crop-there"), [normal, details.there.piece], details.cropThere, match.normal, match);
   byId("unpin").hidden = !pinned;
   markMatch(match.normal.id);
   showReadout(match);
 }
 
-/* Zoom. Screens and pictures of 2048 px do not need more; who zooms in further gets the original's pixels. */
+function drawCrop(canvas, [whole, seen], detail, photograph, place) {
+  const side = canvas.clientWidth;
+  if (side) detail.look(whole, cropOf(photograph, place), [side, side]);
+  magnify(canvas, [whole, seen?.photograph === whole.photograph ? seen : null, detail.piece], photograph, place);
+}
+
+/* Zoom. Who zooms in gets more pixels of the part that is seen. */
 
 function onZoom() {
   byId("zoom-reset").textContent = `${Math.round(100 * zoom.scale)}\u00a0%`;
@@ -155,14 +182,14 @@ function countOutside() {
   byId("hint").hidden = outside > 0;
 }
 
-let isFull = false;
 function sharpen() {
-  if (isFull || !picture?.naturalWidth || picture.naturalWidth >= record.width) return;
-  if (here.element.offsetWidth * devicePixelRatio <= picture.naturalWidth * here.part.width) return;
-  isFull = true;
-  const full = new Image();
-  full.addEventListener("load", () => (picture.src = full.src));
-  full.src = `/api/inspections/${record.id}/picture?full=true`;
+  if (picture) lookAt(details.here, here, picture);
+  if (matches && cell) lookAt(details.there, there, normalPicture(matchOf(matches, cell).normal));
+}
+
+function lookAt(detail, viewer, whole) {
+  const { box, size } = viewer.seen(whole.photograph);
+  if (Math.min(...size) > 0) detail.look(whole, box, size);
 }
 
 /** The place under the cross-hair, as the middle of a zoom by keys. */

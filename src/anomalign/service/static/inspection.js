@@ -1,6 +1,6 @@
 /** One inspection: what is unusual about the image, what it was compared with, and the decision about it. */
 import { api, get } from "./api.js";
-import { showComparison } from "./comparison.js";
+import { preload, showComparison } from "./comparison.js";
 import { showDecision } from "./decision.js";
 import { byId, fill, h, line, show } from "./dom.js";
 import { bind } from "./keys.js";
@@ -105,7 +105,7 @@ async function linkNeighbours() {
     link("previous", previous);
     link("next", next);
     if (place) byId("position").textContent = `${place} of ${total}${more ? "+" : ""}`;
-    if (next) new Image().src = `/api/inspections/${next}/picture`;
+    if (next) preload(await get(api`/api/inspections/${next}`));
   } catch {
     // without these links the page still works, and the queue is one click away
   }

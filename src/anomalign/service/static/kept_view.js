@@ -4,11 +4,16 @@ const KEY = "anomalign.view";
 
 const sizeOf = ({ height, width, shown }) => [height, width, ...shown].join();
 
-/** Zoom in on what was seen of the image before, if it had the same size; keep what is seen of this one for the next. */
-export function keepView(zoom, record) {
+/** Zoom in on what was seen of the image before, if it had the same size, else on `start`; keep what is seen of this one
+    for the next, unless nobody has moved it. */
+export function keepView(zoom, record, start) {
   const before = JSON.parse(sessionStorage.getItem(KEY));
-  if (before?.size === sizeOf(record)) zoom.show(before);
+  const isKept = before?.size === sizeOf(record);
+  zoom.show(isKept ? before : start);
+  const viewOf = () => JSON.stringify({ size: sizeOf(record), scale: zoom.scale, centre: zoom.centre });
+  const first = viewOf();
   addEventListener("pagehide", () => {
-    sessionStorage.setItem(KEY, JSON.stringify({ size: sizeOf(record), scale: zoom.scale, centre: zoom.centre }));
+    if (isKept || viewOf() !== first) sessionStorage.setItem(KEY, viewOf());
+    else sessionStorage.removeItem(KEY);
   });
 }

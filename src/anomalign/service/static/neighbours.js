@@ -22,7 +22,7 @@ export function drawStrip(bank, matches, choose) {
           title: `${normal.name}: best match for ${share(parts[i])} of all places`,
           onclick: () => choose(normal.id),
         },
-        h("img", { src: api`/api/banks/${bank}/images/${normal.id}/preview.jpg?part=1`, alt: "", draggable: "false" }),
+        h("img", { src: api`/api/banks/${bank}/images/${normal.id}/preview.jpg?part=1&width=208&height=160`, alt: "", draggable: "false" }),
         h("span", { class: "name" }, fileName(normal.name)),
         h("span", { class: "quiet" }, share(parts[i])),
       );

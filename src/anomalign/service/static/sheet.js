@@ -61,7 +61,7 @@ export class Sheet {
       image.p_value === null ? "not scored" : image.p_value > 0.2 ? "typical" : `rarity ${oneIn(image.p_value)}`;
     const content = [
       h("img", {
-        src: api`/api/banks/${this.bank}/images/${image.id}/preview.jpg?part=1`,
+        src: api`/api/banks/${this.bank}/images/${image.id}/preview.jpg?part=1&width=320&height=320`,
         alt: "",
         loading: "lazy",
         decoding: "async",

@@ -58,10 +58,39 @@ export class Viewer {
     return { fy: (fy - top) / height, fx: (fx - left) / width };
   }
 
-  /** Add an image on top. */
-  layer(image) {
-    this.layers.append(image);
-    return image;
+  /** Add a layer on top. */
+  layer(element) {
+    this.layers.append(element);
+    return element;
+  }
+
+  /** Show a piece of a photograph where it lies: on top, or right above another one. */
+  place(piece, under) {
+    const { image, box, photograph } = piece;
+    const [top, left, bottom, right] = box;
+    Object.assign(image.style, {
+      top: `${(100 * top) / photograph.height}%`,
+      left: `${(100 * left) / photograph.width}%`,
+      height: `${(100 * (bottom - top)) / photograph.height}%`,
+      width: `${(100 * (right - left)) / photograph.width}%`,
+    });
+    if (under) under.image.after(image);
+    else this.layer(image);
+    return piece;
+  }
+
+  /** The box of a picture of this size that is seen, in its pixels, and its size on the screen in CSS pixels. */
+  seen({ height, width }) {
+    const whole = this.layers.getBoundingClientRect();
+    const frame = this.element.parentElement.getBoundingClientRect();
+    const element = this.element.getBoundingClientRect();
+    const top = Math.max(frame.top, element.top);
+    const left = Math.max(frame.left, element.left);
+    const bottom = Math.min(frame.bottom, element.bottom);
+    const right = Math.min(frame.right, element.right);
+    const row = (y) => ((y - whole.top) * height) / whole.height;
+    const column = (x) => ((x - whole.left) * width) / whole.width;
+    return { box: [row(top), column(left), row(bottom), column(right)], size: [right - left, bottom - top] };
   }
 
   /** Move the cross-hair to a place; null hides it. */

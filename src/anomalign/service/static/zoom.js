@@ -2,6 +2,7 @@
 
 const STEP = 1.25;
 const DOUBLE_CLICK = 3;
+const LEAST_PX = 100; // of the shorter side of a picture that begins as a whole
 const CLICK_PX = 4; // a pointer that moves farther drags
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -48,6 +49,17 @@ export class Zoom {
   /** Zoom to a scale with a place in the middle, as `scale` and `centre` gave them earlier. */
   show({ scale, centre }) {
     this.#set(clamp(scale, 1, this.highest), ...centre);
+  }
+
+  /** Where to begin with a picture so long that little is seen of it as a whole: as large as the frame allows, or so that
+      a pixel of the image (`width` of them are shown) is one of the screen, with a place in the middle. */
+  startAt({ fx, fy }, width) {
+    const [element] = this.elements;
+    const frame = element.parentElement;
+    const sides = [element.offsetWidth, element.offsetHeight];
+    if (Math.min(...sides) >= LEAST_PX) return { scale: 1, centre: [0.5, 0.5] };
+    const filled = Math.max(frame.clientWidth / sides[0], frame.clientHeight / sides[1]);
+    return { scale: Math.min(filled, Math.max(1, width / sides[0])), centre: [fx, fy] };
   }
 
   /** Whether anything of a box is seen: `first` is its corner at the top left, `last` the opposite one. */
