@@ -3,9 +3,9 @@
     python benchmarks/large_images.py [--sides 512x512 1024x1024 ...] [--normals 12] [--markdown FILE]
 
 Each size: a bank of synthetic images (a smooth texture with noise) in true proportions and full resolution, with the
-bundled network, in a process of its own. `inspect` is one image that goes through both stages; `network` is its share
-for the features. Seconds are those of all cores together, so other work on the machine hardly changes them. Memory is
-the peak of anonymous pages; the pages of the bank that are mapped into memory come beside it.
+bundled network; fitting and inspecting in a process of their own. `inspect` is one image that goes through both stages;
+`network` is its share for the features. Seconds are those of all cores together, so other work on the machine hardly
+changes them. Memory is the peak of anonymous pages; the pages of the bank that are mapped into memory come beside it.
 """
 
 import argparse
@@ -15,11 +15,16 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from anomalign import PRESETS, Bank, Detector, Framing, fit_frame
+from anomalign.backbones import describe
+
+SETTINGS = replace(PRESETS["default"], gate=1.0)
 SIDES = ("512x512", "1024x1024", "1024x2048", "2048x2048", "2048x4096", "2048x8192")
 HEADING = (
     "| size | megapixels | places | window | MB an image | fit s | calibrate s | inspect s | network s | wall s "
@@ -54,58 +59,66 @@ class Peak:
             time.sleep(0.02)
 
 
-def measure(height: int, width: int, normals: int) -> dict:
-    """Costs of one size; called in a process of its own."""
-    from dataclasses import replace
+def fit(folder: Path, height: int, width: int, normals: int) -> dict:
+    """Costs of a bank of one size, which is made in the folder beside one more picture."""
+    files = pictures(folder, height, width, normals + 1)
+    start = time.process_time()
+    bank = Bank.create(folder / "bank", framing=fit_frame(Framing(min(height, width)), files))
+    bank.add(files[:-1])
+    fitted = time.process_time()
+    window = Detector(bank, SETTINGS).calibrate().window
+    h, w = bank.identity.grid(SETTINGS.grid_level)
+    return {
+        "places": h * w,
+        "window": window,
+        "mb": bank.identity.bytes_per_image / 1e6,
+        "fit_s": (fitted - start) / normals,
+        "calibrate_s": (time.process_time() - fitted) / normals,
+    }
 
-    from anomalign import PRESETS, Bank, Detector, Framing, fit_frame
-    from anomalign.backbones import describe
 
+def inspect(folder: Path, normals: int) -> dict:
+    """Costs of an inspection with that bank, the second one in this process."""
+    image, bank = folder / f"{normals:03}.png", Bank.open(folder / "bank")
+    detector, peak = Detector(bank, SETTINGS), Peak()
+    detector.inspect(image)
+    wall, start = time.perf_counter(), time.process_time()
+    detector.inspect(image)
+    wall, spent = time.perf_counter() - wall, time.process_time() - start
+    start = time.process_time()
+    list(describe([image], bank.backbone, bank.identity.framing))
+    network = time.process_time() - start
+    return {"inspect_s": spent, "network_s": network, "wall_s": wall, "peak_mb": peak.value}
+
+
+def measure(side: str, normals: int) -> dict:
+    """Costs of one size, fitting and inspecting in a process each."""
     with tempfile.TemporaryDirectory(prefix="anomalign-") as folder:
-        files = pictures(Path(folder), height, width, normals + 1)
-        start = time.process_time()
-        bank = Bank.create(Path(folder) / "bank", framing=fit_frame(Framing(min(height, width)), files))
-        bank.add(files[:-1])
-        fitted = time.process_time()
-        detector = Detector(bank, replace(PRESETS["default"], gate=1.0))
-        window = detector.calibrate().window
-        calibrated = time.process_time()
-        list(describe(files[-1:], bank.backbone, bank.identity.framing))
-        seen = time.process_time()
-        list(describe(files[-1:], bank.backbone, bank.identity.framing))
-        network = time.process_time() - seen
-        detector.inspect(files[-1])
-        peak, wall, before = Peak(), time.perf_counter(), time.process_time()
-        detector.inspect(files[-1])
-        grid = bank.identity.grid(detector.settings.grid_level)
-        return {
-            "places": grid[0] * grid[1],
-            "window": window,
-            "mb": bank.identity.bytes_per_image / 1e6,
-            "fit_s": (fitted - start) / normals,
-            "calibrate_s": (calibrated - fitted) / normals,
-            "inspect_s": time.process_time() - before,
-            "network_s": network,
-            "wall_s": time.perf_counter() - wall,
-            "peak_mb": peak.value,
-        }
+        result = {}
+        for part in ("fit", "inspect"):
+            command = [sys.executable, __file__, part, "--sides", side, "--normals", str(normals), "--folder", folder]
+            result |= json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="?", choices=("fit", "inspect"), help=argparse.SUPPRESS)
     parser.add_argument("--sides", nargs="+", default=SIDES, metavar="HEIGHTxWIDTH")
     parser.add_argument("--normals", type=int, default=12)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--markdown", type=Path)
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(measure(*map(int, options.one.split("x")), options.normals)))
+    if options.part == "fit":
+        print(json.dumps(fit(options.folder, *map(int, options.sides[0].split("x")), options.normals)))
+        return
+    if options.part == "inspect":
+        print(json.dumps(inspect(options.folder, options.normals)))
         return
     table = [HEADING, "|" + "---|" * (HEADING.count("|") - 1)]
     print("\n".join(table), flush=True)
     for side in options.sides:
-        command = [sys.executable, __file__, "--one", side, "--normals", str(options.normals)]
-        row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        row = measure(side, options.normals)
         height, width = map(int, side.split("x"))
         cells = [f"{height} x {width}", f"{height * width / 1e6:.2f}", f"{row['places']}", f"{row['window'] or 'all'}"]
         cells += [f"{row['mb']:.1f}", f"{row['fit_s']:.2f}", f"{row['calibrate_s']:.2f}", f"{row['inspect_s']:.2f}"]

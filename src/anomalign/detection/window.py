@@ -22,7 +22,7 @@ LOOKED_AT = 10  # normal images on which windows are tried
 _SMALL = 4096  # places of a grid: up to so many, all are compared with all
 _LARGE = 16384  # beyond so many, there is always a window
 _COARSE = 1024  # places of the coarser grid on which windows are tried
-_TRIED = (1, 2, 4, 8)  # radii in its cells
+_TRIED = (0, 1, 2, 4, 8)  # radii in its cells; 0 stands for half a cell
 _WORSE = 1.1  # so many times as large as without a window may the highest distances be
 _HIGHEST = 0.99  # quantile of the distances of an image that counts: most places match well in any window
 
@@ -59,7 +59,7 @@ def choose_window(bank: Bank, settings: Settings, rows: NDArray[np.int64], galle
     fits = np.flatnonzero(np.median(tried, axis=0) <= _WORSE)
     if len(fits) == 0 and h * w <= _LARGE:
         return None
-    radius = int(np.ceil(_TRIED[int(fits[0]) if len(fits) else -1] * shrinking))
+    radius = int(np.ceil(max(0.5, _TRIED[int(fits[0]) if len(fits) else -1]) * shrinking))
     return None if radius >= max(h, w) - 1 else radius
 
 
