@@ -90,3 +90,24 @@ def test_a_bank_keeps_its_frame_and_normal_images_as_sharp_as_they_were_compared
     assert bank.identity.framing == framing == Framing((64, 640), tiles=Tiles(128, 32))
     assert bank.identity.shapes[0][:2] == (16, 160)
     assert Image.open(io.BytesIO(bank.preview(bank.images[0].id))).size == (640, 64)
+
+
+@pytest.mark.parametrize("kind", ["constant", "smooth"])
+def test_the_map_of_a_tiled_image_has_no_steps_at_the_borders_of_tiles(kind, tmp_path):
+    """With the bundled network, which sees beyond a cell; the normal images are tiled in the same way."""
+    rows, columns = np.mgrid[:192, :448]
+    scene = (
+        np.full((192, 448), 120.0) if kind == "constant" else 120 + 50 * np.sin(rows / 30) + 40 * np.cos(columns / 41)
+    )
+    noise = np.random.default_rng(0).normal(0, 2, (8, 192, 448))
+    images = [np.clip(scene + one, 0, 255).astype(np.uint8) for one in noise]
+    tiles = Tiles(192, 64)
+    bank = Bank.create(tmp_path / "bank", framing=Framing((192, 448), tiles=tiles))
+    bank.add(images[1:])
+    detector = Detector(bank)
+    found = detector.align(detector.inspect(images[0])).anomaly_map
+    steps = np.abs(np.diff(found, axis=1)).mean(axis=0)  # (447,) from a column to the next
+    borders = [span.kept_to for span in tiles.spans(448, 16)[:-1]]
+    assert len(borders) == 2
+    at_borders = np.concatenate([np.arange(border - 4, border + 4) for border in borders])
+    assert steps[at_borders].max() <= np.delete(steps, at_borders).max()
