@@ -134,6 +134,7 @@ PRESETS = {
         kappa=1,
         grid_level=1,
         level_weights=(1.0,),
+        window=None,
         top_share=0.0,
         decided_by="retrieval",
         gate=0.0,
