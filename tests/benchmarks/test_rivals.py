@@ -52,8 +52,8 @@ def test_a_pasted_anomaly_scores_higher_and_where_it_is(name, dtype):
     rival, settings = RIVALS[name]
     *normal, test = pyramids(20, dtype=dtype)
     model = rival.fit(iter(normal), **settings)
-    before, map_before = rival.score(model, test, SIZE)
-    after, map_after = rival.score(model, pasted(test), SIZE)
+    before, map_before = rival.score(model, test, (SIZE, SIZE))
+    after, map_after = rival.score(model, pasted(test), (SIZE, SIZE))
     assert after > before
     assert map_after.shape == (SIZE, SIZE)
     assert map_after.dtype == np.float32
@@ -84,7 +84,7 @@ def test_nearest_is_the_nearest(monkeypatch):
 
 def test_same_k_follows_the_common_code():
     *normal, test = pyramids(7, seed=1)
-    score, anomaly_map = same_k.score(same_k.fit(normal, k=3), test, SIZE)
+    score, anomaly_map = same_k.score(same_k.fit(normal, k=3), test, (SIZE, SIZE))
     far = sorted((math.dist(test.pooled, p.pooled), i) for i, p in enumerate(normal))[:3]
     assert score == pytest.approx(sum(d for d, _ in far) / 3, rel=1e-5)
     expected = np.zeros((SIZE, SIZE))
@@ -195,7 +195,7 @@ def test_patchcore_scores_as_the_paper_does(neighbours, scale):
     ]
     test = normal.pop()
     model = patchcore.fit(normal, fraction=0.4, neighbours=neighbours)
-    score, anomaly_map = patchcore.score(model, test, SIZE)
+    score, anomaly_map = patchcore.score(model, test, (SIZE, SIZE))
     patches = patchcore.embed(test, (2, 3), 1024).astype(float)
     memory = model.memory.astype(float)
     found = [min((math.dist(p, m), i) for i, m in enumerate(memory)) for p in patches]
@@ -230,7 +230,7 @@ def test_padim_is_a_gaussian_a_position(levels, channels, images):
             seen = np.array([vector(p, y, x) for p in normal])
             covariance = np.cov(seen, rowvar=False) + 0.01 * np.eye(seen.shape[1])
             distance[y, x] = mahalanobis(vector(test, y, x), seen.mean(axis=0), np.linalg.inv(covariance))
-    score, anomaly_map = padim.score(model, test, SIZE)
+    score, anomaly_map = padim.score(model, test, (SIZE, SIZE))
     expected = smoothed(distance, SIZE, 4)
     np.testing.assert_allclose(anomaly_map, expected, rtol=1e-3)
     assert score == pytest.approx(expected.max(), rel=1e-3)

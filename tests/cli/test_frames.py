@@ -103,7 +103,7 @@ def test_normal_images_so_long_that_a_frame_would_be_huge_are_refused(tmp_path, 
     result = run("fit", tmp_path / "bank", folder, "--backbone", network)
     assert result.returncode == 2
     assert "32 x 1280000 px" in result.stderr
-    assert "--fit-to square" in result.stderr
+    assert "or a square" in result.stderr
     assert not (tmp_path / "bank").exists()
 
 

@@ -141,9 +141,9 @@ def aligned(monkeypatch):
     ids = []
     inner = Detector._align_normal
 
-    def align(self, row, gallery):
+    def align(self, row, gallery, window):
         ids.append(self.bank.images[row].id)
-        return inner(self, row, gallery)
+        return inner(self, row, gallery, window)
 
     monkeypatch.setattr(Detector, "_align_normal", align)
     return ids

@@ -83,7 +83,7 @@ class Framing:
         if shorter * longer > _MOST_PIXELS or longer > _LONGEST_PX:
             raise InputError(
                 f"size_px is {shorter}; in the proportions of these images the frame would be {shorter} x {longer} px, "
-                "which is too large; take a smaller size, a region of interest, or a square (fit --fit-to square)"
+                "which is too large; take a smaller size, a region of interest, or a square"
             )
         return replace(self, size_px=(longer, shorter) if proportions > 1 else (shorter, longer))
 

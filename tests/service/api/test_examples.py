@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from anomalign.service.api import operations
 from tests.service.api.live_service import defect, good
@@ -22,19 +23,21 @@ def test_the_examples_over_rest(service, client, tmp_path):
     (tmp_path / "001.png").write_bytes(good(101))
     before = client.get("/api/banks/parts").json()["images"]
     proposal = "ID"
-    assert len(LINES) == 9
+    assert len(LINES) == 10
     for line in LINES:
         here = (
             line.replace(":8000", f":{service.port}")
             .replace("/screws/", "/parts/")
             .replace("/ID/", f"/{proposal}/")
             .replace("y=120&x=88", "y=12&x=8")
+            .replace("box=0,0,512,2048", "box=0,0,32,48")
         )
         words = shlex.split(here, comments=True)
         result = subprocess.run([*words, "--fail-with-body", "-sS"], capture_output=True, cwd=tmp_path, check=False)
         assert result.returncode == 0, (line, result.stdout, result.stderr)
         if "/proposals" in line and "confirm" not in line:
             proposal = json.loads(result.stdout)["id"]
+    assert Image.open(tmp_path / "part.jpg").size == (48, 32)
     assert (tmp_path / "map.tiff").read_bytes()[:2] == b"II"
     assert client.get("/api/banks/parts").json()["images"] == before + 1
 
