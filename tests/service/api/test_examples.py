@@ -37,7 +37,8 @@ def test_the_examples_over_rest(service, client, tmp_path):
         assert result.returncode == 0, (line, result.stdout, result.stderr)
         if "/proposals" in line and "confirm" not in line:
             proposal = json.loads(result.stdout)["id"]
-    assert Image.open(tmp_path / "part.jpg").size == (48, 32)
+    with Image.open(tmp_path / "part.jpg") as part:
+        assert part.size == (48, 32)
     assert (tmp_path / "map.tiff").read_bytes()[:2] == b"II"
     assert client.get("/api/banks/parts").json()["images"] == before + 1
 
