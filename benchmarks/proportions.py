@@ -10,10 +10,12 @@ chosen; `+ N`: with a window of N cells. `PatchCore`: with the same features in 
 """
 
 import argparse
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import compare
+import numpy as np
 from rivals import patchcore
 
 from anomalign import PRESETS, Framing, fit_frame, load_backbone
@@ -52,19 +54,20 @@ def row(category: Category, backbone: Backbone, name: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def subsets(category: Category, numbers: Sequence[int], draws: int) -> Iterator[Category]:
+    """The category with fewer normal images."""
+    for number in numbers:
+        for seed in range(draws):
+            rows = np.sort(np.random.default_rng(seed).permutation(len(category.train))[:number])
+            train = [category.train[row] for row in rows.tolist()]
+            yield replace(category, name=f"{category.name}, {number} normal images, draw {seed}", train=train)
+
+
 def rival(category: Category, backbone: Backbone) -> str:
     found = compare.rival(patchcore, category, backbone)
     values = ["" if found[key] is None else f"{found[key]:.3f}" for key in ("image_auroc", "au_pro_0.3")]
-    cells = [
-        category.name,
-        f"PatchCore: {compare.frame_of(category, backbone).size}",
-        *values,
-        "",
-        "",
-        "",
-        f"{found['image_ms']:.0f}",
-        "",
-    ]
+    frame = f"PatchCore: {compare.frame_of(category, backbone).size}"
+    cells = [category.name, frame, *values, *3 * [""], f"{found['image_ms']:.0f}", ""]
     return f"| {' | '.join(cells)} |"
 
 
@@ -73,12 +76,15 @@ def main() -> None:
     parser.add_argument("roots", nargs="+", type=Path)
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--frames", nargs="+", default=[*FRAMES, "PatchCore"])
+    parser.add_argument("--normals", nargs="*", type=int, default=[], help="also banks of so many, drawn at random")
+    parser.add_argument("--draws", type=int, default=2, help="subsets of each size")
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     backbone = load_backbone(options.backbone)
     table = [HEADING, "|" + "---|" * (HEADING.count("|") - 1)]
     print("\n".join(table), flush=True)
-    for category in (category for root in options.roots for category in open_dataset(root).categories):
+    wholes = [category for root in options.roots for category in open_dataset(root).categories]
+    for category in (one for whole in wholes for one in (whole, *subsets(whole, options.normals, options.draws))):
         for name in options.frames:
             table.append(rival(category, backbone) if name == "PatchCore" else row(category, backbone, name))
             print(table[-1], flush=True)

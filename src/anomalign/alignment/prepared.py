@@ -85,9 +85,7 @@ class PreparedQuery:
     def __init__(self, query: FeaturePyramid, grid: tuple[int, int], weights: Sequence[float], memory: Memory) -> None:
         H, W = grid
         self.shapes, self.grid, self.weights = query.shapes, grid, weights
-        coarser = [h <= H and w <= W and (h, w) != grid for h, w, _ in self.shapes]
-        self.fine = [n for n in range(len(self.shapes)) if not coarser[n]]
-        self.coarse = [n for n in range(len(self.shapes)) if coarser[n]]
+        self.fine, self.coarse = split_levels(self.shapes, grid)
         self.layout = array_layout(grid, [self.shapes[n] for n in self.fine], [self.shapes[n] for n in self.coarse])
         fine = memory.empty("fine of the query", (H, W, int(self.layout.fine_channels.sum())))
         ends = np.cumsum([0, *self.layout.coarse[:, 2]])
@@ -205,6 +203,13 @@ def _slack(parts: Sequence[Part]) -> tuple[NDArray[np.float32], NDArray[np.float
             gallery[all_parts, first:] = MARGIN * mean[first:] / root
             query[all_parts] = MARGIN * root * relative[first:].max(axis=(0, 1))
     return gallery, query
+
+
+def split_levels(shapes: Sequence[tuple[int, int, int]], grid: tuple[int, int]) -> tuple[list[int], list[int]]:
+    """Numbers of the levels that are brought to a grid, and of those coarser than it, which are interpolated."""
+    H, W = grid
+    coarse = [n for n, (h, w, _) in enumerate(shapes) if h <= H and w <= W and (h, w) != grid]
+    return [n for n in range(len(shapes)) if n not in coarse], coarse
 
 
 def array_layout(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalign.alignment.arrays import Best, Features, Query
-from anomalign.alignment.prepared import array_layout
+from anomalign.alignment.prepared import array_layout, split_levels
 from anomalign.alignment.rank import search_window
 from anomalign.errors import InputError
 from anomalign.numerics.resample import across, as_float32, grid_operator, resample
@@ -57,9 +57,7 @@ class _WindowedSearch:
     ) -> None:
         H, W = self.grid = grid
         self.shapes, self.weights, self.radius = query.shapes, weights, radius
-        coarser = [h <= H and w <= W and (h, w) != grid for h, w, _ in self.shapes]
-        self.fine = [n for n in range(len(coarser)) if not coarser[n]]
-        self.coarse = [n for n in range(len(coarser)) if coarser[n]]
+        self.fine, self.coarse = split_levels(self.shapes, grid)
         self.layout = array_layout(grid, [self.shapes[n] for n in self.fine], [self.shapes[n] for n in self.coarse])
         rows = max(1, -(-H // (_BANDS * available_cores())))
         self.bands = [slice(y, min(y + rows, H)) for y in range(0, H, rows)]

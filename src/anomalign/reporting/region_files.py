@@ -74,8 +74,7 @@ class RegionTable:
         InputError
             The file cannot be written.
         """
-        with open_output(self._path) as file:
-            file.write(self._text.getvalue().encode())
+        _write(self._path, self._text)
 
 
 class StripTable:
@@ -110,8 +109,7 @@ class StripTable:
         InputError
             The file cannot be written.
         """
-        with open_output(self._path) as file:
-            file.write(self._text.getvalue().encode())
+        _write(self._path, self._text)
 
 
 class CocoFile:
@@ -202,3 +200,8 @@ def write_mask(path: str | os.PathLike[str], labels: NDArray[np.int32]) -> None:
     """
     with open_output(path) as file:
         Image.fromarray(np.where(labels > 0, np.uint8(255), np.uint8(0))).save(file, "PNG", compress_level=1)
+
+
+def _write(path: str | os.PathLike[str], text: io.StringIO) -> None:
+    with open_output(path) as file:
+        file.write(text.getvalue().encode())
