@@ -1,18 +1,20 @@
 """Ours beside other methods, on the same images and backbone file, in one process.
 
-    python benchmarks/compare.py ROOT... --backbone NAME|FILE.onnx [...] [--markdown FILE] [--json FILE]
+    python benchmarks/compare.py ROOT... --backbone NAME|FILE.onnx [...] [--fit-to square]
+                                 [--markdown FILE] [--json FILE]
 
 ROOT is a dataset's or a category's folder. All methods see the whole image in the frame that `fit` would choose, with
-as many pixels as a square of 224 px, and the same features, and end in the same smoothing, so that the rows differ in
-method alone; `paper` is the paper's preset but for its centre crop. Metrics of pixels are taken in the pixels of the
-original images. Rivals: `benchmarks/rivals/`, each from its paper. Fit: from image files to what is stored (for ours
-with its calibration). Time an image: from file to map and score.
+as many pixels as a square of 224 px (`--fit-to square`: in that square), and the same features, and end in the same
+smoothing, so that the rows differ in method alone; `paper` is the paper's preset but for its centre crop. Metrics of
+pixels are taken in the pixels of the original images. Rivals: `benchmarks/rivals/`, each from its paper. Fit: from
+image files to what is stored (for ours with its calibration). Time an image: from file to map and score.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +43,8 @@ def frame_of(category: Category, backbone: Backbone) -> Framing:
     return fit_frame(Framing(), category.train, backbone.multiple, same_pixels=True)
 
 
-def ours(category: Category, backbone: Backbone, preset: str) -> Row:
-    result = evaluate_category(category, Protocol(backbone, frame_of(category, backbone), PRESETS[preset]))
+def ours(preset: str, category: Category, backbone: Backbone, framing: Framing) -> Row:
+    result = evaluate_category(category, Protocol(backbone, framing, PRESETS[preset]))
     return {
         **{name: result.values.metrics[name] for name in METRICS},
         "fit_s": result.times["fit_s"] + result.times["calibrate_s"],
@@ -51,8 +53,7 @@ def ours(category: Category, backbone: Backbone, preset: str) -> Row:
     }
 
 
-def rival(module: Any, category: Category, backbone: Backbone) -> Row:
-    framing = frame_of(category, backbone)
+def rival(module: Any, category: Category, backbone: Backbone, framing: Framing) -> Row:
     start = time.perf_counter()
     model = module.fit(image.pyramid for image in described(list(category.train), backbone, framing))
     fitted = time.perf_counter()
@@ -93,12 +94,12 @@ def described(paths: list[Path], backbone: Backbone, framing: Framing) -> Iterat
         yield result
 
 
-METHODS: dict[str, Callable[[Category, Backbone], Row]] = {
-    "ours, default": lambda category, backbone: ours(category, backbone, "default"),
-    "ours, paper": lambda category, backbone: ours(category, backbone, "paper"),
-    "SPADE, minimum a level, K = 5": lambda category, backbone: rival(same_k, category, backbone),
-    "PatchCore, 10 % coreset": lambda category, backbone: rival(patchcore, category, backbone),
-    "PaDiM, 100 channels": lambda category, backbone: rival(padim, category, backbone),
+METHODS: dict[str, Callable[[Category, Backbone, Framing], Row]] = {
+    "ours, default": partial(ours, "default"),
+    "ours, paper": partial(ours, "paper"),
+    "SPADE, minimum a level, K = 5": partial(rival, same_k),
+    "PatchCore, 10 % coreset": partial(rival, patchcore),
+    "PaDiM, 100 channels": partial(rival, padim),
 }
 
 
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("roots", type=Path, nargs="+")
     parser.add_argument("--backbone", nargs="+", default=["efficientnet_lite0"])
     parser.add_argument("--method", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--fit-to", choices=("proportions", "square"), default="proportions")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -128,9 +130,10 @@ def main() -> None:
     for name in options.backbone:
         backbone = load_backbone(name)
         for category in (category for root in options.roots for category in open_dataset(root).categories):
+            framing = Framing() if options.fit_to == "square" else frame_of(category, backbone)
             for method in options.method:
                 names = {"data": category.name, "backbone": backbone.name, "method": method}
-                rows.append({**names, **METHODS[method](category, backbone)})
+                rows.append({**names, **METHODS[method](category, backbone, framing)})
                 print(markdown(rows).splitlines()[-1], flush=True)
                 if options.markdown:
                     options.markdown.write_text(markdown(rows))

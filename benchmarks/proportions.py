@@ -64,9 +64,10 @@ def subsets(category: Category, numbers: Sequence[int], draws: int) -> Iterator[
 
 
 def rival(category: Category, backbone: Backbone) -> str:
-    found = compare.rival(patchcore, category, backbone)
+    framing = compare.frame_of(category, backbone)
+    found = compare.rival(patchcore, category, backbone, framing)
     values = ["" if found[key] is None else f"{found[key]:.3f}" for key in ("image_auroc", "au_pro_0.3")]
-    frame = f"PatchCore: {compare.frame_of(category, backbone).size}"
+    frame = f"PatchCore: {framing.size}"
     cells = [category.name, frame, *values, *3 * [""], f"{found['image_ms']:.0f}", ""]
     return f"| {' | '.join(cells)} |"
 
