@@ -10,6 +10,7 @@ from anomalign.errors import ImageError, InputError
 from anomalign.images.kinds import SUFFIXES as SUFFIXES  # for imports of earlier versions
 from anomalign.images.kinds import is_picture
 from anomalign.images.marks import is_marked
+from anomalign.images.video import split_frame_name
 from anomalign.images.walk import Listing, PassedOver, Tally, kind_of_other, merge, prune_reason, walk
 
 
@@ -53,6 +54,8 @@ def _list(path: Path) -> Listing:
     if path.is_dir():
         return _checked(walk(path), f"{path}: no images in this folder")
     if os.path.lexists(path):  # a broken link is reported when it is read, as any unreadable file
+        return Listing((path,))
+    if (frame := split_frame_name(path)) and frame[0].is_file():
         return Listing((path,))
     if glob.has_magic(str(path)):
         return _checked(_match(path), f"{path}: this pattern matches no image")

@@ -18,6 +18,8 @@ from anomalign.images import tiff
 from anomalign.images.decoding import Content
 from anomalign.images.files import list_images, read_bytes
 from anomalign.images.kinds import SUFFIXES
+from anomalign.images.video import is_video, split_frame_name
+from anomalign.images.video_frames import read_frame
 from anomalign.images.walk import PassedOver
 
 _LOADING = Lock()
@@ -29,6 +31,25 @@ class Encoded:
 
     name: str
     content: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a video.
+
+    Attributes
+    ----------
+    name : str
+        As ``clip.mp4@00:01:23.400``: the file, and the time since its first frame. Such a name is a source, too.
+    seconds : float
+        Time since the first frame.
+    image : (H, W, 3) uint8 array
+        RGB, turned as a player shows it.
+    """
+
+    name: str
+    seconds: float
+    image: NDArray[np.uint8]
 
 
 class Readable(Protocol):
@@ -45,14 +66,16 @@ class ArrayLike(Protocol):
         """Return the array."""
 
 
-InMemory: TypeAlias = NDArray[Any] | ArrayLike | Image.Image | bytes | bytearray | memoryview | Readable | Encoded
+InMemory: TypeAlias = (
+    NDArray[Any] | ArrayLike | Image.Image | bytes | bytearray | memoryview | Readable | Encoded | Frame
+)
 
 Source: TypeAlias = str | os.PathLike[str] | InMemory
 """What an image may be given as.
 
-A path; an array as `anomalign.images.arrays.pixels_of` takes it, or an object with ``__array__``; an image of Pillow;
-the bytes of an image file; a file that is open for reading bytes. Where several images may be given, a path may also be
-a folder or a glob.
+A path; the name of a frame of a video, as ``clip.mp4@00:01:23.400``; an array as `anomalign.images.arrays.pixels_of`
+takes it, or an object with ``__array__``; an image of Pillow; the bytes of an image file; a file that is open for
+reading bytes; a frame of a video. Where several images may be given, a path may also be a folder or a glob.
 """
 
 
@@ -66,7 +89,7 @@ class Failure:
 
 def is_one(images: object) -> bool:
     """Whether what is given as images is a single source, and not several of them."""
-    single = (str, os.PathLike, np.ndarray, Image.Image, bytes, bytearray, memoryview, Encoded)
+    single = (str, os.PathLike, np.ndarray, Image.Image, bytes, bytearray, memoryview, Encoded, Frame)
     return (
         isinstance(images, single)
         or hasattr(images, "read")
@@ -111,7 +134,7 @@ def expand(source: Source) -> tuple[Sequence[Any], tuple[PassedOver, ...]]:
 
 def name_of(source: Source | Failure, number: int) -> str:
     """Name of a source; `number` names one that has no name of its own."""
-    if isinstance(source, (Encoded, Failure)):
+    if isinstance(source, (Encoded, Frame, Failure)):
         return source.name
     if isinstance(source, (str, os.PathLike)):
         return os.fsdecode(source)
@@ -135,7 +158,13 @@ def load_source(source: Source, name: str) -> Content:
     """
     if isinstance(source, Encoded):
         return source.content
+    if isinstance(source, Frame):
+        return source.image
     if isinstance(source, (str, os.PathLike)):
+        if (frame := split_frame_name(source)) and not Path(source).exists():
+            return read_frame(*frame)
+        if is_video(source):
+            raise ImageError(f"{name}: a video, where one image is expected; {name}@00:00:00.000 is its first frame")
         if Path(source).is_dir():
             raise ImageError(f"{name}: a folder, where one image is expected; inspect_many takes folders")
         return read_bytes(source)
