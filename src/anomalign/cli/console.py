@@ -113,6 +113,12 @@ GroupBy = Annotated[
         show_default="none",
     ),
 ]
+Every = Annotated[
+    str,
+    typer.Option(
+        metavar="N|SECONDSs", help="Of videos, take each N-th frame (10), or one frame each so many seconds (0.5s)."
+    ),
+]
 DescriptorOption = Annotated[
     str | None,
     typer.Option(help="Descriptor of stage 1: level_moments, level_means, pooled.", show_default="level_moments"),

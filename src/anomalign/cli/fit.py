@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 def fit(
     bank: console.BankPath,
-    normals: Annotated[list[str], typer.Argument(help="Normal images: files, folders or globs.", show_default=False)],
+    normals: Annotated[
+        list[str],
+        typer.Argument(help="Normal images: files, folders or globs; or videos: files or globs.", show_default=False),
+    ],
     backbone: console.BackboneOption = None,
     provider: console.ProviderOption = "cpu",
     size: console.Size = None,
@@ -32,6 +35,7 @@ def fit(
     region_mask: console.RegionMask = None,
     bits: console.Bits = None,
     group_by: console.GroupBy = None,
+    every: console.Every = "1",
     calibrate: Annotated[
         bool, typer.Option(help="Calibrate afterwards; otherwise the first inspection does it.")
     ] = True,
@@ -41,9 +45,13 @@ def fit(
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Create a bank from normal images, or add to one. It can be repeated: no image is added twice."""
-    images = console.find_images(normals)
-    groups = find_groups(group_by, images)
+    from anomalign.cli.videos import frames_to_fit, read_every, split_videos
+
     max_pixels = console.max_pixels(max_megapixels)
+    videos, others = split_videos(normals)
+    images = console.find_images(others) if others else []
+    images += frames_to_fit(videos, read_every(every), max_pixels)
+    groups = find_groups(group_by, images)
     of_interest = region_of(region, region_mask, max_pixels)
     if of_interest is not None:
         _check_region(of_interest, images, max_pixels, bits)

@@ -12,6 +12,7 @@ from anomalign.cli import console
 if TYPE_CHECKING:
     from anomalign.cli.output import Output
     from anomalign.cli.strips import Strips
+    from anomalign.cli.videos import Videos
     from anomalign.detection.detector import Detector
     from anomalign.detection.inspection import Inspection
     from anomalign.detection.settings import Settings
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 def inspect(
     bank: console.BankPath,
-    images: Annotated[list[str], typer.Argument(help="Images: files, folders or globs.", show_default=False)],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Images: files, folders or globs; or videos: files or globs.", show_default=False),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write overlays, maps (float32 TIFF) and report.html into this folder."),
@@ -48,6 +52,21 @@ def inspect(
         str,
         typer.Option(metavar="y|x", help="With --strip: frames follow each other downwards (y) or to the right (x)."),
     ] = "y",
+    every: console.Every = "1",
+    still: Annotated[
+        float,
+        typer.Option(
+            metavar="LEVELS",
+            min=0,
+            max=255,
+            help="Of videos: a frame that nowhere differs by more grey levels from the last one that was computed has "
+            "its result; 0: all are computed.",
+        ),
+    ] = 0.0,
+    gap: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="Of videos: anomalous frames at most so far apart are one event."),
+    ] = 1.0,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
     descriptor: console.DescriptorOption = None,
@@ -86,6 +105,7 @@ def inspect(
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
     from anomalign.cli.output import Output
     from anomalign.cli.strips import Strips, in_order
+    from anomalign.cli.videos import VideoOptions, Videos, read_every, split_videos
     from anomalign.detection.detector import Detector
     from anomalign.errors import InputError
     from anomalign.monitoring.record_files import RecordFile
@@ -103,8 +123,15 @@ def inspect(
         gallery_size=gallery_size,
         gate=gate,
     )
+    videos, images = split_videos(images)
+    if videos:
+        _check_for_videos(images, csv=table, coco=coco, masks=masks, strip=strip is not None)
+        options = VideoOptions(read_every(every), still, gap, console.max_pixels(max_megapixels), out, as_json=as_json)
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
+    if videos:
+        calibrate(detector, target_fpr)
+        raise typer.Exit(_inspect_videos(Videos(detector, options, RecordFile(records) if records else None), videos))
     paths, missing = _find(images)
     strips = None if strip is None else Strips(strip, along, out, as_json=as_json)
     paths = in_order(paths) if strips else paths
@@ -129,6 +156,27 @@ def inspect(
         raise typer.Exit(130) from None
     _close(output, strips)
     raise typer.Exit(2 if output.failures or output.unwritten else 1 if output.anomalous else 0)
+
+
+def _inspect_videos(run: "Videos", videos: list[str]) -> int:
+    """Inspect videos and return the exit code."""
+    try:
+        run.inspect(videos)
+    except KeyboardInterrupt:
+        run.close()
+        console.say("interrupted: frames behind the last one were not inspected")
+        return 130
+    return run.close()
+
+
+def _check_for_videos(images: list[str], **of_images: object) -> None:
+    """Raise InputError where images, or options that are for images only, were given together with videos."""
+    from anomalign.errors import InputError
+
+    if images:
+        raise InputError(f"{images[0]}: given together with videos; inspect images and videos one after the other")
+    if unfit := [f"--{name}" for name, value in of_images.items() if value]:
+        raise InputError(f"{', '.join(unfit)}: for images only; leave it out, or inspect images")
 
 
 def _taken(

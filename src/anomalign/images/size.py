@@ -7,7 +7,8 @@ from PIL import Image
 
 from anomalign.errors import InputError
 from anomalign.images import tiff
-from anomalign.images.decoding import FORMATS
+from anomalign.images.decoding import FORMATS, MAX_PIXELS
+from anomalign.images.video import Video, split_frame_name
 
 _ORIENTATION = 0x0112
 _QUARTER_TURNS = (5, 6, 7, 8)
@@ -16,6 +17,10 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of an image after its orientation tag, from the header; InputError if it is not an image."""
     try:
+        if frame := split_frame_name(path):
+            with Video(frame[0], MAX_PIXELS) as video:
+                found = video.info()
+            return found.height, found.width
         if tags := tiff.tags_of_file(path):  # Pillow turns the size of some TIFFs itself, and refuses others
             width, height = tiff.size_of(tags)
             return (width, height) if tiff.orientation_of(tags) in _QUARTER_TURNS else (height, width)
