@@ -31,12 +31,12 @@ from unittest.mock import patch
 
 import numpy as np
 
-from anomalign import Bank, Detector, Inspection, Settings, load_backbone, read_image
+from anomalign import Bank, Detector, Inspection, Settings, load_backbone
 from anomalign.alignment import map_score, smooth_map
 from anomalign.backbones.pipeline import BATCH, describe
 from anomalign.calibration.places import PlaceStatistics
 from anomalign.detection.evidence import Aligned
-from anomalign.images.decoding import from_array
+from anomalign.images.decoding import decode
 from anomalign.images.files import find_images
 from anomalign.images.framing import Framing
 from anomalign.numerics.threads import available_cores
@@ -68,7 +68,7 @@ def main() -> None:
     options = parser.parse_args()
 
     paths, backbone, framing, cores = find_images([options.folder]), load_backbone(), Framing(), available_cores()
-    framed = np.stack([framing.frame(from_array(read_image(path), str(path))) for path in paths])
+    framed = np.stack([framing.frame(decode(path.read_bytes(), str(path))) for path in paths])
     tensor = backbone.preprocessing.apply(framed)
     batches = [tensor[i : i + BATCH] for i in range(0, len(tensor), BATCH)]
     scratch = Path(tempfile.mkdtemp())
