@@ -206,6 +206,8 @@ def _load(
 
 def _finish(item: _Loaded, pyramids: Iterator[FeaturePyramid]) -> Described:
     first, *turned = islice(pyramids, len(item.framed))
+    for pyramid in (first, *turned):
+        pyramid.find_moments()  # the levels are still in this core's cache
     return Described(
         item.name, item.sha256, item.height, item.width, first, item.preview, tuple(turned), item.image, item.taken
     )
