@@ -145,6 +145,7 @@ def _close(output: "Output", strips: "Strips | None") -> None:
     output.close()
     if strips:
         strips.close()
+    output.release()
 
 
 def settings_of(preset: str, **values: Any) -> "Settings":

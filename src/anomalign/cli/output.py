@@ -10,7 +10,7 @@ import typer
 
 from anomalign.calibration.basis import describe_threshold
 from anomalign.cli import console
-from anomalign.cli.results import FOLDERS, ResultFolders
+from anomalign.cli.results import FOLDERS, REPORT, ResultFolders
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.summary import InspectionSummary
@@ -104,6 +104,11 @@ class Output:
                 console.say_error(error)
                 self.unwritten += 1
 
+    def release(self) -> None:
+        """Let other runs write into the folder, once all is written."""
+        if self.folder:
+            self.folder.results.close()
+
     def _say_no_anomaly(self) -> None:
         scores = [f"{on_a_line(one.name)} {one.image_score:.4g} (p {one.p_value:.4f})" for one in self.highest]
         console.say(f"highest scores: {', '.join(scores)}")
@@ -143,7 +148,7 @@ class Folder:
         return files
 
     def close(self) -> Path:
-        path = self.out / "report.html"
+        path = self.out / REPORT
         self.results.begin()
         self.report.write(path)
         return path

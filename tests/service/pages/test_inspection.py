@@ -112,7 +112,7 @@ def test_moving_shows_the_matched_place_at_once(page, client, wide):
         assert mark(page, "here") == pytest.approx((fy, fx), abs=0.5 / 16 + 0.01)  # the centre of its cell
         visible = page.locator("#there .layers img:not(.away)")
         assert visible.count() == 1
-        assert visible.get_attribute("src").endswith(f"/images/{image}/preview.jpg")
+        assert visible.get_attribute("src").endswith(f"/images/{image}/picture")
         assert page.locator("#distance").inner_text().replace(",", "") == f"{float(f'{distance:.4g}'):g}"
 
 
