@@ -9,6 +9,7 @@ AnomalignError
 ├── BankError           a bank that cannot be used as asked
 │   ├── BankLockedError     another process is writing to it
 │   └── BankDamagedError    a file of it is missing, cut short or altered
+├── WorkersLostError    processes that share the work end again and again
 └── StoreError          the database of records cannot be reached, or cannot keep what it is given
     ├── NotFoundError       nothing has this id or name
     └── ConflictError       it was undone already
@@ -49,6 +50,10 @@ class BankLockedError(BankError):
 
 class BankDamagedError(BankError):
     """A file of the bank is missing, cut short or altered."""
+
+
+class WorkersLostError(AnomalignError):
+    """Processes that share the work end again and again."""
 
 
 class StoreError(AnomalignError):

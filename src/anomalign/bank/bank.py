@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from anomalign.bank import (
     edits,
     history,
     lock,
+    merging,
     restoration,
     scores,
     segments,
@@ -204,6 +206,11 @@ class Bank:
         return network
 
     @property
+    def given_backbone(self) -> Backbone | None:
+        """The network that the bank was opened with; None: the one that it records is loaded on first use."""
+        return self._given_backbone
+
+    @property
     def content(self) -> str:
         """SHA-256 over all that decides: backbone, framing, augmentation, reading, images and groups."""
         if self._content is None or self._content[0] is not self.images:  # every record of an inspection asks for it
@@ -319,6 +326,19 @@ class Bank:
                 segment_bytes=segment_bytes,
             )
         return replace(report, passed_over=passed_over)
+
+    @contextlib.contextmanager
+    def merging(self) -> Iterator[Callable[..., AddReport]]:
+        """Hold the writer's lock; yield `merging.merge` for this bank, which takes shards described elsewhere.
+
+        Raises
+        ------
+        BankLockedError, BankError
+            As for `add`.
+        """
+        with self._changing():
+            self._sweep()
+            yield functools.partial(merging.merge, self.path, stored=self.images)
 
     def select(self, selectors: int | str | Iterable[int | str]) -> tuple[NormalImage, ...]:
         """Find images by id (a number, also as text), name, or glob over names or file names.

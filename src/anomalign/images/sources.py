@@ -80,10 +80,10 @@ def is_path(source: object) -> bool:
     return isinstance(source, (str, os.PathLike))
 
 
-def each_source(images: Source | Iterable[Source]) -> Iterator[Source | Failure]:
+def each_source(images: Source | Iterable[Source | Failure]) -> Iterator[Source | Failure]:
     """One source for each image, as they are asked for: folders and globs become the files in them.
 
-    A path that names no image becomes a `Failure` in its place.
+    A path that names no image becomes a `Failure` in its place; a `Failure` stays one.
     """
     for source in [images] if is_one(images) else images:  # type: ignore[union-attr]
         try:
