@@ -1,9 +1,12 @@
 """What workers open, and what they do with it. All of it is plain data, which can be sent to another process."""
 
+import hashlib
+import json
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from typing import Any, Literal, TypeAlias
 
@@ -22,6 +25,7 @@ from anomalign.distributed import worker
 from anomalign.distributed.worker import Recipe
 from anomalign.errors import BackboneError, BankError
 from anomalign.images.sources import Failure, Source, name_of, printable
+from anomalign.reporting.parquet import Circumstances, ParquetWriter, inspection_row
 
 Keep: TypeAlias = Literal["summary", "evidence", "image"]
 """What of an inspection comes back: without its arrays; with what maps are made from; with the image, too."""
@@ -99,6 +103,8 @@ class InspectFiles:
     sources : tuple of Source or Failure
     max_pixels : int
     keep : Keep
+    table : TableFolder or None
+        Where the worker writes a table of the results.
     apart : bool
         Whether each image is inspected in a process of its own, so that one that ends it becomes a `Failure`.
     """
@@ -106,19 +112,53 @@ class InspectFiles:
     sources: tuple[Source | Failure, ...]
     max_pixels: int
     keep: Keep = "summary"
+    table: "TableFolder | None" = None
     apart: bool = False
 
     def __call__(self, detector: Detector) -> list[Inspection | Failure]:
         """Inspect them."""
-        if self.apart:
-            recipe = DetectorRecipe.of(detector)
-            return one_by_one(recipe, self.sources, lambda one: replace(self, sources=(one,), apart=False), as_failure)
+        results = self._apart(detector) if self.apart else self._together(detector)
+        if self.table is not None:
+            self.table.write(results)
+        return results
+
+    def _together(self, detector: Detector) -> list[Inspection | Failure]:
         results = detector.inspect_many(self.sources, self.max_pixels, keep_images=self.keep == "image")
         return [kept(result, self.keep) for result in results]
+
+    def _apart(self, detector: Detector) -> list[Inspection | Failure]:
+        def one(source: Source | Failure) -> InspectFiles:
+            return replace(self, sources=(source,), table=None, apart=False)
+
+        return one_by_one(DetectorRecipe.of(detector), self.sources, one, as_failure)
 
     def carefully(self) -> "InspectFiles":
         """The same, each image in a process of its own."""
         return replace(self, apart=True)
+
+
+@dataclass(frozen=True)
+class TableFolder:
+    """A folder of Parquet files, to which workers write what they have inspected.
+
+    Attributes
+    ----------
+    folder : str
+        Path or URL, the same for all workers.
+    circumstances : Circumstances
+    """
+
+    folder: str
+    circumstances: Circumstances
+
+    def write(self, results: Sequence[Inspection | Failure]) -> None:
+        """Write one file. Its name is that of its images, so that a task which is done twice has its rows once."""
+        digest = hashlib.sha256(json.dumps(asdict(self.circumstances)).encode())
+        with ParquetWriter(self.folder, len(results) + 1, math.inf) as writer:
+            for result in results:
+                writer.write(row := inspection_row(result, self.circumstances))
+                digest.update(f"\n{row['source']}".encode())
+            writer.flush(digest.hexdigest()[:32])
 
 
 def kept(result: Inspection | Failure, keep: Keep) -> Inspection | Failure:
