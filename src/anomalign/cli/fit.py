@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomalign.cli import console
+from anomalign.cli import workers as work
 from anomalign.cli.frame import FrameOptions
 
 if TYPE_CHECKING:
     from anomalign.bank import Bank
     from anomalign.bank.identity import Identity
+    from anomalign.distributed.crew import Site
     from anomalign.images.region import RegionOfInterest
 
 
@@ -38,6 +40,8 @@ def fit(
     check: Annotated[
         bool, typer.Option(help="After calibrating, say which share of a few synthetic defects the bank finds.")
     ] = True,
+    workers: work.Workers = None,
+    ray: work.RayAddress = None,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Create a bank from normal images, or add to one. It can be repeated: no image is added twice."""
@@ -49,7 +53,8 @@ def fit(
         _check_region(of_interest, images, max_pixels, bits)
     frame = FrameOptions(preset, size, fit_to, tile, overlap, augment, of_interest)
     opened = _open_or_create(bank, backbone, provider, frame, bits, images, max_bytes)
-    add(opened, images, groups, preset, calibrate, check, max_pixels)
+    with work.open_site(ray, workers, provider) as site:
+        add(opened, images, groups, preset, calibrate, check, max_pixels, site)
 
 
 def find_groups(rule: str | None, images: "list[Path]") -> list[str] | None:
@@ -67,6 +72,7 @@ def add(
     calibrate: bool,
     check: bool,
     max_pixels: int,
+    site: "Site | None" = None,
 ) -> None:
     """Add images with a progress bar, print the result, and calibrate."""
     from anomalign.cli.check import say_power
@@ -78,7 +84,7 @@ def add(
     try:
         _tell_size(opened, images)
         with console.progress("fit") as update:
-            report = opened.add(images, groups=groups, progress=update, max_pixels=max_pixels)
+            report = work.add_images(site, opened, images, groups, update, max_pixels)
     except KeyboardInterrupt:
         count = len(opened) - before
         console.say(f"interrupted: {count} images were added and are safe; run the same command again for the rest")
@@ -99,7 +105,7 @@ def add(
     if calibrate and len(opened) > 1:
         detector = Detector(opened, settings_of(preset))
         try:
-            calibrate_detector(detector)
+            calibrate_detector(detector, site=site)
             say_groups(detector)
             if check:
                 say_power(detector)

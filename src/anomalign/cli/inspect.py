@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anomalign.cli import console
+from anomalign.cli import workers as work
 
 if TYPE_CHECKING:
     from anomalign.cli.output import Output
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from anomalign.detection.detector import Detector
     from anomalign.detection.inspection import Inspection
     from anomalign.detection.settings import Settings
+    from anomalign.distributed.crew import Site
+    from anomalign.distributed.tasks import Keep
     from anomalign.images.sources import Failure
 
 
@@ -81,6 +84,8 @@ def inspect(
     ] = None,
     backbone: console.BackboneOption = None,
     provider: console.ProviderOption = "cpu",
+    workers: work.Workers = None,
+    ray: work.RayAddress = None,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
@@ -112,17 +117,19 @@ def inspect(
     output = Output(
         detector, paths, out, RecordFile(records) if records else None, region_files, as_json=as_json, masks=masks
     )
+    keep: Keep = "image" if out is not None else "evidence" if coco or strips else "summary"
     try:
-        calibrate(detector, target_fpr)
-        for failure in missing:
-            output.fail(failure)
-        with console.progress("inspect") as update:
-            results = detector.inspect_many(paths, console.max_pixels(max_megapixels), keep_images=out is not None)
-            taken = _taken(results, output, lambda done: update(done, len(paths)))
-            if strips:
-                strips.take(paths, taken)
-            else:
-                deque(taken, maxlen=0)
+        with work.open_site(ray, workers, provider) as site:
+            calibrate(detector, target_fpr, site)
+            for failure in missing:
+                output.fail(failure)
+            with console.progress("inspect") as update:
+                results = work.inspect_many(site, detector, paths, console.max_pixels(max_megapixels), keep)
+                taken = _taken(results, output, lambda done: update(done, len(paths)))
+                if strips:
+                    strips.take(paths, taken)
+                else:
+                    deque(taken, maxlen=0)
     except KeyboardInterrupt:
         _close(output, strips)
         console.say("interrupted: images not listed were not inspected")
@@ -159,7 +166,7 @@ def settings_of(preset: str, **values: Any) -> "Settings":
     return replace(PRESETS[preset], **{key: value for key, value in values.items() if value is not None})
 
 
-def calibrate(detector: "Detector", target_fpr: float | None = None) -> None:
+def calibrate(detector: "Detector", target_fpr: float | None = None, site: "Site | None" = None) -> None:
     """Score the normal images with a progress bar, unless the scores are stored; say if they support little."""
     from anomalign.calibration.basis import describe_few, describe_need
 
@@ -169,7 +176,7 @@ def calibrate(detector: "Detector", target_fpr: float | None = None) -> None:
             "thresholds change"
         )
     with console.progress("calibrate") as update:
-        detector.calibrate(update)
+        work.calibrate(site, detector, update)
     threshold = detector.threshold
     if target_fpr is not None and threshold.target_fpr > target_fpr:
         console.say(f"{_counted(detector)}, so that {threshold.target_fpr:.2%} is promised, not {target_fpr:.2%}")

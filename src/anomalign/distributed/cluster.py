@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from importlib import import_module
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -121,11 +122,10 @@ class Actor:
 
 def _import_ray() -> ModuleType:
     try:
-        import ray
-        import ray.exceptions
+        import_module("ray.exceptions")
+        return import_module("ray")
     except ImportError as error:
         raise InputError("Ray is not installed; install it with: pip install 'anomalign[ray]'") from error
-    return ray
 
 
 def _last_line(error: Exception) -> str:
