@@ -13,6 +13,7 @@ from anomalign.errors import InputError
 from anomalign.numerics.threads import available_cores
 
 LOCAL = "local"
+_STORE_BYTES = 64_000_000  # for each worker: four tasks with their results
 
 
 class Cluster:
@@ -82,7 +83,9 @@ class Cluster:
         if self._address == LOCAL:
             # Ray would report its use over the network, and serve a page that shows the work.
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            options |= {"num_cpus": self._count or available_cores(), "include_dashboard": False}
+            cores = self._count or available_cores()
+            memory = max(200_000_000, cores * _STORE_BYTES)
+            options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": memory}
         else:
             options["address"] = self._address
         try:
