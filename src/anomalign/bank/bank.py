@@ -29,6 +29,7 @@ from anomalign.bank import (
     scores,
     segments,
     selection,
+    stored,
     verification,
 )
 from anomalign.bank.additions import SEGMENT_BYTES, AddReport, Progress
@@ -44,6 +45,7 @@ from anomalign.images.orientation import read_augment
 from anomalign.images.reading import EARLIER, FROM_IMAGES, Reading
 from anomalign.images.sources import Source
 from anomalign.pyramid import FeaturePyramid, grids
+from anomalign.storage.urls import is_url, local_or_url, redacted
 
 
 class Bank:
@@ -57,6 +59,8 @@ class Bank:
     ----------
     path : Path
         Folder of the bank.
+    origin : str
+        Path of the bank, or the URL that it was opened from, without secrets: `path` is then a copy in the cache.
     identity : Identity
         Backbone, framing, shapes, augmentation and reading that the bank was built with.
     version : int
@@ -70,10 +74,17 @@ class Bank:
     """
 
     def __init__(
-        self, path: Path, backbone: Backbone | None = None, version: int | None = None, provider: str = CPU
+        self,
+        path: Path,
+        backbone: Backbone | None = None,
+        version: int | None = None,
+        provider: str = CPU,
+        url: str | None = None,
     ) -> None:
         """Open a bank; callers use `Bank.open`."""
         self.path = path
+        self.origin = str(path) if url is None else redacted(url)
+        self._is_cached = url is not None
         self._given_backbone = backbone
         self.provider = provider if backbone is None else backbone.provider
         self._frozen = False
@@ -125,6 +136,8 @@ class Bank:
         BackboneError
             The backbone cannot be loaded or run; or, with `exist_ok`, it is not the one of the bank that is there.
         """
+        if is_url(path):
+            raise BankError(f"{redacted(str(path))}: a bank is made on a local disk; make it there, then push it")
         folder = Path(path)
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
         framing, augment = framing or Framing(network.preprocessing.crop_px), read_augment(augment)
@@ -158,7 +171,8 @@ class Bank:
 
         Parameters
         ----------
-        path : path
+        path : path or URL
+            A bank of an object store (`anomalign.bank.push`) is read through a local cache, and cannot be changed.
         backbone : name, path of an ONNX file, or Backbone, optional
             Default: the one recorded in the bank.
         version : int, optional
@@ -173,6 +187,8 @@ class Bank:
             There is no bank, or it has another format, or no such version, or `compact` has forgotten the version.
         BankDamagedError
             The catalogue is not sound, or a segment is missing or cut short.
+        StorageError
+            The store of a URL cannot be read.
         BackboneError
             `backbone` is not the file that the bank was built with, or the provider is not available.
         InputError
@@ -181,9 +197,12 @@ class Bank:
         find_provider(provider or CPU)  # the network may be loaded much later
         if isinstance(backbone, Backbone) and provider not in (None, backbone.provider):
             raise InputError(f"provider is {provider!r}, but the backbone given runs with {backbone.provider!r}")
+        place = local_or_url(path) if isinstance(path, str) else path
+        url = place if isinstance(place, str) and is_url(place) else None
+        folder = Path(place) if url is None else stored.cached(url)
         if backbone is None or isinstance(backbone, Backbone):
-            return cls(Path(path), backbone, version, provider or CPU)
-        return cls(Path(path), load_backbone(backbone, provider or CPU), version)
+            return cls(folder, backbone, version, provider or CPU, url)
+        return cls(folder, load_backbone(backbone, provider or CPU), version, url=url)
 
     def __repr__(self) -> str:
         """Folder, number of images, version and network on one line."""
@@ -510,7 +529,7 @@ class Bank:
         return self._save(lambda link: scores.write_aligned(link, settings, aligned))
 
     def _save(self, write: Callable[[sqlite3.Connection], None]) -> bool:
-        if self._frozen:
+        if self._frozen or self._is_cached:
             return False
         try:
             with catalogue.connect(self.path) as connection:
@@ -553,6 +572,8 @@ class Bank:
                 self._load()
 
     def _refuse_if_frozen(self) -> None:
+        if self._is_cached:
+            raise BankError(f"{self.origin}: a bank of a store is read-only; pull it, change the copy, and push that")
         if self._frozen:
             raise BankError(f"{self.path}: this is the bank as it was or would be; open it as it is to change it")
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from anomalign.bank.identity import Identity
     from anomalign.distributed.crew import Site
     from anomalign.images.region import RegionOfInterest
+    from anomalign.images.remote import ImageFile
 
 
 def fit(
@@ -57,7 +58,7 @@ def fit(
         add(opened, images, groups, preset, calibrate, check, max_pixels, site)
 
 
-def find_groups(rule: str | None, images: "list[Path]") -> list[str] | None:
+def find_groups(rule: str | None, images: "list[ImageFile]") -> list[str] | None:
     """Return the group of each image by a rule; None without a rule."""
     from anomalign.bank import group_of
 
@@ -66,7 +67,7 @@ def find_groups(rule: str | None, images: "list[Path]") -> list[str] | None:
 
 def add(
     opened: "Bank",
-    images: "list[Path]",
+    images: "list[ImageFile]",
     groups: list[str] | None,
     preset: str,
     calibrate: bool,
@@ -128,7 +129,7 @@ def region_of(region: str | None, mask: Path | None, max_pixels: int) -> "Region
     return None if region is None else RegionOfInterest.parse(region)
 
 
-def _check_region(region: "RegionOfInterest", images: "list[Path]", max_pixels: int, bits: int | None) -> None:
+def _check_region(region: "RegionOfInterest", images: "list[ImageFile]", max_pixels: int, bits: int | None) -> None:
     """Raise ImageError where the first image that can be read does not hold the region, before a bank is made of it."""
     from anomalign.errors import ImageError
     from anomalign.images.decoding import decode
@@ -151,7 +152,7 @@ def _open_or_create(
     provider: str,
     options: FrameOptions,
     bits: int | None,
-    images: "list[Path]",
+    images: "list[ImageFile]",
     max_bytes: int | None,
 ) -> "Bank":
     from anomalign.bank import Bank
@@ -159,7 +160,11 @@ def _open_or_create(
     from anomalign.bank.creation import identity_of
     from anomalign.errors import InputError
     from anomalign.images.reading import Reading
+    from anomalign.storage.urls import is_url, local_or_url, redacted
 
+    if is_url(local_or_url(path)):
+        raise InputError(f"{redacted(path)}: fit a bank on a local disk, then `anomalign bank push` it to this URL")
+    path = local_or_url(path)
     if not (Path(path) / FILE).exists():
         network = console.load_network(backbone, provider)
         framing = options.framing(images, network.preprocessing.crop_px, network.multiple)
@@ -174,7 +179,7 @@ def _open_or_create(
     return bank
 
 
-def _check_memory(identity: "Identity", images: "list[Path]", max_bytes: int | None) -> None:
+def _check_memory(identity: "Identity", images: "list[ImageFile]", max_bytes: int | None) -> None:
     """Raise InputError where a fit or an inspection would take more memory."""
     from anomalign.detection.footprint import check_memory
     from anomalign.detection.settings import PRESETS
@@ -183,13 +188,13 @@ def _check_memory(identity: "Identity", images: "list[Path]", max_bytes: int | N
         check_memory(identity, PRESETS["default"], *_largest_size(identity, images), max_bytes)
 
 
-def _largest_size(identity: "Identity", images: "list[Path]") -> tuple[int, int]:
+def _largest_size(identity: "Identity", images: "list[ImageFile]") -> tuple[int, int]:
     from anomalign.images.proportions import largest_size
 
     return largest_size(images) or identity.framing.shape
 
 
-def _tell_size(bank: "Bank", images: "list[Path]") -> None:
+def _tell_size(bank: "Bank", images: "list[ImageFile]") -> None:
     import shutil
 
     from anomalign.detection.footprint import estimate

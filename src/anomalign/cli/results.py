@@ -21,10 +21,12 @@ class ResultFolders:
     """``overlays/``, ``maps/`` and ``masks/`` of a run.
 
     The mark of each folder lists its files, one JSON string a line, so that the next run deletes these and no others.
+    With `keep` it keeps them: it goes on with the earlier run.
     """
 
-    def __init__(self, out: Path, *, masks: bool) -> None:
+    def __init__(self, out: Path, *, masks: bool, keep: bool = False) -> None:
         self.masks = masks
+        self.keep = keep
         self.folders = [out / name for name in FOLDERS]
         for folder in self.folders:
             if folder.is_dir() and not (folder / MARK).exists() and any(folder.iterdir()):
@@ -41,12 +43,13 @@ class ResultFolders:
         self._is_begun = True
         out = self.folders[0].parent
         with _write_errors(out):
-            if deleted := sum(_delete_listed(folder) for folder in self.folders):
+            if not self.keep and (deleted := sum(_delete_listed(folder) for folder in self.folders)):
                 console.say(f"{out}: held the results of an earlier run; {deleted} files and report.html are replaced")
             _delete_table(out / STRIPS)
             for folder in self.folders if self.masks else self.folders[:-1]:
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / MARK).write_text(NOTICE, encoding="utf-8")
+                if not (self.keep and (folder / MARK).exists()):
+                    (folder / MARK).write_text(NOTICE, encoding="utf-8")
 
     def list_file(self, path: Path) -> None:
         """Add a file, before it is written, to the list of its folder."""

@@ -89,7 +89,7 @@ def calibrate(site: "Site | None", detector: "Detector", progress: "Progress") -
 def inspect_many(
     site: "Site | None",
     detector: "Detector",
-    images: "Iterable[Source]",
+    images: "Iterable[Source | Failure]",
     max_pixels: int,
     keep: "Keep",
     table: "TableFolder | None" = None,

@@ -259,7 +259,8 @@ class Detector:
         Parameters
         ----------
         images : Source, or iterable of these
-            As for `inspect`; also folders (to any depth) and globs, whose images take their place.
+            As for `inspect`; also folders (to any depth) and globs, whose images take their place. A `Failure` stays
+            one.
         max_pixels : int
             Larger images become a `Failure`, before they are decoded.
         keep_images : bool

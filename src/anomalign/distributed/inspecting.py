@@ -14,7 +14,7 @@ from anomalign.images.sources import Failure, Source, each_source
 
 _T = TypeVar("_T")
 
-IMAGES = {"summary": 32, "evidence": 8, "image": 4}
+IMAGES = {"summary": 64, "evidence": 8, "image": 4}
 """Images of a task, by what comes back: a task takes about a second, and its results at most some 10 MB."""
 
 ROWS = 256
@@ -24,7 +24,7 @@ ROWS = 256
 def inspect_many(
     site: Site,
     detector: Detector,
-    images: Source | Iterable[Source],
+    images: Source | Iterable[Source | Failure],
     max_pixels: int = MAX_PIXELS,
     *,
     keep: Keep = "summary",

@@ -38,7 +38,7 @@ class DetectorRecipe:
     Attributes
     ----------
     bank : str
-        Where the bank is, for every worker.
+        Path or URL of the bank, the same for every worker.
     version : int
     content : str
         `Bank.content`: a worker that finds another bank there refuses it.
@@ -65,7 +65,7 @@ class DetectorRecipe:
         """Describe a detector, calibrated or not."""
         bank, calibration = detector.bank, detector.calibration
         return cls(
-            bank=str(bank.path.absolute()),
+            bank=str(bank.path.absolute()) if bank.origin == str(bank.path) else bank.origin,
             version=bank.version,
             content=bank.content,
             left_out=bank.left_out,

@@ -77,7 +77,7 @@ class Circumstances:
         """The circumstances of a detector's verdicts; calibrates on first use."""
         bank = detector.bank
         return cls(
-            bank=redacted(str(bank.path)),
+            bank=bank.origin,
             bank_version=bank.version,
             bank_content=bank.content,
             bank_images=len(bank),
@@ -179,6 +179,12 @@ class ParquetWriter:
         """Write the rows that are left, also after an error: they are true."""
         self.flush()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a file will be written with the next row."""
+        age = time.monotonic() - self._begun if self._rows else 0.0
+        return len(self._rows) + 1 >= self.rows_per_file or age >= self.seconds_per_file
+
     def write(self, row: Mapping[str, Any]) -> None:
         """Take a row, as `inspection_row` makes it.
 
@@ -187,10 +193,11 @@ class ParquetWriter:
         InputError, StorageError
             The file that is due cannot be written. Its rows are kept: the next call tries again.
         """
+        is_due = self.is_due
         if not self._rows:
             self._begun = time.monotonic()
         self._rows.append(dict(row))
-        if len(self._rows) >= self.rows_per_file or time.monotonic() - self._begun >= self.seconds_per_file:
+        if is_due:
             self.flush()
 
     def flush(self, name: str | None = None) -> str | None:

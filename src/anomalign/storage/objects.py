@@ -159,6 +159,8 @@ def _place(url: str) -> "tuple[AbstractFileSystem, str, dict[str, Any]]":
 def _make(scheme: str, process: int) -> "AbstractFileSystem":
     """Make a store; one for each process, as its connections do not survive a fork."""
     package, extra = SCHEMES[scheme]
+    if not package:
+        raise InputError(f"{scheme}:// names a local file, where the URL of an object store is needed")
     try:
         fsspec = importlib.import_module("fsspec")
         importlib.import_module(package)

@@ -19,6 +19,7 @@ SCHEMES = {
 """Scheme: the package that reads it, and the extra that installs this package."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters or more: one is a drive of Windows
+_FLATTENED = re.compile(rf"(?:{'|'.join(SCHEMES)}):/", re.IGNORECASE)
 _USER = re.compile(r"(://)[^/\s?#'\"<>]*@")
 _QUERY = re.compile(r"(\bhttps?://[^\s?#'\"<>]*\?)[^\s#'\"<>]+", re.IGNORECASE)  # in a key of S3 it is a letter
 
@@ -75,6 +76,12 @@ def local_or_url(source: str) -> str:
     return url2pathname(source.split("://", 1)[1].removeprefix(parts.netloc))
 
 
+def refuse_flattened(path: str | os.PathLike[str]) -> None:
+    """Raise InputError for a path that was made from the text of a URL, where only local files are written."""
+    if _FLATTENED.match(os.fsdecode(path)):
+        raise InputError(f"{redacted(os.fsdecode(path))}: a URL, where only a local file can be written")
+
+
 def join(url: str, *names: str) -> str:
     """URL of something below a folder."""
     return "/".join([url.rstrip("/"), *names])
@@ -91,6 +98,6 @@ def name_in(url: str) -> str:
 def lasting_name(source: str | os.PathLike[str]) -> str:
     """What names a file from anywhere: its absolute path, or its URL without secrets."""
     text = os.fsdecode(source)
-    if is_url(text):
+    if text.lower().startswith("file:///"):
         text = local_or_url(text)
     return redacted(text) if is_url(text) else str(Path(os.path.abspath(text)))  # noqa: PTH100 -- links stay
