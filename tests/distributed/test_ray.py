@@ -1,7 +1,10 @@
 """A Ray cluster of two nodes gives what one process gives, also when a node is killed."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import warnings
 from collections import Counter
 from importlib.util import find_spec
@@ -122,25 +125,32 @@ def test_relative_paths_mean_the_same_files(cluster, place):
     assert outputs[0].count("\n") == 10
 
 
+STAGE = """
+import json, sys
+import ray.data
+from anomalign.ray import Inspector
+
+address, bank, *files = sys.argv[1:]
+ray.init(address, logging_level=40, log_to_driver=False)
+ray.data.DataContext.get_current().enable_progress_bars = False
+images = ray.data.read_binary_files(files, include_paths=True, num_cpus=0.25)  # each node has one, shared with an actor
+actors = ray.data.ActorPoolStrategy(size=2)
+tables = images.map_batches(Inspector, fn_constructor_args=(bank,), batch_size=16, compute=actors, num_cpus=0.5)
+for row in tables.iter_rows():
+    print("row", json.dumps([row[name] for name in ("name", "verdict", "image_score", "error")]), flush=True)
+"""
+
+
 def test_the_callable_is_a_stage_of_ray_data(cluster, place, images, detector):
-    from anomalign.ray import Inspector
-
-    with warnings.catch_warnings():
-        # Ray Data sets options of its own that it has deprecated.
-        warnings.filterwarnings("ignore", r"`\w+` is deprecated", DeprecationWarning, r"ray\.data\.context")
-        import ray.data
-
-        ray.data.DataContext.get_current().enable_progress_bars = False
-        batches = ray.data.read_binary_files([str(path) for path in images], include_paths=True)
-        arguments = {"fn_constructor_args": (str(place / "normal.bank"),), "concurrency": 2, "num_cpus": 0.5}
-        rows = batches.map_batches(Inspector, batch_size=16, **arguments).take_all()
-    found = {row["name"]: row for row in rows}
-    assert len(rows) == len(images)
-    for result in detector.inspect_many(images):
-        row = found[result.name]
-        assert row["verdict"] == getattr(result, "verdict", None)
-        assert row["image_score"] == getattr(result, "image_score", None)
-        assert row["error"] == getattr(result, "error", None)
+    """In a process of its own: Ray Data warns of its own options, and warnings are errors here."""
+    command = [sys.executable, "-c", STAGE, cluster.address, str(place / "normal.bank"), *map(str, images)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    rows = [json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("row ")]
+    expected = [
+        [r.name, *(getattr(r, name, None) for name in ("verdict", "image_score", "error"))]
+        for r in detector.inspect_many(images)
+    ]
+    assert sorted(rows) == sorted(expected), done.stderr
 
 
 def test_no_process_outlives_a_local_cluster(place, thousands, tmp_path):

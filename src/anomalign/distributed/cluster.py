@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from importlib import import_module
@@ -13,6 +14,7 @@ from anomalign.errors import InputError
 from anomalign.numerics.threads import available_cores
 
 LOCAL = "local"
+_PATIENCE_S = 10.0
 _STORE_BYTES = 64_000_000  # for each worker: four tasks with their results
 
 
@@ -79,16 +81,15 @@ class Cluster:
         return Actor(self._ray, recipe)
 
     def _connect(self) -> None:
-        options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+        options: dict[str, Any] = {"address": self._address, "logging_level": logging.ERROR, "log_to_driver": False}
         if self._address == LOCAL:
             # Ray would report its use over the network, and serve a page that shows the work.
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             cores = self._count or available_cores()
             memory = max(200_000_000, cores * _STORE_BYTES)
             options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": memory}
-        else:
-            options["address"] = self._address
         try:
+            _knock(self._address)
             self._ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             raise InputError(
@@ -121,6 +122,13 @@ class Actor:
         """End the worker, whatever it is doing."""
         if self._ray.is_initialized():
             self._ray.kill(self._handle)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens: Ray itself tries for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S).close()
 
 
 def _import_ray() -> ModuleType:

@@ -29,7 +29,12 @@ class Inspector:
     With Ray Data::
 
         images = ray.data.read_binary_files("s3://line7/2026-11-27/", include_paths=True)
-        tables = images.map_batches(anomalign.ray.Inspector, fn_constructor_args=(bank,), concurrency=8, num_cpus=1)
+        tables = images.map_batches(
+            anomalign.ray.Inspector,
+            fn_constructor_args=(bank,),
+            compute=ray.data.ActorPoolStrategy(size=8),
+            num_cpus=1,
+        )
         tables.write_parquet("s3://results/")
 
     In a pool of processes the inspector itself is the function: it is sent as its arguments, and each process opens the
