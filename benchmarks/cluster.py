@@ -15,7 +15,7 @@ cluster    two nodes of `ray.cluster_utils.Cluster` with one processor each, and
 
 Printed: images a second by the clock, processor time an image, the ratio of the rates round by round, and the memory of
 each worker and of this process by the share of the work that is done. A worker takes the same time to start for any
-number of images, so that is told apart: rate and processor time count from the moment at which the first worker is ready
+number of images, so that is told apart: rate and processor time count from the moment at which the first one is ready
 (with ray.data, from the first result on). Processor time is that of this process and of the workers (Linux).
 """
 
