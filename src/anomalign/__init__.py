@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         CalibrationError,
         ImageError,
         InputError,
+        StorageError,
         UndefinedError,
     )
     from anomalign.images.decoding import read_image
@@ -55,6 +56,7 @@ _HOME = {
         "CalibrationError",
         "ImageError",
         "InputError",
+        "StorageError",
         "UndefinedError",
     ],
     "anomalign.images.decoding": ["read_image"],
@@ -96,6 +98,7 @@ __all__ = [
     "Region",
     "RegionOfInterest",
     "Settings",
+    "StorageError",
     "UndefinedError",
     "align",
     "fit_frame",

@@ -51,6 +51,12 @@ def test_images_at_a_url_are_inspected_as_local_ones(tmp_path, bank, bucket):
     assert without_names(one) == without_names(local[3:4])
 
 
+def test_a_key_with_the_signs_of_a_glob_is_found_by_its_name(bank, bucket):
+    objects.write(f"{bucket}/odd/a[1]*.png", objects.read(f"{bucket}/in/001.png"))
+    (found,) = lines(run("inspect", bank, f"{bucket}/odd/a[1]*.png", "--json"))
+    assert found["name"] == f"{bucket}/odd/a[1]*.png"
+
+
 def test_places_that_overlap_are_inspected_once(bank, bucket):
     result = run("inspect", bank, f"{bucket}/in/003.png", f"{bucket}/in/", f"{bucket}/*/00[0-4].png", "--json")
     names = [entry["name"] for entry in lines(result)]
@@ -118,7 +124,7 @@ def test_a_key_that_would_leave_the_folder_of_results_stays_in_it(tmp_path, key)
 def test_what_cannot_work_with_urls_is_refused_by_name(tmp_path, bank, bucket):
     for options, word in (
         ((f"{bucket}/in/", "--strip", "4"), "--strip"),
-        ((tmp_path / "in", "--records", f"{bucket}/r.jsonl"), "only a local file"),
+        ((tmp_path / "in", "--records", f"{bucket}/r.jsonl"), "local file"),
         ((f"{bucket}/in/", tmp_path / "in", "--out", tmp_path / "o"), "not both"),
         ((tmp_path / "in", "--out", "https://host/x"), "can only be read"),
         ((tmp_path / "in", "--resume"), "--parquet"),
@@ -162,3 +168,26 @@ def test_no_secret_of_a_url_is_shown_logged_or_recorded(tmp_path, bank, bucket):
     assert len(written) > 5
     for path in written:
         assert secret.encode() not in path.read_bytes(), path
+
+
+def test_a_bank_goes_to_a_store_and_back_by_commands(tmp_path, tiny_backbone, bank, bucket, monkeypatch):
+    monkeypatch.setenv("ANOMALIGN_BANKS", str(tmp_path / "cache"))
+    url = f"{bucket}/banks/screws.bank"
+    assert run("inspect", bank, tmp_path / "in").returncode in (0, 1)  # calibrates
+    pushed = run("bank", "push", bank, url)
+    assert (pushed.returncode, "6 images; 1 of 1 segments" in pushed.stdout) == (0, True), pushed.stderr
+    local, remote = (lines(run("inspect", place, f"{bucket}/in/", "--json")) for place in (bank, url))
+    assert remote == local
+    assert lines(run("bank", "info", url, "--json")) == lines(run("bank", "info", bank, "--json"))
+    assert run("bank", "verify", url).stdout == f"{url}: 6 images, no damage\n"
+    assert run("bank", "pull", url, tmp_path / "copy").returncode == 0
+    again = run("bank", "pull", url, tmp_path / "copy")
+    assert (again.returncode, "--replace" in again.stderr) == (2, True)
+    assert run("bank", "pull", url, tmp_path / "copy", "--replace").returncode == 0
+    assert Bank.open(tmp_path / "copy", tiny_backbone).content == Bank.open(bank, tiny_backbone).content
+    picture = tmp_path / "e.png"
+    assert run("explain", url, f"{bucket}/in/009.png", "--out", picture).returncode == 0
+    assert picture.is_file()
+    for change in (("fit", url, tmp_path / "in"), ("bank", "add", url, tmp_path / "in"), ("bank", "remove", url, "1")):
+        result = run(*change)
+        assert (result.returncode, "push" in result.stderr) == (2, True), result.stderr

@@ -45,7 +45,7 @@ from anomalign.images.orientation import read_augment
 from anomalign.images.reading import EARLIER, FROM_IMAGES, Reading
 from anomalign.images.sources import Source
 from anomalign.pyramid import FeaturePyramid, grids
-from anomalign.storage.urls import is_url, local_or_url, redacted
+from anomalign.storage.urls import is_url, local_or_url, redacted, refuse_flattened
 
 
 class Bank:
@@ -197,6 +197,8 @@ class Bank:
         find_provider(provider or CPU)  # the network may be loaded much later
         if isinstance(backbone, Backbone) and provider not in (None, backbone.provider):
             raise InputError(f"provider is {provider!r}, but the backbone given runs with {backbone.provider!r}")
+        if isinstance(path, os.PathLike):
+            refuse_flattened(path)
         place = local_or_url(path) if isinstance(path, str) else path
         url = place if isinstance(place, str) and is_url(place) else None
         folder = Path(place) if url is None else stored.cached(url)

@@ -94,6 +94,8 @@ ImageFile: TypeAlias = Path | RemoteImage
 class RemotePlace:
     """What a URL names: one file; all files below it, if it ends in a slash or no file is there; or those of a glob.
 
+    A file whose name is that of the glob, letter by letter, comes before what the glob matches.
+
     Attributes
     ----------
     url : str
@@ -117,7 +119,7 @@ class RemotePlace:
     def covers(self, url: str) -> bool:
         """Whether a listing of this place has a file of this URL in it."""
         if self.is_glob:
-            return _matches(url, self.url)
+            return url == self.url or _matches(url, self.url)
         return url == self.url or url.startswith(self.url.rstrip("/") + "/")
 
 
@@ -145,7 +147,7 @@ def list_remote(place: RemotePlace, tally: Tally, before: Iterable[RemotePlace] 
     is_web = scheme_of(place.url) in ("http", "https")
     if is_web and place.url.partition("?")[0].endswith("/"):
         raise InputError(f"{redacted(place.url)}: a web server lists no files; give the URL of each image")
-    size = None if is_web or place.is_glob or place.url.endswith("/") else objects.size_of(place.url)
+    size = None if is_web or place.url.endswith("/") else objects.size_of(place.url)
     if is_web or size is not None:  # named by itself: of any kind
         if not any(one.covers(place.url) for one in before):
             yield RemoteImage(place.url, size or 0)

@@ -233,7 +233,9 @@ class ParquetWriter:
         return target
 
 
-def finished_sources(folder: str | Path, circumstances: Circumstances | None = None) -> set[str]:
+def finished_sources(
+    folder: str | Path, circumstances: Circumstances | None = None, *, category: str | None = None
+) -> set[str]:
     """Column `source` of all rows in a folder, also of images that could not be inspected: what a new run leaves out.
 
     Of each file only the columns that are asked for are read. The set takes about 200 bytes a row.
@@ -244,6 +246,8 @@ def finished_sources(folder: str | Path, circumstances: Circumstances | None = N
         Folder or URL of a `ParquetWriter`. One that does not exist has no rows.
     circumstances : Circumstances, optional
         Those of the new run.
+    category : str, optional
+        Only the rows of this category of a dataset; each has a bank of its own.
 
     Raises
     ------
@@ -255,7 +259,9 @@ def finished_sources(folder: str | Path, circumstances: Circumstances | None = N
     """
     sources: set[str] = set()
     for place in _files(local_or_url(str(folder))):
-        table = _read(place, ["source", *_SAME])
+        table = _read(place, ["source", "category", *_SAME])
+        if category is not None:
+            table = table.filter([one == category for one in table.column("category").to_pylist()])
         for name in _SAME if circumstances else ():
             others = set(table.column(name).unique().to_pylist()) - {getattr(circumstances, name)}
             if others:

@@ -8,7 +8,6 @@ import base64
 import importlib
 import os
 import random
-import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from anomalign.errors import InputError, MissingObjectError, StorageError
+from anomalign.numerics.forks import ForkSafeLock
 from anomalign.storage.urls import SCHEMES, redacted, scheme_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _HOPELESS = (PermissionError, IsADirectoryError, NotADirectoryError, ImportError
 _NO_CREDENTIALS = frozenset(
     {"NoCredentialsError", "ProfileNotFound", "DefaultCredentialsError", "ClientAuthenticationError"}
 )  # classes of the stores' libraries, by name, as most of them are not installed
-_LOCK = threading.Lock()
+_LOCK = ForkSafeLock()
 
 _T = TypeVar("_T")
 

@@ -77,9 +77,9 @@ def local_or_url(source: str) -> str:
 
 
 def refuse_flattened(path: str | os.PathLike[str]) -> None:
-    """Raise InputError for a path that was made from the text of a URL, where only local files are written."""
+    """Raise InputError for a path that was made from the text of a URL."""
     if _FLATTENED.match(os.fsdecode(path)):
-        raise InputError(f"{redacted(os.fsdecode(path))}: a URL, where only a local file can be written")
+        raise InputError(f"{redacted(os.fsdecode(path))}: a URL, where a local file or folder is needed")
 
 
 def join(url: str, *names: str) -> str:
