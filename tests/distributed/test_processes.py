@@ -221,6 +221,24 @@ def test_the_commands_print_what_they_print_with_one_process(place, tmp_path):
     assert outputs[0] == outputs[1]
 
 
+@pytest.mark.slow
+def test_workers_write_the_table_and_a_second_run_the_rest(place, images, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: pip install 'anomalign[remote]'")
+    options = ["--parquet", tmp_path / "table", "--workers", "2"]
+    done = run("inspect", place / "normal.bank", *images[:40], "nowhere.png", *options)
+    assert "table: 41 rows" in done.stderr
+    again = run("inspect", place / "normal.bank", *images, *options, "--resume")
+    assert "40 images left out: they have a row already" in again.stderr
+    assert "table: 21 rows" in again.stderr
+    table = {row["source"]: row for row in parquet.read_table(tmp_path / "table").to_pylist()}
+    assert parquet.read_table(tmp_path / "table").num_rows == len(table) == 62
+    for path, result in zip(images, Detector(Bank.open(place / "normal.bank")).inspect_many(images), strict=True):
+        assert table[str(path)]["image_score"] == getattr(result, "image_score", None)
+        assert table[str(path)]["error"] == getattr(result, "error", None)
+    overlays = run("inspect", place / "normal.bank", *images[:9], "--out", tmp_path / "out", *options)
+    assert "table: 9 rows" in overlays.stderr  # by this process, after the files that they speak of
+
+
 def test_another_provider_is_refused(place):
     done = run("inspect", place / "normal.bank", place / "images", "--workers", "2", "--provider", "openvino")
     assert done.returncode == 2
