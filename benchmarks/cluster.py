@@ -16,7 +16,7 @@ cluster    two nodes of `ray.cluster_utils.Cluster` with one processor each, and
 Printed: images a second by the clock, processor time an image, the ratio of the rates round by round, and the memory of
 each worker and of this process by the share of the work that is done. A worker takes the same time to start for any
 number of images, so that is told apart: rate and processor time count from the moment at which the first one is ready
-(with ray.data, from the first result on). Processor time is that of this process and of the workers (Linux).
+(with ray.data, from the beginning). Processor time is that of this process and of the workers (Linux).
 """
 
 import argparse
@@ -81,10 +81,9 @@ def measure(way: str, results: Iterable[object], total: int, workers: list[Worke
     """Take all results, and look at the processes at even intervals of the work."""
     begin, own = time.perf_counter(), usage(os.getpid())[0]
     memory: dict[str, list[float]] = {}
-    first, done, cpu = 0.0, 0, 0.0
+    done, cpu = 0, 0.0
     marks = [round(total * i / SAMPLES) for i in range(1, SAMPLES + 1)]
     for done, _ in enumerate(results, 1):
-        first = first or time.perf_counter()
         if done in marks:
             for name, pid in [("driver", os.getpid()), *((f"worker {w.pid}", w.pid) for w in workers)]:
                 memory.setdefault(name, []).append(round(usage(pid)[1], 1))
@@ -92,7 +91,7 @@ def measure(way: str, results: Iterable[object], total: int, workers: list[Worke
     end = time.perf_counter()
     if done != total:
         raise SystemExit(f"{way}: {done} results of {total} images")
-    start = min((worker.ready_s for worker in workers), default=first if way == "ray.data" else begin)
+    start = min((worker.ready_s for worker in workers), default=begin)
     return Run(way, total, start - begin, end - start, cpu + usage(os.getpid())[0] - own, memory)
 
 

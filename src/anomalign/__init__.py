@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         InputError,
         StorageError,
         UndefinedError,
+        WorkersLostError,
     )
     from anomalign.images.decoding import read_image
     from anomalign.images.framing import Framing
@@ -58,6 +59,7 @@ _HOME = {
         "InputError",
         "StorageError",
         "UndefinedError",
+        "WorkersLostError",
     ],
     "anomalign.images.decoding": ["read_image"],
     "anomalign.images.framing": ["Framing"],
@@ -100,6 +102,7 @@ __all__ = [
     "Settings",
     "StorageError",
     "UndefinedError",
+    "WorkersLostError",
     "align",
     "fit_frame",
     "load_backbone",

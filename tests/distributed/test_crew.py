@@ -3,6 +3,7 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Event
+from unittest.mock import Mock
 
 import pytest
 
@@ -116,6 +117,28 @@ def test_the_tasks_of_a_lost_worker_are_done_by_others_once_each():
     assert list(in_order(Threads(2, work), None, map(Numbered, range(30)), said.append)) == list(range(30))
     assert sorted(done) == list(range(30))
     assert said == ["a worker has ended; another one does its work (killed)"] * 2
+
+
+def test_a_worker_that_ends_while_it_has_nothing_to_do_is_replaced():
+    """Its end is seen only when it is given a task."""
+    site = Threads(1, lambda task: task.number)
+    results = in_order(site, None, map(Numbered, range(3)))
+    assert next(results) == 0
+    site.hired[0].submit = Mock(side_effect=GoneError("killed"))
+    assert [*results] == [1, 2]
+
+    site = Threads(2, lambda task: task.number)
+    hire = site.hire
+
+    def hire_first_to_end(recipe):
+        hired = hire(recipe)
+        if len(site.hired) == 1:
+            hired.submit = Mock(side_effect=GoneError("killed"))
+        return hired
+
+    site.hire, said = hire_first_to_end, []
+    assert list(in_order(site, None, map(Numbered, range(9)), said.append)) == list(range(9))
+    assert said == ["a worker has ended; another one does its work (killed)"]
 
 
 def test_a_task_that_has_cost_two_workers_is_done_carefully():

@@ -135,9 +135,9 @@ class _Crew:
 
     def _give(self, window: list[_Job]) -> None:
         """Give tasks to workers, first one to each."""
-        waiting = [job for job in window if not job.given]
         for queued in range(1, _QUEUED + 1):
-            for member in self._members:
+            waiting = [job for job in window if not job.given]
+            for member in list(self._members):
                 if waiting and member.is_ready and len(member.jobs) < queued:
                     self._submit(member, waiting)
 
@@ -145,7 +145,8 @@ class _Crew:
         job = waiting[0]
         try:
             future = member.worker.submit(job.task)
-        except self._site.lost:  # it has just ended; its other futures say so, too
+        except self._site.lost as error:  # it has ended since it was last looked at
+            self._let_go(member, error)
             return
         del waiting[0]
         job.given = True
