@@ -29,6 +29,7 @@ class ResultFolders:
     """``overlays/``, ``maps/`` and ``masks/`` of a run.
 
     The mark of each folder lists its files, one JSON string a line, so that the next run deletes these and no others.
+    With `keep` it keeps them: it goes on with the earlier run.
     One run at a time writes below ``--out``.
 
     Raises
@@ -37,8 +38,9 @@ class ResultFolders:
         Another run is writing there, or a folder holds files of somebody else.
     """
 
-    def __init__(self, out: Path, *, masks: bool) -> None:
+    def __init__(self, out: Path, *, masks: bool, keep: bool = False) -> None:
         self.masks = masks
+        self.keep = keep
         self.folders = [out / name for name in FOLDERS]
         for folder in self.folders:
             if folder.is_dir() and not (folder / MARK).exists() and any(folder.iterdir()):
@@ -60,13 +62,14 @@ class ResultFolders:
         self._is_begun = True
         out = self.folders[0].parent
         with _write_errors(out):
-            deleted = sum(_delete_listed(folder) for folder in self.folders)
-            if deleted or (out / REPORT).exists():
+            deleted = 0 if self.keep else sum(_delete_listed(folder) for folder in self.folders)
+            if deleted or (not self.keep and (out / REPORT).exists()):
                 console.say(f"{out}: held the results of an earlier run; {deleted} files and {REPORT} are replaced")
             _delete_table(out / STRIPS)
             for folder in self.folders if self.masks else self.folders[:-1]:
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / MARK).write_text(NOTICE, encoding="utf-8")
+                if not (self.keep and (folder / MARK).exists()):
+                    (folder / MARK).write_text(NOTICE, encoding="utf-8")
 
     def list_file(self, path: Path) -> None:
         """Add a file, before it is written, to the list of its folder."""
