@@ -208,7 +208,7 @@ class _Kept:
 def _picture_by_name(one: StoredObject) -> bool | None:
     """Whether an object is a picture; None if that takes a look into it."""
     name = name_in(one.url)
-    return False if name.startswith(".") else is_picture_by(PurePosixPath(name))
+    return False if name.startswith(".") else is_picture_by(name)
 
 
 def _looks_like_a_picture(one: StoredObject) -> bool:
@@ -216,7 +216,7 @@ def _looks_like_a_picture(one: StoredObject) -> bool:
         head = RemoteImage(one.url).read_head(HEAD_BYTES) if one.size else b""
     except ImageError:  # it is reported when it is read
         return True
-    return bool(is_picture_by(PurePosixPath(name_in(one.url)), head))
+    return bool(is_picture_by(name_in(one.url), head))
 
 
 def read_ahead(sources: Iterable[_T]) -> Generator["_T | Read", None, None]:
