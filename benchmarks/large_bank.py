@@ -50,7 +50,7 @@ def build(path: Path, images: int) -> Bank:
                     NewImage(f"image{i}.png", f"{i:064x}", 1000, 1000, PREVIEW) for i in range(first, first + count)
                 ]
                 segment = sparse_segment(path, identity, vectors, count)
-                edits.insert(connection, edits.begin_version(connection), segment, rows, rows_per_image=1)
+                edits.insert(connection, edits.begin_version(connection), segment, rows, range(len(rows)))
     return Bank.open(path)
 
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
         CalibrationError,
         ImageError,
         InputError,
+        StorageError,
         UndefinedError,
+        WorkersLostError,
     )
     from anomalign.images.decoding import read_image
     from anomalign.images.framing import Framing
@@ -55,7 +57,9 @@ _HOME = {
         "CalibrationError",
         "ImageError",
         "InputError",
+        "StorageError",
         "UndefinedError",
+        "WorkersLostError",
     ],
     "anomalign.images.decoding": ["read_image"],
     "anomalign.images.framing": ["Framing"],
@@ -96,7 +100,9 @@ __all__ = [
     "Region",
     "RegionOfInterest",
     "Settings",
+    "StorageError",
     "UndefinedError",
+    "WorkersLostError",
     "align",
     "fit_frame",
     "load_backbone",

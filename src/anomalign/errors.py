@@ -9,6 +9,9 @@ AnomalignError
 ├── BankError           a bank that cannot be used as asked
 │   ├── BankLockedError     another process is writing to it
 │   └── BankDamagedError    a file of it is missing, cut short or altered
+├── WorkersLostError    processes that share the work end again and again
+├── StorageError        a URL that cannot be read or written
+│   └── MissingObjectError  nothing is there
 └── StoreError          the database of records cannot be reached, or cannot keep what it is given
     ├── NotFoundError       nothing has this id or name
     └── ConflictError       it was undone already
@@ -49,6 +52,18 @@ class BankLockedError(BankError):
 
 class BankDamagedError(BankError):
     """A file of the bank is missing, cut short or altered."""
+
+
+class WorkersLostError(AnomalignError):
+    """Processes that share the work end again and again."""
+
+
+class StorageError(AnomalignError):
+    """A URL that cannot be read or written, also not when tried again; its text holds no password."""
+
+
+class MissingObjectError(StorageError):
+    """Nothing is at this URL."""
 
 
 class StoreError(AnomalignError):

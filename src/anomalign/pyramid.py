@@ -56,10 +56,14 @@ class FeaturePyramid:
     @property
     def moments(self) -> NDArray[np.float32]:
         """(2 C,) float32: means, then standard deviations, of each channel of each level; computed once and kept."""
+        self.find_moments()
+        return self.known_moments[0]
+
+    def find_moments(self) -> None:
+        """Compute the result of `moments`, if that was not done before."""
         if not self.known_moments:
             means, deviations = zip(*map(_moments, self.levels), strict=True)
             self.known_moments.append(np.concatenate(means + deviations))
-        return self.known_moments[0]
 
     def norms(self, grid: tuple[int, int]) -> NDArray[np.float32]:
         """Squared norm of each level's descriptor at each pixel of a grid, computed once and kept.

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from anomalign import Bank, Detector, Framing, Inspection
+from anomalign.detection import strip as strips
 from anomalign.detection.strip import StripRegion, join_strip
 from tests.cli.running import run
 from tests.pictures import texture
@@ -108,13 +110,13 @@ def test_the_table_has_a_line_for_each(folder, rows):
 
 
 def test_lines_for_people_name_the_place_on_the_strip_and_the_frames(folder):
-    strip = folder / "web" / "a"
-    done = inspect(folder, strip, *ALONG_X)
+    web = folder / "web" / "a"
+    done = inspect(folder, web, *ALONG_X)
     lines = done.stdout.splitlines()
     regions = [line for line in lines if line.startswith("region")]
     assert any("(0.png to 1.png)" in line for line in regions)
     assert any("(9.png to 10.png)" in line for line in regions)
-    gap = f"{strip} from 0,{BROKEN * STEP + OVERLAP} ({SIDE - 2 * OVERLAP}x{SIDE} px)  ({BROKEN}.png)"
+    gap = f"{web} from 0,{BROKEN * STEP + OVERLAP} ({SIDE - 2 * OVERLAP}x{SIDE} px)  ({BROKEN}.png)"
     assert [line for line in lines if line.startswith("not seen")] == [f"not seen   {gap}"]
     assert f"regions of strips: {len(regions)}, 1 part that no frame shows" in done.stderr
 
@@ -153,3 +155,47 @@ def test_frames_that_make_no_strip_are_an_error_that_names_the_file(folder, tmp_
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_last_frame_may_be_shorter(folder, tmp_path):
+    frames = frames_of(folder, "a")[:2]
+    save(np.asarray(Image.open(frames[1]))[:, : SIDE // 2], tmp_path / "1.png")
+    (tmp_path / "0.png").write_bytes(frames[0].read_bytes())
+    done = inspect(folder, tmp_path, *ALONG_X)
+    assert (done.returncode, "regions of strips" in done.stderr) == (1, True)
+    save(np.asarray(Image.open(frames[1])), tmp_path / "2.png")
+    done = inspect(folder, tmp_path, *ALONG_X)
+    assert done.returncode == 2
+    assert "1.png: 64 x 32 px, but the frames before have 64 x 64 px" in done.stderr
+
+
+@pytest.mark.parametrize("is_waiting", [True, False], ids=["while it waits for a frame", "while it joins frames"])
+def test_ctrl_c_tells_the_regions_that_are_open(folder, tmp_path, monkeypatch, is_waiting):
+    """The mark from column 46 to 65 is open after frame 0, which ends at 63; then comes the signal."""
+    frames = frames_of(folder, "a")[:BROKEN]
+    detector = Detector(Bank.open(folder / "bank"), target_fpr=0.05)
+    results = list(detector.inspect_many(frames, keep_images=True))
+    (expected,) = join_strip(results[:1], OVERLAP, "x")
+
+    def interrupted(*_, **__):
+        yield results[0]
+        if is_waiting:
+            signal.raise_signal(signal.SIGINT)
+        pytest.fail("the run went on")
+
+    def interrupting(*arguments):
+        if not is_waiting:
+            signal.raise_signal(signal.SIGINT)
+        return add(*arguments)
+
+    add = strips._Strip.add
+    monkeypatch.setattr(strips._Strip, "add", interrupting)
+    monkeypatch.setattr(Detector, "inspect_many", interrupted)
+    done = inspect(folder, *frames, *ALONG_X, "--json", "--out", tmp_path)
+    assert done.returncode == 130
+    told = [row["region"] for row in map(json.loads, done.stdout.splitlines()) if "region" in row]
+    assert told == [expected.to_dict() | {"paths": [str(frames[0])] * 2}]
+    assert "regions of strips: 1" in done.stderr
+    assert "interrupted: images not listed were not inspected" in done.stderr
+    assert len((tmp_path / "strips.csv").read_text().splitlines()) == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

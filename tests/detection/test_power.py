@@ -11,23 +11,16 @@ from anomalign.alignment import align
 from anomalign.detection.in_place import judge_in_place
 from anomalign.detection.power import Share
 from anomalign.retrieval import ImageSearch
+from tests.detection.conftest import NORMALS
 from tests.pictures import save, texture
 from tests.reference import places as reference
 
-NORMALS = 24
 SIZES = (0.04, 0.3)
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    return save(tmp_path_factory.mktemp("files"), NORMALS)
-
-
-@pytest.fixture(scope="module")
-def bank(tmp_path_factory, tiny_backbone, files):
-    bank = Bank.create(tmp_path_factory.mktemp("power") / "bank", tiny_backbone, Framing(64))
-    bank.add(files)
-    return bank
+@pytest.fixture
+def bank(bank_of_files):
+    return bank_of_files
 
 
 def detector_of(bank, **changes):

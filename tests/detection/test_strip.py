@@ -45,11 +45,14 @@ class Frame(Inspection):
 
 def stitched(frames, step, length, width):
     """(frames, rows, width): heat of each frame where it lies on the strip, -inf elsewhere; rows that a frame shows."""
-    heat = np.full((len(frames), (len(frames) - 1) * step + length, width), NONE, np.float32)
-    is_shown = np.zeros(heat.shape[1], bool)
+    ends = [n * step + (one.height if isinstance(one, Inspection) else length) for n, one in enumerate(frames)]
+    is_end_seen = isinstance(frames[-1], Inspection)
+    whole = max(end for end, one in zip(ends, frames, strict=True) if isinstance(one, Inspection) or not is_end_seen)
+    heat = np.full((len(frames), whole, width), NONE, np.float32)
+    is_shown = np.zeros(whole, bool)
     for number, frame in enumerate(frames):
-        rows = slice(number * step, number * step + length)
         if isinstance(frame, Inspection):
+            rows = slice(number * step, ends[number])
             is_shown[rows] = True
             heat[number, rows] = np.where(frame.region_labels() > 0, frame.score_map, NONE)
     return heat, is_shown
@@ -83,6 +86,8 @@ def strips(draw):
     for number in range(count):
         scores = np.where(rng.random((length, width)) < share, rng.integers(2, 5, (length, width)), 0)
         frames.append(Frame(f"{number}", scores.astype(np.float32)))
+        if number == count - 1 and any(isinstance(one, Inspection) for one in frames[:-1]):  # the last may be shorter
+            frames[-1] = Frame(f"{number}", frames[-1].scores[: draw(st.integers(1, length))])
         if draw(st.integers(0, 4)) == 0:
             frames[-1] = Failure(f"{number}", "broken")
     return frames, overlap, length, width
@@ -173,6 +178,18 @@ def test_frames_that_make_no_strip_are_refused_by_name(second, overlap, along, m
     frames = Frame("first", np.zeros((4, 3), np.float32)), Frame("second", np.zeros(second, np.float32))
     with pytest.raises(InputError, match=message):
         list(join_strip(frames, overlap, along))
+
+
+def test_a_shorter_frame_before_the_last_is_refused_by_name():
+    frames = [Frame(name, np.zeros((length, 3), np.float32)) for name, length in [("a", 4), ("b", 3), ("c", 4)]]
+    with pytest.raises(InputError, match="b: 3 x 3 px, but the frames before have 4 x 3 px"):
+        list(join_strip(frames, 1))
+
+
+def test_after_a_shorter_frame_one_that_could_not_be_used_is_a_gap_from_its_end():
+    scores = np.zeros((4, 3), np.float32)
+    (gap,) = join_strip([Frame("a", scores), Frame("b", scores[:2]), Failure("c", "broken")], 1)
+    assert (gap.box, gap.frames) == ((5, 0, 10, 3), (2, 2))
 
 
 LENGTH, WIDTH, OVERLAP, COUNT = 64, 128, 16, 10  # frame n begins at row 48 n

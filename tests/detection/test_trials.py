@@ -8,21 +8,13 @@ import pytest
 
 from anomalign import Bank, Detector, Framing, InputError, Reading, RegionOfInterest, Settings
 from anomalign.detection import trials
+from tests.detection.conftest import NORMALS
 from tests.pictures import save
 
-NORMALS = 24
-
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    return save(tmp_path_factory.mktemp("files"), NORMALS)
-
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory, tiny_backbone, files):
-    bank = Bank.create(tmp_path_factory.mktemp("trials") / "bank", tiny_backbone, Framing(64))
-    bank.add(files)
-    return Detector(bank, Settings(gallery_size=4))
+def detector(bank_of_files):
+    return Detector(bank_of_files, Settings(gallery_size=4))
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +47,10 @@ def test_another_size_is_a_bank_of_that_size(detector, plan, tmp_path):
     assert other.settings == detector.settings
 
 
-def test_another_size_keeps_the_region_of_interest_and_the_reading(files, tmp_path, tiny_backbone):
+def test_another_size_keeps_the_region_of_interest_and_the_reading(normal_files, tmp_path, tiny_backbone):
     region = RegionOfInterest(8, 4, 48, 52)
     bank = Bank.create(tmp_path / "bank", tiny_backbone, Framing(64, 80, region), reading=Reading(bits=12))
-    bank.add(files)
+    bank.add(normal_files)
     detector = Detector(bank)
     other = trials.changed(detector, detector.plan_defects(2), "size=96", tmp_path / "new")
     assert other.bank.identity.framing == Framing(96, 120, region)

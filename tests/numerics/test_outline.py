@@ -22,15 +22,13 @@ def connected(mask):
 
 
 def covered(corners, shape):
-    """Pixels whose centre lies inside a polygon, by counting crossings to the right of each, one by one."""
-    inside = np.zeros(shape, bool)
-    for y, x in np.ndindex(shape):
-        crossings = 0
-        for (y0, x0), (y1, x1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-            if (y0 <= y + 0.5) != (y1 <= y + 0.5):
-                crossings += x0 + (y + 0.5 - y0) * (x1 - x0) / (y1 - y0) > x + 0.5
-        inside[y, x] = crossings % 2
-    return inside
+    """Pixels whose centre lies inside a polygon, by counting the sides that a line from there to the right crosses."""
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    crossings = np.zeros(shape, int)
+    for (y0, x0), (y1, x1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y0 != y1:
+            crossings += ((y0 <= y) != (y1 <= y)) & (x0 + (y - y0) * (x1 - x0) / (y1 - y0) > x)
+    return crossings % 2 == 1
 
 
 def filled(mask):

@@ -43,6 +43,20 @@ def client(service):
         yield client
 
 
+@pytest.fixture(scope="module")
+def kept_service(template_bank, tmp_path_factory):
+    """A service, as `service`, for all tests of a file that leave it as it is, but for further inspections."""
+    folder = tmp_path_factory.mktemp("kept")
+    with run_service(shutil.copytree(template_bank, folder / "parts.bank"), folder / "data") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def kept_client(kept_service):
+    with kept_service.client() as client:
+        yield client
+
+
 @pytest.fixture
 def token_file(tmp_path):
     return tmp_path / "tokens"

@@ -1,5 +1,6 @@
 """The features of many images: decode, frame and run the network on all cores, in order and in constant memory."""
 
+import contextlib
 import io
 from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
@@ -19,7 +20,8 @@ from anomalign.images.decoding import MAX_PIXELS, decode_content
 from anomalign.images.framing import Framing
 from anomalign.images.orientation import UPRIGHT, Turn
 from anomalign.images.reading import FROM_IMAGES, Reading
-from anomalign.images.sources import Failure, Source, check_name, load_source, name_of, printable, sha256_of
+from anomalign.images.remote import Read, read_ahead
+from anomalign.images.sources import Encoded, Failure, Source, check_name, load_source, name_of, printable, sha256_of
 from anomalign.numerics.threads import available_cores
 from anomalign.pyramid import FeaturePyramid
 
@@ -130,19 +132,20 @@ def describe(
         One result per image.
     """
 
-    def work(batch: list[tuple[str, Source | Failure]]) -> list[Described | Known | Failure]:
+    def work(batch: list[tuple[str, Source | Failure | Read]]) -> list[Described | Known | Failure]:
         loaded = [
             _load(name, source, framing, reading, max_pixels, turns, previews, known, keep_images)
             for name, source in batch
         ]
         return _run(loaded, backbone, framing, threads)
 
-    named = ((name_of(source, number), source) for number, source in enumerate(sources))
     workers, ahead, batch = available_cores(), available_cores(), 1 if keep_images else BATCH
     if framing.tiles:  # a large image takes much memory: all cores work on one
         workers, ahead, batch, threads = 1, 0, 1, available_cores()
-    for results in _in_order(work, _batches(named, batch), workers, ahead):
-        yield from results
+    with contextlib.closing(read_ahead(sources)) as ahead_of_turn:
+        named = ((name_of(source, number), source) for number, source in enumerate(ahead_of_turn))
+        for results in _in_order(work, _batches(named, batch), workers, ahead):
+            yield from results
 
 
 def describe_together(
@@ -172,7 +175,7 @@ def _run(
 
 def _load(
     name: str,
-    source: Source | Failure,
+    source: Source | Failure | Read,
     framing: Framing,
     reading: Reading,
     max_pixels: int,
@@ -183,6 +186,10 @@ def _load(
 ) -> _Loaded | Known | Failure:
     if isinstance(source, Failure):
         return source
+    if isinstance(source, Read):
+        if source.content is None:
+            return Failure(printable(source.name), printable(source.error))
+        source = Encoded(source.name, source.content)
     try:
         check_name(name)
         content = load_source(source, name)
@@ -206,6 +213,8 @@ def _load(
 
 def _finish(item: _Loaded, pyramids: Iterator[FeaturePyramid]) -> Described:
     first, *turned = islice(pyramids, len(item.framed))
+    for pyramid in (first, *turned):
+        pyramid.find_moments()  # the levels are still in this core's cache
     return Described(
         item.name, item.sha256, item.height, item.width, first, item.preview, tuple(turned), item.image, item.taken
     )

@@ -8,6 +8,7 @@ from anomalign.bank.groups import GroupNames
 from anomalign.bank.history import BankVersion
 from anomalign.bank.identity import Identity
 from anomalign.bank.scores import AlignedDistances
+from anomalign.bank.stored import Transfer, pull, push
 
 __all__ = [
     "AddReport",
@@ -18,5 +19,8 @@ __all__ = [
     "Identity",
     "NormalImage",
     "Progress",
+    "Transfer",
     "group_of",
+    "pull",
+    "push",
 ]

@@ -172,7 +172,7 @@ class Batch:
         with catalogue.connect(self.path) as connection:
             version = edits.begin_version(connection, self._first_version)
             if segment:
-                edits.insert(connection, version, segment, rows, len(self.turns))
+                edits.insert(connection, version, segment, rows, range(0, len(pyramids), len(self.turns)))
             groups.write_groups(connection, version, new_groups)
             if self._reading_is_new:
                 write_reading(connection, self.identity)

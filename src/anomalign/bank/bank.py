@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,10 +24,12 @@ from anomalign.bank import (
     edits,
     history,
     lock,
+    merging,
     restoration,
     scores,
     segments,
     selection,
+    stored,
     verification,
 )
 from anomalign.bank.additions import SEGMENT_BYTES, AddReport, Progress
@@ -42,6 +45,7 @@ from anomalign.images.orientation import read_augment
 from anomalign.images.reading import EARLIER, FROM_IMAGES, Reading
 from anomalign.images.sources import Source
 from anomalign.pyramid import FeaturePyramid, grids
+from anomalign.storage.urls import is_url, local_or_url, redacted, refuse_flattened
 
 
 class Bank:
@@ -55,6 +59,8 @@ class Bank:
     ----------
     path : Path
         Folder of the bank.
+    origin : str
+        Path of the bank, or the URL that it was opened from, without secrets: `path` is then a copy in the cache.
     identity : Identity
         Backbone, framing, shapes, augmentation and reading that the bank was built with.
     version : int
@@ -68,10 +74,17 @@ class Bank:
     """
 
     def __init__(
-        self, path: Path, backbone: Backbone | None = None, version: int | None = None, provider: str = CPU
+        self,
+        path: Path,
+        backbone: Backbone | None = None,
+        version: int | None = None,
+        provider: str = CPU,
+        url: str | None = None,
     ) -> None:
         """Open a bank; callers use `Bank.open`."""
         self.path = path
+        self.origin = str(path) if url is None else redacted(url)
+        self._is_cached = url is not None
         self._given_backbone = backbone
         self.provider = provider if backbone is None else backbone.provider
         self._frozen = False
@@ -123,6 +136,8 @@ class Bank:
         BackboneError
             The backbone cannot be loaded or run; or, with `exist_ok`, it is not the one of the bank that is there.
         """
+        if is_url(path):
+            raise BankError(f"{redacted(str(path))}: a bank is made on a local disk; make it there, then push it")
         folder = Path(path)
         network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
         framing, augment = framing or Framing(network.preprocessing.crop_px), read_augment(augment)
@@ -156,7 +171,8 @@ class Bank:
 
         Parameters
         ----------
-        path : path
+        path : path or URL
+            A bank of an object store (`anomalign.bank.push`) is read through a local cache, and cannot be changed.
         backbone : name, path of an ONNX file, or Backbone, optional
             Default: the one recorded in the bank.
         version : int, optional
@@ -171,6 +187,8 @@ class Bank:
             There is no bank, or it has another format, or no such version, or `compact` has forgotten the version.
         BankDamagedError
             The catalogue is not sound, or a segment is missing or cut short.
+        StorageError
+            The store of a URL cannot be read.
         BackboneError
             `backbone` is not the file that the bank was built with, or the provider is not available.
         InputError
@@ -179,9 +197,14 @@ class Bank:
         find_provider(provider or CPU)  # the network may be loaded much later
         if isinstance(backbone, Backbone) and provider not in (None, backbone.provider):
             raise InputError(f"provider is {provider!r}, but the backbone given runs with {backbone.provider!r}")
+        if isinstance(path, os.PathLike):
+            refuse_flattened(path)
+        place = local_or_url(path) if isinstance(path, str) else path
+        url = place if isinstance(place, str) and is_url(place) else None
+        folder = Path(place) if url is None else stored.cached(url)
         if backbone is None or isinstance(backbone, Backbone):
-            return cls(Path(path), backbone, version, provider or CPU)
-        return cls(Path(path), load_backbone(backbone, provider or CPU), version)
+            return cls(folder, backbone, version, provider or CPU, url)
+        return cls(folder, load_backbone(backbone, provider or CPU), version, url=url)
 
     def __repr__(self) -> str:
         """Folder, number of images, version and network on one line."""
@@ -202,6 +225,11 @@ class Bank:
         network = load_backbone(self.identity.backbone, self.provider)
         self._check_backbone(network)
         return network
+
+    @property
+    def given_backbone(self) -> Backbone | None:
+        """The network that the bank was opened with; None: the one that it records is loaded on first use."""
+        return self._given_backbone
 
     @property
     def content(self) -> str:
@@ -319,6 +347,19 @@ class Bank:
                 segment_bytes=segment_bytes,
             )
         return replace(report, passed_over=passed_over)
+
+    @contextlib.contextmanager
+    def merging(self) -> Iterator[Callable[..., AddReport]]:
+        """Hold the writer's lock; yield `merging.merge` for this bank, which takes shards described elsewhere.
+
+        Raises
+        ------
+        BankLockedError, BankError
+            As for `add`.
+        """
+        with self._changing():
+            self._sweep()
+            yield functools.partial(merging.merge, self.path, stored=self.images)
 
     def select(self, selectors: int | str | Iterable[int | str]) -> tuple[NormalImage, ...]:
         """Find images by id (a number, also as text), name, or glob over names or file names.
@@ -490,7 +531,7 @@ class Bank:
         return self._save(lambda link: scores.write_aligned(link, settings, aligned))
 
     def _save(self, write: Callable[[sqlite3.Connection], None]) -> bool:
-        if self._frozen:
+        if self._frozen or self._is_cached:
             return False
         try:
             with catalogue.connect(self.path) as connection:
@@ -533,6 +574,8 @@ class Bank:
                 self._load()
 
     def _refuse_if_frozen(self) -> None:
+        if self._is_cached:
+            raise BankError(f"{self.origin}: a bank of a store is read-only; pull it, change the copy, and push that")
         if self._frozen:
             raise BankError(f"{self.path}: this is the bank as it was or would be; open it as it is to change it")
 

@@ -6,6 +6,7 @@ transaction: after a kill at any instant the catalogue is as it was before the t
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from anomalign.bank.identity import Identity, write_identity
 from anomalign.errors import BankDamagedError, BankError
 
 FILE = "catalogue.sqlite"
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def connect(folder: Path) -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)
         try:
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA trusted_schema = OFF")  # the file may come from somewhere else
             connection.execute("PRAGMA synchronous = EXTRA")  # a commit is on the disk when it returns
             with connection:
                 yield connection
@@ -155,7 +159,10 @@ def read_removed(connection: sqlite3.Connection) -> dict[int, str]:
 
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
     """All feature files that the catalogue names."""
-    rows = connection.execute("SELECT file, bytes, sha256 FROM segments ORDER BY id")
+    rows = connection.execute("SELECT file, bytes, sha256 FROM segments ORDER BY id").fetchall()
+    for file, *_ in rows:
+        if not _SEGMENT.fullmatch(str(file)):  # a path would lead out of the bank
+            raise ValueError(f"{file!r} is no name of a segment")
     return [Segment(str(file), int(size), str(sha256)) for file, size, sha256 in rows]
 
 

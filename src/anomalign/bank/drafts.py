@@ -28,7 +28,7 @@ def draft(bank: Path, to: Path) -> None:
             try:
                 segments.check_present(bank, named_segments)
                 for segment in named_segments:
-                    _link(bank / segments.FOLDER / segment.file, to / segments.FOLDER / segment.file)
+                    link(bank / segments.FOLDER / segment.file, to / segments.FOLDER / segment.file)
                 return
             except (BankDamagedError, FileNotFoundError):  # unless another process has compacted the bank since
                 with catalogue.connect(bank) as connection:
@@ -49,7 +49,8 @@ def _copy_catalogue(bank: Path, to: Path) -> list[Segment]:
         return catalogue.read_segments(target)
 
 
-def _link(file: Path, to: Path) -> None:
+def link(file: Path, to: Path) -> None:
+    """Make a segment appear in another folder: by a link, or a copy where none can be made."""
     if to.exists():
         return
     for link in (os.link, os.symlink):

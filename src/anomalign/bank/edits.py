@@ -23,16 +23,16 @@ def begin_version(connection: sqlite3.Connection, first_version: int | None = No
 
 
 def insert(
-    connection: sqlite3.Connection, version: int, segment: Segment, images: Sequence[NewImage], rows_per_image: int
+    connection: sqlite3.Connection, version: int, segment: Segment, images: Sequence[NewImage], rows: Sequence[int]
 ) -> None:
-    """Add a segment that is on the disk, and its images with `rows_per_image` rows of it each, to a version."""
+    """Add a segment that is on the disk, and images of it, each with its first row there, to a version."""
     number = _insert_segment(connection, segment)
     connection.executemany(
         "INSERT INTO images (name, sha256, height, width, segment, row, added, preview) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (i.name, i.sha256, i.height, i.width, number, place * rows_per_image, version, i.preview)
-            for place, i in enumerate(images)
+            (i.name, i.sha256, i.height, i.width, number, row, version, i.preview)
+            for row, i in zip(rows, images, strict=True)
         ],
     )
     ids = [id for (id,) in connection.execute("SELECT id FROM images WHERE segment = ? ORDER BY row", (number,))]

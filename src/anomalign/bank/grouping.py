@@ -69,7 +69,7 @@ def group_of(by: str, files: Sequence[str | os.PathLike[str]], taken: Sequence[s
         return _by_table(names, rest)
     if rule == "time" and rest:
         gap = _seconds(rest)
-        return _by_time(names, gap, [_read_taken(name) for name in names] if taken is None else taken)
+        return _by_time(names, gap, [_read_taken(file) for file in files] if taken is None else taken)
     raise InputError(f"{by!r}: no rule for groups; take folder, name:REGEX, csv:FILE, time:SECONDS or each")
 
 
@@ -131,7 +131,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _read_taken(file: str) -> str | None:
+def _read_taken(file: str | os.PathLike[str]) -> str | None:
     try:
         return read_taken(file)
     except ImageError:  # it is reported where the images are added

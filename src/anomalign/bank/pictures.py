@@ -4,7 +4,6 @@ import hashlib
 import io
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +86,7 @@ def _decoded_file(image: NormalImage, reading: Reading) -> Image.Image | None:
 def file_of(image: NormalImage) -> bytes | None:
     """Return the bytes of a normal image's file; None if it is not there any more, or has changed."""
     try:
-        data = read_bytes(Path(image.name))
+        data = read_bytes(image.name)
     except (AnomalignError, OSError, ValueError):
         return None
     return data if hashlib.sha256(data).hexdigest() == image.sha256 else None

@@ -5,7 +5,7 @@ import hashlib
 import json
 import struct
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -28,7 +28,12 @@ _LEFTOVERS = (".safetensors", ".safetensors.new", PARTIAL_SUFFIX)  # the second 
 
 
 def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
-    """Write the features of images to a new segment; when this returns they are on the disk.
+    """Write the features of images to a new segment; when this returns they are on the disk."""
+    return store(bank, encode(pyramids))
+
+
+def encode(pyramids: Sequence[FeaturePyramid]) -> Iterator[bytes | memoryview]:
+    """Pieces of the segment file of some images.
 
     The file holds ``level1`` ... ``levelL`` as (N, H_l, W_l, C_l) float16, ``pooled`` as (N, D) float32, ``moments`` as
     (N, 2 C) float32, and for the grid of each level ``norms_HxW`` as (N, L, H, W) float32, what
@@ -45,13 +50,18 @@ def write_segment(bank: Path, pyramids: Sequence[FeaturePyramid]) -> Segment:
             pyramid.find_norms(pyramid.grids)
     for grid in pyramids[0].grids:
         arrays[_norms(grid)] = [pyramid.norms(grid) for pyramid in pyramids]
+    # Array by array: the library's writer would first copy all of them, twice.
+    return _pieces(arrays)
+
+
+def store(bank: Path, pieces: Iterable[bytes | memoryview]) -> Segment:
+    """Write a segment file; when this returns it is on the disk."""
     name = f"{uuid.uuid4().hex}.safetensors"
     path = bank / FOLDER / name
     digest = hashlib.sha256()
     try:
         with atomic_write(path, durable=True) as stream:
-            # Written array by array: the library's writer would first copy all of them, twice.
-            for piece in _pieces(arrays):
+            for piece in pieces:
                 stream.write(piece)
                 digest.update(piece)
             size = stream.tell()

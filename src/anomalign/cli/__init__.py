@@ -12,7 +12,7 @@ import warnings
 import typer
 
 from anomalign import __version__
-from anomalign.cli import bank_settings, console
+from anomalign.cli import bank_settings, bank_store, console
 from anomalign.cli.backbones import backbones_app
 from anomalign.cli.bank import bank_app
 from anomalign.cli.check import check
@@ -45,6 +45,8 @@ app.command()(replay)
 app.command()(drift)
 app.command()(serve)
 bank_app.command()(bank_settings.calibrate)
+bank_app.command()(bank_store.push)
+bank_app.command()(bank_store.pull)
 bank_app.command()(bank_settings.tune)
 bank_app.command()(bank_settings.condense)
 backbones_app.command()(quantize)

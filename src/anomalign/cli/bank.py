@@ -203,9 +203,9 @@ def remove(
     for image in selection:
         typer.echo(f"{image.id:>7}  {image.name}")
     if dry_run:
-        console.say(f"{bank}: {console.images(len(selection))} would be removed")
+        console.say(f"{opened.origin}: {console.images(len(selection))} would be removed")
     else:
-        console.say(f"{bank}: {console.images(len(selection))} removed; the bank holds {len(opened)}")
+        console.say(f"{opened.origin}: {console.images(len(selection))} removed; the bank holds {len(opened)}")
 
 
 @bank_app.command()
@@ -231,7 +231,7 @@ def group(
     chosen = opened.select(images)
     names = group_of(by, [i.name for i in chosen], [i.taken for i in chosen]) if by else name or ""
     opened.group([image.id for image in chosen], names)
-    typer.echo(f"{bank}: {console.groups(opened)}")
+    typer.echo(f"{opened.origin}: {console.groups(opened)}")
 
 
 @bank_app.command()
@@ -254,4 +254,4 @@ def verify(bank: console.BankPath) -> None:
         console.say_error(problem)
     if problems:
         raise typer.Exit(2)
-    typer.echo(f"{bank}: {len(opened)} images, no damage")
+    typer.echo(f"{opened.origin}: {len(opened)} images, no damage")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomalign.cli import console
+from anomalign.cli import workers as work
 
 if TYPE_CHECKING:
     from anomalign.curation.subset_selection import Loss
@@ -23,6 +24,8 @@ def calibrate(
     target_fpr: console.TargetFpr = None,
     backbone: console.BackboneOption = None,
     provider: console.ProviderOption = "cpu",
+    workers: work.Workers = None,
+    ray: work.RayAddress = None,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Score every normal image as if it were not in the bank; print the threshold and the effect of gates."""
@@ -33,7 +36,8 @@ def calibrate(
 
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened, settings_of(preset), target_fpr)
-    calibrate_detector(detector, target_fpr)
+    with work.open_site(ray, workers, provider) as site:
+        calibrate_detector(detector, target_fpr, site)
     say_groups(detector)
     threshold = detector.threshold
     typer.echo(

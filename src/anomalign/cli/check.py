@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from anomalign.detection.power import DetectionPower, Share
     from anomalign.detection.trials import Trial
 
+_IMAGES = 40
 _QUICK_IMAGES, _QUICK_SIZES = 10, (0.04, 0.16)
 
 
@@ -37,7 +38,7 @@ def check(
     budget: Annotated[float, typer.Option(min=1, help="With --advise: seconds after which no trial begins.")] = 600,
     images: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of normal images that defects are drawn into.", show_default="40"),
+        typer.Option(min=1, help="Number of normal images that defects are drawn into.", show_default=str(_IMAGES)),
     ] = None,
     kinds: Annotated[
         str | None,
@@ -71,7 +72,7 @@ def check(
         read_setting(setting)  # a typing error is known before the work
     detector = Detector(console.open_bank(bank, backbone, provider), settings_of(preset), target_fpr)
     calibrate(detector, target_fpr)
-    most = images or min(40, max(1, len(detector.bank) // 2 if advise else len(detector.bank)))
+    most = images or min(_IMAGES, max(1, len(detector.bank) // 2 if advise else len(detector.bank)))
     chosen = tuple(kind.strip() for kind in kinds.split(",")) if kinds else KINDS
     try:
         plan = detector.plan_defects(most, chosen, seed=seed)  # type: ignore[arg-type]  # it checks the kinds

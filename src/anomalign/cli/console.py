@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
     from anomalign.backbones import Backbone as Network
     from anomalign.bank import Bank
+    from anomalign.images.remote import ImageFile
     from anomalign.images.sources import Failure
     from anomalign.images.walk import PassedOver
 
-BankPath = Annotated[str, typer.Argument(metavar="BANK", help="The bank's folder.", show_default=False)]
+BankPath = Annotated[
+    str,
+    typer.Argument(metavar="BANK", help="The bank's folder, or the URL of one that was pushed.", show_default=False),
+]
 BackboneOption = Annotated[
     str | None,
     typer.Option(metavar="NAME|FILE.onnx", help="Backbone.", show_default="the bank's own, or the bundled one"),
@@ -133,6 +137,7 @@ TargetFpr = Annotated[
 
 _OPTIONS = {
     "bits=": "--bits",
+    "everything=True": "--all",
     "gallery_size": "--gallery-size",
     "half=False": "--weights float32",
     "host_names": "--host-name",
@@ -191,13 +196,13 @@ def say_failures(failures: "list[Failure] | tuple[Failure, ...]") -> None:
         say_error(failure.error)
 
 
-def find_images(paths: "list[str]") -> "list[Path]":
+def find_images(paths: "list[str]") -> "list[ImageFile]":
     """List image files, and say on standard error what was passed over in folders and globs."""
-    from anomalign.images.files import list_images
+    from anomalign.images.found import find_all
 
-    listing = list_images(paths)
-    say_passed_over(listing.passed_over)
-    return list(listing.images)
+    images, passed_over = find_all(paths)
+    say_passed_over(passed_over)
+    return images
 
 
 def say_passed_over(passed_over: "tuple[PassedOver, ...]") -> None:
@@ -240,7 +245,7 @@ def say_provider(network: "Network") -> None:
 
 
 @contextlib.contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+def progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a progress bar, on a terminal only; yield the function to call with (done, total)."""
     from rich.console import Console
     from rich.progress import (
@@ -268,7 +273,7 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
     with bar:
         task = bar.add_task(title, total=None, rate="")
 
-        def update(done: int, total: int) -> None:
+        def update(done: int, total: int | None) -> None:
             speed = bar.tasks[0].speed
             bar.update(task, completed=done, total=total, rate=f"{speed:.1f} images/s" if speed else "")
 

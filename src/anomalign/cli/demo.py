@@ -20,6 +20,8 @@ def demo(
 ) -> None:
     """Fit a bank of functional solar cells and inspect other cells. Needs the extra `demo`."""
     from anomalign.bank import Bank
+    from anomalign.cli.delivery import OutFolder
+    from anomalign.cli.inputs import Inputs
     from anomalign.cli.inspect import calibrate
     from anomalign.cli.output import Output
     from anomalign.detection.detector import Detector
@@ -37,7 +39,7 @@ def demo(
     calibrate(detector, 0.05)
 
     groups = {"functional": good, "defective": defective}
-    output = Output(detector, good + defective, out, quiet=True)
+    output = Output(detector, Inputs(map(str, good + defective)), OutFolder(str(out)), quiet=True)
     results: dict[str, list[InspectionSummary]] = {group: [] for group in groups}
     with console.progress("inspect") as update:
         for group, images in groups.items():

@@ -11,6 +11,7 @@ from anomalign.cli.frame import FrameOptions
 
 if TYPE_CHECKING:
     from anomalign.backbones import Backbone
+    from anomalign.cli.tables import EvaluationTable
     from anomalign.detection.inspection import Inspection
     from anomalign.evaluation.datasets import Category, Dataset, GroundTruth, TestImage
     from anomalign.evaluation.run import CategoryResult, Protocol
@@ -41,6 +42,13 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Write maps: DIR/<category>/<kind>/<stem>.tiff, float32.")
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a report with plots.")] = None,
+    parquet: Annotated[
+        str | None,
+        typer.Option(metavar="DIR|URL", help="Write a table with one row for each test image, as Parquet files, here."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="With --parquet: write no second row for images that have one there.")
+    ] = False,
     submission: Annotated[
         Path | None, typer.Option(metavar="DIR", help="MVTec AD 2: write the private sets' predictions here.")
     ] = None,
@@ -50,6 +58,7 @@ def evaluate(
     from dataclasses import replace
 
     from anomalign.cli.fit import region_of
+    from anomalign.cli.tables import EvaluationTable
     from anomalign.errors import AnomalignError, InputError
     from anomalign.evaluation.datasets import open_dataset
     from anomalign.evaluation.table import columns_of, rows
@@ -74,6 +83,9 @@ def evaluate(
         console.say(f"{submission}: holds predictions of an earlier run; those of the same images are replaced")
     settings, problems = _settings(dataset, preset, protocol), list(dataset.problems)
     results: list[CategoryResult] = []
+    if resume and parquet is None:
+        raise InputError("--resume looks for rows in the table of --parquet; give --parquet DIR, too")
+    rows_of = None if parquet is None else EvaluationTable(parquet, resume=resume)
 
     def keep() -> None:
         if json_file:
@@ -85,7 +97,7 @@ def evaluate(
     for test_category in categories:
         try:
             framing = frame.framing(list(test_category.train), network.preprocessing.crop_px, network.multiple)
-            result = _evaluate(test_category, replace(protocol, framing=framing), collected, maps, submission)
+            result = _evaluate(test_category, replace(protocol, framing=framing), collected, maps, submission, rows_of)
         except AnomalignError as error:  # the other categories are evaluated all the same
             console.say_error(error)
             problems.append(str(error))
@@ -111,6 +123,8 @@ def evaluate(
         title = f"Evaluation of {dataset.root.resolve().name}"
         collected.write(report, title, columns, table, [(k, str(v)) for k, v in settings.items()], problems)
         console.say(f"report: {report}")
+    if rows_of:
+        console.say(f"table: {rows_of.close()} rows")
     if interrupted or problems:
         raise typer.Exit(130 if interrupted else 2)
 
@@ -193,6 +207,7 @@ def _evaluate(
     report: "EvaluationReport | None",
     maps: _Maps | None,
     submission: Path | None,
+    table: "EvaluationTable | None",
 ) -> "CategoryResult":
     from anomalign.calibration.basis import describe_groups
     from anomalign.calibration.thresholds import USUAL_FPR
@@ -204,6 +219,8 @@ def _evaluate(
             maps.write(category.name, image, inspection)
         if report:
             report.take(image, inspection, truth)
+        if table:
+            table.take(category, image, inspection)
 
     def observe_private(split: str, inspection: "Inspection", threshold: float) -> None:
         assert submission is not None
@@ -217,11 +234,14 @@ def _evaluate(
             protocol,
             observe=observe,
             observe_private=observe_private if submission else None,
+            begin=None if table is None else lambda detector: table.begin(category, detector),
             keep_images=report is not None,
             progress=lambda phase, done, total: update(done, total),
         )
     if report:
         report.finish(result)
+    if table:
+        table.finish(category, result)
     if sentence := describe_groups(result.groups):
         console.say(f"{category.name}: {sentence}")
     if result.threshold.target_fpr > (protocol.target_fpr or USUAL_FPR):

@@ -10,7 +10,7 @@ from anomalign.cli import console
 
 def explain(
     bank: console.BankPath,
-    image: Annotated[Path, typer.Argument(help="The image.", show_default=False)],
+    image: Annotated[str, typer.Argument(help="The image: a file or URL.", show_default=False)],
     at: Annotated[
         str | None,
         typer.Option(metavar="Y,X", help="Row and column in pixels.", show_default="the most anomalous place"),
@@ -37,11 +37,17 @@ def explain(
     calibrate(detector, target_fpr)
     inspection = detector.align(detector.inspect(image, limit, keep_image=True))
     assert inspection.image is not None  # it was asked for
-    target = out or Path(f"{image.stem}_explained.png")
+    target = out or Path(f"{_stem(image)}_explained.png")
     match = write_explanation(target, inspection, inspection.image, detector.bank, place)
     typer.echo(f"{inspection.verdict}  matched with {match.name} at {describe_place(match.y, match.x)}")
     typer.echo(" ".join(describe_difference(match)))
     console.say(f"picture: {target}")
+
+
+def _stem(image: str) -> str:
+    from anomalign.storage.urls import is_url, name_in
+
+    return Path(name_in(image) if is_url(image) else image).stem
 
 
 def _place(text: str) -> tuple[float, float]:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomalign.cli import console
+from anomalign.cli import workers as work
 from anomalign.cli.frame import FrameOptions
 
 if TYPE_CHECKING:
     from anomalign.bank import Bank
     from anomalign.bank.identity import Identity
+    from anomalign.distributed.crew import Site
     from anomalign.images.region import RegionOfInterest
+    from anomalign.images.remote import ImageFile
 
 
 def fit(
@@ -42,6 +45,8 @@ def fit(
     check: Annotated[
         bool, typer.Option(help="After calibrating, say which share of a few synthetic defects the bank finds.")
     ] = True,
+    workers: work.Workers = None,
+    ray: work.RayAddress = None,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Create a bank from normal images, or add to one. It can be repeated: no image is added twice."""
@@ -57,10 +62,11 @@ def fit(
         _check_region(of_interest, images, max_pixels, bits)
     frame = FrameOptions(preset, size, fit_to, tile, overlap, augment, of_interest)
     opened = _open_or_create(bank, backbone, provider, frame, bits, images, max_bytes)
-    add(opened, images, groups, preset, calibrate, check, max_pixels)
+    with work.open_site(ray, workers, provider) as site:
+        add(opened, images, groups, preset, calibrate, check, max_pixels, site)
 
 
-def find_groups(rule: str | None, images: "list[Path]") -> list[str] | None:
+def find_groups(rule: str | None, images: "list[ImageFile]") -> list[str] | None:
     """Return the group of each image by a rule; None without a rule."""
     from anomalign.bank import group_of
 
@@ -69,12 +75,13 @@ def find_groups(rule: str | None, images: "list[Path]") -> list[str] | None:
 
 def add(
     opened: "Bank",
-    images: "list[Path]",
+    images: "list[ImageFile]",
     groups: list[str] | None,
     preset: str,
     calibrate: bool,
     check: bool,
     max_pixels: int,
+    site: "Site | None" = None,
 ) -> None:
     """Add images with a progress bar, print the result, and calibrate."""
     from anomalign.cli.check import say_power
@@ -86,7 +93,7 @@ def add(
     try:
         _tell_size(opened, images)
         with console.progress("fit") as update:
-            report = opened.add(images, groups=groups, progress=update, max_pixels=max_pixels)
+            report = work.add_images(site, opened, images, groups, update, max_pixels)
     except KeyboardInterrupt:
         count = len(opened) - before
         console.say(f"interrupted: {count} images were added and are safe; run the same command again for the rest")
@@ -107,7 +114,7 @@ def add(
     if calibrate and len(opened) > 1:
         detector = Detector(opened, settings_of(preset))
         try:
-            calibrate_detector(detector)
+            calibrate_detector(detector, site=site)
             say_groups(detector)
             if check:
                 say_power(detector)
@@ -130,7 +137,7 @@ def region_of(region: str | None, mask: Path | None, max_pixels: int) -> "Region
     return None if region is None else RegionOfInterest.parse(region)
 
 
-def _check_region(region: "RegionOfInterest", images: "list[Path]", max_pixels: int, bits: int | None) -> None:
+def _check_region(region: "RegionOfInterest", images: "list[ImageFile]", max_pixels: int, bits: int | None) -> None:
     """Raise ImageError where the first image that can be read does not hold the region, before a bank is made of it."""
     from anomalign.errors import ImageError
     from anomalign.images.decoding import decode
@@ -153,7 +160,7 @@ def _open_or_create(
     provider: str,
     options: FrameOptions,
     bits: int | None,
-    images: "list[Path]",
+    images: "list[ImageFile]",
     max_bytes: int | None,
 ) -> "Bank":
     from anomalign.bank import Bank
@@ -161,7 +168,11 @@ def _open_or_create(
     from anomalign.bank.creation import identity_of
     from anomalign.errors import InputError
     from anomalign.images.reading import Reading
+    from anomalign.storage.urls import is_url, local_or_url, redacted
 
+    if is_url(local_or_url(path)):
+        raise InputError(f"{redacted(path)}: fit a bank on a local disk, then `anomalign bank push` it to this URL")
+    path = local_or_url(path)
     if not (Path(path) / FILE).exists():
         network = console.load_network(backbone, provider)
         framing = options.framing(images, network.preprocessing.crop_px, network.multiple)
@@ -176,7 +187,7 @@ def _open_or_create(
     return bank
 
 
-def _check_memory(identity: "Identity", images: "list[Path]", max_bytes: int | None) -> None:
+def _check_memory(identity: "Identity", images: "list[ImageFile]", max_bytes: int | None) -> None:
     """Raise InputError where a fit or an inspection would take more memory."""
     from anomalign.detection.footprint import check_memory
     from anomalign.detection.settings import PRESETS
@@ -185,13 +196,13 @@ def _check_memory(identity: "Identity", images: "list[Path]", max_bytes: int | N
         check_memory(identity, PRESETS["default"], *_largest_size(identity, images), max_bytes)
 
 
-def _largest_size(identity: "Identity", images: "list[Path]") -> tuple[int, int]:
+def _largest_size(identity: "Identity", images: "list[ImageFile]") -> tuple[int, int]:
     from anomalign.images.proportions import largest_size
 
     return largest_size(images) or identity.framing.shape
 
 
-def _tell_size(bank: "Bank", images: "list[Path]") -> None:
+def _tell_size(bank: "Bank", images: "list[ImageFile]") -> None:
     import shutil
 
     from anomalign.detection.footprint import estimate

@@ -1,7 +1,6 @@
 """Options that say how images are framed: what of them the backbone sees, at which size, and whether in tiles."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anomalign.errors import InputError
@@ -10,6 +9,7 @@ if TYPE_CHECKING:
     from anomalign.bank import Bank
     from anomalign.images.framing import Framing
     from anomalign.images.region import RegionOfInterest
+    from anomalign.images.remote import ImageFile
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FrameOptions:
         if self.overlap is not None and not self.tile:
             raise InputError("--overlap was given without --tile; give the side of the tiles, too")
 
-    def framing(self, files: list[Path], default_px: int, multiple: int) -> "Framing":
+    def framing(self, files: "list[ImageFile]", default_px: int, multiple: int) -> "Framing":
         """Return the framing for these images: all of the image or region, or the paper's centre crop.
 
         Where no option names the shorter side, the frame has as many pixels as a square of `default_px`. `multiple` is
@@ -52,7 +52,7 @@ class FrameOptions:
             framing = fit_frame(framing, files, multiple, same_pixels=self.size is None)
         return replace(framing, tiles=None) if self.tile == 0 else framing
 
-    def check(self, bank: "Bank", files: list[Path]) -> None:
+    def check(self, bank: "Bank", files: "list[ImageFile]") -> None:
         """Raise InputError where an option says another framing or augmentation than the bank was made with."""
         from anomalign.images.orientation import read_augment
 
@@ -71,7 +71,7 @@ class FrameOptions:
                 f"{path}: was made with {stored}, not with --augment {self.augment}; leave it out, or fit a new bank"
             )
 
-    def _beside(self, made_with: "Framing", files: list[Path], bank: "Bank") -> "Framing":
+    def _beside(self, made_with: "Framing", files: "list[ImageFile]", bank: "Bank") -> "Framing":
         """The framing by the options that were given; the rest as the bank was made with."""
         shorter = min(made_with.shape)
         if self.preset == "default" and self.fit_to is None and self.tile is None and self.size in (None, shorter):

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anomalign.cli import console
+from anomalign.cli import workers as work
 
 if TYPE_CHECKING:
+    from anomalign.cli.inputs import Inputs
     from anomalign.cli.output import Output
     from anomalign.cli.strips import Strips
+    from anomalign.cli.tables import Table
     from anomalign.cli.videos import Videos
     from anomalign.detection.detector import Detector
     from anomalign.detection.inspection import Inspection
     from anomalign.detection.settings import Settings
+    from anomalign.distributed.crew import Site
+    from anomalign.distributed.tasks import Keep
     from anomalign.images.sources import Failure
 
 
@@ -23,20 +28,27 @@ def inspect(
     bank: console.BankPath,
     images: Annotated[
         list[str],
-        typer.Argument(help="Images: files, folders or globs; or videos: files or globs.", show_default=False),
+        typer.Argument(help="Images: files, folders, globs or URLs; or videos: files or globs.", show_default=False),
     ],
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write overlays, maps (float32 TIFF) and report.html into this folder."),
+        str | None,
+        typer.Option(metavar="DIR|URL", help="Write overlays, maps (float32 TIFF) and report.html into this folder."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line on standard output.")] = False,
     table: Annotated[
-        Path | None,
-        typer.Option("--csv", metavar="FILE", help="Write a table: a line for each region, or image without."),
+        str | None,
+        typer.Option("--csv", metavar="FILE|URL", help="Write a table: a line for each region, or image without."),
     ] = None,
     coco: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the regions as annotations in the format of COCO.")
+        str | None, typer.Option(metavar="FILE|URL", help="Write the regions as annotations in the format of COCO.")
     ] = None,
+    parquet: Annotated[
+        str | None,
+        typer.Option(metavar="DIR|URL", help="Write a table with one row for each image, as Parquet files, here."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="With --parquet: leave out the images that have a row there already.")
+    ] = False,
     masks: Annotated[
         bool, typer.Option("--masks", help="With --out: write masks of the regions, too, as black and white PNG files.")
     ] = False,
@@ -100,19 +112,26 @@ def inspect(
     ] = None,
     backbone: console.BackboneOption = None,
     provider: console.ProviderOption = "cpu",
+    workers: work.Workers = None,
+    ray: work.RayAddress = None,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Inspect images against a bank. Exit code 0: all normal; 1: at least one anomalous; 2: an input error."""
+    from anomalign.cli.delivery import OutFolder
+    from anomalign.cli.inputs import Inputs
     from anomalign.cli.output import Output
     from anomalign.cli.strips import Strips, in_order
-    from anomalign.cli.videos import VideoOptions, Videos, read_every, split_videos
+    from anomalign.cli.videos import VideoOptions, Videos, local_folder, read_every, split_videos
     from anomalign.detection.detector import Detector
     from anomalign.errors import InputError
     from anomalign.monitoring.record_files import RecordFile
     from anomalign.reporting.region_files import CocoFile, RegionTable
+    from anomalign.storage.urls import local_or_url
 
     if masks and out is None:
         raise InputError("--masks writes into the folder of --out; give --out DIR, too")
+    if resume and parquet is None:
+        raise InputError("--resume looks for rows in the table of --parquet; give --parquet DIR, too")
     if along not in ("y", "x"):
         raise InputError(f"--along is {along!r}; must be y or x")
     settings = settings_of(
@@ -125,35 +144,65 @@ def inspect(
     )
     videos, images = split_videos(images)
     if videos:
-        _check_for_videos(images, csv=table, coco=coco, masks=masks, strip=strip is not None)
-        options = VideoOptions(read_every(every), still, gap, console.max_pixels(max_megapixels), out, as_json=as_json)
+        _check_for_videos(
+            images,
+            csv=table,
+            coco=coco,
+            masks=masks,
+            strip=strip is not None,
+            parquet=parquet,
+            ray=ray,
+            workers=workers,
+        )
+        options = VideoOptions(
+            read_every(every), still, gap, console.max_pixels(max_megapixels), local_folder(out), as_json=as_json
+        )
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
     if videos:
         calibrate(detector, target_fpr)
         raise typer.Exit(_inspect_videos(Videos(detector, options, RecordFile(records) if records else None), videos))
-    paths, missing = _find(images)
-    strips = None if strip is None else Strips(strip, along, out, as_json=as_json)
-    paths = in_order(paths) if strips else paths
+    inputs = Inputs(images)
+    strips = None
+    if strip is not None:
+        refuse_for_strips(inputs, out, resume)
+        inputs.files = in_order(inputs.files)
+        strips = Strips(strip, along, None if out is None else Path(local_or_url(out)), as_json=as_json)
     region_files = [kind(path) for kind, path in ((RegionTable, table), (CocoFile, coco)) if path]
     output = Output(
-        detector, paths, out, RecordFile(records) if records else None, region_files, as_json=as_json, masks=masks
+        detector,
+        inputs,
+        None if out is None else OutFolder(out, keep=resume),
+        RecordFile(records) if records else None,
+        region_files,
+        open_table(parquet, detector),
+        as_json=as_json,
+        masks=masks,
+        keep=resume,
     )
+    keep: Keep = "image" if out is not None else "evidence" if coco or strips else "summary"
     try:
-        calibrate(detector, target_fpr)
-        for failure in missing:
-            output.fail(failure)
-        with console.progress("inspect") as update:
-            results = detector.inspect_many(paths, console.max_pixels(max_megapixels), keep_images=out is not None)
-            taken = _taken(results, output, lambda done: update(done, len(paths)))
-            if strips:
-                strips.take(paths, taken)
-            else:
-                deque(taken, maxlen=0)
+        with work.open_site(ray, workers, provider) as site:
+            calibrate(detector, target_fpr, site)
+            if resume and output.table:
+                output.table.leave_out_finished(inputs)
+            for failure in inputs.missing:
+                output.fail(failure)
+            # With --out a row comes after the files that it speaks of, which this process writes.
+            shared = output.table.share() if site and output.table and out is None else None
+            with console.progress("inspect") as update:
+                results = work.inspect_many(site, detector, inputs, console.max_pixels(max_megapixels), keep, shared)
+                taken = _taken(results, output, lambda done: update(done + inputs.left_out, inputs.total))
+                if strips:
+                    strips.take(inputs.files, taken)
+                else:
+                    deque(taken, maxlen=0)
     except KeyboardInterrupt:
         _close(output, strips)
         console.say("interrupted: images not listed were not inspected")
         raise typer.Exit(130) from None
+    if inputs.left_out:
+        console.say(f"{console.images(inputs.left_out)} left out: they have a row already")
     _close(output, strips)
     raise typer.Exit(2 if output.failures or output.unwritten else 1 if output.anomalous else 0)
 
@@ -193,6 +242,7 @@ def _close(output: "Output", strips: "Strips | None") -> None:
     output.close()
     if strips:
         strips.close()
+    output.release()
 
 
 def settings_of(preset: str, **values: Any) -> "Settings":
@@ -207,7 +257,7 @@ def settings_of(preset: str, **values: Any) -> "Settings":
     return replace(PRESETS[preset], **{key: value for key, value in values.items() if value is not None})
 
 
-def calibrate(detector: "Detector", target_fpr: float | None = None) -> None:
+def calibrate(detector: "Detector", target_fpr: float | None = None, site: "Site | None" = None) -> None:
     """Score the normal images with a progress bar, unless the scores are stored; say if they support little."""
     from anomalign.calibration.basis import describe_few, describe_need
 
@@ -217,7 +267,7 @@ def calibrate(detector: "Detector", target_fpr: float | None = None) -> None:
             "thresholds change"
         )
     with console.progress("calibrate") as update:
-        detector.calibrate(update)
+        work.calibrate(site, detector, update)
     threshold = detector.threshold
     if target_fpr is not None and threshold.target_fpr > target_fpr:
         console.say(f"{_counted(detector)}, so that {threshold.target_fpr:.2%} is promised, not {target_fpr:.2%}")
@@ -240,23 +290,21 @@ def _counted(detector: "Detector") -> str:
     return describe_groups(detector.groups)
 
 
-def _find(images: list[str]) -> "tuple[list[Path], list[Failure]]":
-    """Return the image files, and a failure for each argument that names none."""
-    from anomalign.errors import InputError
-    from anomalign.images.files import list_images
-    from anomalign.images.sources import Failure
-    from anomalign.images.walk import PassedOver, merge
+def open_table(folder: str | None, detector: "Detector") -> "Table | None":
+    """Return the table of ``--parquet``; None without the option."""
+    if folder is None:
+        return None
+    from anomalign.cli.tables import Table
 
-    paths: dict[Path, None] = {}
-    passed_over: list[PassedOver] = []
-    missing = []
-    for image in images:
-        try:
-            listing = list_images([image])
-        except InputError as error:
-            missing.append(Failure(image, str(error)))
-        else:
-            paths.update(dict.fromkeys(listing.images))
-            passed_over += listing.passed_over
-    console.say_passed_over(merge(passed_over))
-    return list(paths), missing
+    return Table(folder, detector)
+
+
+def refuse_for_strips(inputs: "Inputs", out: str | None, resume: bool) -> None:
+    """Raise InputError where frames of a strip are not all at hand, or their results do not go into a local folder."""
+    from anomalign.errors import InputError
+    from anomalign.storage.urls import is_url, local_or_url
+
+    if inputs.places or (out is not None and is_url(local_or_url(out))):
+        raise InputError("--strip needs local images and a local folder for --out; copy the frames to a local folder")
+    if resume:
+        raise InputError("--strip joins all frames, so --resume cannot leave out some of them; leave out --resume")

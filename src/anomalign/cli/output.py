@@ -4,23 +4,28 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import typer
 
 from anomalign.calibration.basis import describe_threshold
 from anomalign.cli import console
-from anomalign.cli.results import FOLDERS, ResultFolders
+from anomalign.cli.delivery import OutFolder
+from anomalign.cli.inputs import Inputs
+from anomalign.cli.results import FOLDERS, REPORT, ResultFolders
+from anomalign.cli.tables import Table
 from anomalign.detection.detector import Detector
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.summary import InspectionSummary
-from anomalign.errors import AnomalignError
+from anomalign.errors import AnomalignError, InputError
 from anomalign.images.sources import Failure
 from anomalign.monitoring.record_files import RecordFile
 from anomalign.monitoring.replay import make_record
 from anomalign.reporting import Report, write_map, write_overlay
 from anomalign.reporting.region_files import CocoFile, RegionTable, write_mask
 from anomalign.reporting.verdicts import check_command
+from anomalign.storage.urls import redacted
 
 _MOST_NAMED = 3  # images with the highest scores, where none is anomalous
 _LONGEST_NAME = 240  # bytes; with an ending it must fit into the 255 of most file systems
@@ -32,14 +37,16 @@ class Output:
     def __init__(
         self,
         detector: Detector,
-        paths: list[Path],
-        out: Path | None,
+        inputs: Inputs,
+        out: OutFolder | None,
         records: RecordFile | None = None,
         region_files: Sequence[RegionTable | CocoFile] = (),
+        table: Table | None = None,
         *,
         as_json: bool = False,
         quiet: bool = False,
         masks: bool = False,
+        keep: bool = False,
     ) -> None:
         self.detector = detector
         self.records = records
@@ -48,7 +55,10 @@ class Output:
         self.quiet = quiet
         self.normal = self.anomalous = self.borderline = self.failures = self.cleared = self.unwritten = 0
         self.highest: list[InspectionSummary] = []
-        self.folder = None if out is None else Folder(detector, out, paths, masks=masks)
+        self.table = table
+        self.folder = None if out is None else Folder(detector, out, inputs, masks=masks, keep=keep)
+        if table and out:
+            table.before_file = out.settle
 
     def take(self, result: Inspection | Failure) -> None:
         if not isinstance(result, Inspection):
@@ -65,6 +75,8 @@ class Output:
             except AnomalignError as error:  # for example: the disk is full, or the folder cannot be written
                 console.say_error(error)
                 self.unwritten += 1
+        if self.table:
+            self.table.take(result)
         self.anomalous += result.verdict == "anomalous"
         self.normal += result.verdict == "normal"
         self.borderline += result.borderline
@@ -82,6 +94,8 @@ class Output:
         console.say_error(failure.error)
         for file in self.region_files:
             file.fail(failure)
+        if self.table:
+            self.table.take(failure)
         if self.folder:
             self.folder.report.fail(failure)
 
@@ -97,12 +111,20 @@ class Output:
             self.records.close()
         if self.folder:
             console.say(f"report: {self.folder.close()}")
+            self.unwritten += self.folder.out.failed
+        if self.table:
+            console.say(f"table: {self.table.close()} rows")
         for file in self.region_files:
             try:
                 file.write()
             except AnomalignError as error:
                 console.say_error(error)
                 self.unwritten += 1
+
+    def release(self) -> None:
+        """Let other runs write into the folder, once all is written."""
+        if self.folder:
+            self.folder.results.close()
 
     def _say_no_anomaly(self) -> None:
         scores = [f"{on_a_line(one.name)} {one.image_score:.4g} (p {one.p_value:.4f})" for one in self.highest]
@@ -114,39 +136,79 @@ class Output:
 class Folder:
     """``--out DIR``: folders and ``report.html``; files are named after the images below their common folder."""
 
-    def __init__(self, detector: Detector, out: Path, paths: list[Path], *, masks: bool) -> None:
+    def __init__(self, detector: Detector, out: OutFolder, inputs: Inputs, *, masks: bool, keep: bool = False) -> None:
         self.out = out
         self.masks = masks
         self.detector = detector
-        self.names = dict(zip(paths, output_names(paths), strict=True))
+        self.names = dict(zip(map(str, inputs.files), output_names(inputs.files), strict=True))
+        self.root = common_root(inputs)
+        self._is_begun = False
         self.report = Report(detector, title=detector.bank.path.name)
-        self.results = ResultFolders(out, masks=masks)
+        self.results = ResultFolders(out.path, masks=masks, keep=keep)
 
     def write(self, inspection: Inspection) -> dict[str, str]:
-        name = self.names[Path(inspection.name)]
+        name = self.names[inspection.name] if self.root is None else name_below(self.root, inspection.name)
         overlay, tiff, mask = (
-            self.out / folder / f"{name}{ending}"
+            self.out.path / folder / f"{name}{ending}"
             for folder, ending in zip(FOLDERS, (".png", ".tiff", ".png"), strict=True)
         )
         inspection = self.detector.align(inspection)
         assert inspection.image is not None  # `inspect_many` was asked to keep it
         self.report.add(inspection, inspection.image)
-        self.results.begin()
-        for file in (overlay, tiff, mask) if self.masks else (overlay, tiff):
+        self._begin()
+        made = (overlay, tiff, mask) if self.masks else (overlay, tiff)
+        for file in made:
             self.results.list_file(file)
         write_overlay(overlay, inspection.image, inspection.heat(inspection.score_map))
         write_map(tiff, inspection.anomaly_map)
-        files = {"overlay": str(overlay), "map": str(tiff)}
         if self.masks:
             write_mask(mask, inspection.region_labels())
-            files["mask"] = str(mask)
-        return files
+        self.out.deliver(*made)
+        return dict(zip(("overlay", "map", "mask"), map(self.out.shown, made), strict=False))
 
-    def close(self) -> Path:
-        path = self.out / "report.html"
-        self.results.begin()
+    def close(self) -> str:
+        """Write the report, and wait until all files are where they go; return the path or URL of the report."""
+        path = self.out.path / REPORT
+        self._begin()
         self.report.write(path)
-        return path
+        self.out.deliver(path)
+        self.out.close()
+        return self.out.shown(path)
+
+    def _begin(self) -> None:
+        if not self._is_begun:
+            self._is_begun = True
+            self.results.begin()
+            self.out.mark(FOLDERS if self.masks else FOLDERS[:-1])
+
+
+def common_root(inputs: Inputs) -> str | None:
+    """URL of the folder that all remote images lie below; None if all images are local.
+
+    Raises
+    ------
+    InputError
+        Some are local and some are not: their results could have the same names.
+    """
+    if not inputs.places:
+        return None
+    if inputs.files:
+        raise InputError("--out takes local images or images at URLs, not both; inspect them in two runs")
+    return "/".join(_common_start([redacted(place.root).split("/") for place in inputs.places]))
+
+
+def _common_start(lists: list[list[str]]) -> list[str]:
+    levels = takewhile(lambda level: len(set(level)) == 1, zip(*lists, strict=False))
+    return [level[0] for level in levels]
+
+
+def name_below(root: str, url: str) -> str:
+    """Name for the outputs of a remote image: its path below the root, with its ending, so that no two are equal."""
+    parts = url.removesuffix("?***").removeprefix(root).strip("/").split("/")
+    safe = [part if part not in ("", ".", "..") else "_" for part in parts]
+    path = _of_bearable_length(Path(*safe).with_name(safe[-1].replace("\0", "_")))
+    mark = "" if path.parts == tuple(parts) else "_" + hashlib.sha256(url.encode()).hexdigest()[:8]
+    return path.as_posix() + mark
 
 
 def output_names(paths: list[Path]) -> Iterator[str]:

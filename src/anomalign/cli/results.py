@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from anomalign.cli import console
 from anomalign.errors import InputError
 from anomalign.images.marks import MARK, NOTICE
@@ -13,18 +15,32 @@ from anomalign.reporting.region_files import STRIP_COLUMNS
 FOLDERS = ("overlays", "maps", "masks")
 """Below ``--out``; masks are there only if they are asked for."""
 
+REPORT = "report.html"
+
 STRIPS = "strips.csv"
 """Below ``--out``, with ``--strip`` only."""
+
+
+LOCK = ".anomalign-run.lock"
+"""Below ``--out``, while a run writes there."""
 
 
 class ResultFolders:
     """``overlays/``, ``maps/`` and ``masks/`` of a run.
 
     The mark of each folder lists its files, one JSON string a line, so that the next run deletes these and no others.
+    With `keep` it keeps them: it goes on with the earlier run.
+    One run at a time writes below ``--out``.
+
+    Raises
+    ------
+    InputError
+        Another run is writing there, or a folder holds files of somebody else.
     """
 
-    def __init__(self, out: Path, *, masks: bool) -> None:
+    def __init__(self, out: Path, *, masks: bool, keep: bool = False) -> None:
         self.masks = masks
+        self.keep = keep
         self.folders = [out / name for name in FOLDERS]
         for folder in self.folders:
             if folder.is_dir() and not (folder / MARK).exists() and any(folder.iterdir()):
@@ -33,6 +49,11 @@ class ResultFolders:
                     "--out, or delete this one"
                 )
         self._is_begun = False
+        self._lock = _lock(out)
+
+    def close(self) -> None:
+        """Let other runs write here."""
+        self._lock.release()
 
     def begin(self) -> None:
         """Delete the files of an earlier run, and say so; mark the folders."""
@@ -41,18 +62,37 @@ class ResultFolders:
         self._is_begun = True
         out = self.folders[0].parent
         with _write_errors(out):
-            if deleted := sum(_delete_listed(folder) for folder in self.folders):
-                console.say(f"{out}: held the results of an earlier run; {deleted} files and report.html are replaced")
+            deleted = 0 if self.keep else sum(_delete_listed(folder) for folder in self.folders)
+            if deleted or (not self.keep and (out / REPORT).exists()):
+                console.say(f"{out}: held the results of an earlier run; {deleted} files and {REPORT} are replaced")
             _delete_table(out / STRIPS)
             for folder in self.folders if self.masks else self.folders[:-1]:
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / MARK).write_text(NOTICE, encoding="utf-8")
+                if not (self.keep and (folder / MARK).exists()):
+                    (folder / MARK).write_text(NOTICE, encoding="utf-8")
 
     def list_file(self, path: Path) -> None:
         """Add a file, before it is written, to the list of its folder."""
         folder = next(folder for folder in self.folders if path.is_relative_to(folder))
         with _write_errors(folder), (folder / MARK).open("a", encoding="utf-8") as mark:
             mark.write(json.dumps(path.relative_to(folder).as_posix()) + "\n")
+
+
+def _lock(out: Path) -> FileLock:
+    """Keep other runs out of a folder, which is made if needed; the lock also ends when this process is killed."""
+    lock = FileLock(out / LOCK, timeout=0)
+    with _write_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(
+                f"{out}: another run is writing its results there; give another folder with --out, or wait until it "
+                "has finished"
+            ) from error
+        except NotImplementedError:  # a file system without locks: nothing keeps two runs apart there
+            pass
+    return lock
 
 
 def _delete_listed(folder: Path) -> int:

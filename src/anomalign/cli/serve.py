@@ -8,7 +8,7 @@ import typer
 from anomalign.cli import console
 
 if TYPE_CHECKING:
-    from anomalign.service.configuration import Configuration, Watch
+    from anomalign.service.configuration import Configuration, NormalsFolder, Watch
 
 token_app = typer.Typer(help="Manage who may sign in to a service: add, list and remove tokens.", no_args_is_help=True)
 
@@ -47,6 +47,12 @@ def serve(
         list[str] | None,
         typer.Option(metavar="DIR[=BANK]", help="Inspect images that appear in this folder; may be repeated."),
     ] = None,
+    normals: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIR[=BANK]", help="Show normal images from the photographs in this folder; may be repeated."
+        ),
+    ] = None,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
     provider: console.ProviderOption = "cpu",
@@ -76,6 +82,7 @@ def serve(
         host_names=tuple(host_name or ()),
         proxies=tuple(proxy or ()),
         watches=_watches(watch or [], banks),
+        normals=tuple(map(_normals, normals or ())),
         preset=preset,
         target_fpr=target_fpr,
         provider=provider,
@@ -154,6 +161,13 @@ def _watches(texts: list[str], banks: list[Path]) -> "tuple[Watch, ...]":
             raise InputError(f"--watch {text}: several banks are served; choose one with --watch {text}=NAME")
         watches.append(Watch(folder=Path(folder if equals else text), bank=bank if equals else bank_name(banks[0])))
     return tuple(watches)
+
+
+def _normals(text: str) -> "NormalsFolder":
+    from anomalign.service.configuration import NormalsFolder
+
+    folder, equals, bank = text.rpartition("=")
+    return NormalsFolder(folder=Path(folder if equals else text), bank=bank if equals else None)
 
 
 def _need_extra() -> None:

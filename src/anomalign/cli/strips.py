@@ -1,6 +1,7 @@
 """``inspect --strip``: the frames in a folder are one strip; its regions go to standard output and ``strips.csv``."""
 
 import json
+import signal
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from pathlib import Path
@@ -33,11 +34,20 @@ class Strips:
         self.table = StripTable(out / STRIPS) if out else None
 
     def take(self, paths: list[Path], results: Iterator[Inspection | Failure]) -> None:
-        """Print regions, each as soon as it ends, while the results of `paths` arrive in order."""
-        for folder, group in groupby(paths, lambda path: path.parent):
-            frames = list(group)
-            for found in join_strip(islice(results, len(frames)), self.overlap, self.along):
-                self._tell(folder, frames, found)
+        """Print regions, each as soon as it ends, while the results of `paths` arrive in order.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After the regions that the frames so far show were printed.
+        """
+        with _Interruptible(results) as arriving:
+            for folder, group in groupby(paths, lambda path: path.parent):
+                frames = list(group)
+                for found in join_strip(islice(arriving, len(frames)), self.overlap, self.along):
+                    self._tell(folder, frames, found)
+                if arriving.is_interrupted:
+                    raise KeyboardInterrupt
 
     def close(self) -> None:
         gaps = f", {self.gaps} part{'s' * (self.gaps > 1)} that no frame shows" if self.gaps else ""
@@ -57,6 +67,44 @@ class Strips:
             typer.echo(json.dumps({"strip": str(folder), "region" if is_region else "gap": values}))
         else:
             typer.echo(_line(folder, found, first.name if first == last else f"{first.name} to {last.name}"))
+
+
+class _Interruptible:
+    """Results that end at Ctrl-C, so that what was made of them is not lost; a second Ctrl-C is as any.
+
+    It comes at once while a result is awaited; at any other time, once that work is done.
+    """
+
+    def __init__(self, results: Iterator[Inspection | Failure]) -> None:
+        self.is_interrupted = False
+        self._results = results
+        self._is_waiting = False
+
+    def __enter__(self) -> "_Interruptible":
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        if self._is_waiting or self.is_interrupted:
+            raise KeyboardInterrupt
+        self.is_interrupted = True
+
+    def __iter__(self) -> Iterator[Inspection | Failure]:
+        return self
+
+    def __next__(self) -> Inspection | Failure:
+        try:
+            self._is_waiting = not self.is_interrupted
+            if self._is_waiting:
+                return next(self._results)
+        except KeyboardInterrupt:
+            self.is_interrupted = True
+        finally:
+            self._is_waiting = False
+        raise StopIteration
 
 
 def _line(folder: Path, found: StripRegion | StripGap, frames: str) -> str:

@@ -1,4 +1,4 @@
-"""``anomalign inspect`` on videos: a line for each event, a JSON line for each frame, a timeline and a video with heat."""
+"""``anomalign inspect`` on videos: lines for events, JSON lines for frames, a timeline and a video with heat."""
 
 import contextlib
 import glob
@@ -23,6 +23,7 @@ from anomalign.monitoring.record_files import RecordFile
 from anomalign.monitoring.replay import make_record
 from anomalign.reporting.heat_video import HeatVideo
 from anomalign.reporting.timeline import Timeline
+from anomalign.storage.urls import is_url, local_or_url
 
 FOLDER = "videos"
 """Below ``--out``: a timeline (HTML) and a video with heat (MP4) for each video."""
@@ -61,6 +62,15 @@ def read_every(text: str) -> Every:
         return Every.parse(text)
     except InputError as error:
         raise InputError(f"--{error}") from error
+
+
+def local_folder(out: str | None) -> Path | None:
+    """The folder of ``--out``; InputError if it is not local."""
+    if out is None:
+        return None
+    if is_url(local_or_url(out)):
+        raise InputError("--out of videos needs a local folder; copy the results afterwards")
+    return Path(local_or_url(out))
 
 
 def frames_to_fit(videos: list[str], every: Every, max_pixels: int) -> list[Path]:
@@ -166,7 +176,7 @@ class _Watched:
         span = f"{clock(event.start)} to {clock(event.end)}"
         nearest = on_a_line(Path(summary.neighbours[0].name).name)
         typer.echo(
-            f"event      {on_a_line(self.video)} {span}  ({event.frames} frames; highest at {clock(event.peak)}: score "
+            f"event      {on_a_line(self.video)} {span}  ({event.frames} frame{'s' * (event.frames > 1)}; highest at {clock(event.peak)}: score "
             f"{summary.image_score:.4g}, p {summary.p_value:.4f}; nearest: {nearest})"
         )
 

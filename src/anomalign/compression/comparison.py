@@ -5,7 +5,6 @@ import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from anomalign.detection.evidence import HEAT_BEGINS
 from anomalign.detection.inspection import Inspection
 from anomalign.errors import InputError
 from anomalign.images.decoding import MAX_PIXELS
+from anomalign.images.remote import ImageFile
 
 _TIMED_RUNS = 15
 
@@ -113,8 +113,8 @@ class Effect:
 def compare(
     before: Detector,
     after: Detector,
-    held_out: Sequence[Path],
-    defects: Sequence[Path],
+    held_out: Sequence[ImageFile],
+    defects: Sequence[ImageFile],
     frames: Sequence[NDArray[np.uint8]],
     *,
     max_pixels: int = MAX_PIXELS,
@@ -152,7 +152,7 @@ class _Pair:
 
 
 def _pairs(
-    before: Detector, after: Detector, paths: Sequence[Path], max_pixels: int, progress: Progress | None
+    before: Detector, after: Detector, paths: Sequence[ImageFile], max_pixels: int, progress: Progress | None
 ) -> Iterator[_Pair]:
     framing, reading = before.bank.identity.framing, before.bank.identity.reading
     with contextlib.ExitStack() as stack:

@@ -22,6 +22,7 @@ from anomalign.images.decoding import MAX_PIXELS, decode
 from anomalign.images.files import read_bytes
 from anomalign.images.framing import Framing
 from anomalign.images.reading import FROM_IMAGES, Reading
+from anomalign.images.remote import ImageFile
 from anomalign.images.sources import Failure
 from anomalign.images.survey import find_depth
 
@@ -58,9 +59,9 @@ class Outcome:
 def quantize_backbone(
     backbone: Backbone,
     name: str,
-    normals: Sequence[Path],
-    held_out: Sequence[Path] | None = None,
-    defects: Sequence[Path] = (),
+    normals: Sequence[ImageFile],
+    held_out: Sequence[ImageFile] | None = None,
+    defects: Sequence[ImageFile] = (),
     *,
     framing: Framing,
     settings: Settings,
@@ -77,11 +78,11 @@ def quantize_backbone(
     backbone : Backbone
     name : str
         Name of the new backbone.
-    normals : sequence of Path
+    normals : sequence of Path or RemoteImage
         Normal images. Both banks are fitted on them, and some of them give the activation ranges.
-    held_out : sequence of Path, optional
+    held_out : sequence of Path or RemoteImage, optional
         Other normal images. Default: a fifth of the normals, at least 20, chosen by their SHA-256.
-    defects : sequence of Path
+    defects : sequence of Path or RemoteImage
         Images with defects.
     framing : Framing
         As of the banks that the network is for; images that do not contain its region of interest cannot be used.
@@ -152,7 +153,7 @@ class _Pictures:
         self.failures: list[Failure] = []
         self._seen_sha256: set[str] = set()
 
-    def usable(self, paths: Iterable[Path]) -> list[Path]:
+    def usable(self, paths: Iterable[ImageFile]) -> list[ImageFile]:
         """Return the files that can be framed and have new contents, by SHA-256: effectively random, and stable."""
         files = []
         for path in paths:
@@ -168,17 +169,17 @@ class _Pictures:
                 files.append((sha256, path))
         return [path for _, path in sorted(files)]
 
-    def frame(self, path: Path) -> NDArray[np.uint8]:
+    def frame(self, path: ImageFile) -> NDArray[np.uint8]:
         """Read an image and frame it as the bank does."""
         return self._framed(read_bytes(path), path)
 
-    def _framed(self, data: bytes, path: Path) -> NDArray[np.uint8]:
+    def _framed(self, data: bytes, path: ImageFile) -> NDArray[np.uint8]:
         return self.framing.frame(decode(data, str(path), self.max_pixels, self.reading), name=str(path))
 
 
 def _split(
-    pictures: _Pictures, normals: Sequence[Path], held_out: Sequence[Path] | None
-) -> tuple[list[Path], list[Path]]:
+    pictures: _Pictures, normals: Sequence[ImageFile], held_out: Sequence[ImageFile] | None
+) -> tuple[list[ImageFile], list[ImageFile]]:
     """Return the normal images to fit and those to hold out."""
     usable = pictures.usable(normals)
     if held_out is not None:
@@ -195,7 +196,9 @@ def _split(
     return to_fit[:MOST_FITTED], others
 
 
-def _detector(bank: Bank, images: Sequence[Path], settings: Settings, max_pixels: int, progress: Progress) -> Detector:
+def _detector(
+    bank: Bank, images: Sequence[ImageFile], settings: Settings, max_pixels: int, progress: Progress
+) -> Detector:
     bank.add(images, max_pixels=max_pixels, progress=progress)
     detector = Detector(bank, settings)
     detector.calibrate()

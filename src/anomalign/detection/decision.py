@@ -1,6 +1,7 @@
 """From the scores of an image to its verdict, by a calibration, a gate and a target rate."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -99,6 +100,11 @@ class DecisionRule:
         rate, least = self.threshold.target_fpr, thresholds.best_rate(self.threshold.groups)
         return max(least, rate / _BAND), min(1.0, rate * _BAND)
 
+    @cached_property
+    def _scales(self) -> tuple[Scores, Scores]:
+        """Stage 1 scores and image scores of the normals, each sorted: those of one rank stand for each other."""
+        return np.sort(self.calibration.retrieval), np.sort(normal_full_scores(self.calibration, self.decided_by))
+
     def clears(self, retrieval_score: float) -> bool:
         """Whether stage 1 clears an image of this score, so that it is normal without stage 2."""
         return retrieval_score <= self.gate
@@ -112,8 +118,7 @@ class DecisionRule:
         normals, retrieval = self.calibration, np.array([retrieval_score])
         cleared = self.clears(retrieval_score)
         if cleared:
-            full = normal_full_scores(normals, self.decided_by)
-            score = min(float(_same_rank(retrieval, normals.retrieval, full)[0]), self.threshold.value)
+            score = min(float(np.interp(retrieval_score, *self._scales)), self.threshold.value)
         else:
             alignment = np.array([np.nan if alignment_score is None else alignment_score])
             score = float(full_scores(normals, retrieval, alignment, self.decided_by)[0])

@@ -23,7 +23,14 @@ from anomalign.detection.dependence import given_groups
 from anomalign.detection.evidence import Aligned, Comparison
 from anomalign.detection.in_place import InPlace, judge_in_place
 from anomalign.detection.inspection import Inspection
-from anomalign.detection.normal_scores import Measured, measure_normals, sample_rows, score_normals, score_without
+from anomalign.detection.normal_scores import (
+    AlignAll,
+    Measured,
+    measure_normals,
+    sample_rows,
+    score_normals,
+    score_without,
+)
 from anomalign.detection.notebook import NormalPicture
 from anomalign.detection.power import DetectionPower
 from anomalign.detection.settings import PRESETS, Settings
@@ -145,12 +152,27 @@ class Detector:
         assert self._rule is not None
         return self._rule
 
-    def calibrate(self, progress: Progress | None = None) -> Calibration:
+    @property
+    def calibration(self) -> Calibration | None:
+        """The calibration in use; None if there is none yet."""
+        return None if self._rule is None else self._rule.calibration
+
+    def use(self, calibration: Calibration) -> None:
+        """Use a calibration of the same bank with the same settings, as `calibrate` returns it."""
+        self._rule = DecisionRule.of(calibration, self.settings, self._rate(calibration.groups))
+
+    def calibrate(self, progress: Progress | None = None, align: AlignAll | None = None) -> Calibration:
         """Score the normal images, each as if its group and its copies were not in the bank.
 
         Groups are those that the bank was given, or those that can be seen (`Calibration.groups`). Stored scores are
         used again. If images were added or removed, stage 2 runs only for images whose gallery changed. The result is
         stored in the bank.
+
+        Parameters
+        ----------
+        progress : callable, optional
+        align : callable, optional
+            Runs stage 2 on many normal images, as `align_normals` does, which is the default.
 
         Raises
         ------
@@ -162,11 +184,28 @@ class Detector:
             stored = self.bank.load_calibration(key)
             result = None if stored is None else Calibration.from_bytes(stored)
             if result is None:
-                self._measured = self._measure(progress)
+                self._measured = self._measure(progress, align)
                 with one_blas_thread():
                     result = score_normals(self.bank, self.settings, self._rows, self._measured)
-            self._rule = DecisionRule.of(result, self.settings, self._rate(result.groups))
+            self.use(result)
             return result
+
+    def align_normals(
+        self, pairs: Sequence[tuple[int, Sequence[int]]], window: int | None
+    ) -> Generator[NDArray[np.float32], None, None]:
+        """Run stage 2 on images of the bank: (h, w) distances of each to the images of its gallery.
+
+        Parameters
+        ----------
+        pairs : sequence of (int, sequence of int)
+            Row of an image in the bank, and its gallery, by `Bank.views`.
+        window : int or None
+            Radius of the window.
+        """
+        for row, gallery in pairs:
+            with one_blas_thread():
+                distance = self._align_normal(row, gallery, window)
+            yield distance
 
     def at_rate(self, target_fpr: float) -> "Detector":
         """Make the same detector for another target rate, but at least the least that its normal images support."""
@@ -209,7 +248,7 @@ class Detector:
 
     def inspect_many(
         self,
-        images: Source | Iterable[Source],
+        images: Source | Iterable[Source | Failure],
         max_pixels: int = MAX_PIXELS,
         *,
         keep_images: bool = False,
@@ -220,7 +259,8 @@ class Detector:
         Parameters
         ----------
         images : Source, or iterable of these
-            As for `inspect`; also folders (to any depth) and globs, whose images take their place.
+            As for `inspect`; also folders (to any depth) and globs, whose images take their place. A `Failure` stays
+            one.
         max_pixels : int
             Larger images become a `Failure`, before they are decoded.
         keep_images : bool
@@ -409,9 +449,10 @@ class Detector:
             self._measured = self._measure()
         return self._measured
 
-    def _measure(self, progress: Progress | None = None) -> Measured:
+    def _measure(self, progress: Progress | None = None, align: AlignAll | None = None) -> Measured:
+        align = align or self.align_normals
         with one_blas_thread():
-            return measure_normals(self.bank, self._search, self.settings, self._rows, self._align_normal, progress)
+            return measure_normals(self.bank, self._search, self.settings, self._rows, align, progress)
 
     @cached_property
     def _place_of(self) -> dict[str, int]:

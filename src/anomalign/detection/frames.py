@@ -66,7 +66,7 @@ def inspect_frames(
     yield from feed.repeats(last)
 
 
-class _Feed:
+class _Feed(Iterable[Any]):
     """Passes on the frames that have to be computed, and keeps the times and names of all."""
 
     def __init__(self, frames: Iterable[Frame | Failure], still: float) -> None:

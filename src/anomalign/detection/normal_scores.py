@@ -1,6 +1,6 @@
 """Scores of the normal images of a bank, each as if its group and its copies were not in the bank."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,6 +25,9 @@ from anomalign.retrieval import ImageSearch, Neighbours
 
 Align: TypeAlias = Callable[[int, Sequence[int], int | None], NDArray[np.float32]]
 """Called as ``align(row, gallery, window)``: (h, w) distances of one of a bank's images to others, by `Bank.views`."""
+
+AlignAll: TypeAlias = Callable[[Sequence[tuple[int, Sequence[int]]], int | None], Iterable[NDArray[np.float32]]]
+"""Called as ``align(pairs, window)``: what `Align` gives for each pair of a row and a gallery, in order."""
 
 _SAMPLE = 20  # images that go through stage 2 where stage 1 alone decides: they only say what heat is usual
 _STORED_TOGETHER = 50
@@ -113,7 +116,7 @@ def measure_normals(
     search: ImageSearch,
     settings: Settings,
     rows: NDArray[np.int64],
-    align: Align,
+    align: AlignAll,
     progress: Progress | None = None,
 ) -> Measured:
     """Run both stages on the images in these rows.
@@ -239,7 +242,7 @@ def _distances(
     ids: NDArray[np.int64],
     rows: NDArray[np.int64],
     galleries: NDArray[np.int64],
-    align: Align,
+    align: AlignAll,
     window: int | None,
     progress: Progress | None,
 ) -> NDArray[np.float32]:
@@ -248,26 +251,41 @@ def _distances(
     stored = {(one.image, one.gallery): one for one in bank.load_aligned(key)}
     grid = bank.identity.grid(settings.grid_level)
     results = np.empty((len(rows), *grid), np.float32)
-    unsaved: list[AlignedDistances] = []
+    wanted: list[_Wanted] = []
     for place, (row, padded) in enumerate(zip(rows.tolist(), galleries, strict=True)):
         # in the order of the bank, so that the order by distance does not matter
         gallery = np.sort(padded[padded >= 0])
-        image, gallery_key = int(ids[row]), views.number(ids[views.image(gallery)], views.turn(gallery))
-        gallery_bytes = gallery_key.astype("<i8").tobytes()
-        known = _unsealed(stored.get((image, gallery_bytes)))
+        gallery_key = views.number(ids[views.image(gallery)], views.turn(gallery))
+        one = _Wanted(place, row, tuple(gallery.tolist()), int(ids[row]), gallery_key.astype("<i8").tobytes())
+        known = _unsealed(stored.get((one.image, one.key)))
         if known is None or len(known) != 4 * grid[0] * grid[1]:
-            results[place] = align(row, gallery.tolist(), window)
-            unsaved.append(_sealed(image, gallery_bytes, results[place]))
+            wanted.append(one)
         else:
             results[place] = np.frombuffer(known, "<f4").reshape(grid)
-        if len(unsaved) == _STORED_TOGETHER:  # an interrupted calibration is taken up again
+    del stored
+    unsaved: list[AlignedDistances] = []
+    for done, (one, distance) in enumerate(
+        zip(wanted, align([(w.row, w.gallery) for w in wanted], window), strict=True), 1
+    ):
+        results[one.place] = distance
+        unsaved.append(_sealed(one.image, one.key, distance))
+        if len(unsaved) == _STORED_TOGETHER or done == len(wanted):  # an interrupted calibration is taken up again
             bank.save_aligned(key, unsaved)
             unsaved = []
         if progress:
-            progress(place + 1, len(rows))
-    if unsaved:
-        bank.save_aligned(key, unsaved)
+            progress(len(rows) - len(wanted) + done, len(rows))
     return results
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """An image whose distances are not stored: its place among the results, its row and gallery, and their ids."""
+
+    place: int
+    row: int
+    gallery: tuple[int, ...]
+    image: int
+    key: bytes
 
 
 def _peak(distance: NDArray[np.float32], settings: Settings, framing: Framing) -> float:

@@ -1,9 +1,9 @@
 """Line scans: inspections of frames that were cut from one long strip, joined so that each defect is told once.
 
-Frames follow each other along the strip, and neighbours share `overlap` pixels: frame n begins at
-n * (length - overlap). **A pixel of the strip has heat where at least one of the frames that show it has heat there.**
-A region is a connected part of these pixels (8 neighbours), through as many frames as it goes. Its area counts each
-pixel once. Regions that come near each other without touching stay two.
+Frames follow each other along the strip, and neighbours share `overlap` pixels: frame n begins at n * (length -
+overlap). The last one may be shorter, as a strip ends somewhere. **A pixel of the strip has heat where at least one of
+the frames that show it has heat there.** A region is a connected part of these pixels (8 neighbours), through as many
+frames as it goes. Its area counts each pixel once. Regions that come near each other without touching stay two.
 """
 
 from collections.abc import Iterable, Iterator
@@ -108,7 +108,8 @@ def join_strip(
     Raises
     ------
     InputError
-        Frames differ in size, or the overlap is negative or not smaller than a frame.
+        Frames differ in size, other than by a last frame that is shorter; or the overlap is negative or not smaller
+        than a frame.
     """
     if along not in ("y", "x"):
         raise InputError(f"along is {along!r}; must be y or x")
@@ -160,6 +161,8 @@ class _Strip:
         self.step = self.length - overlap
         self.number = failed  # of the next frame
         self.failed = failed  # frames just before it that could not be used
+        self.shown = 0  # rows up to the end of the frames so far
+        self.shorter: Inspection | None = None  # the frame that must be the last
         self.heats: list[_Heat] = []
         self.regions: list[StripRegion] = []  # that may go on
         self.last_row = np.zeros(self.width, np.int32)  # the last complete one: which of `regions`, from 1; 0 for none
@@ -171,18 +174,20 @@ class _Strip:
 
     def gap(self, stop: int) -> Iterator[StripGap]:
         """The rows before `stop` that no frame shows, if there are any."""
-        first = self.number - self.failed
-        start = first * self.step + (self.overlap if first else 0)
-        if start < stop:
-            yield StripGap((start, 0, stop, self.width), (first, self.number - 1))
+        if self.failed and self.shown < stop:
+            yield StripGap((self.shown, 0, stop, self.width), (self.number - self.failed, self.number - 1))
         self.failed = 0
 
     def add(self, frame: Inspection) -> None:
-        if (frame.height, frame.width) != self.size:
+        length, width = (frame.height, frame.width) if self.along == "y" else (frame.width, frame.height)
+        odd = self.shorter or (None if width == self.width and length <= self.length else frame)
+        if odd:
             raise InputError(
-                f"{frame.name}: {frame.height} x {frame.width} px, but the frames before have {self.size[0]} x "
-                f"{self.size[1]} px; all frames of a strip must have the same size"
+                f"{odd.name}: {odd.height} x {odd.width} px, but the frames before have {self.size[0]} x "
+                f"{self.size[1]} px; all frames of a strip must have the same size, only the last may be shorter"
             )
+        self.shorter = frame if length < self.length else None
+        self.shown = self.start + length
         if frame.verdict == "anomalous":
             scores = np.where(frame.region_labels() > 0, frame.score_map, np.float32(-np.inf))
             self.heats.append(_Heat(self.number, scores if self.along == "y" else scores.T, frame.pixels))

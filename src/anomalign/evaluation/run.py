@@ -175,6 +175,7 @@ def evaluate_category(
     *,
     observe: Observer | None = None,
     observe_private: PrivateObserver | None = None,
+    begin: Callable[[Detector], None] | None = None,
     keep_images: bool = False,
     progress: Progress | None = None,
 ) -> CategoryResult:
@@ -190,6 +191,8 @@ def evaluate_category(
         Called for every test image that was scored, normal images first.
     observe_private : callable, optional
         Called for every private test image (MVTec AD 2). If None, these images are not inspected.
+    begin : callable, optional
+        Called with the calibrated detector before the first test image.
     keep_images : bool
         Whether the inspections that `observe` gets carry their images.
     progress : callable, optional
@@ -224,6 +227,8 @@ def evaluate_category(
             thresholds.check_rate(protocol.target_fpr, len(scores.ids))
             detector = detector.at_rate(protocol.target_fpr)
         calibration_end = time.perf_counter()
+        if begin:
+            begin(detector)
         weights = scores.alignment_weights
         pixel_fpr = max(detector.target_fpr, thresholds.best_rate(weights.sum()))
         pixel_threshold = thresholds.threshold(scores.peaks, pixel_fpr, weights).value

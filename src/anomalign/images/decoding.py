@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from anomalign.errors import ImageError
-from anomalign.images import png, tiff
+from anomalign.images import fast_png, png, tiff
 from anomalign.images.arrays import pixels_of
 from anomalign.images.exposure import taken_of
 from anomalign.images.files import read_bytes
@@ -152,6 +152,7 @@ def _load(content: bytes | Image.Image, name: str, max_pixels: int) -> tuple[Ima
             return _metadata_of(content, tags), tags.get(tiff.PROFILE), samples
         image = _open(content, name, max_pixels)
         samples = png.read_samples(image, content, name) if png.is_deep(content) else None
+        image = fast_png.load(image, content) or image
     image.load()
     return image, image.info.get("icc_profile"), samples
 

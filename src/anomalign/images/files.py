@@ -10,8 +10,10 @@ from anomalign.errors import ImageError, InputError
 from anomalign.images.kinds import SUFFIXES as SUFFIXES  # for imports of earlier versions
 from anomalign.images.kinds import is_picture
 from anomalign.images.marks import is_marked
+from anomalign.images.remote import RemoteImage
 from anomalign.images.video import split_frame_name
 from anomalign.images.walk import Listing, PassedOver, Tally, kind_of_other, merge, prune_reason, walk
+from anomalign.storage.urls import is_url
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -108,7 +110,11 @@ def _prune_reason_above(folder: Path, meant: set[str]) -> str | None:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read a file; an `ImageError` names it if it cannot be read."""
+    """Read a file, or an image at a URL; an `ImageError` names it if it cannot be read."""
+    if isinstance(path, str) and is_url(path):
+        path = RemoteImage(path)
+    if isinstance(path, RemoteImage):
+        return path.read()
     try:
         with open(path, "rb", buffering=0, opener=_open_without_waiting) as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):

@@ -1,5 +1,6 @@
 """Kinds of files: which are pictures, by their ending or, where that says nothing, by their first bytes."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -16,7 +17,9 @@ _OTHER_PICTURES = frozenset({".avif", ".dcm", ".exr", ".gif", ".heic", ".heif", 
 _UNFINISHED = frozenset({".crdownload", ".download", ".filepart", ".part", ".partial", ".tmp"})
 _NO_PICTURES = _UNFINISHED | {".thm"}  # the thumbnail of a video
 
-_HEAD_BYTES = 132  # the mark of DICOM comes last
+HEAD_BYTES = 132
+"""Bytes that `kind_of` looks at: the mark of DICOM comes last."""
+
 _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})  # sizes of the header that describes the pixels
 _BITS = frozenset({1, 2, 4, 8, 16, 24, 32})
 _DIGITS = tuple(b"%d" % digit for digit in range(10))
@@ -54,10 +57,18 @@ _BRANDS = {
 
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture, of a kind that can be read or not. Only a file of unknown ending is looked into."""
-    ending = path.suffix.lower()
+    known = is_picture_by(path.name)
+    return kind_of(_read_head(path), path.name) is not None if known is None else known
+
+
+def is_picture_by(name: str, head: bytes | None = None) -> bool | None:
+    """Whether a file is a picture, by its name and, where that says nothing, its first bytes; None without these."""
+    ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 -- a path would keep each name in a table of the process
     if ending in SUFFIXES or ending in _RAW or ending in _OTHER_PICTURES:
         return True
-    return ending not in _NO_PICTURES and kind_of(_read_head(path), path.name) is not None
+    if ending in _NO_PICTURES:
+        return False
+    return None if head is None else kind_of(head, name) is not None
 
 
 def kind_of(data: bytes, name: str) -> str | None:
@@ -95,6 +106,6 @@ def _read_head(path: Path) -> bytes:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait until someone writes
             return b""
         with path.open("rb", buffering=0) as stream:
-            return stream.read(_HEAD_BYTES)
+            return stream.read(HEAD_BYTES)
     except (OSError, ValueError):
         return b""

@@ -1,6 +1,7 @@
 """Output files: written completely or not at all."""
 
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,15 @@ from typing import BinaryIO
 
 from anomalign.atomic import atomic_write
 from anomalign.errors import InputError
+from anomalign.storage import objects
+from anomalign.storage.urls import is_url, local_or_url, refuse_flattened
 
 
 @contextlib.contextmanager
 def open_output(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file to write to; it appears at `path` at the end, complete, or not at all. Parent folders are made.
+
+    A text may be a URL of an object store.
 
     It is not synced to the disk: every output can be made again, and a thousand syncs would take longer than the
     inspection.
@@ -21,7 +26,16 @@ def open_output(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ------
     InputError
         The file cannot be written.
+    StorageError
+        The store of a URL cannot be written.
     """
+    path = local_or_url(path) if isinstance(path, str) else path
+    if isinstance(path, str) and is_url(path):
+        content = io.BytesIO()
+        yield content
+        objects.write(path, content.getvalue())
+        return
+    refuse_flattened(path)
     target = Path(path)
     if not target.name:
         raise InputError(f"{target}: is a folder; give the name of a file")

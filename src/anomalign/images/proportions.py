@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod, sqrt
-from pathlib import Path
 
 import numpy as np
 
 from anomalign.errors import AnomalignError
 from anomalign.images.framing import Framing
+from anomalign.images.remote import ImageFile, RemoteImage, in_parallel
 from anomalign.images.size import image_size
 from anomalign.images.tiles import Tiles
 
@@ -53,7 +53,7 @@ class Proportions:
         return framing.scaled(min(framing.shape)) if self.are_mixed else framing.stretched(self.median, multiple)
 
 
-def find_proportions(files: Sequence[Path], framing: Framing) -> Proportions | None:
+def find_proportions(files: Sequence[ImageFile], framing: Framing) -> Proportions | None:
     """Find the proportions of images, or of the region of interest; None if no header can be read.
 
     At most 200 images are looked at, evenly among all.
@@ -67,12 +67,12 @@ def find_proportions(files: Sequence[Path], framing: Framing) -> Proportions | N
     return Proportions(len(found), float(median), float(high / low))
 
 
-def largest_size(files: Sequence[Path]) -> tuple[int, int] | None:
+def largest_size(files: Sequence[ImageFile]) -> tuple[int, int] | None:
     """Height and width of the largest image, by the headers of at most 200; None if none can be read."""
     return max(_sizes(files), key=prod, default=None)
 
 
-def fit_frame(framing: Framing, files: Sequence[Path], multiple: int = 1, *, same_pixels: bool = False) -> Framing:
+def fit_frame(framing: Framing, files: Sequence[ImageFile], multiple: int = 1, *, same_pixels: bool = False) -> Framing:
     """Give the frame the proportions of the images; the centre crop of the paper stays a square.
 
     A frame that is too large for the network to see at once gets tiles (`Tiles.chosen`), unless it has some.
@@ -81,7 +81,7 @@ def fit_frame(framing: Framing, files: Sequence[Path], multiple: int = 1, *, sam
     ----------
     framing : Framing
         Its shorter side stays as it is.
-    files : sequence of Path
+    files : sequence of Path or RemoteImage
     multiple : int
         `Backbone.multiple` of the network that the frame is for.
     same_pixels : bool
@@ -96,12 +96,20 @@ def fit_frame(framing: Framing, files: Sequence[Path], multiple: int = 1, *, sam
     return frame if frame.tiles else replace(frame, tiles=Tiles.chosen(*frame.shape, multiple))
 
 
-def _sizes(files: Sequence[Path]) -> list[tuple[int, int]]:
+def _sizes(files: Sequence[ImageFile]) -> list[tuple[int, int]]:
     """Sizes of those files, evenly among all, whose headers can be read."""
-    found, readable = [], [file for file in files if file.is_file()]  # opening a pipe would wait
-    for place in np.linspace(0, len(readable) - 1, min(len(readable), _MOST)).astype(int):
-        try:
-            found.append(image_size(readable[place]))
-        except AnomalignError:  # reported when it is its turn
-            continue
-    return found
+    # Opening a pipe would wait.
+    readable = [file for file in files if isinstance(file, RemoteImage) or file.is_file()]
+    places = np.linspace(0, len(readable) - 1, min(len(readable), _MOST)).astype(int)
+    chosen = [readable[place] for place in places]
+    remote = [file for file in chosen if isinstance(file, RemoteImage)]
+    sizes: dict[ImageFile, tuple[int, int] | None] = dict(zip(remote, in_parallel(_size, remote), strict=True))
+    found = [sizes[file] if file in sizes else _size(file) for file in chosen]
+    return [size for size in found if size is not None]
+
+
+def _size(file: ImageFile) -> tuple[int, int] | None:
+    try:
+        return image_size(file)
+    except AnomalignError:  # reported when it is its turn
+        return None

@@ -1,6 +1,7 @@
 """Size of an image, from the header of its file."""
 
 import struct
+import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -8,14 +9,19 @@ from PIL import Image
 from anomalign.errors import InputError
 from anomalign.images import tiff
 from anomalign.images.decoding import FORMATS, MAX_PIXELS
+from anomalign.images.remote import ImageFile, RemoteImage
 from anomalign.images.video import Video, split_frame_name
 
 _ORIENTATION = 0x0112
 _QUARTER_TURNS = (5, 6, 7, 8)
+_HEADER_FIRST = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".bmp"})  # what counts lies before the pixels
+_HEAD_BYTES = 1 << 18  # metadata of a camera, with its thumbnail, takes at most 64 kB a block
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: ImageFile) -> tuple[int, int]:
     """Height and width of an image after its orientation tag, from the header; InputError if it is not an image."""
+    if isinstance(path, RemoteImage):
+        return _remote_size(path)
     try:
         if frame := split_frame_name(path):
             with Video(frame[0], MAX_PIXELS) as video:
@@ -30,6 +36,18 @@ def image_size(path: Path) -> tuple[int, int]:
             return image.height, image.width
     except Exception as error:  # a decoder can raise any exception for arbitrary bytes
         raise InputError(f"{path}: not a readable image ({error})") from error
+
+
+def _remote_size(image: RemoteImage) -> tuple[int, int]:
+    """By the beginning of the file, if its end holds nothing that may turn the image."""
+    data = image.read_head(_HEAD_BYTES) if image.suffix.lower() in _HEADER_FIRST else image.read()
+    with tempfile.TemporaryDirectory(prefix="anomalign-") as folder:
+        file = Path(folder, f"image{image.suffix}")
+        file.write_bytes(data)
+        try:
+            return image_size(file)
+        except InputError as error:
+            raise InputError(str(error).replace(str(file), str(image))) from error
 
 
 def _orientation(image: Image.Image, path: Path) -> object:

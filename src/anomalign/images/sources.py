@@ -13,14 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anomalign.errors import ImageError, InputError
+from anomalign.errors import ImageError, InputError, StorageError
 from anomalign.images import tiff
 from anomalign.images.decoding import Content
-from anomalign.images.files import list_images, read_bytes
+from anomalign.images.files import read_bytes
+from anomalign.images.found import find_all
 from anomalign.images.kinds import SUFFIXES
+from anomalign.images.remote import Read, RemoteImage, RemotePlace, list_remote
 from anomalign.images.video import is_video, split_frame_name
 from anomalign.images.video_frames import read_frame
-from anomalign.images.walk import PassedOver
+from anomalign.images.walk import PassedOver, Tally
+from anomalign.storage.urls import is_url, local_or_url, redacted
 
 _LOADING = Lock()
 
@@ -73,9 +76,10 @@ InMemory: TypeAlias = (
 Source: TypeAlias = str | os.PathLike[str] | InMemory
 """What an image may be given as.
 
-A path; the name of a frame of a video, as ``clip.mp4@00:01:23.400``; an array as `anomalign.images.arrays.pixels_of`
-takes it, or an object with ``__array__``; an image of Pillow; the bytes of an image file; a file that is open for
-reading bytes; a frame of a video. Where several images may be given, a path may also be a folder or a glob.
+A path or URL; the name of a frame of a video, as ``clip.mp4@00:01:23.400``; an array as
+`anomalign.images.arrays.pixels_of` takes it, or an object with ``__array__``; an image of Pillow; the bytes of an image
+file; a file that is open for reading bytes; a frame of a video. Where several images may be given, a path or URL may
+also be that of a folder, or a glob.
 """
 
 
@@ -98,21 +102,38 @@ def is_one(images: object) -> bool:
     )
 
 
+def url_of(source: object) -> str | None:
+    """The URL that a source is; None for any other source, and for a URL of a local file.
+
+    Raises
+    ------
+    InputError
+        It is a URL of an unknown scheme.
+    """
+    if not isinstance(source, str) or not is_url(source):
+        return None
+    url = local_or_url(source)
+    return url if is_url(url) else None
+
+
 def is_path(source: object) -> bool:
     """Whether a source is a path."""
     return isinstance(source, (str, os.PathLike))
 
 
-def each_source(images: Source | Iterable[Source]) -> Iterator[Source | Failure]:
+def each_source(images: Source | Iterable[Source | Failure]) -> Iterator[Source | Failure]:
     """One source for each image, as they are asked for: folders and globs become the files in them.
 
-    A path that names no image becomes a `Failure` in its place.
+    A path that names no image becomes a `Failure` in its place; a `Failure` stays one.
     """
     for source in [images] if is_one(images) else images:  # type: ignore[union-attr]
         try:
-            yield from expand(source)[0]  # type: ignore[arg-type]
-        except InputError as error:
-            yield Failure(printable(os.fsdecode(source)), printable(str(error)))  # type: ignore[arg-type]
+            if (url := url_of(source)) is not None:
+                yield from list_remote(RemotePlace(url), Tally())
+            else:
+                yield from expand(source)[0]  # type: ignore[arg-type]
+        except (InputError, StorageError) as error:
+            yield Failure(printable(redacted(os.fsdecode(source))), printable(str(error)))  # type: ignore[arg-type]
 
 
 def expand(source: Source) -> tuple[Sequence[Any], tuple[PassedOver, ...]]:
@@ -122,22 +143,25 @@ def expand(source: Source) -> tuple[Sequence[Any], tuple[PassedOver, ...]]:
     ------
     InputError
         The path does not exist or holds no image.
+    StorageError
+        The store of a URL cannot be read.
     """
+    if isinstance(source, RemoteImage):
+        return [source], ()
     # A file of a listing may be gone by now: that is reported when it is read.
     listed = isinstance(source, Path) and source.suffix.lower() in SUFFIXES
     is_file = listed and not has_magic(str(source)) and not Path(source).is_dir()  # type: ignore[arg-type]
     if not is_path(source) or is_file:
         return [source], ()
-    listing = list_images([source])  # type: ignore[list-item]
-    return listing.images, listing.passed_over
+    return find_all([source])  # type: ignore[list-item]
 
 
-def name_of(source: Source | Failure, number: int) -> str:
+def name_of(source: Source | Failure | Read, number: int) -> str:
     """Name of a source; `number` names one that has no name of its own."""
-    if isinstance(source, (Encoded, Frame, Failure)):
+    if isinstance(source, (Encoded, Frame, Failure, Read)):
         return source.name
     if isinstance(source, (str, os.PathLike)):
-        return os.fsdecode(source)
+        return redacted(os.fsdecode(source))
     if isinstance(source, Image.Image):
         return f"Pillow image {number}"
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -160,6 +184,11 @@ def load_source(source: Source, name: str) -> Content:
         return source.content
     if isinstance(source, Frame):
         return source.image
+    if isinstance(source, str) and is_url(source):
+        source = local_or_url(source)
+        source = RemoteImage(source) if is_url(source) else source
+    if isinstance(source, RemoteImage):
+        return source.read()
     if isinstance(source, (str, os.PathLike)):
         if (frame := split_frame_name(source)) and not Path(source).exists():
             return read_frame(*frame)

@@ -12,6 +12,7 @@ from PIL import Image
 from anomalign.errors import AnomalignError
 from anomalign.images import png, tiff
 from anomalign.images.decoding import MAX_PIXELS, decode_content
+from anomalign.images.remote import Read, RemoteImage, in_parallel
 from anomalign.images.sources import Encoded, Source, is_path, load_source
 
 _MOST = 20  # of the images are decoded
@@ -48,9 +49,10 @@ class Depth:
 def find_depth(sources: Sequence[Source], max_pixels: int = MAX_PIXELS) -> Depth | None:
     """Find out how many bits 16-bit images fill, from at most 20 of them; None if there are none.
 
-    The headers of all files are looked at, so that the 20 lie evenly among the 16-bit images.
+    The headers of all files are looked at, so that the 20 lie evenly among the 16-bit images. Of remote files 20 are
+    read, evenly among those whose endings allow 16 bits.
     """
-    deep = [source for source in sources if _may_be_deep(source)]
+    deep = [source for source in _worth_a_look(sources) if _may_be_deep(source)]
     places = np.linspace(0, len(deep) - 1, min(len(deep), _MOST)).astype(int)
     samples = []
     for place in places:
@@ -68,6 +70,15 @@ def find_depth(sources: Sequence[Source], max_pixels: int = MAX_PIXELS) -> Depth
         len(samples),
         max(one.largest for one in samples),
     )
+
+
+def _worth_a_look(sources: Sequence[Source]) -> list[Source]:
+    """Local sources; and some of the remote ones, read."""
+    remote = [one for one in sources if isinstance(one, RemoteImage) and one.suffix.lower() not in _SHALLOW]
+    places = np.linspace(0, len(remote) - 1, min(len(remote), _MOST)).astype(int)
+    seen = in_parallel(Read.of, [remote[place] for place in places])
+    local: list[Source] = [one for one in sources if not isinstance(one, RemoteImage)]
+    return local + [Encoded(one.name, one.content) for one in seen if one.content is not None]
 
 
 def _may_be_deep(source: Source) -> bool:

@@ -39,12 +39,12 @@ class PassedOver:
         file", ".txt file" and other endings, "other file" (without ending), "repeated link" (to a folder that is
         searched anyway), "looping link" (to a folder above it).
     count : int
-    first : Path
+    first : Path, or str for a URL
     """
 
     kind: str
     count: int
-    first: Path
+    first: Path | str
 
     def __str__(self) -> str:
         return f"1 {self.kind} ({self.first})" if self.count == 1 else f"{self.count} {self.kind}s ({self.first}, ...)"
@@ -84,11 +84,14 @@ def walk(folder: Path, is_image: Callable[[Path], bool] = is_picture) -> Listing
 
 def prune_reason(folder: Path) -> str | None:
     """Kind of a folder that is passed over where it lies in another one; None for any other folder."""
-    if folder.name.startswith("."):
+    return prune_reason_of_name(folder.name) or ("results folder" if holds_results(folder) else None)
+
+
+def prune_reason_of_name(name: str) -> str | None:
+    """As `prune_reason`, by the name of the folder alone."""
+    if name.startswith("."):
         return "hidden folder"
-    if folder.name.lower() in _SYSTEM_FOLDERS:
-        return "system folder"
-    return "results folder" if holds_results(folder) else None
+    return "system folder" if name.lower() in _SYSTEM_FOLDERS else None
 
 
 def kind_of_other(file: Path) -> str:
@@ -110,16 +113,20 @@ class Tally:
     """Counts what is passed over, by kind."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, tuple[int, Path]] = {}
+        self._counts: dict[str, tuple[int, Path | str]] = {}
 
-    def add(self, kind: str, path: Path, count: int = 1) -> None:
+    def add(self, kind: str, path: Path | str, count: int = 1) -> None:
         before, first = self._counts.get(kind, (0, path))
-        self._counts[kind] = before + count, min(first, path)
+        self._counts[kind] = before + count, first if _order(first) <= _order(path) else path
 
     def result(self) -> tuple[PassedOver, ...]:
         """Folders first, then the most frequent kinds."""
         kinds = [PassedOver(kind, count, first) for kind, (count, first) in self._counts.items()]
         return tuple(sorted(kinds, key=lambda one: (one.kind.endswith("file"), -one.count, one.kind)))
+
+
+def _order(path: Path | str) -> tuple[str, ...]:
+    return path.parts if isinstance(path, Path) else tuple(path.split("/"))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from anomalign.errors import InputError
 from anomalign.images.sources import Failure
+from anomalign.storage.urls import refuse_flattened
 
 FORMAT = 1
 
@@ -65,6 +66,7 @@ class RecordFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        refuse_flattened(path)
         self._path = Path(path)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

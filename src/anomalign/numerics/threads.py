@@ -21,9 +21,18 @@ if TYPE_CHECKING:
 
 def available_cores() -> int:
     """Number of cores that this process may use."""
+    if _cores is not None:
+        return _cores
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def limit_cores(count: int) -> None:
+    """Use at most so many cores in this process from now on; call it before the first work. Results do not change."""
+    global _cores
+    _cores = None
+    _cores = min(count, available_cores())
 
 
 @lru_cache(maxsize=1)
@@ -123,5 +132,6 @@ def _controller() -> "ThreadpoolController":
 
 _lock = ForkSafeLock()
 _thread = threading.local()
+_cores: int | None = None
 _limited = 0
 _unlimit: Any = None

@@ -91,7 +91,7 @@ class HeatVideo:
         canvas = np.full((height + _BAR_PX, 2 * width + _GAP_PX, 3), 24, np.uint8)
         for left, picture in ((0, image), (width + _GAP_PX, overlay)):
             scaled = Image.fromarray(picture).resize(self._size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-            canvas[:height, left : left + width] = scaled
+            canvas[:height, left : left + width] = np.asarray(scaled)
         if anomalous:
             canvas[height:] = _RED
         return canvas

@@ -84,15 +84,13 @@ class Timeline:
                 columns[column] = time, score
         step = next((step for step in _TIME_STEPS_S if end / step <= 10), end)
         values = [low + share * (high - low) for share in (0.05, 0.5, 0.95)]
+        spans = [(across(event.start), across(event.end)) for event, _ in self.events]
+        times = np.arange(0, end + step / 100, step).tolist()
         return TimelineChart(
             line=" ".join(f"{across(time):.1f},{down(score):.1f}" for time, score in columns.values()),
-            bands=tuple(
-                (across(event.start), max(2.0, across(event.end) - across(event.start))) for event, _ in self.events
-            ),
+            bands=tuple((start, max(2.0, stop - start)) for start, stop in spans),
             threshold_y=down(self.threshold),
-            ticks_x=tuple(
-                (across(time), _short_clock(time, step)) for time in np.arange(0, end + step / 100, step).tolist()
-            ),
+            ticks_x=tuple((across(time), _short_clock(time, step)) for time in times),
             ticks_y=tuple((down(value), f"{value:.3g}") for value in values),
         )
 
@@ -109,7 +107,7 @@ class Timeline:
             "threshold": self.threshold,
             "frames": len(self._seconds),
             "computed": self.computed,
-            "duration": clock(max(self._seconds, default=0.0)),
+            "duration": _short_clock(max(self._seconds, default=0.0), 1),
             "events": self.events,
             "failures": self.failures,
             "chart": self.chart(),

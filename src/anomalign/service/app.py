@@ -8,7 +8,18 @@ from fastapi import FastAPI
 
 from anomalign import __version__
 from anomalign.service import errors
-from anomalign.service.api import auth, banks, checks, documentation, edits, evidence, inspections, operations, uploads
+from anomalign.service.api import (
+    auth,
+    banks,
+    checks,
+    documentation,
+    edits,
+    evidence,
+    inspections,
+    normal_pictures,
+    operations,
+    uploads,
+)
 from anomalign.service.bootstrap import close_container
 from anomalign.service.container import Container
 from anomalign.service.pages.router import router as pages
@@ -37,7 +48,8 @@ def create_app(container: Container) -> FastAPI:
     )
     app.state.container = container
     errors.install(app)
-    for module in (uploads, inspections, evidence, banks, checks, edits, operations, auth, documentation):
+    routed = (uploads, inspections, evidence, banks, normal_pictures, checks, edits, operations, auth, documentation)
+    for module in routed:
         app.include_router(module.router)
     app.include_router(pages)
     app.add_middleware(

@@ -28,6 +28,7 @@ from anomalign.service.inspections.retention import Retention
 from anomalign.service.inspections.watcher import Watcher
 from anomalign.service.kept.decoded_images import DecodedImages
 from anomalign.service.kept.image_files import ImageFiles
+from anomalign.service.kept.normal_files import NormalFiles
 from anomalign.service.metrics import Metrics
 from anomalign.service.security.people import People
 from anomalign.service.security.tokens import TokenFile
@@ -55,6 +56,9 @@ def open_container(configuration: Configuration, say: Callable[[str], None] = la
     for watch in configuration.watches:
         if not watch.folder.is_dir():
             raise InputError(f"watches: {watch.folder} is not a folder")
+    for one in configuration.normals:
+        if not one.folder.is_dir():
+            raise InputError(f"normals: {one.folder} is not a folder")
     database.parse(configuration.database_url)  # before a folder is made
     _make_folder(configuration.data)
     folder_lock = _lock_folder(configuration.data)
@@ -97,6 +101,7 @@ def _open(
         store=store,
         served_banks=served_banks,
         image_files=image_files,
+        normal_files=NormalFiles(configuration.normals, image_files),
         decoded=DecodedImages(),
         queue=queue,
         refresher=BankRefresher(served_banks),

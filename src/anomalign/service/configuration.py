@@ -27,6 +27,14 @@ class Watch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NormalsFolder:
+    """A folder in which the photographs of a bank's normal images lie; `bank` is None if it may be any bank."""
+
+    folder: Path
+    bank: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Configuration:
     """Configuration of a service.
 
@@ -47,6 +55,8 @@ class Configuration:
     proxies : tuple of str
         Trusted proxies, as addresses or networks, besides 127.0.0.1. Their headers name the client and the scheme.
     watches : tuple of Watch
+    normals : tuple of NormalsFolder
+        Where photographs of normal images may be shown from, besides inspected images that became normal ones.
     preset : str
         Name of the settings.
     target_fpr : float, optional
@@ -79,6 +89,7 @@ class Configuration:
     host_names: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
     watches: tuple[Watch, ...] = ()
+    normals: tuple[NormalsFolder, ...] = ()
     preset: str = "default"
     target_fpr: float | None = None
     provider: str = CPU
@@ -106,6 +117,9 @@ class Configuration:
         for watch in self.watches:
             if watch.bank not in names:
                 raise InputError(f"watches: {watch.folder}: no bank {watch.bank!r}; served are {', '.join(names)}")
+        for one in self.normals:
+            if one.bank is not None and one.bank not in names:
+                raise InputError(f"normals: {one.folder}: no bank {one.bank!r}; served are {', '.join(names)}")
         if self.max_upload_bytes < MIN_UPLOAD_BYTES:
             raise InputError(f"max_upload_bytes is {self.max_upload_bytes}; needs {MIN_UPLOAD_BYTES} at least")
         if self.keep_days is not None and not 1 <= self.keep_days <= MAX_DAYS:

@@ -22,6 +22,7 @@ from anomalign.service.inspections.retention import Retention
 from anomalign.service.inspections.watcher import Watcher
 from anomalign.service.kept.decoded_images import DecodedImages
 from anomalign.service.kept.image_files import ImageFiles
+from anomalign.service.kept.normal_files import NormalFiles
 from anomalign.service.metrics import Metrics
 from anomalign.service.security.people import People
 from anomalign.service.store import Store
@@ -56,6 +57,7 @@ class Container:
     store: Store
     served_banks: Mapping[str, ServedBank]
     image_files: ImageFiles
+    normal_files: NormalFiles
     decoded: DecodedImages
     queue: InspectionQueue
     refresher: BankRefresher

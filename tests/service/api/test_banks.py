@@ -114,9 +114,9 @@ def test_an_added_image_is_in_the_group_that_was_named(client, bank):
 
 @pytest.mark.parametrize("body", [{"remove": [1]}, {"target_fpr": 0.3}, {"add": 1}])
 @pytest.mark.parametrize("group", ["x" * 201, " a", "a\n"])
-def test_a_group_that_cannot_be_is_refused(client, body, group):
-    inspect_image(client, defect(1))
-    answer = client.post("/api/banks/parts/proposals", json={**body, "group": group})
+def test_a_group_that_cannot_be_is_refused(kept_client, body, group):
+    inspect_image(kept_client, defect(1))
+    answer = kept_client.post("/api/banks/parts/proposals", json={**body, "group": group})
     assert answer.status_code == 422
     assert "group" in answer.text
 
@@ -155,8 +155,8 @@ def test_a_proposal_that_the_bank_has_outrun_is_refused(client):
      {"target_fpr": 1e-9}, {"add": -1}, {"add": "x"}, {"x": 1}, [], None, {"add": 2**63},
      {"remove": [1], "replayed": 0}, {"remove": [1], "replayed": 1001}],
 )  # fmt: skip
-def test_edits_that_cannot_be_are_refused(client, body):
-    assert client.post("/api/banks/parts/proposals", json=body).status_code == 422
+def test_edits_that_cannot_be_are_refused(kept_client, body):
+    assert kept_client.post("/api/banks/parts/proposals", json=body).status_code == 422
 
 
 def test_a_bank_cannot_be_emptied(client):

@@ -14,16 +14,25 @@ from tests.service.api.live_service import defect, inspect_image, png, run_servi
 HEIGHT, WIDTH = 300, 700
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def original():
     return Image.fromarray(texture(1, HEIGHT, WIDTH))
+
+
+def inspected(client, original):
+    record = inspect_image(client, png(np.asarray(original)))
+    return f"/api/inspections/{record['id']}/picture"
 
 
 @pytest.fixture
 def picture(client, original):
     """Address of the picture of an image."""
-    record = inspect_image(client, png(np.asarray(original)))
-    return f"/api/inspections/{record['id']}/picture"
+    return inspected(client, original)
+
+
+@pytest.fixture(scope="module")
+def kept_picture(kept_client, original):
+    return inspected(kept_client, original)
 
 
 def opened(answer):
@@ -54,40 +63,40 @@ def cut(image, box, size):
         ((299, 699, 300, 700), {"width": 1}, (1, 1)),
     ],
 )
-def test_a_part_is_a_crop_of_the_original(client, picture, original, box, asked, size):
-    part = opened(client.get(picture, params={"box": ",".join(map(str, box)), **asked}))
+def test_a_part_is_a_crop_of_the_original(kept_client, kept_picture, original, box, asked, size):
+    part = opened(kept_client.get(kept_picture, params={"box": ",".join(map(str, box)), **asked}))
     assert difference(part, cut(original, box, size)) < 3
 
 
-def test_without_a_box_all_of_it_is_scaled(client, picture, original):
-    assert difference(opened(client.get(picture, params={"width": 70})), original.resize((70, 30))) < 4
+def test_without_a_box_all_of_it_is_scaled(kept_client, kept_picture, original):
+    assert difference(opened(kept_client.get(kept_picture, params={"width": 70})), original.resize((70, 30))) < 4
 
 
 @pytest.mark.parametrize(
     "box", ["0,0,301,700", "0,0,300,701", "10,0,10,700", "20,0,10,700", "0,-1,9,9", "1,2,3", "a", "0,0,9.5,9", ""]
 )
-def test_a_box_that_is_not_within_the_image_is_refused(client, picture, box):
-    answer = client.get(picture, params={"box": box})
+def test_a_box_that_is_not_within_the_image_is_refused(kept_client, kept_picture, box):
+    answer = kept_client.get(kept_picture, params={"box": box})
     assert answer.status_code == 422
     assert "box" in answer.json()["error"]
 
 
-def test_the_refusal_says_what_is_allowed(client, picture):
-    error = client.get(picture, params={"box": "0,0,301,700"}).json()["error"]
+def test_the_refusal_says_what_is_allowed(kept_client, kept_picture):
+    error = kept_client.get(kept_picture, params={"box": "0,0,301,700"}).json()["error"]
     assert error == "box is 0,0,301,700; must be top,left,bottom,right with top < bottom <= 300 and left < right <= 700"
 
 
 @pytest.mark.parametrize("size", [{"width": 0}, {"width": 4097}, {"height": 0}, {"height": 4097}, {"width": "wide"}])
-def test_a_size_beyond_the_limits_is_refused(client, picture, size):
-    assert client.get(picture, params=size).status_code == 422
+def test_a_size_beyond_the_limits_is_refused(kept_client, kept_picture, size):
+    assert kept_client.get(kept_picture, params=size).status_code == 422
 
 
-def test_an_unchanged_part_is_not_sent_twice(client, picture):
+def test_an_unchanged_part_is_not_sent_twice(kept_client, kept_picture):
     asked = {"box": "0,0,30,30", "width": 20}
-    first = client.get(picture, params=asked)
+    first = kept_client.get(kept_picture, params=asked)
     tag = {"If-None-Match": first.headers["etag"]}
-    assert client.get(picture, params=asked, headers=tag).status_code == 304
-    assert client.get(picture, params={**asked, "width": 21}, headers=tag).status_code == 200
+    assert kept_client.get(kept_picture, params=asked, headers=tag).status_code == 304
+    assert kept_client.get(kept_picture, params={**asked, "width": 21}, headers=tag).status_code == 200
     assert first.headers["cache-control"] == "private, no-cache"
 
 

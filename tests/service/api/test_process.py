@@ -125,6 +125,8 @@ def test_what_cannot_be_served_is_one_line_and_exit_code_2(bank, tmp_path):
             ((tmp_path / "nix.bank",), "nix.bank"),
             ((bank, "--port", listener.getsockname()[1]), "cannot listen"),
             ((bank, "--watch", tmp_path / "nix"), "is not a folder"),
+            ((bank, "--normals", tmp_path / "nix"), "is not a folder"),
+            ((bank, "--normals", f"{tmp_path}=nix"), "no bank 'nix'"),
             ((bank, "--preset", "best"), "preset is 'best'"),
             ((bank, "--database", "mysql://x"), "mysql"),
             ((bank, "--data", tmp_path / "file"), "file"),

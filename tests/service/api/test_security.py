@@ -207,8 +207,8 @@ def test_a_token_file_that_cannot_be_read_lets_nobody_in(guarded_service, token_
         {"Sec-Fetch-Site": "cross-site", "Authorization": "Basic dTpw"},  # of a URL as http://u:p@127.0.0.1/
     ],
 )
-def test_what_another_sites_page_sends_is_refused(service, client, headers):
-    id = inspect_image(client, defect(1))["id"]
+def test_what_another_sites_page_sends_is_refused(kept_service, kept_client, headers):
+    id = inspect_image(kept_client, defect(1))["id"]
     writes = [
         ("POST", f"/api/inspections/{id}/decisions", {"json": {"kind": "defect"}}),
         ("DELETE", "/api/decisions/1", {}),
@@ -217,11 +217,11 @@ def test_what_another_sites_page_sends_is_refused(service, client, headers):
         ("POST", "/login", {"data": {"token": "x"}}),
         ("POST", "/logout", {}),
     ]
-    before = service.container.store.audit().events
+    before = kept_service.container.store.audit().events
     for method, path, content in writes:
-        assert client.request(method, path, headers=headers, **content).status_code == 403, path
-    assert service.container.store.audit().events == before
-    assert service.container.store.get(id + 1) is None
+        assert kept_client.request(method, path, headers=headers, **content).status_code == 403, path
+    assert kept_service.container.store.audit().events == before
+    assert kept_service.container.store.get(id + 1) is None
 
 
 def test_own_pages_and_scripts_may_write(service, client):
@@ -255,8 +255,8 @@ def test_another_sites_page_cannot_read_or_show_ours(client):
     ["evil.example", "evil.example:8000", "localhost.evil.example", "10.0.0.1", "", "localhost@evil.example",
      "127.0.0.1:99999999", "[::1", "local host", "localhost/x", "xn--lcalhost-8za"],
 )  # fmt: skip
-def test_a_name_that_was_made_to_point_here_is_refused(service, host):
-    with socket.create_connection(("127.0.0.1", service.port), 10) as link:
+def test_a_name_that_was_made_to_point_here_is_refused(kept_service, host):
+    with socket.create_connection(("127.0.0.1", kept_service.port), 10) as link:
         link.sendall(f"GET /api/banks HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         assert int(link.recv(100).split()[1]) in (400, 421)
 
@@ -368,8 +368,8 @@ def test_requests_that_are_too_slow_or_broken_hold_nothing_up(service, client):
         "/api/banks/..%2f..%2fetc/images",
     ],
 )
-def test_a_path_of_a_request_reaches_no_file(service, path):
-    with socket.create_connection(("127.0.0.1", service.port), 10) as link:
+def test_a_path_of_a_request_reaches_no_file(kept_service, path):
+    with socket.create_connection(("127.0.0.1", kept_service.port), 10) as link:
         link.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert int(link.recv(100).split()[1]) in (404, 422)
 

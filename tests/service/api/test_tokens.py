@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anomalign.errors import InputError
-from anomalign.service.configuration import Configuration, Watch
+from anomalign.service.configuration import Configuration, NormalsFolder, Watch
 from anomalign.service.security import tokens
 from anomalign.service.security.attempts import ALLOWED, PERIOD_S, Attempts
 from anomalign.service.security.requests import is_loopback
@@ -175,6 +175,7 @@ def test_loopback_is_what_can_be_reached_from_here_alone():
         ({"banks": ()}, "no bank"),
         ({"banks": (Path("a/x.bank"), Path("b/x"))}, "same name"),
         ({"watches": (Watch(folder=Path("in"), bank="y"),)}, "no bank 'y'; served are"),
+        ({"normals": (NormalsFolder(folder=Path("in"), bank="y"),)}, "no bank 'y'; served are"),
         ({"proxies": ("10.0.0.1/8",)}, "proxies: '10.0.0.1/8' is not an IP"),
         ({"proxies": ("*",)}, "proxies"),
         ({"keep_days": 0}, "keep_days"),

@@ -39,12 +39,12 @@ def test_a_batch_is_answered_in_order_with_what_the_detector_says(client, bank, 
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
-def test_the_content_counts_not_what_it_is_called(client, format):
+def test_the_content_counts_not_what_it_is_called(kept_client, format):
     content = png(texture(5), format)
     files = {"files": ("malware.exe", content, "text/html")}
-    answer = client.post("/api/banks/parts/inspections", files=files)
+    answer = kept_client.post("/api/banks/parts/inspections", files=files)
     assert answer.status_code == 200
-    answer = client.get(f"/api/inspections/{answer.json()['results'][0]['id']}/picture")
+    answer = kept_client.get(f"/api/inspections/{answer.json()['results'][0]['id']}/picture")
     assert answer.headers["content-type"] == "image/jpeg"
     with Image.open(io.BytesIO(answer.content)) as image:
         assert (image.format, image.size) == ("JPEG", (64, 64))
@@ -87,8 +87,8 @@ def test_a_name_is_for_showing_and_no_path(client, service, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["screw/bent/007.png", "screw\\bent\\007.png", "/screw/bent/007.png"])
-def test_a_name_keeps_its_folders(client, name):
-    answer = client.post("/api/banks/parts/inspections", files=[("files", (name, good(50)))])
+def test_a_name_keeps_its_folders(kept_client, name):
+    answer = kept_client.post("/api/banks/parts/inspections", files=[("files", (name, good(50)))])
     assert answer.json()["results"][0]["name"] == "screw/bent/007.png"
 
 

@@ -48,4 +48,13 @@ def page(browse, service):
 @pytest.fixture
 def records(client):
     """Three normal images and two defects, in this order."""
+    return inspect_five(client)
+
+
+@pytest.fixture(scope="module")
+def kept_records(kept_client):
+    return inspect_five(kept_client)
+
+
+def inspect_five(client):
     return [inspect_image(client, content) for content in (good(50), good(51), defect(52), good(53), defect(54))]

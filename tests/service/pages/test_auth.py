@@ -38,7 +38,7 @@ def test_an_operator_is_offered_what_an_operator_may_do(visitor, guarded_service
     visitor.goto("/banks/parts")
     visitor.locator(".sheet-tile").first.wait_for()
     assert visitor.locator(".sheet-tile input").count() == 0
-    visitor.locator("#rate").focus()
+    visitor.locator("#rate:enabled").focus()
     visitor.keyboard.press("End")
     assert visitor.get_by_role("button", name="See what would change").count() == 0
 

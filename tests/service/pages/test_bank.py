@@ -19,7 +19,7 @@ def open_bank(page):
 
 
 def slide(page, steps):
-    page.locator("#rate").focus()
+    page.locator("#rate:enabled").focus()
     for _ in range(abs(steps)):
         page.keyboard.press("ArrowRight" if steps > 0 else "ArrowLeft")
 

@@ -10,8 +10,23 @@ from tests.service.api.live_service import defect, good, inspect_image, png, run
 READY = "() => document.querySelectorAll('#strip button').length && document.querySelector('#rarity').textContent"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def service(kept_service):
+    """One for all tests here that do not change it."""
+    return kept_service
+
+
+@pytest.fixture(scope="module")
+def client(kept_client):
+    return kept_client
+
+
+@pytest.fixture(scope="module")
 def wide(client):
+    return inspect_wide(client)
+
+
+def inspect_wide(client):
     """A defect, not square: rows 16 to 32, columns 72 to 96 of 48 x 96."""
     image = texture(90, 48, 96).copy()
     image[16:32, 72:96] = 255
@@ -97,7 +112,7 @@ def test_moving_shows_the_matched_place_at_once(page, client, wide):
         assert mark(page, "here") == pytest.approx((fy, fx), abs=0.5 / 16 + 0.01)  # the centre of its cell
         visible = page.locator("#there .layers img:not(.away)")
         assert visible.count() == 1
-        assert visible.get_attribute("src").endswith(f"/images/{image}/preview.jpg")
+        assert visible.get_attribute("src").endswith(f"/images/{image}/picture")
         assert page.locator("#distance").inner_text().replace(",", "") == f"{float(f'{distance:.4g}'):g}"
 
 
@@ -266,9 +281,11 @@ def test_no_such_inspection(browse, service):
         page.get_by_role("heading", name="Queue").wait_for()
 
 
-def test_a_picture_that_is_no_longer_kept(browse, service, wide):
-    next((service.container.configuration.data / "pictures").rglob(f"{wide['sha256']}*")).unlink()
-    with browse(service.url, expected=["404"]) as page:
+def test_a_picture_that_is_no_longer_kept(browse, bank, tmp_path):
+    with run_service(bank, tmp_path / "data") as service, browse(service.url, expected=["404"]) as page:
+        with service.client() as client:
+            wide = inspect_wide(client)
+        next((tmp_path / "data" / "pictures").rglob(f"{wide['sha256']}*")).unlink()
         page.goto(f"/inspections/{wide['id']}")
         page.get_by_text("The picture is no longer stored.").wait_for()
         page.wait_for_function(READY)  # what it was matched with is still known

@@ -48,6 +48,22 @@ UNNAMED = """() => {
 }"""
 
 
+@pytest.fixture(scope="module")
+def service(kept_service):
+    """One for all tests here: none changes it."""
+    return kept_service
+
+
+@pytest.fixture(scope="module")
+def client(kept_client):
+    return kept_client
+
+
+@pytest.fixture(scope="module")
+def records(kept_records):
+    return kept_records
+
+
 def settled(page, address):
     page.goto(address)
     page.wait_for_load_state("load")

@@ -56,6 +56,13 @@ def test_a_verdict_close_to_the_threshold_is_marked_in_the_queue_and_on_its_page
         assert page.locator("#rows tr").first.locator("td").inner_text() == record["verdict"] + words
 
 
+@pytest.fixture(scope="module")
+def decided(kept_client, kept_records):
+    for id, kind in ((1, "false_alarm"), (3, "unsure"), (5, "defect")):
+        kept_client.post(f"/api/inspections/{id}/decisions", json={"kind": kind}).raise_for_status()
+    return kept_records
+
+
 @pytest.mark.parametrize(
     ("choose", "keeps"),
     [
@@ -70,18 +77,17 @@ def test_a_verdict_close_to_the_threshold_is_marked_in_the_queue_and_on_its_page
         (["Anomalous", "Not sure"], lambda r: r["id"] == 3),
     ],
 )
-def test_filters(page, client, records, choose, keeps):
-    for id, kind in ((1, "false_alarm"), (3, "unsure"), (5, "defect")):
-        client.post(f"/api/inspections/{id}/decisions", json={"kind": kind}).raise_for_status()
-    page.goto("/")
-    for text in choose:
-        page.locator("#filters").get_by_text(text, exact=True).click()
-    expected = [record["id"] for record in reversed(records) if keeps(record)]
-    wait_for(page, expected)
-    page.reload()  # filters are in the address
-    wait_for(page, expected)
-    page.get_by_text("Clear filters").click()
-    wait_for(page, [record["id"] for record in reversed(records)])
+def test_filters(browse, kept_service, decided, choose, keeps):
+    with browse(kept_service.url) as page:
+        page.goto("/")
+        for text in choose:
+            page.locator("#filters").get_by_text(text, exact=True).click()
+        expected = [record["id"] for record in reversed(decided) if keeps(record)]
+        wait_for(page, expected)
+        page.reload()  # filters are in the address
+        wait_for(page, expected)
+        page.get_by_text("Clear filters").click()
+        wait_for(page, [record["id"] for record in reversed(decided)])
 
 
 def test_filter_by_day_takes_whole_days(page, records):

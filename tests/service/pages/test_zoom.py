@@ -3,7 +3,7 @@
 import pytest
 
 from tests.pictures import texture
-from tests.service.api.live_service import defect, inspect_image, png
+from tests.service.api.live_service import defect, inspect_image, png, run_service
 from tests.service.pages.test_inspection import at, mark, open_inspection
 
 BOXES = """() => {
@@ -25,7 +25,18 @@ DENSITY = """() => {
 }"""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def service(kept_service):
+    """One for all tests here that do not change it."""
+    return kept_service
+
+
+@pytest.fixture(scope="module")
+def client(kept_client):
+    return kept_client
+
+
+@pytest.fixture(scope="module")
 def record(client):
     return inspect_image(client, defect(52))
 
@@ -156,17 +167,19 @@ def test_an_image_of_another_size_is_shown_whole(page, client, record):
     assert page.locator("#zoom-reset").is_disabled()
 
 
-def test_a_decision_goes_on_to_the_same_place_of_the_next_image(page, client):
-    for seed in (52, 54):
-        inspect_image(client, defect(seed))
-    page.goto("/")
-    page.locator(".tile").first.click()
-    page.locator("#strip button").first.wait_for()
-    zoomed = zoom_in_at(page, 0.8, 0.2)
-    page.keyboard.press("d")
-    page.wait_for_url("**/inspections/1")
-    page.locator("#strip button").first.wait_for()
-    assert views(page)[0] == pytest.approx(zoomed, abs=0.01)
+def test_a_decision_goes_on_to_the_same_place_of_the_next_image(browse, bank, tmp_path):
+    with run_service(bank, tmp_path / "data") as service, browse(service.url) as page:
+        with service.client() as client:
+            for seed in (52, 54):
+                inspect_image(client, defect(seed))
+        page.goto("/")
+        page.locator(".tile").first.click()
+        page.locator("#strip button").first.wait_for()
+        zoomed = zoom_in_at(page, 0.8, 0.2)
+        page.keyboard.press("d")
+        page.wait_for_url("**/inspections/1")
+        page.locator("#strip button").first.wait_for()
+        assert views(page)[0] == pytest.approx(zoomed, abs=0.01)
 
 
 def test_regions_of_which_nothing_is_seen_are_counted(page, client):

@@ -36,7 +36,9 @@ class Server:
         if os.geteuid() == 0:
             names = {entry.pw_name for entry in pwd.getpwall()}
             self.user = "postgres" if "postgres" in names else "nobody"
-        self.folder = Path(tempfile.mkdtemp(prefix="anomalign-postgresql-"))
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="anomalign-postgresql-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+        )
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         self.own(self.folder, secret)

@@ -4,19 +4,14 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query
 
-from anomalign.bank import Bank
-from anomalign.errors import BankDamagedError, BankError, NotFoundError
-from anomalign.images.shown import shown_part
 from anomalign.service.api import schemas, serializers
-from anomalign.service.api.cutout import Cutout, CutoutDep
 from anomalign.service.api.dependencies import ERRORS, MAX_ID, Limit, ServedBankDep
-from anomalign.service.api.evidence import answer_cached, on_drawing
+from anomalign.service.api.evidence import on_drawing
 from anomalign.service.api.times import utc
 from anomalign.service.banks import statistics
 from anomalign.service.container import ContainerDep
-from anomalign.service.kept import rendering
 from anomalign.service.security.people import Operator
 
 router = APIRouter(prefix="/api/banks", tags=["banks"], responses=ERRORS)
@@ -62,53 +57,6 @@ def list_images(
         "next": end if end < len(images) else None,
         "total": len(images),
     }
-
-
-@router.get(
-    "/{bank}/images/{id}/preview.jpg",
-    response_class=Response,
-    responses={200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}},
-)
-async def preview(
-    request: Request,
-    container: ContainerDep,
-    person: Operator,
-    served_bank: ServedBankDep,
-    id: Annotated[int, Path(ge=1, le=MAX_ID)],
-    cutout: CutoutDep,
-    part: Annotated[bool, Query(description="only the region of interest of the bank and some surroundings")] = False,
-) -> Response:
-    """Return a normal image, or a part of it, as a JPEG, with at most the pixels that were compared.
-
-    Removed images stay until the bank is compacted, but only as a whole.
-    """
-
-    def read() -> bytes:
-        try:
-            content = served_bank.bank.preview(id)
-        except BankDamagedError:
-            raise
-        except BankError as error:
-            raise NotFoundError(f"bank {served_bank.name} has no image {id}") from error
-        return _cut(content, served_bank.bank, id, cutout, part)
-
-    content = await on_drawing(container, read)
-    return await answer_cached(request, container, (content,), "image/jpeg", lambda: content)
-
-
-def _cut(preview: bytes, bank: Bank, id: int, cutout: Cutout, part: bool) -> bytes:
-    """Cut a box, or the part that pages show, out of a preview; as it is where nothing is asked for."""
-    image = next((image for image in bank.images if image.id == id), None)
-    framing = bank.identity.framing
-    if cutout.box is None and (image is None or framing.region is None or not part):
-        return rendering.shrink_preview(preview, cutout.width, cutout.height) if cutout.is_asked else preview
-    if image is None:
-        raise NotFoundError(f"image {id} is no longer in bank {bank.path.name}; without a box it can be shown")
-    size = image.height, image.width
-    if cutout.box is None:
-        most = (cutout.width, cutout.height) if cutout.is_asked else (rendering.THUMBNAIL_PX, rendering.THUMBNAIL_PX)
-        return rendering.cut_preview(preview, size, shown_part(framing, *size).box, *most)
-    return rendering.cut_preview(preview, size, cutout.within(*size), cutout.width, cutout.height)
 
 
 @router.get("/{bank}/versions")

@@ -18,6 +18,7 @@ const sheet = new Sheet(name, isAdmin);
 const check = new CheckCard(name);
 const region = new RegionCard(name);
 const slider = byId("rate");
+slider.disabled = true; // until there are scores
 let scores = null;
 let drawnState = ""; // the state of the bank that the page shows
 
@@ -42,6 +43,7 @@ async function load() {
   counts(bank);
   scores = calibration;
   slider.max = scores.rates.length - 1;
+  slider.disabled = false;
   selectCurrentRate();
   changes(versions.versions, edits.edits);
   await region.load(bank);

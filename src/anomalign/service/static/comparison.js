@@ -127,7 +127,7 @@ export function preload(inspection) {
 function normalPicture(normal) {
   if (!normals.has(normal.id)) {
     const isThere = !record.neighbours.some(({ id, gone }) => id === normal.id && gone);
-    const address = api`/api/banks/${record.bank}/images/${normal.id}/preview.jpg`;
+    const address = api`/api/banks/${record.bank}/images/${normal.id}/picture`;
     const piece = pieceFor(new Photograph(address, normal, isThere), frameSize(there), { class: "away" });
     piece.image.addEventListener("load", () => draw());
     normals.set(normal.id, there.place(piece));
@@ -149,12 +149,16 @@ function draw() {
   sharpen();
   byId("there-name").textContent = fileName(match.normal.name);
   byId("there-name").title = match.normal.name;
+  byId("there-preview").hidden = !isCoarse([normal, details.there.piece]);
   if (picture) drawCrop(byId("crop-here"), [picture, details.here.piece], details.cropHere, record, place);
   drawCrop(byId("crop-there"), [normal, details.there.piece], details.cropThere, match.normal, match);
   byId("unpin").hidden = !pinned;
   markMatch(match.normal.id);
   showReadout(match);
 }
+
+/** Whether more pixels of what is seen could be shown, if the service had them. */
+const isCoarse = ([whole, seen]) => (seen?.photograph === whole.photograph ? seen : whole).isCoarse;
 
 function drawCrop(canvas, [whole, seen], detail, photograph, place) {
   const side = canvas.clientWidth;

@@ -33,6 +33,15 @@ class Piece {
     return naturalWidth / (this.box[3] - this.box[1]);
   }
 
+  /** Whether the service has fewer pixels than the photograph has and the screen could show. */
+  get isCoarse() {
+    const [top, left, bottom, right] = this.box;
+    const { naturalWidth, naturalHeight } = this.image;
+    const [width, height] = this.most ?? [Infinity, Infinity];
+    const isLess = naturalWidth < Math.min(width, right - left) && naturalHeight < Math.min(height, bottom - top);
+    return naturalWidth > 0 && isLess;
+  }
+
   covers([top, left, bottom, right]) {
     return top >= this.box[0] && left >= this.box[1] && bottom <= this.box[2] && right <= this.box[3];
   }
