@@ -100,3 +100,22 @@ def test_user_and_password_reach_the_web_server_and_no_message(web, tmp_path):
         objects.write(f"http://{web.url}/x", b"")
     with pytest.raises(InputError, match="lists no files"):
         list(list_objects(f"http://{web.url}/"))
+
+
+def test_other_stores_are_listed_folder_by_folder(tmp_path, monkeypatch):
+    """By fsspec's local files, which are listed as Google's and Azure's stores are."""
+    pytest.importorskip("fsspec", reason="needs fsspec: pip install 'anomalign[remote]'")
+    monkeypatch.setitem(objects.SCHEMES, "file", ("fsspec", "remote"))
+    names = ["a/1.png", "a/b/2.png", "a/b/c/3.png", "ab.png", "z/4.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+
+    def listed(prefix):
+        return {found.url.removeprefix(f"file://{tmp_path}/"): found.size for found in list_objects(prefix)}
+
+    assert listed(f"file://{tmp_path}/") == {name: len(name) for name in names}
+    assert set(listed(f"file://{tmp_path}/a/")) == set(names[:3])
+    assert set(listed(f"file://{tmp_path}/a")) == set(names[:4])
+    assert set(listed(f"file://{tmp_path}/a/b")) == set(names[1:3])
+    assert listed(f"file://{tmp_path}/none/") == {}

@@ -1,7 +1,8 @@
 """Kinds of files: which are pictures, by their ending or, where that says nothing, by their first bytes."""
 
+import os
 import stat
-from pathlib import Path, PurePath
+from pathlib import Path
 
 SUFFIXES = frozenset({".bmp", ".dib", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Endings of pictures that every installation reads."""
@@ -56,18 +57,18 @@ _BRANDS = {
 
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture, of a kind that can be read or not. Only a file of unknown ending is looked into."""
-    known = is_picture_by(path)
+    known = is_picture_by(path.name)
     return kind_of(_read_head(path), path.name) is not None if known is None else known
 
 
-def is_picture_by(name: PurePath, head: bytes | None = None) -> bool | None:
+def is_picture_by(name: str, head: bytes | None = None) -> bool | None:
     """Whether a file is a picture, by its name and, where that says nothing, its first bytes; None without these."""
-    ending = name.suffix.lower()
+    ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 -- a path would keep each name in a table of the process
     if ending in SUFFIXES or ending in _RAW or ending in _OTHER_PICTURES:
         return True
     if ending in _NO_PICTURES:
         return False
-    return None if head is None else kind_of(head, name.name) is not None
+    return None if head is None else kind_of(head, name) is not None
 
 
 def kind_of(data: bytes, name: str) -> str | None:

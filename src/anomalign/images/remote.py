@@ -158,8 +158,10 @@ def list_remote(place: RemotePlace, tally: Tally, before: Iterable[RemotePlace] 
     kept = _Kept(place, tally)
     with ThreadPoolExecutor(READERS, thread_name_prefix="look") as pool:
         while page := list(islice(listed, PAGE)):
-            for one, is_image in zip(page, pool.map(kept.looks_like_a_picture, page), strict=True):
-                if kept.keeps(one, is_image):
+            doubtful = [one for one in page if _picture_by_name(one) is None]
+            looked_into = dict(zip(doubtful, pool.map(_looks_like_a_picture, doubtful), strict=True))
+            for one in page:
+                if kept.keeps(one, looked_into.get(one, bool(_picture_by_name(one)))):
                     found += 1
                     if not any(earlier.covers(one.url) for earlier in before):
                         yield RemoteImage(one.url, one.size)
@@ -176,16 +178,6 @@ class _Kept:
         self._root = place.root
         self._tally = tally
         self._results: dict[str, bool] = {}  # folder: whether it holds results
-
-    def looks_like_a_picture(self, one: StoredObject) -> bool:
-        name = PurePosixPath(name_in(one.url))
-        known = is_picture_by(name)
-        if known is not None or name.name.startswith("."):
-            return bool(known)
-        try:
-            return is_picture_by(name, RemoteImage(one.url).read_head(HEAD_BYTES)) or False
-        except ImageError:  # it is reported when it is read
-            return True
 
     def keeps(self, one: StoredObject, is_image: bool) -> bool:
         *folders, name = one.url.removeprefix(self._root).split("/")
@@ -211,6 +203,20 @@ class _Kept:
             if folder not in self._results:
                 self._results[folder] = objects.size_of(folder + MARK) is not None
         return any(self._results.values())
+
+
+def _picture_by_name(one: StoredObject) -> bool | None:
+    """Whether an object is a picture; None if that takes a look into it."""
+    name = name_in(one.url)
+    return False if name.startswith(".") else is_picture_by(name)
+
+
+def _looks_like_a_picture(one: StoredObject) -> bool:
+    try:
+        head = RemoteImage(one.url).read_head(HEAD_BYTES) if one.size else b""
+    except ImageError:  # it is reported when it is read
+        return True
+    return bool(is_picture_by(name_in(one.url), head))
 
 
 def read_ahead(sources: Iterable[_T]) -> Generator["_T | Read", None, None]:
