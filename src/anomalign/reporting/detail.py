@@ -22,6 +22,7 @@ from anomalign.reporting.places import (
     small_map,
     window_in,
 )
+from anomalign.reporting.tags import Box, place_tags
 
 _PICTURE_PX = 480
 _SHOWN_PX = 540  # on the page, if there is room
@@ -32,17 +33,6 @@ _CROP_PX = 200
 _MOST_PAIRS = 3
 _THUMBNAIL_PX = 96
 _UNITS = 1000  # longer side of a picture in the units of its drawing
-
-
-@dataclass(frozen=True)
-class Box:
-    """A numbered rectangle on a picture, in units of 1/1000 of the picture's longer side."""
-
-    number: int
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True)
@@ -64,6 +54,11 @@ class Picture:
         """Width and height in the units of the boxes."""
         longer = max(self.width, self.height)
         return self.width * _UNITS / longer, self.height * _UNITS / longer
+
+    @property
+    def tags(self) -> tuple[Box, ...]:
+        """Numbers of the boxes, where they stand."""
+        return place_tags(self.boxes, *self.view, 0.5 if self.is_long else 1.0)
 
 
 @dataclass(frozen=True)

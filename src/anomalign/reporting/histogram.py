@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BINS = 40
-_WIDTH, _LEFT, _RIGHT = 900.0, 50.0, 34.0  # room for a tick's number at either end
-_TOP, _PANEL, _GAP = 44.0, 92.0, 40.0
+_WIDTH, _LEFT, _RIGHT = 900.0, 60.0, 34.0  # room for a tick's number at either end
+_TOP, _PANEL, _GAP = 48.0, 92.0, 40.0
 
 
 @dataclass(frozen=True, eq=False)

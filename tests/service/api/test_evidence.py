@@ -96,6 +96,16 @@ def test_large_images_are_scaled_down_in_proportion(bank, tmp_path):
         assert open_image(client.get(f"{base}/map.tiff")).shape == (1000, 3000)
 
 
+def test_a_thumbnail_of_a_box_is_that_part_of_the_overlay(client):
+    result = inspect_image(client, defect(1))
+    base = f"/api/inspections/{result['id']}"
+    whole = open_image(client.get(f"{base}/overlay.png"))[..., :3].astype(int)
+    part = open_image(client.get(f"{base}/thumbnail.jpg", params={"box": "10,20,60,52"}))
+    assert part.shape == (50, 32, 3)
+    assert np.abs(part - whole[10:60, 20:52]).mean() < 6  # what JPEG loses
+    assert client.get(f"{base}/thumbnail.jpg", params={"box": "10,20,65,52"}).status_code == 422
+
+
 def test_an_unchanged_image_is_not_sent_twice(client):
     result = inspect_image(client, defect(1))
     for name in ("picture", "thumbnail.jpg", "heat.png"):

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -14,7 +15,7 @@ from anomalign.images.decoding import decode
 from anomalign.images.heat import heat_layer
 from anomalign.reporting.places import fit_size
 from anomalign.service.api import schemas, serializers
-from anomalign.service.api.cutout import Cutout, CutoutDep
+from anomalign.service.api.cutout import BoxText, Cutout, CutoutDep
 from anomalign.service.api.dependencies import ERRORS, MAX_ID, RecordDep
 from anomalign.service.container import Container, ContainerDep
 from anomalign.service.kept import rendering
@@ -100,12 +101,22 @@ async def _picture_part(request: Request, container: Container, record: Record, 
 
 
 @router.get("/thumbnail.jpg", response_class=Response, responses=_file_response("image/jpeg"))
-async def thumbnail(request: Request, container: ContainerDep, person: Operator, record: RecordDep) -> Response:
-    """Return the inspected image, or the part to show, with its heat as a JPEG, longer side at most 320 px.
+async def thumbnail(
+    request: Request, container: ContainerDep, person: Operator, record: RecordDep, box: BoxText = None
+) -> Response:
+    """Return the inspected image, or the part to show, or a box, with its heat as a JPEG, longer side at most 320 px.
 
     It is without heat while the bank is not served.
     """
     is_served = record.bank in container.served_banks
+    if box is not None:
+        limits = Cutout(box, rendering.THUMBNAIL_PX, rendering.THUMBNAIL_PX, is_asked=True).within(
+            record.height, record.width
+        )
+        key: tuple[object, ...] = (record.sha256, record.id, "thumbnail", limits, is_served)
+        return await answer_cached(
+            request, container, key, "image/jpeg", lambda: _thumbnail_of_box(container, record, limits, is_served)
+        )
 
     def make() -> bytes:
         part = container.evidence.part(record)
@@ -118,6 +129,19 @@ async def thumbnail(request: Request, container: ContainerDep, person: Operator,
 
     key = (record.sha256, record.id, "thumbnail", is_served)
     return await answer_cached(request, container, key, "image/jpeg", make)
+
+
+def _thumbnail_of_box(container: Container, record: Record, box: rendering.Box, is_served: bool) -> bytes:
+    key = record.sha256, container.evidence.reading(record)
+    image = container.decoded.get(key, lambda: _image(container, record))
+    image = rendering.cut(image, box, rendering.THUMBNAIL_PX, rendering.THUMBNAIL_PX)
+    if is_served:
+        across, down = image.width / (box[3] - box[1]), image.height / (box[2] - box[0])
+        height, width = math.ceil(record.height * down), math.ceil(record.width * across)
+        top, left = min(round(box[0] * down), height - image.height), min(round(box[1] * across), width - image.width)
+        heat = container.evidence.heat(record, height, width)[top:, left:][: image.height, : image.width]
+        image = rendering.overlay_heat(image, heat)
+    return rendering.encode_jpeg(image, quality=85)
 
 
 @router.get("/heat.png", response_class=Response, responses=_file_response("image/png"))

@@ -1,5 +1,6 @@
 /** Two pictures side by side: a place in the inspected image, and its match in a normal image. */
 import { api, get } from "./api.js";
+import { LONG } from "./close_up.js";
 import { cropOf, magnify } from "./crops.js";
 import { byId, h, say, show } from "./dom.js";
 import { keepView } from "./kept_view.js";
@@ -48,21 +49,19 @@ export async function showComparison(inspection) {
     return;
   }
   allMatches.neighbours.forEach(normalPicture);
-  strip = drawStrip(record.bank, allMatches, (normal) => compare(onlyNeighbour === normal ? null : normal));
+  strip = drawStrip(record, allMatches, (normal) => compare(onlyNeighbour === normal ? null : normal));
   scrollSideways(byId("strip"), "normal images");
   release();
 }
 
 /* Pictures. */
 
-const LONG = 2.5; // from these proportions on the pictures lie one above the other
-
 function drawPictures() {
   const [top, left, bottom, right] = record.shown;
   const shape = (right - left) / (bottom - top);
   const pictures = document.querySelector(".pictures");
   pictures.style.setProperty("--shape", shape);
-  pictures.classList.toggle("stacked", shape >= LONG);
+  pictures.classList.toggle("stacked", shape >= LONG); // one above the other
   here.shape(record);
   zoom.highest = Math.max(8, Math.max(right - left, bottom - top) / 150); // at the highest zoom single pixels are seen
   there.shape(record);

@@ -1,5 +1,6 @@
 /** The queue: filters, cards, and new images. */
 import { get, query } from "./api.js";
+import { closeUp } from "./close_up.js";
 import { breakable, byId, fill, h, say, show } from "./dom.js";
 import { acceptFiles, chooseFiles } from "./incoming.js";
 import { bind } from "./keys.js";
@@ -28,6 +29,21 @@ function setFilters(values) {
   }
 }
 
+/** The picture of an inspection; of a long image first the part around its worst place. */
+function pictures(record) {
+  const part = closeUp(record);
+  return [part, null].slice(part ? 0 : 1).map((box) =>
+    h("img", {
+      src: `/api/inspections/${record.id}/thumbnail.jpg` + query({ box: box?.join() }),
+      alt: "",
+      loading: "lazy",
+      decoding: "async",
+      width: 320,
+      height: Math.round(box ? (320 * (box[2] - box[0])) / (box[3] - box[1]) : (320 * record.height) / record.width),
+    }),
+  );
+}
+
 function card(record) {
   const { decision } = record;
   return h(
@@ -38,17 +54,8 @@ function card(record) {
       { class: `tile ${record.verdict}`, href: `/inspections/${record.id}`, "data-id": record.id },
       h(
         "span",
-        { class: "thumb" },
-        record.picture
-          ? h("img", {
-              src: `/api/inspections/${record.id}/thumbnail.jpg`,
-              alt: "",
-              loading: "lazy",
-              decoding: "async",
-              width: 320,
-              height: Math.round((320 * record.height) / record.width),
-            })
-          : h("span", { class: "quiet" }, "picture no longer stored"),
+        { class: closeUp(record) ? `thumb long${record.height > record.width ? " tall" : ""}` : "thumb" },
+        record.picture ? pictures(record) : h("span", { class: "quiet" }, "picture no longer stored"),
       ),
       h(
         "span",

@@ -23,8 +23,10 @@ export function drawRegions(record, viewer, choose) {
       return ["under", "line"].map((name) => s("polygon", { class: name, points }));
     }),
   );
-  const tags = regions.map(tag(record));
-  return viewer.layer(h("div", { class: "regions-layer", "aria-hidden": "true" }, outlines, tags));
+  const tags = regions.map((_, i) => h("span", { class: "region-number" }, i + 1));
+  const layer = viewer.layer(h("div", { class: "regions-layer", "aria-hidden": "true" }, outlines, tags));
+  new ResizeObserver(() => arrange(tags, record, layer)).observe(layer); // with zoom there is more room
+  return layer;
 }
 
 function button({ peak, box, area_px, p_value, place_score, centre }, place, press) {
@@ -51,12 +53,44 @@ function button({ peak, box, area_px, p_value, place_score, centre }, place, pre
 /** Centre of the peak's pixel, as a place of the picture. */
 const placeOf = ({ peak: [y, x] }, height, width) => ({ fy: (y + 0.5) / height, fx: (x + 0.5) / width });
 
-const tag =
-  ({ height, width, shown: [shownTop, , shownBottom, shownRight] }) =>
-  ({ box: [top, left] }, i) => {
-    const element = h("span", { class: "region-number" }, i + 1);
-    if (top - shownTop < 0.08 * (shownBottom - shownTop)) element.classList.add("inside");
-    element.style.top = `${(100 * top) / height}%`;
-    element.style.left = `min(${(100 * left) / width}%, calc(${(100 * shownRight) / width}% - 22px))`;
-    return element;
-  };
+const TAG_PX = 20; // height, and least width
+const RING_PX = 18; // around a peak: the cross-hair
+
+/** Put each number where it covers neither an earlier one nor the peak of its region: above the region, else at its top,
+    below it or beside it. One for which there is no room is hidden; the list has it. */
+function arrange(tags, { regions, height, width, shown }, layer) {
+  const [down, across] = [layer.clientHeight / height, layer.clientWidth / width];
+  const placed = [];
+  tags.forEach((tag, i) => {
+    const [top, left, bottom, right] = regions[i].box.map((side, n) => side * (n % 2 ? across : down));
+    const [y, x] = [(regions[i].peak[0] + 0.5) * down, (regions[i].peak[1] + 0.5) * across];
+    const ring = { top: y - RING_PX, left: x - RING_PX, bottom: y + RING_PX, right: x + RING_PX };
+    const wide = Math.max(TAG_PX, tag.offsetWidth);
+    const [first, last] = [shown[1] * across, shown[3] * across - wide];
+    const around = {
+      top: Math.min(top, ring.top),
+      left: Math.min(left, ring.left),
+      bottom: Math.max(bottom, ring.bottom),
+      right: Math.max(right, ring.right),
+    };
+    const place = [...placesOf({ top, left, bottom, right }, wide), ...placesOf(around, wide)]
+      .map(([at, start]) => [at, Math.min(Math.max(start, first), last)])
+      .map(([at, start]) => ({ top: at, left: start, bottom: at + TAG_PX, right: start + wide }))
+      .filter((one) => one.top >= shown[0] * down && one.bottom <= shown[2] * down)
+      .find((one) => ![ring, ...placed].some((other) => overlap(one, other)));
+    tag.style.visibility = place ? "visible" : "hidden";
+    if (!place) return;
+    placed.push(place);
+    tag.style.top = `${place.top}px`;
+    tag.style.left = `${place.left}px`;
+  });
+}
+
+const placesOf = ({ top, left, bottom, right }, wide) => [
+  ...[top - TAG_PX, top, bottom].map((at) => [at, left]),
+  ...[right, left - wide, left + wide].flatMap((start) =>
+    [top, top - TAG_PX, bottom, bottom - TAG_PX].map((at) => [at, start]),
+  ),
+];
+
+const overlap = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;

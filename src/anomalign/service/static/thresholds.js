@@ -5,8 +5,8 @@ import { count, number, several, share } from "./words.js";
 
 const BINS = 40;
 const WIDTH = 900;
-const [LEFT, RIGHT] = [52, 14];
-const [TOP, PANEL, GAP] = [44, 72, 40];
+const [LEFT, RIGHT] = [60, 14];
+const [TOP, PANEL, GAP] = [48, 72, 40];
 const HEIGHT = TOP + 3 * PANEL + 2 * GAP + 46;
 
 /** Count the recent images whose verdict another threshold would change, from their scores. */
@@ -43,7 +43,7 @@ export function chart(svg, scores, rate) {
   const currentX = x(scores.threshold);
   const selectedX = x(rate.threshold);
   const moved = rate.threshold !== scores.threshold;
-  const atRight = selectedX > WIDTH * 0.7;
+  const atRight = selectedX > WIDTH / 2; // the longer side has room for the text
   fill(
     svg,
     bars(scores.normal_scores, low, high, rate.threshold, x, base(0), "over-normal"),
