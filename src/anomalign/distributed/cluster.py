@@ -94,11 +94,7 @@ class Cluster:
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             raise InputError(
                 f"ray is {self._address!r}: no cluster answers there ({_last_line(error)}); give the address that "
-<<<<<<< HEAD
-                "the head node printed, or local"
-=======
-                "`ray start --head` printed, and the cluster's token in RAY_AUTH_TOKEN if it has one; or give local"
->>>>>>> h-ray
+                "the head node printed, and the cluster's token in RAY_AUTH_TOKEN if it has one; or give local"
             ) from error
 
 
