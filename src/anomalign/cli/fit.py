@@ -50,7 +50,7 @@ def fit(
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Create a bank from normal images, or add to one. It can be repeated: no image is added twice."""
-    from anomalign.cli.videos import frames_to_fit, read_every, split_videos
+    from anomalign.cli.video_inputs import frames_to_fit, read_every, split_videos
 
     max_pixels = console.max_pixels(max_megapixels)
     videos, others = split_videos(normals)

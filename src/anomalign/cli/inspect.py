@@ -121,7 +121,8 @@ def inspect(
     from anomalign.cli.inputs import Inputs
     from anomalign.cli.output import Output
     from anomalign.cli.strips import Strips, in_order
-    from anomalign.cli.videos import VideoOptions, Videos, local_folder, read_every, split_videos
+    from anomalign.cli.video_inputs import read_every, split_videos
+    from anomalign.cli.videos import VideoOptions, Videos, local_folder
     from anomalign.detection.detector import Detector
     from anomalign.errors import InputError
     from anomalign.monitoring.record_files import RecordFile

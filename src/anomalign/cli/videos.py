@@ -1,9 +1,7 @@
 """``anomalign inspect`` on videos: lines for events, JSON lines for frames, a timeline and a video with heat."""
 
 import contextlib
-import glob
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +14,7 @@ from anomalign.detection.frames import Event, Events, FrameResult, inspect_frame
 from anomalign.detection.inspection import Inspection
 from anomalign.errors import AnomalignError, InputError
 from anomalign.images.marks import MARK, NOTICE
-from anomalign.images.video import Every, clock, is_video
-from anomalign.images.video_frames import list_frames
+from anomalign.images.video import Every, clock
 from anomalign.images.video_stream import read_frames
 from anomalign.monitoring.record_files import RecordFile
 from anomalign.monitoring.replay import make_record
@@ -41,29 +38,6 @@ class VideoOptions:
     as_json: bool
 
 
-def split_videos(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the videos among files and globs, and the other names. Folders are searched for images only."""
-    videos: dict[str, None] = {}
-    others = []
-    for name in names:
-        path = Path(name)
-        if not is_video(name) or path.is_dir():
-            others.append(name)
-        elif path.exists() or not glob.has_magic(name):
-            videos[name] = None
-        else:
-            videos.update(dict.fromkeys(sorted(glob.glob(name, recursive=True))))  # noqa: PTH207 -- absolute ones, too
-    return list(videos), others
-
-
-def read_every(text: str) -> Every:
-    """Read the option ``--every``; InputError if it is no number of frames or seconds."""
-    try:
-        return Every.parse(text)
-    except InputError as error:
-        raise InputError(f"--{error}") from error
-
-
 def local_folder(out: str | None) -> Path | None:
     """The folder of ``--out``; InputError if it is not local."""
     if out is None:
@@ -71,17 +45,6 @@ def local_folder(out: str | None) -> Path | None:
     if is_url(local_or_url(out)):
         raise InputError("--out of videos needs a local folder; copy the results afterwards")
     return Path(local_or_url(out))
-
-
-def frames_to_fit(videos: list[str], every: Every, max_pixels: int) -> list[Path]:
-    """Names of the frames to fit on.
-
-    Raises
-    ------
-    ImageError
-        A video cannot be read.
-    """
-    return [Path(name) for video in videos for name in list_frames(video, every, max_pixels)]
 
 
 class Videos:
@@ -175,10 +138,9 @@ class _Watched:
         summary = event.summary
         span = f"{clock(event.start)} to {clock(event.end)}"
         nearest = on_a_line(Path(summary.neighbours[0].name).name)
-        typer.echo(
-            f"event      {on_a_line(self.video)} {span}  ({event.frames} frame{'s' * (event.frames > 1)}; highest at {clock(event.peak)}: score "
-            f"{summary.image_score:.4g}, p {summary.p_value:.4f}; nearest: {nearest})"
-        )
+        count = f"{event.frames} frame{'s' * (event.frames > 1)}; highest at {clock(event.peak)}"
+        numbers = f"score {summary.image_score:.4g}, p {summary.p_value:.4f}"
+        typer.echo(f"event      {on_a_line(self.video)} {span}  ({count}: {numbers}; nearest: {nearest})")
 
 
 def _marked_folder(out: Path) -> Path:
