@@ -11,8 +11,10 @@ pytest.importorskip("av", reason="the extra `video` is not installed")
 import av
 
 from anomalign import Bank, Detector
+from anomalign.errors import InputError
 from anomalign.images.video import split_frame_name
 from anomalign.images.video_frames import read_frame
+from anomalign.reporting.heat_video import HeatVideo
 from tests import tiny
 from tests.cli.running import run
 from tests.pictures import texture
@@ -95,12 +97,20 @@ def test_a_broken_video_ends_with_what_was_read_and_the_run_goes_on(folder):
     whole = write_video(folder / "whole.mkv", images(100, 2)).read_bytes()
     (folder / "cut.mkv").write_bytes(whole[: len(whole) // 2])
     (folder / "text.mp4").write_text("no video")
-    done = run("inspect", folder / "street.bank", folder / "text.mp4", folder / "cut.mkv", folder / "clip.mp4")
+    out = folder / "out of broken"
+    videos = [folder / name for name in ("text.mp4", "cut.mkv", "clip.mp4")]
+    done = run("inspect", folder / "street.bank", *videos, "--out", out)
     assert done.returncode == 2
     assert "text.mp4: not a video that can be read" in done.stderr
     assert "the video ends here, after" in done.stderr
     assert "4 anomalous" in done.stderr
     assert len(done.stdout.splitlines()) >= 1
+    assert {path.name for path in (out / "videos").glob("[!.]*")} == {
+        *("text.html", "cut.html", "cut.mp4", "clip.html", "clip.mp4")
+    }
+    assert "No frame could be read" in (out / "videos" / "text.html").read_text(encoding="utf-8")
+    with av.open(str(out / "videos" / "cut.mp4")) as film:
+        assert 20 < sum(1 for _ in film.decode(video=0)) < 80
 
 
 @pytest.mark.parametrize(
@@ -129,6 +139,31 @@ def test_still_frames_are_not_computed_again(folder):
 
 def test_without_the_extra_the_error_names_it(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    done = run("inspect", folder / "street.bank", folder / "clip.mp4")
-    assert done.returncode == 2
-    assert "pip install 'anomalign[video]'" in done.stderr
+    for options in ([], ["--out", folder / "out without"]):
+        done = run("inspect", folder / "street.bank", folder / "clip.mp4", *options)
+        assert done.returncode == 2
+        assert "pip install 'anomalign[video]'" in done.stderr
+
+
+def test_a_video_with_heat_appears_whole_or_not_at_all(tmp_path):
+    image = images(1, 5)[0]
+
+    def write(name, error=None):
+        with HeatVideo(tmp_path / name) as film:
+            film.write(0.0, image, image, anomalous=False)
+            if error:
+                raise error
+        return film
+
+    assert write("whole.mp4").is_written
+    with pytest.raises(KeyboardInterrupt):
+        write("interrupted.mp4", KeyboardInterrupt())
+    with pytest.raises(ValueError, match="other"):
+        write("failed.mp4", ValueError("other"))
+    with HeatVideo(tmp_path / "empty.mp4") as film:
+        pass
+    assert not film.is_written
+    assert {path.name for path in tmp_path.iterdir()} == {"whole.mp4", "interrupted.mp4"}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write("file/below.mp4")

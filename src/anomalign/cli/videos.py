@@ -92,8 +92,9 @@ class _Watched:
         results = inspect_frames(
             detector, frames, still=options.still, max_pixels=options.max_pixels, keep_images=self.folder is not None
         )
+        film = HeatVideo(self.folder / f"{self.name}.mp4") if self.folder else None
         try:
-            with HeatVideo(self.folder / f"{self.name}.mp4") if self.folder else contextlib.nullcontext() as film:
+            with film or contextlib.nullcontext():
                 for result in results:
                     self._take(result, film)
         finally:  # also after Ctrl-C: what was inspected is told
@@ -101,8 +102,7 @@ class _Watched:
                 self._tell(event)
             if self.folder:
                 path = self.folder / f"{self.name}.html"
-                film_path = self.folder / f"{self.name}.mp4"
-                self.timeline.write(path, film_path.name if film_path.exists() else "")
+                self.timeline.write(path, film.path.name if film and film.is_written else "")
                 console.say(f"timeline: {path}")
 
     def _take(self, result: FrameResult, film: HeatVideo | None) -> None:

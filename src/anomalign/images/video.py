@@ -145,7 +145,7 @@ class Video:
     def __init__(self, path: str | os.PathLike[str], max_pixels: int) -> None:
         self.path = Path(path)
         self.max_pixels = max_pixels
-        self._av = _pyav(self.path)
+        self._av = pyav(self.path)
         self._container, self._stream = self._open()
         self._start = self._stream.start_time or 0
         self._time_base = self._stream.time_base or Fraction(1, 1000)
@@ -275,7 +275,8 @@ def _quarter_turns(frame: "VideoFrame") -> int:
     return quarters % 4
 
 
-def _pyav(path: Path) -> Any:
+def pyav(path: Path) -> Any:
+    """PyAV; an ImageError names the file that needs it if it is not installed."""
     try:
         import av
     except ImportError as error:
