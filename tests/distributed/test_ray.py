@@ -31,14 +31,14 @@ def cluster():
     """Two nodes with one processor each; this process is connected to it."""
     with pytest.MonkeyPatch.context() as environment, warnings.catch_warnings():
         environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        import ray
-        from ray.cluster_utils import Cluster
+        from ray.cluster_utils import Cluster as Nodes
 
-        nodes = Cluster(initialize_head=True, head_node_args=SMALL)
+        from anomalign.distributed.cluster import Cluster
+
+        nodes = Nodes(initialize_head=True, head_node_args=SMALL)
         nodes.add_node(**SMALL)
-        ray.init(address=nodes.address, logging_level=40, log_to_driver=False)
-        yield nodes
-        ray.shutdown()
+        with Cluster(nodes.address):
+            yield nodes
         nodes.shutdown()
 
 
@@ -123,6 +123,16 @@ def test_relative_paths_mean_the_same_files(cluster, place):
     ]
     assert outputs[0] == outputs[1]
     assert outputs[0].count("\n") == 10
+
+
+def test_what_ray_says_of_the_cluster_is_not_among_the_results(cluster, capsys):
+    from ray._private import worker
+
+    # As Ray calls it for a node that is lost.
+    worker.print_to_stdstream({"lines": ["a node is dead"], "pid": "raylet", "is_err": False}, ignore_prefix=False)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "a node is dead" in err
 
 
 STAGE = """

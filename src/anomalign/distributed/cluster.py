@@ -91,11 +91,20 @@ class Cluster:
         try:
             _knock(self._address)
             self._ray.init(**options)
+            _speak_on_stderr()
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             raise InputError(
                 f"ray is {self._address!r}: no cluster answers there ({_last_line(error)}); give the address that "
                 "the head node printed, and the cluster's token in RAY_AUTH_TOKEN if it has one; or give local"
             ) from error
+
+
+def _speak_on_stderr() -> None:
+    """Have Ray say on standard error what it has to say of the cluster; it would print it among our results."""
+    from ray._private import worker
+
+    say = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda data, *others, **named: say({**data, "is_err": True}, *others, **named)
 
 
 class Actor:
