@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
+from anomalign import Bank, Detector, Framing
 from anomalign.service.bootstrap import close_container, open_container
 from anomalign.service.configuration import Configuration
 from anomalign.service.container import Container
@@ -78,3 +79,14 @@ def inspect_image(client, content):
     answer = send(client, content)
     assert answer.status_code == 200, answer.text
     return answer.json()["results"][0]
+
+
+def make_bank_of_photographs(folder, backbone, count, size):
+    """Photographs of one (height, width) below ``photographs``, and a calibrated bank of them, ``parts.bank``."""
+    (folder / "photographs").mkdir()
+    for seed in range(count):
+        (folder / "photographs" / f"{seed:02}.png").write_bytes(png(texture(seed, *size)))
+    bank = Bank.create(folder / "parts.bank", backbone, Framing(64))
+    bank.add(folder / "photographs")
+    Detector(bank).calibrate()
+    return folder

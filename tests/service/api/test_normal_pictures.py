@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomalign import Bank, Detector, Framing
 from anomalign.service.configuration import NormalsFolder
 from tests.pictures import texture
-from tests.service.api.live_service import png, run_service
+from tests.service.api.live_service import make_bank_of_photographs, png, run_service
 
 ADDRESS = "/api/banks/parts/images/3/picture"
 SIZE = (100, 400)
@@ -24,14 +23,7 @@ def opened(answer):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, tiny_backbone):
     """Photographs of 100 x 400 px, and a bank of them, which keeps 80 x 320."""
-    made = tmp_path_factory.mktemp("made")
-    (made / "photographs").mkdir()
-    for seed in range(12):
-        (made / "photographs" / f"{seed:02}.png").write_bytes(png(texture(seed, *SIZE)))
-    bank = Bank.create(made / "parts.bank", tiny_backbone, Framing(64))
-    bank.add(made / "photographs")
-    Detector(bank).calibrate()
-    return made
+    return make_bank_of_photographs(tmp_path_factory.mktemp("made"), tiny_backbone, 12, SIZE)
 
 
 @pytest.fixture

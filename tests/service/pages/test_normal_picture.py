@@ -4,10 +4,9 @@ import shutil
 
 import pytest
 
-from anomalign import Bank, Detector, Framing
 from anomalign.service.configuration import NormalsFolder
 from tests.pictures import texture
-from tests.service.api.live_service import inspect_image, png, run_service
+from tests.service.api.live_service import inspect_image, make_bank_of_photographs, png, run_service
 from tests.service.pages.test_inspection import open_inspection
 
 SIZE = (400, 400)  # of the photographs; the bank keeps 320 x 320
@@ -15,14 +14,7 @@ SIZE = (400, 400)  # of the photographs; the bank keeps 320 x 320
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, tiny_backbone):
-    made = tmp_path_factory.mktemp("made")
-    (made / "photographs").mkdir()
-    for seed in range(8):
-        (made / "photographs" / f"{seed}.png").write_bytes(png(texture(seed, *SIZE)))
-    bank = Bank.create(made / "parts.bank", tiny_backbone, Framing(64))
-    bank.add(made / "photographs")
-    Detector(bank).calibrate()
-    return made
+    return make_bank_of_photographs(tmp_path_factory.mktemp("made"), tiny_backbone, 8, SIZE)
 
 
 @pytest.mark.parametrize("is_named", [True, False])
