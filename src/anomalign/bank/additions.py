@@ -1,7 +1,7 @@
 """Adding images to a bank: describe them, and commit them a segment at a time."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,16 +72,7 @@ def add(
         identity = replace(identity, reading=replace(identity.reading, bits=depth.bits))
     batch = Batch(path, identity, stored, segment_bytes, depth is not None)
     try:
-        results = describe(
-            images,
-            network,
-            identity.framing,
-            reading=identity.reading,
-            max_pixels=max_pixels,
-            turns=identity.turns,
-            previews=True,
-            known={image.sha256 for image in stored},
-        )
+        results = describe_normals(images, network, identity, max_pixels, {image.sha256 for image in stored})
         with contextlib.closing(results):
             for done, (result, group) in enumerate(zip(results, group_names, strict=True), 1):
                 batch.take(result, group)
@@ -94,6 +85,26 @@ def add(
     finally:
         batch.close()
     return AddReport(batch.added, tuple(batch.known), tuple(batch.failures), batch.regrouped, depth=depth)
+
+
+def describe_normals(
+    images: Iterable[Source | Failure],
+    network: Backbone,
+    identity: Identity,
+    max_pixels: int,
+    known: Container[str],
+) -> Generator[Described | Known | Failure, None, None]:
+    """Describe images as the bank stores them, in its orientations and with previews; `known` contents are skipped."""
+    return describe(
+        images,
+        network,
+        identity.framing,
+        reading=identity.reading,
+        max_pixels=max_pixels,
+        turns=identity.turns,
+        previews=True,
+        known=known,
+    )
 
 
 class Batch:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from anomalign.backbones import Backbone, Described, Known, describe
+from anomalign.backbones import Backbone, Described, Known
 from anomalign.bank import catalogue, edits, groups, segments
-from anomalign.bank.additions import AddReport, Progress
+from anomalign.bank.additions import AddReport, Progress, describe_normals
 from anomalign.bank.catalogue import NewImage, NormalImage, Segment
 from anomalign.bank.identity import Identity, write_reading
 from anomalign.images.sources import Failure, Source
@@ -45,16 +45,7 @@ def make_shard(
     """Describe normal images as `Bank.add` does, and write their segment into memory."""
     results: list[NewImage | Known | Failure] = []
     pyramids = []
-    described = describe(
-        sources,
-        network,
-        identity.framing,
-        reading=identity.reading,
-        max_pixels=max_pixels,
-        turns=identity.turns,
-        previews=True,
-        known=known,
-    )
+    described = describe_normals(sources, network, identity, max_pixels, known)
     for result, group in zip(described, group_names, strict=True):
         if isinstance(result, Described):
             pyramids += [result.pyramid, *result.turned]
