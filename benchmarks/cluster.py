@@ -95,7 +95,9 @@ def measure(way: str, results: Iterable[object], total: int, workers: list[Worke
     return Run(way, total, start - begin, end - start, cpu + usage(os.getpid())[0] - own, memory)
 
 
-def by_site(site: Any, detector: Detector, images: Iterable[Any], total: int, way: str) -> Run:
+@contextlib.contextmanager
+def watched(site: Any) -> Iterator[list[Worker]]:
+    """The workers of a site, each from the moment at which it is ready."""
     workers: list[Worker] = []
     hire = site.hire
 
@@ -108,9 +110,14 @@ def by_site(site: Any, detector: Detector, images: Iterable[Any], total: int, wa
 
     site.hire = hired
     try:
-        return measure(way, inspect_many(site, detector, images), total, workers)
+        yield workers
     finally:
         site.hire = hire
+
+
+def by_site(site: Any, detector: Detector, images: Iterable[Any], total: int, way: str) -> Run:
+    with watched(site) as workers:
+        return measure(way, inspect_many(site, detector, images), total, workers)
 
 
 def by_ray_data(detector: Detector, images: Iterable[object], total: int) -> Run:
