@@ -1,12 +1,14 @@
 """What true proportions, more pixels, tiles and a window are worth: accuracy, time an image, size of the bank.
 
-    python benchmarks/proportions.py ROOT... [--backbone NAME|FILE.onnx] [--frames NAME ...] [--markdown FILE]
+    python benchmarks/proportions.py ROOT... [--backbone NAME|FILE.onnx] [--frames NAME ...] [--try SETTING=VALUE ...]
+                                     [--markdown FILE]
 
 Each ROOT is a category or a dataset's folder. `square`: as versions before this one. `same pixels`: true proportions
 with about as many pixels as that, the default. Numbers: the shorter side, in true proportions; `+ tiles`: seen in tiles
 of 224 px with an overlap of 64; `+ all`: every place is compared with all places, in place of the window that is
 chosen; `+ N`: with a window of N cells. `PatchCore`: with the same features in the frame `same pixels`
-(`benchmarks/rivals/`).
+(`benchmarks/rivals/`). Each `--try` is another row in the frame `same pixels`, with one setting changed, as for
+`anomalign check`.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from rivals import patchcore
 from anomalign import PRESETS, Framing, fit_frame, load_backbone
 from anomalign.backbones import Backbone
 from anomalign.calibration.thresholds import best_rate
+from anomalign.detection.trials import read_setting
 from anomalign.evaluation.datasets import Category, open_dataset
 from anomalign.evaluation.run import Protocol, evaluate_category
 from anomalign.images.tiles import Tiles
@@ -42,9 +45,12 @@ def frame_of(name: str, category: Category, backbone: Backbone) -> tuple[Framing
     return framing, windows[further] if further in windows else int(further)
 
 
-def row(category: Category, backbone: Backbone, name: str) -> str:
+def row(category: Category, backbone: Backbone, name: str, setting: str = "") -> str:
     framing, window = frame_of(name, category, backbone)
     settings = replace(PRESETS["default"], window=window)
+    if setting:
+        name = f"{name}, {setting}"
+        settings = replace(settings, **dict([read_setting(setting)]))
     rate = max(0.05, best_rate(len(category.train)))
     result = evaluate_category(category, Protocol(backbone, framing, settings, rate))
     values = [result.values.metrics.get(key) for key in ("image_auroc", "au_pro_0.3", "au_pro_0.05")]
@@ -77,6 +83,7 @@ def main() -> None:
     parser.add_argument("roots", nargs="+", type=Path)
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--frames", nargs="+", default=[*FRAMES, "PatchCore"])
+    parser.add_argument("--try", nargs="*", default=[], metavar="SETTING=VALUE", dest="settings")
     parser.add_argument("--normals", nargs="*", type=int, default=[], help="also banks of so many, drawn at random")
     parser.add_argument("--draws", type=int, default=2, help="subsets of each size")
     parser.add_argument("--markdown", type=Path)
@@ -86,8 +93,9 @@ def main() -> None:
     print("\n".join(table), flush=True)
     wholes = [category for root in options.roots for category in open_dataset(root).categories]
     for category in (one for whole in wholes for one in (whole, *subsets(whole, options.normals, options.draws))):
-        for name in options.frames:
-            table.append(rival(category, backbone) if name == "PatchCore" else row(category, backbone, name))
+        rows = [(name, "") for name in options.frames] + [("same pixels", setting) for setting in options.settings]
+        for name, setting in rows:
+            table.append(rival(category, backbone) if name == "PatchCore" else row(category, backbone, name, setting))
             print(table[-1], flush=True)
             if options.markdown:
                 options.markdown.write_text("\n".join(table) + "\n")
