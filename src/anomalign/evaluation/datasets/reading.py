@@ -11,6 +11,7 @@ from anomalign.errors import InputError
 from anomalign.evaluation.datasets.mask_values import MaskValues, understand
 from anomalign.images import tiff
 from anomalign.images.decoding import FORMATS
+from anomalign.images.size import image_size as image_size  # imported from here by code for earlier versions
 
 _ORIENTATION = 0x0112
 
