@@ -35,8 +35,8 @@ FRESH = 100
 
 def make(images: list[Image.Image], number: int, path: Path) -> Path:
     rng = np.random.default_rng(number)
-    pixels = np.asarray(images[number % len(images)], np.float32)
-    moved = np.roll(pixels, rng.integers(-8, 9, 2), (0, 1))
+    pixels = np.asarray(images[number % len(images)], np.float32)  # grey, or RGB
+    moved = np.roll(pixels, tuple(rng.integers(-8, 9, 2)), (0, 1))
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(np.clip(moved * rng.uniform(0.9, 1.1), 0, 255).astype(np.uint8)).save(path, quality=92)
     return path
@@ -92,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(dir=options.folder))
     try:
-        images = [Image.open(path).convert("RGB") for path in find_images([options.images])]
+        images = [Image.open(path) for path in find_images([options.images])]
         numbers = range(options.count + FRESH)
         files = [make(images, i, scratch / f"{i // A_FOLDER:03}" / f"{i:06}.jpg") for i in numbers]
         print(f"{len(files):,} images made, {statistics.mean(f.stat().st_size for f in files) / 1e3:.1f} kB each")
