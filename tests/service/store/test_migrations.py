@@ -104,7 +104,8 @@ def test_records_of_the_first_schema_are_kept(url, engine):
             text("UPDATE edits SET undone_by = 'eve', undone_at = :at WHERE id = :id"),
             {"at": "2026-01-02 03:04:05.678000", "id": undone.id},
         )
-    columns = {name: [column["name"] for column in inspect(engine).get_columns(name)] for name in metadata.tables}
+    first_tables = set(metadata.tables) - {"outbox", "receivers"}
+    columns = {name: [column["name"] for column in inspect(engine).get_columns(name)] for name in first_tables}
     assert "undone_version" not in columns["edits"]
     assert not {"borderline", "regions", "region_count"} & set(columns["inspections"])
     before = rows(engine, columns)

@@ -1,6 +1,7 @@
-"""The database of the service: inspections, decisions on them, edits of banks, and the audit log."""
+"""The database of the service: inspections, decisions, edits of banks, the audit log, messages to deliver."""
 
 from anomalign.errors import ConflictError, NotFoundError, StoreError
+from anomalign.service.store.messages import Destination, Message, Outgoing
 from anomalign.service.store.records import (
     Decision,
     DecisionKind,
@@ -23,15 +24,18 @@ __all__ = [
     "ConflictError",
     "Decision",
     "DecisionKind",
+    "Destination",
     "Edit",
     "EditKind",
     "Event",
     "EventPage",
     "Filters",
+    "Message",
     "NewRecord",
     "NotFoundError",
     "Order",
     "Origin",
+    "Outgoing",
     "Page",
     "Record",
     "ScorePoint",

@@ -47,7 +47,8 @@ class Database:
         parsed = parse(url)
         self.display_url = parsed.set(query={}).render_as_string(hide_password=True)
         self._secrets = _secrets(parsed)
-        with self._translate_errors():
+        self.file = Path(str(parsed.database)).absolute() if parsed.get_backend_name() == "sqlite" else None
+        with self.translate_errors():
             self._engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
         self._writer = self._engine.execution_options(writes=True)
 
@@ -58,13 +59,13 @@ class Database:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads."""
-        with self._translate_errors(), self._engine.connect() as connection:
+        with self.translate_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction. It is on the disk when the context ends, and rolled back if the context ends with an error."""
-        with self._translate_errors(), self._writer.begin() as connection:
+        with self.translate_errors(), self._writer.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -102,7 +103,8 @@ class Database:
                 command.upgrade(config, "head")
 
     @contextlib.contextmanager
-    def _translate_errors(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
+        """Raise the driver's errors as `StoreError`."""
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error, OSError, OverflowError) as error:

@@ -54,20 +54,29 @@ def prepare(new: NewRecord) -> Prepared:
         raise InputError(f"{new.name}: its record cannot be written as JSON ({error})") from error
 
 
-def keep(connection: Connection, new: Sequence[Prepared]) -> list[Record]:
-    """Write inspections; those of watched files that have a record already, by another process perhaps, give that."""
+def keep(connection: Connection, new: Sequence[Prepared]) -> tuple[list[Record], list[Record]]:
+    """Write inspections; those of watched files that have a record already, by another process perhaps, give that.
+
+    Returns
+    -------
+    list of Record
+        One for each inspection.
+    list of Record
+        Those that were written.
+    """
     # In one order, so that two processes that watch the same folder never wait for each other.
     files = sorted({one.watched for one in new if one.watched is not None}, key=_key)
     record_of = {file: _claim(connection, file) for file in files}
-    records = []
+    records, written = [], []
     for one in new:
         record = None if one.watched is None else record_of[one.watched]
         if record is None:
             record = _insert(connection, one)
+            written.append(record)
             if one.watched is not None:
                 record_of[one.watched] = record
         records.append(record)
-    return records
+    return records, written
 
 
 def remember(connection: Connection, file: Watched) -> bool:

@@ -14,6 +14,8 @@ from anomalign.service.store.columns import clean, possible_id
 from anomalign.service.store.database import Database
 from anomalign.service.store.decision_rows import DecisionRows
 from anomalign.service.store.edit_rows import EditRows
+from anomalign.service.store.messages import Destination
+from anomalign.service.store.outbox_rows import OutboxRows
 from anomalign.service.store.rate_rows import RateRows
 from anomalign.service.store.records import (
     Event,
@@ -32,7 +34,7 @@ _USAGE_OVER = 10_000
 
 
 class Store:
-    """Records and the audit log, with their tables of decisions, edits and rates. Made by `Store.open`.
+    """Records and the audit log, with their tables of decisions, edits, rates and messages. Made by `Store.open`.
 
     Every method may raise `StoreError` if the database is unreachable, full or locked; the next call connects again.
     Nothing is written then. One exception: if the connection breaks during the commit, it may or may not have happened.
@@ -42,22 +44,26 @@ class Store:
     decisions : DecisionRows
     edits : EditRows
     rates : RateRows
+    outbox : OutboxRows
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, destinations: Sequence[Destination] = ()) -> None:
         self._database = database
         self.decisions = DecisionRows(database)
         self.edits = EditRows(database)
         self.rates = RateRows(database)
+        self.outbox = OutboxRows(database, destinations)
 
     @classmethod
-    def open(cls, url: str) -> "Store":
+    def open(cls, url: str, destinations: Sequence[Destination] = ()) -> "Store":
         """Open a database; a new or older database gets the newest schema.
 
         Parameters
         ----------
         url : str
             ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST/NAME``.
+        destinations : sequence of Destination
+            Receivers that each inspection gets a message for, in the transaction of its record.
 
         Raises
         ------
@@ -70,7 +76,7 @@ class Store:
         except BaseException:
             database.close()
             raise
-        return cls(database)
+        return cls(database, destinations)
 
     def close(self) -> None:
         """Close all connections."""
@@ -93,7 +99,9 @@ class Store:
             return []
         prepared = [inspection_rows.prepare(new) for new in records]
         with self._database.writing() as connection:
-            return inspection_rows.keep(connection, prepared)
+            kept, written = inspection_rows.keep(connection, prepared)
+            self.outbox.write(connection, written)
+        return kept
 
     def get(self, id: int) -> Record | None:
         """Return the record with this id."""
@@ -179,7 +187,7 @@ class Store:
     def prune(self, before: datetime) -> int:
         """Delete the oldest inspections made before a time, 1000 at most, and the decisions on them.
 
-        Edits, the audit log and the list of watched files stay. The audit log gets a row.
+        Edits, the audit log, the list of watched files and undelivered messages stay. The audit log gets a row.
 
         Returns
         -------

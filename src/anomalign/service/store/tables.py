@@ -146,3 +146,28 @@ rates = Table(
     Column("who", Words, nullable=False),
     Column("time", Moment, nullable=False),
 )
+
+receivers = Table(  # one row a receiver of verdicts and bank: how many messages there were, and how many arrived
+    "receivers",
+    metadata,
+    Column("receiver", Words, primary_key=True),
+    Column("bank", Words, primary_key=True),
+    Column("queued", BigInteger, nullable=False),  # the sequence number of the newest message
+    Column("delivered", BigInteger, nullable=False),
+    Column("delivered_at", Moment),
+)
+
+outbox = Table(  # messages that no receiver has confirmed; they outlive the records, and are whole without them
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("message_id", String(36), nullable=False),
+    Column("receiver", Words, nullable=False),
+    Column("bank", Words, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("record", BigInteger, nullable=False),
+    Column("time", Moment, nullable=False),
+    Column("content", Json, nullable=False),
+    Index("outbox_oldest", "receiver", "id"),
+    sqlite_autoincrement=True,
+)
