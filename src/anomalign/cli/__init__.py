@@ -24,6 +24,7 @@ from anomalign.cli.fit import fit
 from anomalign.cli.inspect import inspect
 from anomalign.cli.quantize import quantize
 from anomalign.cli.replay import replay
+from anomalign.cli.results_out import app as delivery_app
 from anomalign.cli.serve import serve, token_app
 from anomalign.errors import AnomalignError
 
@@ -53,6 +54,7 @@ backbones_app.command()(quantize)
 app.add_typer(bank_app, name="bank")
 app.add_typer(backbones_app, name="backbones")
 app.add_typer(token_app, name="token")
+app.add_typer(delivery_app, name="delivery")
 
 
 def _print_version(show: bool) -> None:

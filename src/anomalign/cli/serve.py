@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomalign.cli import console
+from anomalign.cli import console, results_out
 
 if TYPE_CHECKING:
     from anomalign.service.configuration import Configuration, NormalsFolder, Watch
@@ -53,6 +53,15 @@ def serve(
             metavar="DIR[=BANK]", help="Show normal images from the photographs in this folder; may be repeated."
         ),
     ] = None,
+    webhook: results_out.Webhook = None,
+    webhook_secret_file: results_out.WebhookSecretFile = None,
+    mqtt: results_out.Mqtt = None,
+    mqtt_ca_file: results_out.MqttCaFile = None,
+    opcua: results_out.OpcUa = None,
+    opcua_certificate: results_out.OpcUaCertificate = None,
+    opcua_key: results_out.OpcUaKey = None,
+    opcua_unsecured: results_out.OpcUaUnsecured = False,
+    results_folder: results_out.ResultsFolder = None,
     preset: console.Preset = "default",
     target_fpr: console.TargetFpr = None,
     provider: console.ProviderOption = "cpu",
@@ -69,9 +78,20 @@ def serve(
     ] = 64,
 ) -> None:
     """Serve banks by a web page and a REST interface, with records. SIGTERM and Ctrl-C end it with exit code 0."""
-    _need_extra()
+    need_extra()
     from anomalign.service.configuration import Configuration
+    from anomalign.service.delivery.opcua import Security
+    from anomalign.service.delivery.options import DeliveryOptions
 
+    delivery = DeliveryOptions(
+        webhooks=tuple(webhook or ()),
+        mqtt=tuple(mqtt or ()),
+        opcua=tuple(opcua or ()),
+        folders=tuple(results_folder or ()),
+        webhook_secret_file=webhook_secret_file,
+        mqtt_ca_file=mqtt_ca_file,
+        opcua_security=Security(certificate=opcua_certificate, key=opcua_key, unsecured=opcua_unsecured),
+    )
     configuration = Configuration(
         banks=tuple(banks),
         data=data,
@@ -83,6 +103,7 @@ def serve(
         proxies=tuple(proxy or ()),
         watches=_watches(watch or [], banks),
         normals=tuple(map(_normals, normals or ())),
+        delivery=delivery,
         preset=preset,
         target_fpr=target_fpr,
         provider=provider,
@@ -137,7 +158,7 @@ def _run(configuration: "Configuration") -> None:
     from anomalign.service.server import listen, server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("alembic", "python_multipart"):
+    for chatty in ("alembic", "asyncua", "python_multipart"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     listening = listen(configuration.host, configuration.port)
     container = open_container(configuration, console.say)
@@ -170,7 +191,7 @@ def _normals(text: str) -> "NormalsFolder":
     return NormalsFolder(folder=Path(folder if equals else text), bank=bank if equals else None)
 
 
-def _need_extra() -> None:
+def need_extra() -> None:
     """Raise an InputError that names the missing extra, before anything of it is imported."""
     from importlib.util import find_spec
 

@@ -21,6 +21,8 @@ from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.banks.statistics import SuspectLists
 from anomalign.service.configuration import Configuration
 from anomalign.service.container import Budget, Container
+from anomalign.service.delivery.delivery import Delivery, open_delivery
+from anomalign.service.delivery.gauges import add_delivery_gauges
 from anomalign.service.events import Events
 from anomalign.service.inspections.evidence import Evidence
 from anomalign.service.inspections.queue import InspectionQueue
@@ -72,16 +74,18 @@ def open_container(configuration: Configuration, say: Callable[[str], None] = la
 def _open(
     configuration: Configuration, settings: Settings, people: People, folder_lock: FileLock, say: Callable[[str], None]
 ) -> Container:
-    store = Store.open(configuration.database_url)
+    targets = configuration.delivery.targets(configuration.names)
+    store = Store.open(configuration.database_url, [target.destination for target in targets])
     try:
+        image_files = ImageFiles(configuration.data / "pictures", configuration.keep_bytes)
+        mark_folder(image_files.folder)  # which may lie in a watched folder
+        delivery = open_delivery(configuration.delivery, list(configuration.names), store, image_files, say)
         served_banks = {
             name: _open_bank(configuration, store, settings, name, path, say)
             for name, path in configuration.names.items()
         }
-        image_files = ImageFiles(configuration.data / "pictures", configuration.keep_bytes)
-        mark_folder(image_files.folder)  # which may lie in a watched folder
         events, metrics = Events(), Metrics()
-        notifier = _Notifier(served_banks, image_files, events, metrics)
+        notifier = _Notifier(served_banks, image_files, events, metrics, delivery)
         proposals = Proposals(served_banks, store, image_files, configuration.data / "drafts", notifier.edit)
         upload_bytes = max(_UPLOAD_BYTES, 8 * configuration.max_upload_bytes)
         queue = InspectionQueue(
@@ -96,6 +100,8 @@ def _open(
         store.close()
         raise
     _add_gauges(metrics, store, queue, events, image_files)
+    add_delivery_gauges(metrics, delivery)
+    delivery.start()
     return Container(
         configuration=configuration,
         store=store,
@@ -112,6 +118,7 @@ def _open(
             for watch in configuration.watches
         ],
         retention=None if configuration.keep_days is None else Retention(store, configuration.keep_days),
+        delivery=delivery,
         events=events,
         metrics=metrics,
         people=people,
@@ -162,6 +169,7 @@ def finish(container: Container) -> None:
         container.retention.close()
     container.refresher.close()
     container.queue.close()
+    container.delivery.close()
     container.events.close()
 
 
@@ -174,14 +182,21 @@ def close_container(container: Container) -> None:
 
 
 class _Notifier:
-    """Sends new records and edits to the open pages, and counts them in the metrics."""
+    """Sends new records and edits to the open pages, counts them in the metrics, and wakes the delivery."""
 
     def __init__(
-        self, served_banks: dict[str, ServedBank], image_files: ImageFiles, events: Events, metrics: Metrics
+        self,
+        served_banks: dict[str, ServedBank],
+        image_files: ImageFiles,
+        events: Events,
+        metrics: Metrics,
+        delivery: Delivery,
     ) -> None:
         self._served_banks, self._image_files, self._events, self._metrics = served_banks, image_files, events, metrics
+        self._delivery = delivery
 
     def record(self, record: Record) -> None:
+        self._delivery.wake()
         self._metrics.inspections.labels(record.bank, record.verdict, record.source).inc()
         if len(self._events):
             self._events.publish(

@@ -1,12 +1,13 @@
 """The configuration of a service, checked as a whole before anything is opened."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from anomalign.backbones import CPU
 from anomalign.errors import InputError
 from anomalign.images.decoding import MAX_PIXELS
+from anomalign.service.delivery.options import DeliveryOptions
 from anomalign.service.security.requests import is_loopback
 
 MIN_UPLOAD_BYTES = 64 * 1024
@@ -16,6 +17,11 @@ MAX_DAYS = 36_500
 def bank_name(path: Path) -> str:
     """Return the name of a bank: its folder's name without ``.bank``."""
     return path.resolve().name.removesuffix(".bank")
+
+
+def records_url(data: Path) -> str:
+    """Return the URL of the database of a service whose folder is `data`, where no other is configured."""
+    return f"sqlite:///{data.resolve() / 'records.sqlite'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +63,8 @@ class Configuration:
     watches : tuple of Watch
     normals : tuple of NormalsFolder
         Where photographs of normal images may be shown from, besides inspected images that became normal ones.
+    delivery : DeliveryOptions
+        Receivers of each verdict.
     preset : str
         Name of the settings.
     target_fpr : float, optional
@@ -90,6 +98,7 @@ class Configuration:
     proxies: tuple[str, ...] = ()
     watches: tuple[Watch, ...] = ()
     normals: tuple[NormalsFolder, ...] = ()
+    delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
     preset: str = "default"
     target_fpr: float | None = None
     provider: str = CPU
@@ -120,6 +129,7 @@ class Configuration:
         for one in self.normals:
             if one.bank is not None and one.bank not in names:
                 raise InputError(f"normals: {one.folder}: no bank {one.bank!r}; served are {', '.join(names)}")
+        self.delivery.targets(names)
         if self.max_upload_bytes < MIN_UPLOAD_BYTES:
             raise InputError(f"max_upload_bytes is {self.max_upload_bytes}; needs {MIN_UPLOAD_BYTES} at least")
         if self.keep_days is not None and not 1 <= self.keep_days <= MAX_DAYS:
@@ -140,7 +150,7 @@ class Configuration:
     @property
     def database_url(self) -> str:
         """URL of the database."""
-        return self.database or f"sqlite:///{self.data.resolve() / 'records.sqlite'}"
+        return self.database or records_url(self.data)
 
     def _check_reach(self) -> None:
         if self.token_file is not None:

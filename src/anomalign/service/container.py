@@ -15,6 +15,7 @@ from anomalign.service.banks.refresher import BankRefresher
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.banks.statistics import SuspectLists
 from anomalign.service.configuration import Configuration
+from anomalign.service.delivery.delivery import Delivery
 from anomalign.service.events import Events
 from anomalign.service.inspections.evidence import Evidence
 from anomalign.service.inspections.queue import InspectionQueue
@@ -65,6 +66,7 @@ class Container:
     checks: Checks
     watchers: Sequence[Watcher]
     retention: Retention | None
+    delivery: Delivery
     events: Events
     metrics: Metrics
     people: People

@@ -1,4 +1,4 @@
-"""Operation of the service: health, readiness, metrics, the audit log, and live events."""
+"""Operation of the service: health, readiness, metrics, delivery of verdicts, the audit log, live events."""
 
 import asyncio
 import shutil
@@ -61,6 +61,12 @@ def audit(
     """List who did what, newest first."""
     page = container.store.audit(after, limit, action)
     return {"entries": [serializers.audit_entry(event) for event in page.events], "next": page.next}
+
+
+@router.get("/api/delivery")
+def delivery(container: ContainerDep, person: Operator) -> schemas.Delivery:
+    """List the receivers of verdicts: what waits for each, and how the latest attempts went."""
+    return {"receivers": [serializers.receiver(state) for state in container.delivery.states()]}
 
 
 @router.get(

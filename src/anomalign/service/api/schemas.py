@@ -1,6 +1,6 @@
 """The JSON that the service sends, field by field. The OpenAPI document and the pages are made from it."""
 
-from typing import Any
+from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
@@ -444,6 +444,33 @@ class AuditLog(TypedDict):
 
     entries: list[AuditEntry]
     next: str | None
+
+
+class DeliveryReceiver(TypedDict):
+    """A receiver of verdicts, and its messages.
+
+    `state`: "delivering"; "failing": the latest attempt failed, with `error`, since `failing_since`, and it is tried
+    again at `next_try`; "elsewhere": another service with the same database delivers; "not configured": what is pending
+    is kept. `oldest`: when the image of the first pending message was inspected. `failures` counts failed attempts
+    since the start of the service.
+    """
+
+    receiver: str
+    state: Literal["delivering", "failing", "elsewhere", "not configured"]
+    pending: int
+    oldest: str | None
+    delivered: int
+    delivered_at: str | None
+    failures: int
+    error: str | None
+    failing_since: str | None
+    next_try: str | None
+
+
+class Delivery(TypedDict):
+    """All receivers of verdicts."""
+
+    receivers: list[DeliveryReceiver]
 
 
 class Error(TypedDict):

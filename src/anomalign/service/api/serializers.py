@@ -4,6 +4,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from anomalign.service.api import schemas
 from anomalign.service.banks.checks import Check
 from anomalign.service.banks.dry_run import Proposal
 from anomalign.service.banks.served_bank import ServedBank
+from anomalign.service.delivery.delivery import ReceiverState
+from anomalign.service.delivery.worker import Attempts
 from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.kept.match_data import MatchData
 from anomalign.service.store import Decision, Edit, Event, Record, ScorePoint
@@ -177,6 +180,35 @@ def audit_entry(event: Event) -> schemas.AuditEntry:
         "record": event.record,
         "details": event.details,
     }
+
+
+def receiver(state: ReceiverState) -> schemas.DeliveryReceiver:
+    """Serialize a receiver of verdicts."""
+    outgoing, attempts = state.outgoing, state.attempts or Attempts()
+    return {
+        "receiver": outgoing.receiver,
+        "state": _receiver_state(state),
+        "pending": outgoing.pending,
+        "oldest": _time(outgoing.oldest),
+        "delivered": outgoing.delivered,
+        "delivered_at": _time(outgoing.delivered_at),
+        "failures": attempts.failures,
+        "error": attempts.error,
+        "failing_since": _time(attempts.since),
+        "next_try": _time(attempts.next_try),
+    }
+
+
+def _receiver_state(state: ReceiverState) -> Literal["delivering", "failing", "elsewhere", "not configured"]:
+    if state.attempts is None:
+        return "not configured"
+    if state.attempts.error is not None:
+        return "failing"
+    return "elsewhere" if state.attempts.waits else "delivering"
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else time(moment)
 
 
 def matches(details: MatchData, framing: Framing) -> schemas.Matches:

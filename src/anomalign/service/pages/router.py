@@ -50,6 +50,12 @@ def audit(request: Request, person: Operator) -> HTMLResponse:
     return _page(request, person, "audit.html", here="audit")
 
 
+@router.get("/delivery")
+def delivery(request: Request, person: Operator) -> HTMLResponse:
+    """Show the receivers of verdicts, and what waits for each."""
+    return _page(request, person, "delivery.html", here="delivery")
+
+
 @router.get("/login", response_model=None)
 def login(request: Request) -> Response:
     """Show the sign-in form, which posts to the REST interface."""
@@ -94,6 +100,7 @@ def _page(request: Request, person: Person | None, template: str, status: int = 
         "person": person,
         "can_leave": people.tokens is not None,
         "banks": list(request.app.state.container.served_banks) if person else [],
+        "delivers": len(request.app.state.container.delivery) > 0,
         "here": "",
         "name": "",
     }

@@ -1,0 +1,78 @@
+"""A folder: each message is a JSON file, beside the inspected image if its file is kept."""
+
+from pathlib import Path, PurePosixPath
+
+from anomalign.atomic import atomic_write
+from anomalign.errors import AnomalignError
+from anomalign.images.marks import mark_folder
+from anomalign.service.delivery.receiver import DeliveryError
+from anomalign.service.kept.image_files import ImageFiles
+from anomalign.service.store import Message
+
+_LONGEST_SUFFIX = 6
+
+
+class Folder:
+    """Writes ``RECORD-ID.json`` and the image as ``RECORD-ID.SUFFIX``: the image first, each whole or not at all.
+
+    A message that is delivered again writes the same files again. The folder is marked, so that its images are never
+    inspected or taken for normal ones.
+
+    Parameters
+    ----------
+    path : Path
+        Made if it does not exist.
+    image_files : ImageFiles
+    """
+
+    def __init__(self, path: Path, image_files: ImageFiles) -> None:
+        self._path, self._image_files = path, image_files
+
+    def open(self) -> None:
+        """Make and mark the folder.
+
+        Raises
+        ------
+        DeliveryError
+        """
+        try:
+            mark_folder(self._path)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def deliver(self, message: Message) -> None:
+        """Write a message; both files are on the disk when this returns.
+
+        Raises
+        ------
+        AnomalignError
+            A file cannot be written, or the image cannot be read.
+        """
+        stem = f"{message.record:09}-{message.id}"
+        image = self._image_files.read(message.content["sha256"])
+        try:
+            if image is not None:
+                self._write(f"{stem}{_suffix(message.content['name'])}", image)
+            self._write(f"{stem}.json", message.to_json().encode() + b"\n")
+        except OSError as error:
+            raise self._error(error) from error
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def _write(self, name: str, content: bytes) -> None:
+        with atomic_write(self._path / name, durable=True) as file:
+            file.write(content)
+
+    def _error(self, error: OSError) -> AnomalignError:
+        return DeliveryError(
+            f"{self._path}: results cannot be written ({error.strerror or error}); free space on its disk, or get the "
+            "right to write"
+        )
+
+
+def _suffix(name: str) -> str:
+    """The ending of an image's name, without anything that could lead elsewhere; ``.image`` where there is none."""
+    suffix = PurePosixPath(name).suffix.lower()
+    is_plain = suffix[1:].isascii() and suffix[1:].isalnum() and suffix != ".json"
+    return suffix if is_plain and len(suffix) <= _LONGEST_SUFFIX else ".image"
