@@ -1,11 +1,9 @@
-import socket
-
 import pytest
+
+from tests.service.delivery import broker
 
 
 @pytest.fixture
 def free_port():
     """A port on the loopback at which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return broker.free_port()

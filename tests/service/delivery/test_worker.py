@@ -127,7 +127,8 @@ def test_a_receiver_that_hangs_holds_up_no_other(tmp_path):
     delivery.wake()
     until(lambda: len(works.arrived) == 20)
     assert hangs.arrived == []
-    assert [(state.outgoing.pending, state.outgoing.delivered) for state in delivery.states()][0] == (20, 0)
+    outgoing = delivery.states()[0].outgoing
+    assert (outgoing.pending, outgoing.delivered) == (20, 0)
     release.set()
     until(lambda: hangs.arrived == [record.id for record in records])
     delivery.close()
@@ -166,7 +167,8 @@ def test_an_end_delivers_what_is_left_but_does_not_wait_for_a_receiver_that_is_a
     assert not is_empty(store)
 
 
-def test_of_two_services_with_a_database_one_delivers_and_the_other_takes_over(store, start, tmp_path):
+def test_of_two_services_with_a_database_one_delivers_and_the_other_takes_over(store, start, tmp_path, monkeypatch):
+    monkeypatch.setattr("anomalign.service.delivery.worker._LOOK_S", 0.1)
     first, second = Receiver(), Receiver()
     other_store = Store.open(f"sqlite:///{tmp_path}/records.sqlite")
     one = start(first)
@@ -181,7 +183,7 @@ def test_of_two_services_with_a_database_one_delivers_and_the_other_takes_over(s
     assert (first.arrived, second.arrived) == ([record.id for record in records], [])
     one.stop()
     one.join(30)
-    until(lambda: second.opened)  # within ten seconds
+    until(lambda: second.opened)
     other.stop()
     other.join(30)
     other_store.close()

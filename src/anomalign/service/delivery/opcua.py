@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "urn:anomalign:results"
 _LIMIT_S = 15.0
+_START_S = 60.0  # the standard address space has thousands of nodes
 _SEVERITY = {"anomalous": 500, "normal": 100}  # from 1 to 1000
 
 
@@ -87,6 +88,7 @@ class OpcUa:
         security.check(url)
         self._url, self._banks, self._counts, self._security = url, list(banks), counts, security
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread
         self._server: Server | None = None
         self._objects: dict[str, _BankObject] = {}
         self._make_object: Callable[[str, int], Coroutine[Any, Any, _BankObject]]
@@ -101,8 +103,9 @@ class OpcUa:
         """
         counts = self._counts()
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="OPC UA server", daemon=True).start()
-        self._do(self._start(counts))
+        self._thread = threading.Thread(target=self._loop.run_forever, name="OPC UA server", daemon=True)
+        self._thread.start()
+        self._do(self._start(counts), _START_S)
 
     def deliver(self, message: Message) -> None:
         """Write the values of a message, and send its event.
@@ -122,13 +125,16 @@ class OpcUa:
             with contextlib.suppress(DeliveryError):  # it is left to the end of its thread
                 self._do(server.stop())
         loop.call_soon_threadsafe(loop.stop)
+        self._thread.join(_LIMIT_S)
+        if not self._thread.is_alive():
+            loop.close()
         self._loop = self._server = None
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def _do(self, work: Coroutine[Any, Any, None], limit_s: float = _LIMIT_S) -> None:
         assert self._loop is not None  # `open` came first
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            future.result(_LIMIT_S)
+            future.result(limit_s)
         except Exception as error:
             future.cancel()
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -166,8 +172,9 @@ class OpcUa:
                 ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
                 ua.SecurityPolicyType.Basic256Sha256_Sign,
             ]
-            await server.load_certificate(self._security.certificate)
-            await server.load_private_key(self._security.key)
+            await server.load_certificate(*_content(self._security.certificate))
+            key, form = _content(self._security.key)
+            await server.load_private_key(key, format=form)
             await server.set_application_uri(_uri_of(server.iserver.certificate))
         else:
             await server.set_application_uri(NAMESPACE)
@@ -195,9 +202,7 @@ class _BankObject:
             if name == "Count":
                 value = ua.DataValue(ua.Variant(count, variant))
             else:
-                value = ua.DataValue(
-                    ua.Variant(empty, variant), StatusCode_=ua.StatusCode(ua.StatusCodes.BadWaitingForInitialData)
-                )
+                value = ua.DataValue(ua.Variant(empty, variant), ua.StatusCode(ua.StatusCodes.BadWaitingForInitialData))
             await server.write_attribute_value(variables[name].nodeid, value)
         events = []
         for emitter in (node, server.nodes.server):  # clients subscribe to either
@@ -211,9 +216,8 @@ class _BankObject:
         from asyncua import ua
 
         values = _values(message)
-        time = message.time.replace(tzinfo=None)
         for name, (variant, _) in _variables().items():
-            value = ua.DataValue(ua.Variant(values[name], variant), SourceTimestamp=time)
+            value = ua.DataValue(ua.Variant(values[name], variant), SourceTimestamp=message.time)
             await self._server.write_attribute_value(self._variables[name].nodeid, value)
         for generator in self._events:
             for name, value in {**values, "MessageId": message.id, "Bank": message.bank}.items():
@@ -257,6 +261,13 @@ def _node_id(namespace: int, name: str) -> Any:
     from asyncua import ua
 
     return ua.NodeId(name, namespace)
+
+
+def _content(file: Path | None) -> tuple[bytes, str]:
+    """Content of a file, and its format by what it holds: endings differ from place to place."""
+    assert file is not None  # there are both, or neither
+    content = file.read_bytes()
+    return content, "pem" if b"-----BEGIN" in content else "der"
 
 
 def _uri_of(certificate: Any) -> str:

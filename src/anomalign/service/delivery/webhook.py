@@ -121,7 +121,7 @@ class Webhook:
             "Webhook-Timestamp": str(timestamp),
             "Webhook-Signature": signature(self._secret, message.id, timestamp, body),
         }
-        connection = self._connection()
+        connection, end = self._connection(), time.monotonic() + self._limit_s
         # A receiver that sends a byte now and then keeps every read from its own limit of time.
         guard = threading.Timer(self._limit_s, _cut, (connection,))
         guard.start()
@@ -129,7 +129,7 @@ class Webhook:
             connection.request("POST", self._target, body, headers)
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
-            is_late = not guard.is_alive() or isinstance(error, TimeoutError)
+            is_late = time.monotonic() >= end or isinstance(error, TimeoutError)
             reason = f"no answer within {self._limit_s:g} s" if is_late else _reason(error)
             raise DeliveryError(f"{self._shown}: {reason}") from None  # the cause may show what the URL hides
         finally:

@@ -1,6 +1,7 @@
 """A thread that delivers the messages of one receiver, in order, until each is confirmed."""
 
 import logging
+import math
 import random
 import threading
 import time
@@ -82,7 +83,7 @@ class Worker:
         self.name = name
         self._receiver, self._store, self._pause = receiver, store, pause
         self._change = threading.Condition()  # guards what follows
-        self._has_news, self._end = False, float("inf")
+        self._has_news, self._end = False, math.inf
         self._attempts = Attempts()
         self._thread = threading.Thread(target=self._run, name=f"deliver to {name}", daemon=True)
 
@@ -129,10 +130,13 @@ class Worker:
                     is_open = True
                 with self._change:
                     self._has_news = False
+                is_ending = self._end < math.inf
                 count = self._deliver_some()
                 failures = self._note_success(failures)
-                if time.monotonic() > self._end or (not count and self._rest_until_news()):
+                if time.monotonic() > self._end or (is_ending and not count):
                     break
+                if not count:
+                    self._rest_until_news()
             except Exception as error:
                 failures += 1
                 is_open = False
@@ -177,10 +181,9 @@ class Worker:
     def _rest(self, seconds: float) -> bool:
         """Wait; True as soon as the end is asked for."""
         with self._change:
-            return self._change.wait_for(lambda: self._end < float("inf"), seconds)
+            return self._change.wait_for(lambda: self._end < math.inf, seconds)
 
-    def _rest_until_news(self) -> bool:
-        """Wait for news; True if the end is asked for and there are none."""
+    def _rest_until_news(self) -> None:
+        """Wait until there may be new messages, or the end is asked for."""
         with self._change:
-            self._change.wait_for(lambda: self._has_news or self._end < float("inf"), _LOOK_S)
-            return self._end < float("inf") and not self._has_news
+            self._change.wait_for(lambda: self._has_news or self._end < math.inf, _LOOK_S)
