@@ -21,7 +21,7 @@ class Broker:
         folder.mkdir(exist_ok=True)
         lines = settings or ("allow_anonymous true",)
         common = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {folder}/", "user root"]
-        saved = ["autosave_on_changes true", "autosave_interval 1", "max_queued_messages 0"]
+        saved = ["autosave_on_changes true", "autosave_interval 1", "max_queued_messages 0", "queue_qos0_messages true"]
         (folder / "mosquitto.conf").write_text("\n".join([*common, *saved, *lines]) + "\n")
         self.process = None
         self.start()
@@ -55,7 +55,11 @@ class Broker:
 
 
 class Listener:
-    """A client with a session that the broker keeps; `heard` are (topic, payload, retained)."""
+    """A client with a session that the broker keeps; `heard` are (topic, payload, retained).
+
+    It subscribes with QoS 0: the broker passes a message on before it confirms it to the sender, and this client has
+    nothing to answer, so a kill of the broker finds the message in this client's socket.
+    """
 
     def __init__(self, broker, topic="#", **options):
         from paho.mqtt.client import Client
@@ -68,12 +72,20 @@ class Listener:
             self.client.username_pw_set(options["user"], options["password"])
         if "ca" in options:
             self.client.tls_set(str(options["ca"]))
-        self.client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+        self.client.on_connect = lambda client, *_: client.subscribe(topic, qos=0)
         self.client.on_subscribe = lambda *_: self._ready.set()
+        self.client.on_disconnect = lambda *_: self._ready.clear()
         self.client.on_message = lambda _, __, m: self.heard.append((m.topic, m.payload.decode(), m.retain))
         self.client.connect("localhost" if "ca" in options else "127.0.0.1", broker.port)
         self.client.loop_start()
         assert self._ready.wait(30)
+
+    def wait(self):
+        """Wait until it is connected again."""
+        deadline = time.monotonic() + 30
+        while not self._ready.is_set():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     def close(self):
         self.client.disconnect()

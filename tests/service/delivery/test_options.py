@@ -1,0 +1,63 @@
+"""What the options mean, and what is refused before anything is opened."""
+
+from pathlib import Path
+
+import pytest
+
+from anomalign.errors import InputError
+from anomalign.service.configuration import Configuration
+from anomalign.service.delivery.addresses import shown
+from anomalign.service.delivery.options import DeliveryOptions
+from anomalign.service.store import Destination
+
+BANKS = ("parts", "tiles")
+
+
+def destinations(**options):
+    return [target.destination for target in DeliveryOptions(**options).targets(BANKS)]
+
+
+def test_names_and_filters(tmp_path):
+    made = destinations(
+        webhooks=("https://erp.example/hook/${TOKEN}?key=${KEY}", "https://mes.example:8443,bank=tiles"),
+        mqtt=("mqtts://line@broker.example",),
+        opcua=("opc.tcp://127.0.0.1:4840",),
+        folders=(str(tmp_path), f"{tmp_path},bank=parts"),
+    )
+    assert made == [
+        Destination("webhook https://erp.example/hook/${TOKEN}"),
+        Destination("webhook https://mes.example:8443 (tiles)", "tiles"),
+        Destination("mqtt mqtts://broker.example"),
+        Destination("opcua opc.tcp://127.0.0.1:4840"),
+        Destination(f"folder {tmp_path}"),
+        Destination(f"folder {tmp_path} (parts)", "parts"),
+    ]
+
+
+def test_a_name_holds_no_secret():
+    assert shown("mqtt://line:hunter2@broker:1883/a?b=hunter3") == "mqtt://broker:1883/a"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"webhooks": ("https://a.example,bank=nuts",)}, "no such bank; served are parts, tiles"),
+        ({"webhooks": ("https://a.example", "https://a.example?x=1")}, "given twice"),
+        ({"webhooks": ("ftp://a.example",)}, "needs http://HOST or https://HOST"),
+        ({"webhooks": ("https://" + "a" * 600,)}, "longer than 500"),
+        ({"mqtt": ("mqtt://a:b@c",)}, "a password on the command line"),
+        ({"opcua": ("opc.tcp://0.0.0.0:4840",)}, "other machines can reach this address"),
+        ({"opcua": ("https://127.0.0.1",)}, "needs opc.tcp://HOST"),
+    ],
+)
+def test_what_is_refused(options, text):
+    with pytest.raises(InputError, match=text):
+        Configuration(
+            banks=(Path("parts.bank"), Path("tiles.bank")), data=Path("x"), delivery=DeliveryOptions(**options)
+        )
+
+
+def test_a_bank_whose_name_cannot_be_a_topic():
+    with pytest.raises(InputError, match="cannot be part of an MQTT topic"):
+        DeliveryOptions(mqtt=("mqtt://broker",)).targets(["a+b"])
+    DeliveryOptions(mqtt=("mqtt://broker,bank=ab",)).targets(["a+b", "ab"])
