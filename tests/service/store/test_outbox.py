@@ -164,6 +164,23 @@ def test_the_sequence_is_the_order_of_commits_among_several_writers(url, store):
         one.close()
 
 
+def test_a_lease_is_lost_with_the_connection_and_can_be_taken_again(server):
+    url = server.new_schema()
+    store, other = Store.open(url), Store.open(url)
+    first, second = store.outbox.lease(ALL.name), other.outbox.lease(ALL.name)
+    assert first.is_held()
+    server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'anomalign'")
+    with pytest.raises(StoreError):
+        first.is_held()
+    assert second.is_held()
+    assert not first.is_held()
+    second.release()
+    assert first.is_held()
+    first.release()
+    store.close()
+    other.close()
+
+
 def test_one_holder_of_a_lease_at_a_time(url, store):
     other = Store.open(url)
     first, second = store.outbox.lease(ALL.name), other.outbox.lease(ALL.name)

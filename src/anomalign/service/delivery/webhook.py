@@ -124,8 +124,9 @@ class Webhook:
         connection, end = self._connection(), time.monotonic() + self._limit_s
         # A receiver that sends a byte now and then keeps every read from its own limit of time.
         guard = threading.Timer(self._limit_s, _cut, (connection,))
-        guard.start()
         try:
+            connection.connect()
+            guard.start()
             connection.request("POST", self._target, body, headers)
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
