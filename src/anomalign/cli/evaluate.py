@@ -1,6 +1,5 @@
 """``anomalign evaluate``: fit on each category's normal images, score its test images, print every metric."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +10,12 @@ from anomalign.cli.frame import FrameOptions
 
 if TYPE_CHECKING:
     from anomalign.backbones import Backbone
+    from anomalign.cli.evaluation_output import Maps
     from anomalign.cli.tables import EvaluationTable
     from anomalign.detection.inspection import Inspection
     from anomalign.evaluation.datasets import Category, Dataset, GroundTruth, TestImage
-    from anomalign.evaluation.run import CategoryResult, Protocol
-    from anomalign.evaluation.table import Row
+    from anomalign.evaluation.result import CategoryResult
+    from anomalign.evaluation.run import Protocol
     from anomalign.reporting.evaluation import EvaluationReport
 
 
@@ -57,6 +57,7 @@ def evaluate(
     """Fit on the normal images of each category of a dataset, score its test images, and print every metric."""
     from dataclasses import replace
 
+    from anomalign.cli.evaluation_output import Maps, print_rates, print_table, write_json
     from anomalign.cli.fit import region_of
     from anomalign.cli.tables import EvaluationTable
     from anomalign.errors import AnomalignError, InputError
@@ -89,10 +90,10 @@ def evaluate(
 
     def keep() -> None:
         if json_file:
-            _write_json(json_file, settings, problems, results, rows(dataset.layout, results))
+            write_json(json_file, settings, problems, results, rows(dataset.layout, results))
 
     keep()  # so that a file that cannot be written is known before the work, and an old one does not outlive it
-    maps = None if save_maps is None else _Maps(save_maps)
+    maps = None if save_maps is None else Maps(save_maps)
     interrupted = False
     for test_category in categories:
         try:
@@ -117,8 +118,8 @@ def evaluate(
             break
     table, columns = rows(dataset.layout, results), columns_of(results)
     if results:
-        _print(table, columns)
-        _print_rates(results)
+        print_table(table, columns)
+        print_rates(results)
     if report and collected:
         title = f"Evaluation of {dataset.root.resolve().name}"
         collected.write(report, title, columns, table, [(k, str(v)) for k, v in settings.items()], problems)
@@ -129,44 +130,12 @@ def evaluate(
         raise typer.Exit(130 if interrupted else 2)
 
 
-class _Maps:
-    """Maps as ``<category>/<kind>/<stem>.tiff``; names that files give lead to no other folder, none is taken twice."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.written: set[Path] = set()
-
-    def write(self, category: str, image: "TestImage", inspection: "Inspection") -> None:
-        from anomalign.reporting import write_map
-
-        self._make(self.folder / _safe(category))
-        path = self.folder / _safe(category) / _safe(image.kind) / f"{image.path.stem}.tiff"
-        while path in self.written:
-            path = path.with_stem(path.stem + "_")
-        self.written.add(path)
-        write_map(path, inspection.anomaly_map)
-
-    @staticmethod
-    def _make(folder: Path) -> None:
-        """Make and mark a folder for maps alone; one that is there may hold images."""
-        from anomalign.errors import InputError
-        from anomalign.images.marks import mark_folder
-
-        try:
-            if not folder.exists():
-                mark_folder(folder)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from error
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_ " else "_" for c in name) or "_"
-
-
 def _summary(result: "CategoryResult") -> str:
+    from anomalign.cli.evaluation_output import cell
+
     metrics = result.values.metrics
     values = ", ".join(
-        f"{key.replace('_auroc', ' AUROC')} {_cell(metrics, key)}" for key in ("image_auroc", "pixel_auroc")
+        f"{key.replace('_auroc', ' AUROC')} {cell(metrics, key)}" for key in ("image_auroc", "pixel_auroc")
     )
     return f"{values}; {result.times['inspect_ms']:.0f} ms an image"
 
@@ -205,7 +174,7 @@ def _evaluate(
     category: "Category",
     protocol: "Protocol",
     report: "EvaluationReport | None",
-    maps: _Maps | None,
+    maps: "Maps | None",
     submission: Path | None,
     table: "EvaluationTable | None",
 ) -> "CategoryResult":
@@ -264,65 +233,6 @@ def _evaluate(
     return result
 
 
-def _print(table: "list[Row]", columns: dict[str, str]) -> None:
-    """Two tables, of images and of pixels, as one would be wider than most windows."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from anomalign.evaluation.table import FOOTNOTE, IMAGE_COLUMNS
-
-    out = Console()
-    if not out.is_terminal:
-        out = Console(width=140)  # a file or a pipe has no width of its own
-    for of_images in (True, False):
-        chosen = {key: heading for key, heading in columns.items() if (key in IMAGE_COLUMNS) == of_images}
-        printed = Table()
-        printed.add_column("category", overflow="fold")
-        for heading in (*chosen.values(), *(["ms/image"] if of_images else [])):
-            printed.add_column(heading, justify="right")
-        for row in table:
-            if not any(key in row.values for key in chosen):
-                continue
-            cells = [_cell(row.values, key) for key in chosen]
-            if of_images:
-                cells.append("" if row.inspect_ms is None else f"{row.inspect_ms:.0f}")
-            name = f"  {row.name}, published" if row.published else row.name
-            printed.add_row(Text(name), *cells, style="dim" if row.published else None)
-        out.print(printed)
-    out.print(FOOTNOTE)
-
-
-def _print_rates(results: "list[CategoryResult]") -> None:
-    """The false-positive rate that was promised, beside the one on the good test images; red above the bound."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from anomalign.evaluation.table import RATE_COLUMNS, RATE_FOOTNOTE, rate_cells
-
-    out = Console()
-    if not out.is_terminal:
-        out = Console(width=140)
-    printed = Table()
-    printed.add_column("category", overflow="fold")
-    for heading in RATE_COLUMNS:
-        printed.add_column(heading, justify="right")
-    for result in results:
-        *promised, realised, found = rate_cells(result.rate)
-        style = "bold red" if result.rate.is_exceeded else ""
-        printed.add_row(Text(result.name), *promised, Text(realised, style), found)
-    out.print(printed)
-    out.print(RATE_FOOTNOTE)
-
-
-def _cell(values: dict[str, float | None], key: str) -> str:
-    if key not in values:
-        return ""
-    value = values[key]
-    return "not defined" if value is None else f"{value:.3f}"
-
-
 def _settings(dataset: "Dataset", preset: str, protocol: "Protocol") -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -342,20 +252,3 @@ def _settings(dataset: "Dataset", preset: str, protocol: "Protocol") -> dict[str
         "target_fpr": protocol.target_fpr,
         "group_by": protocol.group_by,
     }
-
-
-def _write_json(
-    path: Path, settings: dict[str, Any], problems: list[str], results: "list[CategoryResult]", table: "list[Row]"
-) -> None:
-    from anomalign.evaluation.table import mean
-    from anomalign.images.output_file import open_output
-
-    content = {
-        **settings,
-        "problems": problems,
-        "categories": {result.name: result.to_json() for result in results},
-        "mean": mean(results),
-        "published": [{"name": row.name, **row.values} for row in table if row.published],
-    }
-    with open_output(path) as file:
-        file.write(json.dumps(content, indent=1, allow_nan=False).encode())

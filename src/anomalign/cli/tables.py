@@ -15,7 +15,7 @@ from anomalign.storage.urls import is_url, lasting_name, local_or_url
 if TYPE_CHECKING:
     from anomalign.distributed.tasks import TableFolder
     from anomalign.evaluation.datasets import Category, TestImage
-    from anomalign.evaluation.run import CategoryResult
+    from anomalign.evaluation.result import CategoryResult
 
 
 class Table:

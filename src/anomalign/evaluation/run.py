@@ -3,34 +3,26 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TypeAlias
 
 from anomalign.backbones import Backbone
 from anomalign.bank import Bank, group_of
 from anomalign.calibration import thresholds
-from anomalign.calibration.groups import Groups
-from anomalign.calibration.thresholds import Threshold
 from anomalign.detection.detector import Detector
-from anomalign.detection.gate_tradeoff import GateOutcome
 from anomalign.detection.inspection import Inspection
 from anomalign.detection.settings import Settings
 from anomalign.errors import AnomalignError, InputError
-from anomalign.evaluation.datasets import Category, MaskCheck, TestImage, check_masks
-from anomalign.evaluation.measurement import CategoryMeasurement, ImageResult, Observer
-from anomalign.evaluation.metrics import Values
-from anomalign.evaluation.pixels import Curve
+from anomalign.evaluation.datasets import Category, TestImage, check_masks
+from anomalign.evaluation.measurement import CategoryMeasurement, Observer
 from anomalign.evaluation.rates import RateCheck
+from anomalign.evaluation.result import CategoryResult
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
 from anomalign.images.reading import FROM_IMAGES, Reading
 from anomalign.images.sources import Failure
-from anomalign.images.survey import Depth
 
 PrivateObserver: TypeAlias = Callable[[str, Inspection, float], None]
 """Called as ``observe(split, inspection, pixel_threshold)`` for every private test image."""
@@ -74,99 +66,6 @@ class Protocol:
     def __post_init__(self) -> None:
         if self.target_fpr is not None:  # raises InputError for an invalid rate before the work starts
             thresholds.check_rate(self.target_fpr, sys.maxsize)
-
-
-@dataclass(frozen=True, eq=False)
-class CategoryResult:
-    """Result of `evaluate_category`.
-
-    Attributes
-    ----------
-    name : str
-    normals, good, anomalous : int
-        Number of normal images in the bank, of normal test images, and of anomalous test images.
-    values : Values
-        All metrics. Those of pixels are over the pixels that count, as `framing` says.
-    framing : Framing
-        Framing of the images. Metrics of pixels are over those that it shows.
-    whole_image : Values or None
-        Where not all pixels count, pixel metrics over the whole image; the others have the score 0.
-    error_bounds : dict of str to float
-        Largest possible error of pixel metrics from the bins, as in `PixelMetrics.error_bounds`.
-    threshold : Threshold
-        Threshold of the image score.
-    groups : Groups
-        Groups of the normal images.
-    rate : RateCheck
-        False alarms beside what the threshold promised.
-    gates : tuple of GateOutcome
-        Outcomes of several gates; empty if stage 1 alone decides.
-    times : dict of str to float
-        ``fit_s`` and ``calibrate_s`` in seconds; ``inspect_ms`` and ``measure_ms`` in milliseconds per image.
-        ``inspect_ms`` is the time spent waiting for the inspection with its anomaly map. It is shorter if maps or a
-        report are written, because the next images are inspected meanwhile. ``measure_ms`` is for the metrics alone.
-    bank_bytes : int
-        Size of the bank on disk.
-    images : tuple of ImageResult
-    normal_scores : (N,) float64 array
-        Leave-one-out image scores of the normal images.
-    curves : dict of str to (false-positive rate, recall)
-        "image_roc", "pixel_roc" and "pro". A curve that is not defined is left out.
-    failures : tuple of Failure
-        Files that cannot be used.
-    masks : MaskCheck
-        How the values of masks were understood, and doubts about them.
-    depth : Depth, optional
-        Bits that 16-bit images fill, where that had to be found out.
-    """
-
-    name: str
-    normals: int
-    good: int
-    anomalous: int
-    values: Values
-    framing: Framing
-    whole_image: Values | None
-    error_bounds: dict[str, float]
-    threshold: Threshold
-    groups: Groups
-    rate: RateCheck
-    gates: tuple[GateOutcome, ...]
-    times: dict[str, float]
-    bank_bytes: int
-    images: tuple[ImageResult, ...]
-    normal_scores: NDArray[np.float64]
-    curves: dict[str, Curve]
-    failures: tuple[Failure, ...]
-    masks: MaskCheck
-    depth: Depth | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON object of the result. A metric that is not defined is null, with its reason in ``not_defined``."""
-        entry: dict[str, Any] = {
-            "normals": self.normals,
-            "good": self.good,
-            "anomalous": self.anomalous,
-            **self.values.metrics,
-            "not_defined": self.values.not_defined,
-            "pixels": self.framing.extent,
-            "framing": self.framing.describe(),
-            "error_bounds": self.error_bounds,
-            "threshold": self.threshold.value,
-            "target_fpr": self.threshold.target_fpr,
-            "rate": self.rate.to_json(),
-            "dependence": self.groups.origin,
-            "gates": [asdict(outcome) for outcome in self.gates],
-            **self.times,
-            "bank_bytes": self.bank_bytes,
-            "bits": None if self.depth is None else asdict(self.depth),
-            "images": [image.to_json() for image in self.images],
-            "failures": [asdict(failure) for failure in self.failures],
-            "masks": asdict(self.masks),
-        }
-        if self.whole_image:
-            entry["whole_image"] = self.whole_image.metrics
-        return entry
 
 
 def evaluate_category(

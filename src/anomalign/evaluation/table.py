@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from anomalign.evaluation.published import MEANS, SPADE_PIXEL_AUROC, published_metrics
 from anomalign.evaluation.rates import RateCheck
-from anomalign.evaluation.run import CategoryResult
+from anomalign.evaluation.result import CategoryResult
 
 IMAGE_COLUMNS = {
     "image_auroc": "image AUROC",

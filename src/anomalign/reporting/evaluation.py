@@ -15,7 +15,7 @@ from scipy import ndimage
 from anomalign.calibration.basis import describe_groups
 from anomalign.detection.inspection import Inspection
 from anomalign.evaluation.datasets import GroundTruth, TestImage
-from anomalign.evaluation.run import CategoryResult
+from anomalign.evaluation.result import CategoryResult
 from anomalign.evaluation.table import FOOTNOTE, RATE_COLUMNS, RATE_FOOTNOTE, Row, rate_cells
 from anomalign.images.heat import overlay
 from anomalign.reporting.curves import CurveChart, curve_chart
