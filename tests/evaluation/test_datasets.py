@@ -25,7 +25,9 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 EXPECTED = {  # layout: category, training images, normal and anomalous test images, kinds
     "csv": ("parts", 3, 1, 1, {"good", "dent"}),
     "visa": ("pcb", 3, 1, 2, {"good", "anomaly"}),
-    "shanghaitech": ("shanghaitech", 3, 3, 2, {"01_01", "02_01"}),
+    "avenue": ("avenue", 3, 3, 2, {"01", "02"}),
+    "ucsd": ("UCSDped1", 3, 4, 2, {"Test001", "Test002"}),
+    "shanghaitech": ("01", 3, 3, 2, {"01_01", "01_02"}),
     "mvtec_3d_ad": ("bagel", 3, 1, 2, {"good", "hole"}),
     "mvtec_loco": ("box", 3, 2, 2, {"good", "logical_anomalies", "structural_anomalies"}),
     "mvtec_ad_2": ("can", 4, 2, 2, {"good", "bad"}),
@@ -76,7 +78,7 @@ def test_a_tree_in_its_layout_is_read(layout, root):
             assert truth.anomalous.any() == image.anomalous
 
 
-@pytest.mark.parametrize("layout", ["mvtec_ad", "mvtec_ad_2", "mvtec_loco", "mvtec_3d_ad", "btad"])
+@pytest.mark.parametrize("layout", ["ucsd", "mvtec_ad", "mvtec_ad_2", "mvtec_loco", "mvtec_3d_ad", "btad"])
 def test_the_folder_of_one_category_is_enough(layout, root):
     whole = open_dataset(trees.TREES[layout](root))
     alone = open_dataset(root / EXPECTED[layout][0])
@@ -270,11 +272,11 @@ def test_an_orientation_behind_the_pixels_of_a_png_counts_too(root):
     assert open_dataset(root).problems == ()
 
 
-@pytest.mark.parametrize("layout", [name for name in NAMES if name != "folder"])
+@pytest.mark.parametrize("layout", [name for name in NAMES if name not in ("folder", "ucsd")])
 def test_opening_decodes_no_pixels(layout, root, monkeypatch):
     path = trees.TREES[layout](root)
 
-    def refuse(*_):
+    def refuse(*_):  # that masks and labels of UCSD agree is seen in the pixels
         raise AssertionError("decoded")
 
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", refuse)
@@ -407,20 +409,20 @@ def test_one_or_two_images_are_not_enough_to_fit_on(root, count, said):
         open_dataset(root)
 
 
-def test_videos_of_shanghaitech_must_be_extracted(root):
+def test_a_set_of_videos_without_training_clips_is_refused(root):
     trees.shanghaitech(root)
-    (root / "training" / "frames").rename(root / "training" / "videos")
-    with pytest.raises(InputError, match="extract the frames"):
+    (root / "training" / "frames").rename(root / "training" / "pictures")
+    with pytest.raises(InputError, match="training: has no clips, neither frames/<clip>/000.jpg nor videos"):
         open_dataset(root)
 
 
 def test_a_clip_whose_masks_do_not_fit_is_left_out(root):
     trees.shanghaitech(root)
-    trees.picture(root / "testing" / "frames" / "02_01" / "099.jpg")
+    trees.picture(root / "testing" / "frames" / "01_02" / "099.jpg")
     dataset = open_dataset(root)
     assert {image.kind for image in dataset.categories[0].test} == {"01_01"}
-    assert "clip 02_01 is left out" in dataset.problems[0]
-    assert "02_01.npy: 3 frames with labels of shape (2,)" in dataset.problems[0]
+    assert "clip 01_02 is left out" in dataset.problems[0]
+    assert "01_02.npy: 3 frames with labels of shape (2,)" in dataset.problems[0]
 
 
 def test_arrays_that_would_have_to_be_unpickled_are_refused(root):
@@ -442,7 +444,7 @@ def test_a_file_that_is_not_an_array_is_named(root, part, content):
         file.write_bytes(content)
     dataset = open_dataset(root)
     assert f"test_{part}_mask{os.sep}01_01.npy: not an array of numbers" in dataset.problems[0]
-    assert {image.kind for image in dataset.categories[0].test} == {"02_01"}
+    assert {image.kind for image in dataset.categories[0].test} == {"01_02"}
 
 
 def test_a_clip_without_masks_keeps_its_labels(root):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.io import savemat
 
 from tests.pictures import texture
 
@@ -111,7 +112,7 @@ def btad(root: Path) -> Path:
 
 def shanghaitech(root: Path) -> Path:
     numbered(root / "training" / "frames" / "01_001", 3, ".jpg")
-    for clip, labels in (("01_01", [0, 1, 1]), ("02_01", [0, 0])):
+    for clip, labels in (("01_01", [0, 1, 1]), ("01_02", [0, 0])):
         numbered(root / "testing" / "frames" / clip, len(labels), ".jpg")
         pixels = np.zeros((len(labels), *SIZE), np.uint8)
         pixels[np.array(labels) > 0, 4:9, 6:20] = 1
@@ -119,6 +120,44 @@ def shanghaitech(root: Path) -> Path:
             (root / "testing" / f"test_{part}_mask").mkdir(exist_ok=True)
             np.save(root / "testing" / f"test_{part}_mask" / f"{clip}.npy", values)
     return root
+
+
+def ucsd(root: Path) -> Path:
+    category = root / "UCSDped1"
+    numbered(category / "Train" / "Train001", 3, ".tif")
+    for clip in ("Test001", "Test002"):
+        for number in range(1, 4):
+            picture(category / "Test" / clip / f"{number:03}.tif")
+    for number in range(1, 4):
+        mask(category / "Test" / "Test001_gt" / f"{number:03}.bmp", value=255 * (number > 1))
+    lines = ["% frames", "TestVideoFile = {};", "TestVideoFile{end+1}.gt_frame = [2:3];"]
+    lines += ["TestVideoFile{end+1}.gt_frame = [];"]
+    (category / "Test" / "UCSDped1.m").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def avenue(root: Path) -> Path:
+    from tests.videos import write_video
+
+    for folder, clip, count in (("training", "01", 3), ("testing", "01", 3), ("testing", "02", 2)):
+        images = [texture(zlib.crc32(f"{folder}{clip}{n}".encode()), *SIZE) for n in range(count)]
+        (root / f"{folder}_videos").mkdir(exist_ok=True)
+        write_video(root / f"{folder}_videos" / f"{clip}.avi", images, codec="mpeg4")
+    mat_masks(root / "ground_truth_demo" / "testing_label_mask" / "1_label.mat", [0, 1, 1])
+    mat_masks(root / "ground_truth_demo" / "testing_label_mask" / "2_label.mat", [0, 0])
+    return root
+
+
+def mat_masks(path: Path, labels, size=SIZE, masks: np.ndarray | None = None) -> np.ndarray:
+    """Write masks as CUHK Avenue has them: by default the frames with label 1 have a rectangle."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if masks is None:
+        masks = np.zeros((len(labels), *size), np.uint8)
+        masks[np.array(labels) > 0, 4:9, 6:20] = 1
+    cells = np.empty((1, len(labels)), object)
+    cells[0, :] = list(masks)
+    savemat(path, {"volLabel": cells}, do_compression=True)
+    return masks
 
 
 def folder(root: Path, masks: str | None = None) -> Path:
@@ -141,6 +180,8 @@ def csv_file(root: Path) -> Path:
 TREES = {  # layout: function that makes its tree in an empty folder and returns the path to open
     "csv": csv_file,
     "visa": visa,
+    "avenue": avenue,
+    "ucsd": ucsd,
     "shanghaitech": shanghaitech,
     "mvtec_3d_ad": mvtec_3d,
     "mvtec_loco": mvtec_loco,

@@ -152,6 +152,7 @@ _OPTIONS = {
     "proxies": "--proxy",
     "replace=True": "--replace",
     "size_px": "--size",
+    "smooth_frames": "--smooth",
     "target_fpr": "--target-fpr",
     "token_file": "--token-file",
     "tokens=": "--tokens",

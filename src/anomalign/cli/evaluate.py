@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from anomalign.evaluation.run import Protocol
     from anomalign.reporting.evaluation import EvaluationReport
 
+_EVERY = "10"  # of 25 frames a second, 2.5: frames that follow each other hardly differ
+
 
 def evaluate(
     root: Annotated[Path, typer.Argument(help="A dataset's folder, a category's, or a CSV file.", show_default=False)],
@@ -37,6 +39,17 @@ def evaluate(
     bits: console.Bits = None,
     target_fpr: console.TargetFpr = None,
     group_by: console.GroupBy = None,
+    every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|SECONDSs",
+            help="Of training videos, take each N-th frame (10), or one frame each so many seconds (0.5s).",
+            show_default="10; test frames are all taken",
+        ),
+    ] = None,
+    smooth: Annotated[
+        int, typer.Option(min=0, metavar="FRAMES", help="Of videos, also measure scores smoothed over so many frames.")
+    ] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results here.")] = None,
     save_maps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write maps: DIR/<category>/<kind>/<stem>.tiff, float32.")
@@ -57,23 +70,28 @@ def evaluate(
     """Fit on the normal images of each category of a dataset, score its test images, and print every metric."""
     from dataclasses import replace
 
-    from anomalign.cli.evaluation_output import Maps, print_rates, print_table, write_json
+    from anomalign.cli.evaluation_output import Maps, print_rates, print_table, print_videos, write_json
     from anomalign.cli.fit import region_of
     from anomalign.cli.tables import EvaluationTable
+    from anomalign.cli.video_inputs import read_every
     from anomalign.errors import AnomalignError, InputError
     from anomalign.evaluation.datasets import open_dataset
     from anomalign.evaluation.table import columns_of, rows
+    from anomalign.evaluation.video_table import video_tables
     from anomalign.images.marks import holds_results
     from anomalign.images.reading import Reading
     from anomalign.reporting.evaluation import EvaluationReport
 
-    dataset = open_dataset(root)
+    dataset = open_dataset(root, read_every(every or _EVERY))
     categories = _select(dataset, category)
+    of_videos = any(test_category.is_of_videos for test_category in categories)
+    if not of_videos and (every or smooth):
+        raise InputError(f"{root}: has no videos; --every and --smooth are for datasets of videos")
     network = console.load_network(backbone, provider)
     limit = console.max_pixels(max_megapixels)
     frame = FrameOptions(preset, size, fit_to, tile, overlap, augment, region_of(region, region_mask, limit))
-    protocol = _protocol(dataset.layout, frame, network, target_fpr, limit)
-    protocol = replace(protocol, group_by=group_by, reading=Reading(bits))
+    protocol = _protocol(frame, network, target_fpr, limit, of_videos=of_videos)
+    protocol = replace(protocol, group_by=group_by, reading=Reading(bits), smooth_frames=smooth)
     console.say_passed_over(dataset.passed_over)
     for problem in dataset.problems:
         console.say_error(problem)
@@ -83,6 +101,8 @@ def evaluate(
     if submission and holds_results(submission):
         console.say(f"{submission}: holds predictions of an earlier run; those of the same images are replaced")
     settings, problems = _settings(dataset, preset, protocol), list(dataset.problems)
+    if of_videos:
+        settings["every"] = every or _EVERY
     results: list[CategoryResult] = []
     if resume and parquet is None:
         raise InputError("--resume looks for rows in the table of --parquet; give --parquet DIR, too")
@@ -118,11 +138,14 @@ def evaluate(
             break
     table, columns = rows(dataset.layout, results), columns_of(results)
     if results:
+        for video_table in video_tables(results):
+            print_videos(video_table)
         print_table(table, columns)
         print_rates(results)
     if report and collected:
         title = f"Evaluation of {dataset.root.resolve().name}"
-        collected.write(report, title, columns, table, [(k, str(v)) for k, v in settings.items()], problems)
+        listed = [(key, str(value)) for key, value in settings.items()]
+        collected.write(report, title, columns, table, listed, problems, videos=video_tables(results))
         console.say(f"report: {report}")
     if rows_of:
         console.say(f"table: {rows_of.close()} rows")
@@ -151,11 +174,7 @@ def _select(dataset: "Dataset", names: list[str] | None) -> "list[Category]":
 
 
 def _protocol(
-    layout: str,
-    frame: FrameOptions,
-    network: "Backbone",
-    target_fpr: float | None,
-    max_pixels: int,
+    frame: FrameOptions, network: "Backbone", target_fpr: float | None, max_pixels: int, *, of_videos: bool
 ) -> "Protocol":
     from dataclasses import replace
 
@@ -164,7 +183,7 @@ def _protocol(
     from anomalign.images.orientation import read_augment
 
     settings = settings_of(frame.preset)
-    if frame.preset == "paper" and layout == "shanghaitech":  # section 4.2 of the paper
+    if frame.preset == "paper" and of_videos:  # section 4.2 of the paper
         settings = replace(settings, image_neighbours=1, gallery_size=1)
     framing = frame.framing([], network.preprocessing.crop_px, network.multiple)
     return Protocol(network, framing, settings, target_fpr, max_pixels, read_augment(frame.augment or ""))
@@ -180,6 +199,7 @@ def _evaluate(
 ) -> "CategoryResult":
     from anomalign.calibration.basis import describe_groups
     from anomalign.calibration.thresholds import USUAL_FPR
+    from anomalign.cli.evaluation_output import say_of_videos
     from anomalign.evaluation.run import evaluate_category
     from anomalign.reporting.submission import write_prediction
 
@@ -225,6 +245,8 @@ def _evaluate(
         )
     for name, reason in result.values.not_defined.items():
         console.say(f"{category.name}: {name}: {reason}")
+    if result.videos:
+        say_of_videos(category.name, result.videos)
     for reading in result.masks.readings:
         console.say(f"{category.name}: {reading}")
     console.say_failures(result.failures)

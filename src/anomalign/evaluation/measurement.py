@@ -38,15 +38,23 @@ class ImageResult(InspectionSummary):
         Label of the image.
     alignment_score : float
         Score of stage 2.
+    clip : str
+        Name of the clip whose frame it is; empty for an image that is no frame.
+    frame : int
+        Number of the frame in its clip, from 0.
     """
 
     kind: str
     anomalous: bool
     alignment_score: float
+    clip: str = ""
+    frame: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Summary, label and score of stage 2, for the results file."""
-        label = {"path": self.name, "kind": self.kind, "anomalous": self.anomalous}
+        label: dict[str, Any] = {"path": self.name, "kind": self.kind, "anomalous": self.anomalous}
+        if self.clip:
+            label |= {"clip": self.clip, "frame": self.frame}
         return {**label, **self.to_dict(), "alignment_score": self.alignment_score}
 
 
@@ -83,7 +91,7 @@ class CategoryMeasurement:
 
     def add(self, image: TestImage, inspection: Inspection, observe: Observer | None) -> None:
         """Add an image. If its masks cannot be used, that is a failure, but its image score still counts."""
-        label = {"kind": image.kind, "anomalous": image.anomalous}
+        label = {"kind": image.kind, "anomalous": image.anomalous, "clip": image.clip, "frame": image.frame}
         self.images.append(ImageResult.of(inspection, **label, alignment_score=inspection.aligned.score))
         truth = None
         try:

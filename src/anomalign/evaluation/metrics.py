@@ -42,6 +42,16 @@ class Counts:
         a, n = (part[::-1].astype(np.float64) for part in counts)
         return cls(score[::-1], a, n)
 
+    @classmethod
+    def merge(cls, parts: Sequence["Counts"]) -> "Counts":
+        """Counts of several parts together; equal scores are one."""
+        score, index = np.unique(np.concatenate([np.zeros(0), *(part.score for part in parts)]), return_inverse=True)
+        columns = ([part.anomalous for part in parts], [part.normal for part in parts])
+        a, n = np.zeros((2, len(score)))
+        for sums, column in zip((a, n), columns, strict=True):
+            np.add.at(sums, index.ravel(), np.concatenate([np.zeros(0), *column]))
+        return cls(score[::-1], a[::-1], n[::-1])
+
     def rates(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """False-positive rate and recall at every threshold.
 
@@ -68,6 +78,9 @@ class Counts:
         false_positives = np.concatenate([zero, np.cumsum(self.normal)])
         # Divided by the last sum, not by the total: so both rates end at exactly 1, whatever the rounding.
         return false_positives / false_positives[-1], true_positives / true_positives[-1]
+
+
+NOTHING = Counts(*np.zeros((3, 0)))
 
 
 @dataclass(frozen=True)

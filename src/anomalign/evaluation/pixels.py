@@ -127,6 +127,11 @@ class PixelMetrics:
             functions |= {f"spro_{limit}": partial(self._area, SATURATED, limit) for limit in SPRO_LIMITS}
         return Values.of(functions)
 
+    def counts(self) -> Counts:
+        """Normal and anomalous pixels at each score; the score is the number of its bin, the same for all images."""
+        counts = self._counts(ANOMALOUS)
+        return Counts(counts.score + self._first, counts.anomalous, counts.normal)
+
     def error_bounds(self) -> dict[str, float]:
         """Largest possible error of each metric from the rounding of scores. Undefined metrics are left out.
 

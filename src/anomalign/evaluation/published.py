@@ -24,13 +24,16 @@ MEANS = {  # over the fifteen categories of MVTec AD
     "PatchCore (2022)": {"image_auroc": 99.2, "pixel_auroc": 98.1, "au_pro_0.3": 94.4},
 }
 
-SPADE_SHANGHAITECH = {"image_auroc": 71.9, "pixel_auroc": 89.9}  # frames, pixels
+SPADE_SHANGHAITECH = {"micro": 71.9, "pixel_auroc": 89.9}  # frames, pixels; K = 1
 
 
 def published_metrics(layout: str, category: str) -> dict[str, float]:
     """Metrics that the SPADE paper reports for a category, in percent; empty if it reports none."""
-    if layout == "shanghaitech":
-        return SPADE_SHANGHAITECH
     if layout == "mvtec_ad" and category in SPADE_PIXEL_AUROC:
         return {"pixel_auroc": SPADE_PIXEL_AUROC[category]}
     return {}
+
+
+def published_frames(dataset: str) -> dict[str, float]:
+    """Metrics of frames and pixels that the SPADE paper reports for a dataset of videos, in percent."""
+    return SPADE_SHANGHAITECH if dataset == "shanghaitech" else {}

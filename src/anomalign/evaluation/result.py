@@ -11,9 +11,10 @@ from anomalign.calibration.thresholds import Threshold
 from anomalign.detection.gate_tradeoff import GateOutcome
 from anomalign.evaluation.datasets import MaskCheck
 from anomalign.evaluation.measurement import ImageResult
-from anomalign.evaluation.metrics import Values
+from anomalign.evaluation.metrics import NOTHING, Counts, Values
 from anomalign.evaluation.pixels import Curve
 from anomalign.evaluation.rates import RateCheck
+from anomalign.evaluation.video_metrics import VideoMetrics
 from anomalign.images.framing import Framing
 from anomalign.images.sources import Failure
 from anomalign.images.survey import Depth
@@ -61,6 +62,12 @@ class CategoryResult:
         How the values of masks were understood, and doubts about them.
     depth : Depth, optional
         Bits that 16-bit images fill, where that had to be found out.
+    videos : VideoMetrics, optional
+        Metrics of the frames of videos.
+    pixel_counts : Counts
+        Pixels that count, by score: those of videos, so that several cameras can be measured together.
+    pool : str
+        As of the category.
     """
 
     name: str
@@ -83,6 +90,9 @@ class CategoryResult:
     failures: tuple[Failure, ...]
     masks: MaskCheck
     depth: Depth | None = None
+    videos: VideoMetrics | None = None
+    pixel_counts: Counts = NOTHING
+    pool: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON object of the result. A metric that is not defined is null, with its reason in ``not_defined``."""
@@ -107,6 +117,8 @@ class CategoryResult:
             "failures": [asdict(failure) for failure in self.failures],
             "masks": asdict(self.masks),
         }
+        if self.videos:
+            entry["videos"] = self.videos.to_json()
         if self.whole_image:
             entry["whole_image"] = self.whole_image.metrics
         return entry

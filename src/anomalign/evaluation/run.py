@@ -17,8 +17,10 @@ from anomalign.detection.settings import Settings
 from anomalign.errors import AnomalignError, InputError
 from anomalign.evaluation.datasets import Category, TestImage, check_masks
 from anomalign.evaluation.measurement import CategoryMeasurement, Observer
+from anomalign.evaluation.metrics import NOTHING
 from anomalign.evaluation.rates import RateCheck
 from anomalign.evaluation.result import CategoryResult
+from anomalign.evaluation.video_metrics import check_smooth_frames, clips_of, video_metrics
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
 from anomalign.images.reading import FROM_IMAGES, Reading
@@ -52,6 +54,8 @@ class Protocol:
         Rule that names the groups of the normal images, as for `anomalign.bank.group_of`.
     reading : Reading
         How the values of images become 8 bits, as in `Bank.create`.
+    smooth_frames : int
+        Frames of videos over which scores are smoothed for metrics of their own, as for `video_metrics`; 0: none.
     """
 
     backbone: Backbone
@@ -62,10 +66,12 @@ class Protocol:
     augment: str = ""
     group_by: str | None = None
     reading: Reading = FROM_IMAGES
+    smooth_frames: int = 0
 
     def __post_init__(self) -> None:
         if self.target_fpr is not None:  # raises InputError for an invalid rate before the work starts
             thresholds.check_rate(self.target_fpr, sys.maxsize)
+        check_smooth_frames(self.smooth_frames)
 
 
 def evaluate_category(
@@ -136,6 +142,7 @@ def evaluate_category(
             measurement.add(image, inspection, observe)
         if observe_private:
             _inspect_private(category, detector, protocol, pixel_threshold, measurement, observe_private)
+        is_of_videos = category.is_of_videos
         times = {"fit_s": fit_end - start, "calibrate_s": calibration_end - fit_end, **measurement.times()}
         return CategoryResult(
             name=category.name,
@@ -158,6 +165,9 @@ def evaluate_category(
             failures=(*report.failures, *measurement.failures),
             depth=report.depth,
             masks=check_masks(category),
+            videos=video_metrics(clips_of(measurement.images), protocol.smooth_frames) if is_of_videos else None,
+            pixel_counts=measurement.visible.all_kinds.counts() if is_of_videos else NOTHING,
+            pool=category.pool,
         )
 
 

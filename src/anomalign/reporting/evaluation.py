@@ -17,6 +17,7 @@ from anomalign.detection.inspection import Inspection
 from anomalign.evaluation.datasets import GroundTruth, TestImage
 from anomalign.evaluation.result import CategoryResult
 from anomalign.evaluation.table import FOOTNOTE, RATE_COLUMNS, RATE_FOOTNOTE, Row, rate_cells
+from anomalign.evaluation.video_table import VideoTable
 from anomalign.images.heat import overlay
 from anomalign.reporting.curves import CurveChart, curve_chart
 from anomalign.reporting.histogram import Chart, chart, histogram
@@ -96,6 +97,7 @@ class EvaluationReport:
         rows: Sequence[Row],
         settings: Sequence[tuple[str, str]],
         problems: Sequence[str],
+        videos: Sequence[VideoTable] = (),
     ) -> None:
         """Write the report, whole or not at all; parent folders are made.
 
@@ -109,6 +111,7 @@ class EvaluationReport:
             "columns": columns,
             "footnote": FOOTNOTE,
             "rows": rows,
+            "videos": videos,
             "rate_columns": RATE_COLUMNS,
             "rate_footnote": RATE_FOOTNOTE,
             "rates": [(section.result, rate_cells(section.result.rate)) for section in self._sections],

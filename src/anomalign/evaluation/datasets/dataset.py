@@ -22,7 +22,12 @@ class TestImage:
         Kind of defect, as the dataset names it; "good" for normal images.
     anomalous : bool
     masks : tuple of MaskFile
-        Empty for normal images. Pixel metrics leave out an anomalous image without masks.
+        Pixel metrics leave out an anomalous image without masks. A normal image has masks only where they contradict
+        its label; pixel metrics leave it out, too.
+    clip : str
+        Name of the clip whose frame it is; empty for an image that is no frame.
+    frame : int
+        Number of the frame in its clip, from 0.
     """
 
     __test__: ClassVar[bool] = False  # pytest would collect a class of this name
@@ -31,6 +36,8 @@ class TestImage:
     kind: str
     anomalous: bool
     masks: tuple[MaskFile, ...] = ()
+    clip: str = ""
+    frame: int = 0
 
     def ground_truth(self, height: int, width: int) -> GroundTruth | None:
         """Read the masks of this image of (height, width) pixels.
@@ -38,7 +45,7 @@ class TestImage:
         Returns
         -------
         GroundTruth or None
-            None for an anomalous image without masks.
+            None for an anomalous image without masks, and for a normal one whose masks contradict its label.
 
         Raises
         ------
@@ -47,7 +54,7 @@ class TestImage:
         """
         anomalous = np.zeros((height, width), bool)
         if not self.anomalous:
-            return GroundTruth(anomalous)
+            return None if self.masks else GroundTruth(anomalous)
         if not self.masks:
             return None
         regions = []
@@ -65,7 +72,7 @@ class TestImage:
 
 @dataclass(frozen=True)
 class Category:
-    """Images of one product.
+    """Images of one product, or frames of one camera.
 
     Attributes
     ----------
@@ -75,12 +82,20 @@ class Category:
     test : tuple of TestImage
     private : tuple of (split, paths)
         Test images whose labels are not published (MVTec AD 2).
+    pool : str
+        Name of the dataset whose cameras are measured together, too; empty for a category of its own.
     """
 
     name: str
     train: tuple[Path, ...]
     test: tuple[TestImage, ...]
     private: tuple[tuple[str, tuple[Path, ...]], ...] = ()
+    pool: str = ""
+
+    @property
+    def is_of_videos(self) -> bool:
+        """Whether the test images are frames of clips."""
+        return any(image.clip for image in self.test)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.mask_values import MaskValues, understand
+from anomalign.evaluation.datasets.mat_masks import MatMasks, read_mat_masks
 from anomalign.evaluation.datasets.reading import mask_values, read_frames
 from anomalign.images.size import image_size
 
@@ -61,9 +62,9 @@ class MaskFile:
     Attributes
     ----------
     path : Path
-        Image or .npy file.
+        Image, .npy file or .mat file.
     frame : int, optional
-        Index in the .npy file.
+        Index in the .npy or .mat file.
     saturations : tuple of (pixel value, Saturation)
         Saturation of each kind of defect, which the pixel value gives. Empty except in MVTec LOCO.
     """
@@ -75,7 +76,7 @@ class MaskFile:
     def size(self) -> tuple[int, int]:
         """Height and width, from the header; InputError if the file is not a mask."""
         if self.frame is not None:
-            frames = read_frames(self.path)
+            frames = self._frames()
             if frames.ndim != 3 or not 0 <= self.frame < len(frames):
                 raise InputError(f"{self.path}: has shape {frames.shape}; needs (T, H, W) with frame {self.frame}")
             return int(frames.shape[1]), int(frames.shape[2])
@@ -86,13 +87,16 @@ class MaskFile:
         if self.frame is not None:
             self.size()
             try:
-                return understand(np.asarray(read_frames(self.path)[self.frame]))
+                return understand(np.asarray(self._frames()[self.frame]))
             except ValueError as error:
                 raise InputError(f"{self.path}, frame {self.frame}: {error}") from error
         content = mask_values(self.path)
         if self.saturations and content.reading:
             raise InputError(f"{self.path}: has other values than 0 and that of its kind of defect")
         return content
+
+    def _frames(self) -> NDArray[np.generic] | MatMasks:
+        return read_mat_masks(self.path) if self.path.suffix.lower() == ".mat" else read_frames(self.path)
 
     def region(self, values: NDArray[np.uint8]) -> Region:
         """Region that the mask marks in MVTec LOCO, from the mask's pixel values.

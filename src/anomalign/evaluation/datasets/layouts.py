@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets import (
+    avenue,
     btad,
     csv_file,
     mvtec_3d_ad,
@@ -18,12 +19,17 @@ from anomalign.evaluation.datasets import (
     mvtec_loco,
     plain_folder,
     shanghaitech,
+    ucsd,
     visa,
 )
+from anomalign.evaluation.datasets.clips import take_every
 from anomalign.evaluation.datasets.dataset import Category, Dataset
 from anomalign.evaluation.datasets.natural_order import folders
 from anomalign.evaluation.datasets.same_pictures import leave_out_tested
+from anomalign.images.video import EACH, SUFFIXES, Every
 from anomalign.images.walk import merge, walk
+
+_WITH_VIDEOS = {f"{suffix} file" for suffix in (*SUFFIXES, ".m", ".mat", ".npy")}  # labels, masks and videos themselves
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Layout:
 LAYOUTS = (
     Layout("csv", csv_file.detect, csv_file.read, csv_file.DESCRIPTION),
     Layout("visa", visa.detect, visa.read, visa.DESCRIPTION),
+    Layout("avenue", avenue.detect, avenue.read, avenue.DESCRIPTION),
+    Layout("ucsd", ucsd.detect, ucsd.read, ucsd.DESCRIPTION),
     Layout("shanghaitech", shanghaitech.detect, shanghaitech.read, shanghaitech.DESCRIPTION),
     Layout("mvtec_3d_ad", mvtec_3d_ad.detect, mvtec_3d_ad.read, mvtec_3d_ad.DESCRIPTION),
     Layout("mvtec_loco", mvtec_loco.detect, mvtec_loco.read, mvtec_loco.DESCRIPTION),
@@ -65,17 +73,20 @@ LAYOUTS = (
 )
 
 
-def open_dataset(root: str | os.PathLike[str]) -> Dataset:
+def open_dataset(root: str | os.PathLike[str], every: Every = EACH) -> Dataset:
     """Open a dataset.
 
-    The names and headers of files are read, and the contents of files of the same size are compared; no pixels are
-    decoded. `Dataset.problems` lists the files that cannot be used. A test image without a usable mask stays in the
+    The names and headers of files are read, and the contents of files of the same size are compared. No pixels are
+    decoded, but for test videos, whose frames are counted, and masks that say which frames are anomalous.
+    `Dataset.problems` lists the files that cannot be used. A test image without a usable mask stays in the
     dataset. A training image with the content of a test image is left out.
 
     Parameters
     ----------
     root : path
         Folder of a dataset, folder of one category, or CSV file.
+    every : Every
+        Which frames of the training videos are taken, counted in each clip. Test frames are all taken.
 
     Returns
     -------
@@ -84,7 +95,8 @@ def open_dataset(root: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     InputError
-        The path does not exist, its layout is unknown, or no category has normal images to fit on.
+        The path does not exist, its layout is unknown, or no category has normal images to fit on; `every` is in
+        seconds, and the frames are pictures.
     """
     path = Path(root)
     problems: list[str] = []
@@ -95,7 +107,9 @@ def open_dataset(root: str | os.PathLike[str]) -> Dataset:
         passed_over = merge(one for folder in paths if folder.is_dir() for one in walk(folder).passed_over)
     except OSError as error:  # the name is too long, or the permission is missing
         raise InputError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from error
-    categories = [leave_out_tested(path, category, problems) for category in categories]
+    categories = [leave_out_tested(path, take_every(category, every), problems) for category in categories]
+    if any(category.is_of_videos for category in categories):
+        passed_over = tuple(one for one in passed_over if one.kind not in _WITH_VIDEOS)
     usable = [category for category in categories if category.train]
     unusable = [f"category {c.name} has no normal images to fit on" for c in categories if not c.train]
     if not usable:

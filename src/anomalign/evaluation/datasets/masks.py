@@ -1,6 +1,7 @@
 """Test images and their masks: paired by file name, compared by size."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from anomalign.errors import InputError
@@ -60,13 +61,13 @@ def unused_mask_folders(masks: Path, names: Iterable[str]) -> list[str]:
     return [f"{folder}: masks without an image" for folder in unused]
 
 
-def drop_unusable_masks(image: TestImage, problems: list[str]) -> TestImage:
+def drop_unusable_masks(image: TestImage, problems: list[str], size: tuple[int, int] | None = None) -> TestImage:
     """Test image with its masks, or without any if a mask cannot be read or has another size than the image.
 
-    The reason is added to `problems`.
+    The reason is added to `problems`. `size` is the height and width of the image; None: its file is asked.
     """
     try:
-        size = image_size(image.path) if image.masks else None
+        size = image_size(image.path) if image.masks and size is None else size
         for mask in image.masks:
             if mask.size() != size:
                 raise InputError(
@@ -74,5 +75,5 @@ def drop_unusable_masks(image: TestImage, problems: list[str]) -> TestImage:
                 )
     except InputError as error:
         problems.append(str(error))
-        return TestImage(image.path, image.kind, image.anomalous)
+        return replace(image, masks=())
     return image

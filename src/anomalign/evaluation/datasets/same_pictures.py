@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from anomalign.evaluation.datasets.dataset import Category
+from anomalign.images.video import split_frame_name
 
 _NAMED = 20
+_BLOCK_BYTES = 1 << 20
 
 
 def leave_out_tested(root: Path, category: Category, problems: list[str]) -> Category:
@@ -57,21 +59,33 @@ def _two_labels(root: Path, category: Category, contents: dict[Path, str]) -> li
 
 
 def _contents(paths: Iterable[Path]) -> dict[Path, str]:
-    """SHA-256 of each file that has the size of another one; a file that cannot be read is named when it is used."""
+    """SHA-256 of each file that has the size of another one, and for a frame of a video also its time.
+
+    A file that cannot be read is named when it is used.
+    """
+    frames = {path: split_frame_name(path) or (path, 0.0) for path in paths}
     by_size: dict[int, set[Path]] = {}
-    for path in paths:
+    for file in {file for file, _ in frames.values()}:
         try:
-            by_size.setdefault(path.stat().st_size, set()).add(path)
+            by_size.setdefault(file.stat().st_size, set()).add(file)
         except OSError:
             continue
     contents = {}
     for same_size in by_size.values():
-        for path in same_size:
+        for file in same_size:
             try:
-                contents[path] = hashlib.sha256(path.read_bytes()).hexdigest() if len(same_size) > 1 else str(path)
+                contents[file] = _sha256(file) if len(same_size) > 1 else str(file)
             except OSError:
                 continue
-    return contents
+    return {path: f"{contents[file]} {seconds}" for path, (file, seconds) in frames.items() if file in contents}
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _listed(names: Sequence[str]) -> str:
