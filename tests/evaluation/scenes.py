@@ -17,14 +17,14 @@ ODD = np.s_[24:36, 28:42]  # rows and columns of the second square
 
 
 def scene(camera: int, start: int, labels) -> list[np.ndarray]:
-    """(H, W, 3) uint8 images of a clip; its first frame has the moving square at column `start`."""
+    """(H, W, 3) uint8 images of a clip; in its first frame the moving square is at column `start`."""
     background = (texture(camera, HEIGHT, WIDTH) * 0.3).astype(np.uint8)
     noise = np.random.default_rng(7).integers(0, 255, (12, 14, 3), np.uint8)
-    images = []
+    top, images = 2 + start % 5, []
     for number, label in enumerate(labels):
         image = background.copy()
         left = (start + 2 * number) % (WIDTH - 8)
-        image[6:14, left : left + 8] = (200, 180, 90)
+        image[top : top + 8, left : left + 8] = (200, 180, 90)
         if label:
             image[ODD] = noise
         images.append(image)
@@ -52,6 +52,7 @@ def video(path: Path, images) -> None:
 
 
 CLIPS = {"01": [0, 0, 1, 1, 1, 0], "02": [0, 0, 0, 0], "03": [1, 0, 0, 1, 0]}  # labels of the test clips
+TESTING = {"01": 5, "02": 6, "03": 7}  # first column of the square in each, so that no two frames are the same
 TRAINING = {"01": 0, "02": 12, "03": 24}  # first column of the square in each training clip, of 8 frames
 
 
@@ -62,7 +63,7 @@ def ucsd(root: Path) -> Path:
         pictures(folder / "Train" / f"Train0{clip}", scene(1, start, [0] * 8), ".tif")
     lines = ["TestVideoFile = {};"]
     for clip, labels in CLIPS.items():
-        pictures(folder / "Test" / f"Test0{clip}", scene(1, 5, labels), ".tif")
+        pictures(folder / "Test" / f"Test0{clip}", scene(1, TESTING[clip], labels), ".tif")
         frames = np.flatnonzero(labels) + 1
         lines.append(f"TestVideoFile{{end+1}}.gt_frame = [{', '.join(f'{n}:{n}' for n in frames)}];")
     pictures(folder / "Test" / "Test003_gt", 255 * masks(CLIPS["03"]), ".bmp")
@@ -74,7 +75,7 @@ def avenue(root: Path) -> Path:
     for clip, start in TRAINING.items():
         video(root / "training_videos" / f"{clip}.avi", scene(1, start, [0] * 8))
     for clip, labels in CLIPS.items():
-        video(root / "testing_videos" / f"{clip}.avi", scene(1, 5, labels))
+        video(root / "testing_videos" / f"{clip}.avi", scene(1, TESTING[clip], labels))
         place = root / "ground_truth_demo" / "testing_label_mask" / f"{int(clip)}_label.mat"
         trees.mat_masks(place, labels, trees.SIZE, masks(labels))
     return root
@@ -87,7 +88,7 @@ def shanghaitech(root: Path, cameras=(1, 2)) -> Path:
             video(root / "training" / "videos" / f"0{camera}_00{number}.avi", scene(camera, start, [0] * 8))
         for clip, labels in CLIPS.items():
             name = f"0{camera}_00{clip}"
-            pictures(root / "testing" / "frames" / name, scene(camera, 5, labels), ".jpg")
+            pictures(root / "testing" / "frames" / name, scene(camera, TESTING[clip], labels), ".jpg")
             for part, values in (("frame", np.array(labels)), ("pixel", masks(labels))):
                 (root / "testing" / f"test_{part}_mask").mkdir(exist_ok=True)
                 np.save(root / "testing" / f"test_{part}_mask" / f"{name}.npy", values)

@@ -121,8 +121,7 @@ def video_rows(results: Sequence[CategoryResult]) -> list[VideoRow]:
     for result in results:
         if videos := result.videos:
             values = {**videos.values.metrics, "pixel_auroc": result.values.metrics.get("pixel_auroc")}
-            name = f"{result.name}, pixels of the {result.framing.extent}" if result.whole_image else result.name
-            table.append(VideoRow(name, videos.clips, videos.frames, values))
+            table.append(VideoRow(result.name, videos.clips, videos.frames, values))
     for all_of in together(results):
         if (count := len(all_of.cameras)) > 1:
             values = {**all_of.videos.values.metrics, **all_of.pixels.metrics}
@@ -136,8 +135,12 @@ def video_rows(results: Sequence[CategoryResult]) -> list[VideoRow]:
 def video_tables(results: Sequence[CategoryResult]) -> list[VideoTable]:
     """Tables of what a running camera can have, and of what looks into the future; none without videos."""
     table = video_rows(results)
+    extent = next((f"pixels of the {result.framing.extent}" for result in results if result.whole_image), "pixels")
     tables = []
-    for title, footnote, columns in ((TITLE, FOOTNOTE, _COLUMNS), (TITLE_AHEAD, FOOTNOTE_AHEAD, _COLUMNS_AHEAD)):
+    for title, footnote, columns in (
+        (TITLE, FOOTNOTE, {**_COLUMNS, "pixel_auroc": extent}),
+        (TITLE_AHEAD, FOOTNOTE_AHEAD, _COLUMNS_AHEAD),
+    ):
         used = {key: heading for key, heading in columns.items() if any(key in row.values for row in table)}
         rows = tuple(row for row in table if any(key in row.values for key in used))
         if rows:

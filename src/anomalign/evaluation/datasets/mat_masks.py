@@ -1,27 +1,18 @@
 """Masks of a clip in a MATLAB file, as CUHK Avenue has them: a cell array ``volLabel``, one matrix a frame."""
 
-import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat, whosmat
 
 from anomalign.errors import InputError
 from anomalign.evaluation.datasets.mask_values import understand
+from anomalign.evaluation.datasets.mat_file import read_cells
 
 _NAME = "volLabel"
-_HEADER_BYTES = 128
-_COMPRESSED = 15  # type of an element of a MAT-file
-_CELL_BYTES = 1 << 10  # more than the description of a matrix in a cell takes
-_CHUNK_BYTES = 1 << 20
-MOST_BYTES = 3 << 30
-"""Contents of a file with more bytes are not read: the longest clip of CUHK Avenue has 0.33 GB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +51,7 @@ def read_mat_masks(path: Path) -> MatMasks:
     Raises
     ------
     InputError
-        The file cannot be read, has no ``volLabel`` of this kind, is too large, or was saved as version 7.3.
+        The file cannot be read, has no ``volLabel`` of this kind, or was saved as version 7.3.
     """
     try:
         found = path.stat()
@@ -71,63 +62,17 @@ def read_mat_masks(path: Path) -> MatMasks:
 
 @lru_cache(maxsize=64)  # a dataset has fewer clips, and a clip takes less than 1 MB
 def _read(path: Path, _size: int, _time: int) -> MatMasks:
-    try:
-        _check_size(path)
-        described = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-        if _NAME not in described:
-            raise InputError(f"{path}: has no variable {_NAME}; it has {', '.join(described) or 'none'}")
-        shape, kind = described[_NAME]
-        if kind != "cell" or len(shape) != 2 or min(shape) != 1 or max(shape) > MOST_BYTES // _CELL_BYTES:
-            raise InputError(f"{path}: {_NAME} is a {kind} of {shape}; needs a cell array of (1, T)")
-        cells = loadmat(path, variable_names=[_NAME])[_NAME].ravel()
-    except InputError:
-        raise
-    except NotImplementedError as error:  # HDF5
-        raise InputError(f"{path}: was saved as MATLAB 7.3; save it again with -v7") from error
-    except Exception as error:  # arbitrary bytes can raise any exception
-        raise InputError(f"{path}: not a MATLAB file that can be read ({error})") from error
-    return _pack(path, cells)
-
-
-def _pack(path: Path, cells: NDArray[Any]) -> MatMasks:
-    first = np.shape(cells[0])
+    count, matrices = read_cells(path, _NAME)
     packed, anomalous = [], []
-    for number, cell in enumerate(cells):
-        if not isinstance(cell, np.ndarray) or cell.dtype.kind not in "biuf" or cell.ndim != 2 or cell.shape != first:
-            raise InputError(f"{path}: frame {number} has no matrix of numbers of {first}, the size of the first frame")
+    shape: tuple[int, ...] = (0, 0)
+    for number, matrix in enumerate(matrices):
+        shape = shape if number else matrix.shape
+        if matrix.shape != shape:
+            raise InputError(f"{path}: frame {number} has a mask of {matrix.shape}, and the first frame one of {shape}")
         try:
-            marked = understand(cell).values > 0
+            marked = understand(matrix).values > 0
         except ValueError as error:
-            raise InputError(f"{path}, frame {number}: {error}") from error
+            raise InputError(f"{path}: frame {number}: {error}") from error
         packed.append(zlib.compress(np.packbits(marked).tobytes(), 1))
         anomalous.append(bool(marked.any()))
-    height, width = first
-    return MatMasks((len(cells), height, width), np.array(anomalous), tuple(packed))
-
-
-def _check_size(path: Path) -> None:
-    """Raise InputError where the contents are too large, before they are in memory."""
-    total = 0
-    for length in _content_lengths(path):
-        total += length
-        if total > MOST_BYTES:
-            raise InputError(f"{path}: has more than {MOST_BYTES / 1e9:.1f} GB of contents")
-
-
-def _content_lengths(path: Path) -> Iterator[int]:
-    """Numbers of bytes that add up to the contents of a MAT-file of version 5, found in constant memory."""
-    with path.open("rb") as stream:
-        order = "<" if stream.read(_HEADER_BYTES)[-2:] == b"IM" else ">"
-        while len(tag := stream.read(8)) == 8:
-            kind, length = struct.unpack(f"{order}II", tag)
-            if kind != _COMPRESSED:
-                yield length
-                stream.seek(length, 1)
-                continue
-            expander = zlib.decompressobj()
-            left = length
-            while left and (chunk := stream.read(min(left, _CHUNK_BYTES))):
-                left -= len(chunk)
-                while chunk:
-                    yield len(expander.decompress(chunk, _CHUNK_BYTES))
-                    chunk = expander.unconsumed_tail
+    return MatMasks((count, shape[0], shape[1]), np.array(anomalous, np.bool_), tuple(packed))

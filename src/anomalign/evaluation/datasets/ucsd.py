@@ -19,7 +19,7 @@ DESCRIPTION = "<category>/Train/Train<n>, Test/Test<n>, Test/Test<n>_gt/<frame>.
 _TEST = re.compile(r"Test0*(\d+)")
 _MASKS = re.compile(r"(Test\d+)_gt")
 _ENTRY = re.compile(r"gt_frame\s*=\s*\[([^\]]*)\]")
-_RANGE = re.compile(r"(\d{1,9})(?:\s*:\s*(\d{1,9}))?")
+_RANGE = re.compile(r"(\d{1,9})(?::(\d{1,9}))?")
 _MOST_BYTES = 1 << 20  # of a script of labels, which has a line for each clip
 
 
@@ -90,11 +90,12 @@ def _read_clip(
 
 def _labels(script: Path, clip: int, text: str, frames: int) -> NDArray[np.bool_]:
     """Labels from ranges such as ``5:90, 140:200``, which count from 1 and include their ends."""
-    if re.sub(r"[\s,;]+", "", _RANGE.sub("", text)):
-        raise InputError(f"{script}: entry {clip} is [{text.strip()[:40]}]; needs ranges such as 5:90, 140:200")
     labels = np.zeros(frames, np.bool_)
-    for first, last in _RANGE.findall(text):
-        begin, end = int(first), int(last or first)
+    for token in re.sub(r"\s*:\s*", ":", text.strip()).replace(",", " ").replace(";", " ").split():
+        match = _RANGE.fullmatch(token)
+        if match is None:
+            raise InputError(f"{script}: entry {clip} is [{text.strip()[:40]}]; needs ranges such as 5:90, 140:200")
+        begin, end = int(match[1]), int(match[2] or match[1])
         if not 1 <= begin <= end <= frames:
             raise InputError(f"{script}: entry {clip} marks the frames {begin} to {end}, but the clip has {frames}")
         labels[begin - 1 : end] = True

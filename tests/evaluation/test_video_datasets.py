@@ -1,0 +1,353 @@
+"""Datasets of videos in their published layouts: frames, labels and masks by their numbers, and what is wrong named."""
+
+import io
+import struct
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from anomalign import InputError, read_image
+from anomalign.evaluation.datasets import mat_masks, open_dataset
+from anomalign.evaluation.datasets.mat_file import read_cells
+from anomalign.images.video import Every, split_frame_name
+from anomalign.images.video_frames import read_frame
+from tests.evaluation import scenes, trees
+from tests.videos import noisy_images, write_video
+
+BUILD = {"ucsd": scenes.ucsd, "avenue": scenes.avenue, "shanghaitech": scenes.shanghaitech}
+
+
+def by_clip(category):
+    clips = {}
+    for image in category.test:
+        clips.setdefault(image.clip, []).append(image)
+    return clips
+
+
+def pixels(path):
+    named = split_frame_name(path)
+    return read_frame(*named) if named else read_image(path)
+
+
+def labels_of(category):
+    return {name: [int(image.anomalous) for image in images] for name, images in by_clip(category).items()}
+
+
+@pytest.mark.parametrize("layout", BUILD)
+def test_frames_labels_and_masks_are_those_that_were_made(layout, tmp_path):
+    dataset = open_dataset(BUILD[layout](tmp_path))
+    assert (dataset.layout, dataset.problems, dataset.passed_over) == (layout, (), ())
+    for number, category in enumerate(dataset.categories, 1):
+        assert len(category.train) == 3 * 8
+        for (name, images), (clip, labels) in zip(by_clip(category).items(), scenes.CLIPS.items(), strict=True):
+            assert [image.anomalous for image in images] == [bool(label) for label in labels]
+            assert [image.frame for image in images] == list(range(len(labels)))
+            made = scenes.scene(number, scenes.TESTING[clip], labels)
+            for image, picture, mask in zip(images, made, scenes.masks(labels), strict=True):
+                difference = np.abs(pixels(image.path).astype(int) - picture)
+                assert np.median(difference) <= 8, image.path  # JPEG and MPEG-4 lose a little; another frame is far off
+                truth = image.ground_truth(*trees.SIZE)
+                if layout == "ucsd" and image.anomalous and name != "Test003":
+                    assert truth is None  # has no masks, as published
+                else:
+                    np.testing.assert_array_equal(truth.anomalous, mask > 0)
+
+
+def test_each_camera_of_shanghaitech_is_a_category_of_one_dataset(tmp_path):
+    first, second = open_dataset(scenes.shanghaitech(tmp_path, cameras=(1, 12))).categories
+    assert [first.name, second.name, first.pool, second.pool] == ["01", "012", "shanghaitech", "shanghaitech"]
+    assert all(path.name.startswith("01_") for path in first.train)
+    assert all(path.parent.name.startswith("012_") for path in (image.path for image in second.test))
+
+
+def test_a_camera_without_training_clips_is_named_and_left_out(tmp_path):
+    scenes.shanghaitech(tmp_path)
+    for path in (tmp_path / "training" / "videos").glob("02_*"):
+        path.unlink()
+    dataset = open_dataset(tmp_path)
+    assert [category.name for category in dataset.categories] == ["01"]
+    assert dataset.problems == (f"{tmp_path}: category 02 has no normal images to fit on",)
+
+
+def test_every_nth_frame_is_counted_in_each_clip(tmp_path):
+    (category,) = open_dataset(scenes.ucsd(tmp_path), Every(3)).categories
+    assert [path.name for path in category.train] == ["001.tif", "004.tif", "007.tif"] * 3
+    assert len(category.test) == 15
+    with pytest.raises(InputError, match=r"every is 0\.5s, but .*001\.tif is a picture, which has no time"):
+        open_dataset(tmp_path, Every(1, 0.5))
+
+
+def test_one_frame_each_so_many_seconds_of_a_video(tmp_path):
+    (category,) = open_dataset(scenes.avenue(tmp_path), Every(1, 0.1)).categories  # 25 frames a second
+    assert [path.name[-6:] for path in category.train] == ["00.000", "00.120", "00.200"] * 3
+
+
+# UCSD
+
+
+def script(root):
+    return root / "UCSDped1" / "Test" / "UCSDped1.m"
+
+
+def test_ranges_of_ucsd_count_from_1_and_include_their_ends(tmp_path):
+    scenes.ucsd(tmp_path)
+    script(tmp_path).write_text(
+        "% TestVideoFile{end+1}.gt_frame = [1:1];\nTestVideoFile = {};\n"
+        "TestVideoFile{end+1}.gt_frame = [1:2, 4:5 6];\nTestVideoFile{end+1}.gt_frame=[];\n"
+        "TestVideoFile{end+1}.gt_frame = [1:1,4];\n"
+    )
+    dataset = open_dataset(tmp_path)
+    assert dataset.problems == ()
+    assert labels_of(dataset.categories[0]) == {
+        "Test001": [1, 1, 0, 1, 1, 1],
+        "Test002": [0, 0, 0, 0],
+        "Test003": [1, 0, 0, 1, 0],
+    }
+
+
+def test_labels_and_masks_that_contradict_each_other_are_named_and_count_for_no_pixels(tmp_path):
+    scenes.ucsd(tmp_path)
+    text = script(tmp_path).read_text()
+    script(tmp_path).write_text(text.replace("[1:1, 4:4]", "[2:2, 4:4]"))  # the masks mark the frames 1 and 4
+    dataset = open_dataset(tmp_path)
+    assert dataset.problems == (
+        "clip Test003: frame 2: labelled anomalous, but their masks mark nothing; they count by their labels, and for "
+        "no metric of pixels",
+        "clip Test003: frame 1: labelled normal, but their masks mark pixels; they count by their labels, and for no "
+        "metric of pixels",
+    )
+    images = by_clip(dataset.categories[0])["Test003"]
+    assert [image.anomalous for image in images] == [False, True, False, True, False]
+    truths = [image.ground_truth(*trees.SIZE) for image in images]
+    assert [truth is None for truth in truths] == [True, True, False, False, False]
+
+
+def test_without_a_script_masks_say_which_frames_are_anomalous(tmp_path):
+    scenes.ucsd(tmp_path)
+    script(tmp_path).unlink()
+    dataset = open_dataset(tmp_path)
+    assert labels_of(dataset.categories[0]) == {"Test003": scenes.CLIPS["03"]}
+    missing, first, second = dataset.problems
+    assert "UCSDped1.m: missing; masks say which frames are anomalous" in missing
+    for problem, clip in ((first, "Test001"), (second, "Test002")):
+        assert f"clip {clip} is left out: " in problem
+        assert "has neither labels in a script nor a mask for each frame" in problem
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("1:9", "entry 1 marks the frames 1 to 9, but the clip has 6"),
+        ("0:2", "entry 1 marks the frames 0 to 2, but the clip has 6"),
+        ("1:999999999999", "entry 1 is [1:999999999999]; needs ranges"),
+        ("system('rm x')", "entry 1 is [system('rm x')]; needs ranges such as 5:90, 140:200"),
+        ("1:2:6", "entry 1 is [1:2:6]; needs ranges"),
+    ],
+)
+def test_an_entry_that_cannot_be_meant_leaves_its_clip_out(tmp_path, entry, said):
+    scenes.ucsd(tmp_path)
+    lines = script(tmp_path).read_text().splitlines()
+    lines[1] = f"TestVideoFile{{end+1}}.gt_frame = [{entry}];"
+    script(tmp_path).write_text("\n".join(lines))
+    dataset = open_dataset(tmp_path)
+    assert set(by_clip(dataset.categories[0])) == {"Test002", "Test003"}
+    assert dataset.problems[0].startswith("clip Test001 is left out: ")
+    assert said in dataset.problems[0]
+
+
+def test_files_of_ucsd_that_belong_to_nothing_are_named(tmp_path):
+    scenes.ucsd(tmp_path)
+    test = tmp_path / "UCSDped1" / "Test"
+    scenes.pictures(test / "Test004", scenes.scene(1, 5, [0, 1]), ".tif")
+    scenes.pictures(test / "Test009_gt", scenes.scene(1, 5, [0]), ".bmp")
+    Image.fromarray(scenes.masks([1])[0]).save(test / "Test003_gt" / "077.bmp")
+    problems = " ".join(open_dataset(tmp_path).problems)
+    assert "Test009_gt: masks without frames" in problems
+    assert "clip Test004 is left out: " in problems
+    assert "UCSDped1.m: has no entry 4; it has 3" in problems
+    assert "077.bmp: a mask without a frame" in problems
+
+
+def test_masks_of_another_size_are_named_and_the_frames_keep_their_labels(tmp_path):
+    scenes.ucsd(tmp_path)
+    for path in (tmp_path / "UCSDped1" / "Test" / "Test003_gt").iterdir():
+        Image.fromarray(np.full((5, 5), 255 * (path.stem in ("001", "004")), np.uint8)).save(path)
+    dataset = open_dataset(tmp_path)
+    assert len(dataset.problems) == 2  # of the two anomalous frames
+    assert all("mask of (5, 5) (height, width)" in problem for problem in dataset.problems)
+    assert labels_of(dataset.categories[0])["Test003"] == scenes.CLIPS["03"]
+
+
+# Avenue
+
+
+def labels_file(root, clip=1):
+    return root / "ground_truth_demo" / "testing_label_mask" / f"{clip}_label.mat"
+
+
+def test_masks_of_avenue_are_read_once_and_kept_small(tmp_path):
+    (tmp_path / "x").mkdir()
+    masks = trees.mat_masks(tmp_path / "x.mat", [0, 1, 1], (360, 640))
+    read = mat_masks.read_mat_masks(tmp_path / "x.mat")
+    for frame, mask in enumerate(masks):
+        np.testing.assert_array_equal(read[frame], mask)
+    assert (read.shape, list(read.anomalous)) == ((3, 360, 640), [False, True, True])
+    assert sum(map(len, read._packed)) < 1000
+    assert mat_masks.read_mat_masks(tmp_path / "x.mat") is read
+
+
+def test_labels_of_all_clips_in_one_file_and_frames_as_pictures(tmp_path):
+    for clip, start in scenes.TRAINING.items():
+        scenes.pictures(tmp_path / "training" / "frames" / clip, scenes.scene(1, start, [0] * 8), ".jpg")
+    for clip, labels in scenes.CLIPS.items():
+        scenes.pictures(tmp_path / "testing" / "frames" / clip, scenes.scene(1, 5, labels), ".jpg")
+    np.save(tmp_path / "frame_labels_avenue.npy", np.concatenate(list(scenes.CLIPS.values()))[None])
+    dataset = open_dataset(tmp_path)
+    assert (dataset.layout, dataset.problems) == ("avenue", ())
+    assert labels_of(dataset.categories[0]) == scenes.CLIPS
+    np.save(tmp_path / "frame_labels_avenue.npy", np.zeros(14))
+    with pytest.raises(InputError, match=r"labels of 14 frames, but the clips have 15"):
+        open_dataset(tmp_path)
+
+
+def break_avenue(root, how):
+    path = labels_file(root)
+    cells = np.empty((1, 6), object)
+    cells[0, :] = list(scenes.masks(scenes.CLIPS["01"]))
+    if how == "missing":
+        path.unlink()
+    elif how == "too short":
+        savemat(path, {"volLabel": cells[:, :4]})
+    elif how == "sizes differ":
+        cells[0, 2] = np.zeros((3, 3), np.uint8)
+        savemat(path, {"volLabel": cells})
+    elif how == "no cells":
+        savemat(path, {"volLabel": np.zeros((6, 40, 48))})
+    elif how == "other name":
+        savemat(path, {"labels": cells})
+    elif how == "text":
+        cells[0, 2] = "x"
+        savemat(path, {"volLabel": cells})
+    elif how == "negative":
+        cells[0, 2] = np.full(trees.SIZE, -1.0)
+        savemat(path, {"volLabel": cells})
+    elif how == "garbage":
+        path.write_bytes(b"garbage" * 100)
+    elif how == "cut":
+        path.write_bytes(path.read_bytes()[:-40])
+    elif how == "version 7.3":
+        path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + struct.pack("<HH", 0x0200, 0x4D49) + bytes(400))
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("missing", "cannot be read (No such file or directory)"),
+        ("too short", "masks of 4 frames, but the clip has 6"),
+        ("sizes differ", "frame 2 has a mask of (3, 3), and the first frame one of (40, 48)"),
+        ("no cells", "volLabel of (6, 40, 48) is not a cell array of (1, T)"),
+        ("other name", "has no variable volLabel; it has 'labels'"),
+        ("text", "frame 2: is no matrix of real numbers"),
+        ("negative", "frame 2: has negative values"),
+        ("garbage", "not a MATLAB file of version 5 to 7"),
+        ("cut", "damaged: ends too early"),
+        ("version 7.3", "was saved as MATLAB 7.3; save it again with -v7"),
+    ],
+)
+def test_masks_that_cannot_be_used_leave_their_clip_out(tmp_path, how, said):
+    scenes.avenue(tmp_path)
+    break_avenue(tmp_path, how)
+    dataset = open_dataset(tmp_path)
+    (problem,) = dataset.problems
+    assert problem.startswith(f"clip 01 is left out: {labels_file(tmp_path)}")
+    assert said in problem
+    assert labels_of(dataset.categories[0]) == {clip: scenes.CLIPS[clip] for clip in ("02", "03")}
+
+
+@pytest.mark.parametrize("dtype", ["u1", "bool", "i2", "f4", "f8"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_matrices_are_those_that_scipy_wrote(tmp_path, dtype, compressed):
+    rng = np.random.default_rng(1)
+    cells = np.empty((1, 3), object)
+    cells[0, :] = [rng.integers(0, 2, (5, 7)).astype(dtype) for _ in range(3)]
+    savemat(tmp_path / "x.mat", {"first": 1.0, "text": "abc", "volLabel": cells}, do_compression=compressed)
+    count, matrices = read_cells(tmp_path / "x.mat", "volLabel")
+    found = list(matrices)
+    assert count == len(found) == 3
+    for matrix, cell in zip(found, cells[0], strict=True):
+        np.testing.assert_array_equal(matrix, cell)
+
+
+def test_a_matlab_file_that_would_fill_the_memory_does_not(tmp_path):
+    """64 GB of zeros as one matrix, or in a header that is never at its end."""
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x0100, 0x4D49)
+    cell = struct.pack("<II", 6, 8) + struct.pack("<II", 1, 0) + struct.pack("<IIii", 5, 8, 1, 2)
+    cell += struct.pack("<II", 1, 8) + b"volLabel"
+    inner = struct.pack("<IIII", 6, 8, 9, 0) + struct.pack("<IIii", 5, 8, 1 << 18, 1 << 18) + struct.pack("<II", 1, 0)
+    large = cell + struct.pack("<II", 14, 1 << 30) + inner + struct.pack("<II", 2, 1 << 30)
+    for number, body in enumerate((large, struct.pack("<II", 6, 1 << 30))):
+        whole = zlib.compress(struct.pack("<II", 14, 1 << 30) + body + bytes(1 << 24), 9)
+        path = tmp_path / f"{number}.mat"
+        path.write_bytes(header + struct.pack("<II", 15, len(whole)) + whole)
+        tracemalloc.start()
+        with pytest.raises(InputError, match="the limit is 89 million|an element of 1073741824 bytes"):
+            mat_masks.read_mat_masks(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 22
+        tracemalloc.stop()
+
+
+def test_damaged_matlab_files_are_bad_input(tmp_path):
+    stream = io.BytesIO()
+    cells = np.empty((1, 3), object)
+    cells[0, :] = list(np.zeros((3, 4, 4), np.uint8))
+    savemat(stream, {"volLabel": cells})
+    whole, rng = stream.getvalue(), np.random.default_rng(0)
+    refused = 0
+    for number in range(300):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), 4):
+            damaged[place] = rng.integers(0, 256)
+        path = tmp_path / f"{number}.mat"
+        path.write_bytes(bytes(damaged))
+        try:
+            mat_masks.read_mat_masks(path)
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error)
+    assert refused > 30
+
+
+def test_a_test_video_whose_frames_cannot_be_counted_is_left_out(tmp_path):
+    scenes.avenue(tmp_path)
+    (tmp_path / "testing_videos" / "01.avi").unlink()
+    path = write_video(tmp_path / "testing_videos" / "01.mp4", noisy_images(60))
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 900] = np.random.default_rng(0).bytes(900)
+    path.write_bytes(data)
+    (tmp_path / "testing_videos" / "02.avi").write_bytes(b"garbage")
+    dataset = open_dataset(tmp_path)
+    assert set(by_clip(dataset.categories[0])) == {"03"}
+    assert [problem.split(" is left out")[0] for problem in dataset.problems[:2]] == ["clip 01", "clip 02"]
+
+
+def test_a_video_whose_times_are_not_in_order_is_left_out(tmp_path):
+    """H.264 with B-frames in AVI: the file has no times of display, so no frame can be found by its time."""
+    scenes.avenue(tmp_path)
+    images = scenes.scene(1, 5, [0] * 12)
+    write_video(tmp_path / "testing_videos" / "01.avi", images)
+    assert "clip 01 is left out: " in open_dataset(tmp_path).problems[0]
+    assert "not in the order of their times; extract them to pictures" in open_dataset(tmp_path).problems[0]
+
+
+def test_a_training_video_that_is_tested_is_named(tmp_path):
+    scenes.avenue(tmp_path)
+    source = tmp_path / "testing_videos" / "02.avi"
+    (tmp_path / "training_videos" / "09.avi").write_bytes(source.read_bytes())
+    dataset = open_dataset(tmp_path)
+    assert "4 of 28 training images are test images, too" in dataset.problems[0]
+    assert len(dataset.categories[0].train) == 24
