@@ -130,17 +130,6 @@ def test_the_papers_preset_tells_the_crop_from_the_whole_image(root, backbone, t
     assert result["settings"]["gallery_size"] == 50
 
 
-def test_the_papers_preset_takes_one_neighbour_for_shanghaitech(tmp_path, backbone):
-    (tmp_path / "campus").mkdir()
-    trees.shanghaitech(tmp_path / "campus")
-    done = run(tmp_path / "campus", "--backbone", backbone, "--size", 64, "--preset", "paper",
-               "--json", tmp_path / "r.json")  # fmt: skip
-    assert done.exit_code == 0, done.output
-    result = json.loads((tmp_path / "r.json").read_text())
-    assert (result["settings"]["gallery_size"], result["settings"]["image_neighbours"]) == (1, 1)
-    assert "SPADE (2020), published" in done.stdout
-
-
 def test_submission_to_the_server_of_mvtec_ad_2(tmp_path, backbone):
     (tmp_path / "ad2").mkdir()
     trees.mvtec_ad_2(tmp_path / "ad2")
