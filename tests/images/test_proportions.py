@@ -7,7 +7,11 @@ import pytest
 from PIL import Image
 
 from anomalign import Framing, InputError, RegionOfInterest, fit_frame
+from anomalign.images.proportions import largest_size
 from anomalign.images.tiles import Tiles
+from anomalign.images.video import Every
+from anomalign.images.video_frames import list_frames
+from tests.videos import noisy_images, write_video
 
 
 def saved(folder: Path, sizes: list[tuple[int, int]]) -> list[Path]:
@@ -57,6 +61,13 @@ def test_a_turned_photograph_counts_as_it_is_shown(tmp_path):
     image.getexif()[0x0112] = 6
     image.save(tmp_path / "phone.jpg", exif=image.getexif())
     assert fit_frame(Framing(64), [tmp_path / "phone.jpg"]) == Framing((128, 64))
+
+
+def test_frames_of_a_video_have_its_proportions(tmp_path):
+    video = write_video(tmp_path / "clip.mp4", noisy_images(6, height=40, width=120))
+    frames = [Path(name) for name in list_frames(video, Every(2))]
+    assert fit_frame(Framing(64), frames) == Framing((64, 192))
+    assert largest_size(frames) == (40, 120)
 
 
 def test_a_region_of_interest_counts_in_place_of_the_image(tmp_path):

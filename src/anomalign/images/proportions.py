@@ -11,6 +11,7 @@ from anomalign.images.framing import Framing
 from anomalign.images.remote import ImageFile, RemoteImage, in_parallel
 from anomalign.images.size import image_size
 from anomalign.images.tiles import Tiles
+from anomalign.images.video import split_frame_name
 
 _MOST = 200  # images whose headers are read
 _STEP = 16  # pixels, of shorter sides
@@ -97,15 +98,26 @@ def fit_frame(framing: Framing, files: Sequence[ImageFile], multiple: int = 1, *
 
 
 def _sizes(files: Sequence[ImageFile]) -> list[tuple[int, int]]:
-    """Sizes of those files, evenly among all, whose headers can be read."""
+    """Sizes of those files, evenly among all, whose headers can be read. A frame has the size of its video."""
     # Opening a pipe would wait.
-    readable = [file for file in files if isinstance(file, RemoteImage) or file.is_file()]
+    readable = [file for file in files if isinstance(place := _place_of(file), RemoteImage) or place.is_file()]
     places = np.linspace(0, len(readable) - 1, min(len(readable), _MOST)).astype(int)
     chosen = [readable[place] for place in places]
     remote = [file for file in chosen if isinstance(file, RemoteImage)]
     sizes: dict[ImageFile, tuple[int, int] | None] = dict(zip(remote, in_parallel(_size, remote), strict=True))
-    found = [sizes[file] if file in sizes else _size(file) for file in chosen]
+    for file in chosen:
+        if _place_of(file) not in sizes:
+            sizes[_place_of(file)] = _size(file)
+    found = [sizes[_place_of(file)] for file in chosen]
     return [size for size in found if size is not None]
+
+
+def _place_of(file: ImageFile) -> ImageFile:
+    """The image itself, or the video of a frame."""
+    if isinstance(file, RemoteImage):
+        return file
+    frame = split_frame_name(file)
+    return frame[0] if frame and not file.exists() else file
 
 
 def _size(file: ImageFile) -> tuple[int, int] | None:

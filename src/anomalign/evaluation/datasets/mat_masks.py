@@ -70,7 +70,8 @@ def _read(path: Path, _size: int, _time: int) -> MatMasks:
         if matrix.shape != shape:
             raise InputError(f"{path}: frame {number} has a mask of {matrix.shape}, and the first frame one of {shape}")
         try:
-            marked = understand(matrix).values > 0
+            # Most frames have no mark, and need no more.
+            marked = understand(matrix).values > 0 if matrix.any() else np.zeros(shape, np.bool_)
         except ValueError as error:
             raise InputError(f"{path}: frame {number}: {error}") from error
         packed.append(zlib.compress(np.packbits(marked).tobytes(), 1))
