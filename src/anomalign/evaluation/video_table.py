@@ -24,7 +24,7 @@ _COLUMNS_AHEAD = {
 TITLE = "Frames of videos: AUROC"
 FOOTNOTE = (
     "micro: all frames together, with their scores as they are. macro: mean over the videos that have normal and "
-    "anomalous frames. causal: scores are means over the last frames. pixels: AUROC of the pixels of all frames."
+    "anomalous frames. causal: the score is the mean over the last frames. pixels: AUROC of the pixels of all frames."
 )
 TITLE_AHEAD = "Frames of videos: a look into the future"
 FOOTNOTE_AHEAD = (
