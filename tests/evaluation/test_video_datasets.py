@@ -212,6 +212,21 @@ def test_labels_of_all_clips_in_one_file_and_frames_as_pictures(tmp_path):
     np.save(tmp_path / "frame_labels_avenue.npy", np.zeros(14))
     with pytest.raises(InputError, match=r"labels of 14 frames, but the clips have 15"):
         open_dataset(tmp_path)
+    (tmp_path / "testing" / "frames" / "04.avi").write_bytes(b"garbage")
+    with pytest.raises(InputError, match=r"all clips in a row, so clip 04 is needed: .*not a video"):
+        open_dataset(tmp_path)
+
+
+def test_labels_of_each_clip_and_names_without_a_camera(tmp_path):
+    """As CUHK Avenue is redistributed: frames as pictures, labels as .npy, in the folders of ShanghaiTech Campus."""
+    scenes.shanghaitech(tmp_path / "avenue", cameras=(1,))
+    for path in [*(tmp_path / "avenue").rglob("01_00*")]:
+        path.rename(path.with_name(path.name.removeprefix("01_00")))
+    dataset = open_dataset(tmp_path / "avenue")
+    (category,) = dataset.categories
+    assert (dataset.problems, category.name, category.pool) == ((), "avenue", "")
+    assert labels_of(category) == scenes.CLIPS
+    assert len(category.train) == 24
 
 
 def break_avenue(root, how):

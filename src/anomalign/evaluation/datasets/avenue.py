@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from anomalign.errors import AnomalignError, InputError
 from anomalign.evaluation.datasets.clips import clips_in, labelled_frames, test_frames, train_frames
@@ -32,28 +31,8 @@ def read(root: Path, problems: list[str]) -> list[Category]:
     """Read the dataset as one category. A clip that cannot be used is a problem."""
     fitted = clips_in(root / "training_videos", root / "training" / "frames")
     train = train_frames(fitted.values(), problems)
-    clips = _test_clips(root)
-    folder = _mask_folder(root)
-    files = {clip: folder / f"{_number(clip)}_label.mat" for clip in clips}
-    for file in sorted(folder.glob("[!.]*_label.mat")):
-        if file not in files.values():
-            problems.append(f"{file}: masks without frames")
-    frames: dict[str, list[Path]] = {}
-    for name, clip in clips.items():
-        try:
-            frames[name] = test_frames(clip)
-        except AnomalignError as error:
-            problems.append(f"clip {name} is left out: {error}")
-    labels = {} if folder.is_dir() else _labels(root / _LABELS, clips, frames)
-    images: list[TestImage] = []
-    for name, paths in frames.items():
-        try:
-            if folder.is_dir():
-                images += _with_masks(name, paths, files[name], problems)
-            else:
-                images += labelled_frames(name, paths, labels[name], [None] * len(paths), problems)
-        except AnomalignError as error:
-            problems.append(f"clip {name} is left out: {error}")
+    clips, masks = _test_clips(root), _mask_folder(root)
+    images = _by_masks(masks, clips, problems) if masks.is_dir() else _by_labels(root / _LABELS, clips, problems)
     return [Category("avenue", train, tuple(images))]
 
 
@@ -72,6 +51,21 @@ def _number(clip: str) -> str:
     return match[1] if match else clip
 
 
+def _by_masks(folder: Path, clips: dict[str, Path], problems: list[str]) -> list[TestImage]:
+    """Test images of all clips, each with a file of masks."""
+    files = {name: folder / f"{_number(name)}_label.mat" for name in clips}
+    for file in sorted(folder.glob("[!.]*_label.mat")):
+        if file not in files.values():
+            problems.append(f"{file}: masks without frames")
+    images: list[TestImage] = []
+    for name, clip in clips.items():
+        try:
+            images += _with_masks(name, test_frames(clip), files[name], problems)
+        except AnomalignError as error:
+            problems.append(f"clip {name} is left out: {error}")
+    return images
+
+
 def _with_masks(name: str, frames: list[Path], file: Path, problems: list[str]) -> list[TestImage]:
     """Test images of one clip: frame i has cell i of the masks, and is anomalous if that marks a pixel."""
     masks = read_mat_masks(file)
@@ -81,13 +75,23 @@ def _with_masks(name: str, frames: list[Path], file: Path, problems: list[str]) 
     return labelled_frames(name, frames, masks.anomalous, marks, problems)
 
 
-def _labels(path: Path, clips: dict[str, Path], frames: dict[str, list[Path]]) -> dict[str, NDArray[np.bool_]]:
-    """Labels of the frames of each clip, from those of all clips one after the other."""
+def _by_labels(path: Path, clips: dict[str, Path], problems: list[str]) -> list[TestImage]:
+    """Test images of all clips, from the labels of all their frames, one after the other."""
+    frames: dict[str, list[Path]] = {}
+    for name, clip in clips.items():
+        try:
+            frames[name] = test_frames(clip)
+        except AnomalignError as error:  # where the labels of the clips behind it begin is not known
+            raise InputError(
+                f"{path}: has the labels of all clips in a row, so clip {name} is needed: {error}"
+            ) from error
     labels = np.asarray(read_frames(path)).ravel()
-    count = sum(map(len, frames.values()))
-    if len(frames) < len(clips) or len(labels) != count:
-        raise InputError(f"{path}: labels of {len(labels)} frames, but the clips have {count} that can be read")
+    ends = np.cumsum([len(paths) for paths in frames.values()])
+    if len(labels) != ends[-1]:
+        raise InputError(f"{path}: labels of {len(labels)} frames, but the clips have {ends[-1]}")
     if not np.isin(labels, (0, 1)).all():
         raise InputError(f"{path}: has labels other than 0 (normal) and 1 (anomalous)")
-    ends = np.cumsum([len(paths) for paths in frames.values()])
-    return dict(zip(frames, np.split(labels != 0, ends[:-1]), strict=True))
+    images: list[TestImage] = []
+    for (name, paths), of_clip in zip(frames.items(), np.split(labels != 0, ends[:-1]), strict=True):
+        images += labelled_frames(name, paths, of_clip, [None] * len(paths), problems)
+    return images
