@@ -282,13 +282,22 @@ def test_a_test_video_whose_frames_cannot_be_counted_is_left_out(tmp_path):
     assert [problem.split(" is left out")[0] for problem in dataset.problems[:2]] == ["clip 01", "clip 02"]
 
 
-def test_a_video_whose_times_are_not_in_order_is_left_out(tmp_path):
-    """H.264 with B-frames in AVI: the file has no times of display, so no frame can be found by its time."""
+def test_a_video_whose_frames_have_no_names_of_their_own_is_left_out(tmp_path):
+    """2,000 frames a second: names have milliseconds."""
     scenes.avenue(tmp_path)
-    images = scenes.scene(1, 5, [0] * 12)
-    write_video(tmp_path / "testing_videos" / "01.avi", images)
+    (tmp_path / "testing_videos" / "01.avi").unlink()
+    write_video(tmp_path / "testing_videos" / "01.mp4", scenes.scene(1, 5, [0] * 12), rate=2000)
     assert "clip 01 is left out: " in open_dataset(tmp_path).problems[0]
-    assert "not in the order of their times; extract them to pictures" in open_dataset(tmp_path).problems[0]
+    assert "frames are less than a millisecond apart" in open_dataset(tmp_path).problems[0]
+
+
+def test_frames_of_an_avi_that_are_coded_in_another_order_keep_their_labels(tmp_path):
+    scenes.avenue(tmp_path)
+    before = by_clip(open_dataset(tmp_path).categories[0])["01"]
+    write_video(tmp_path / "testing_videos" / "01.avi", scenes.scene(1, 5, [0] * len(before)))
+    dataset = open_dataset(tmp_path)
+    after = by_clip(dataset.categories[0])["01"]
+    assert [(image.path, image.anomalous) for image in after] == [(image.path, image.anomalous) for image in before]
 
 
 def test_a_training_video_that_is_tested_is_named(tmp_path):

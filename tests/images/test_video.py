@@ -19,10 +19,17 @@ from anomalign.images.video_stream import read_frames
 from tests.videos import noisy_images, write_video
 
 COUNT = 60
-KINDS = [("mp4", "libx264"), ("mkv", "libx264"), ("avi", "mpeg4"), ("ts", "libx264"), ("webm", "libvpx-vp9")]
+KINDS = [
+    ("mp4", "libx264"),
+    ("mkv", "libx264"),
+    ("avi", "mpeg4"),
+    ("avi", "libx264"),  # frames in another order than they are shown in, and no times
+    ("ts", "libx264"),
+    ("webm", "libvpx-vp9"),
+]
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind[0])
+@pytest.fixture(scope="module", params=KINDS, ids="-".join)
 def video(request, tmp_path_factory):
     ending, codec = request.param
     return write_video(tmp_path_factory.mktemp("video") / f"clip.{ending}", noisy_images(COUNT), codec=codec)

@@ -5,6 +5,7 @@ an image wherever a path does.
 """
 
 import contextlib
+import heapq
 import os
 import re
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from anomalign.errors import ImageError, InputError
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from av import Packet, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -147,7 +148,7 @@ class Video:
         self.max_pixels = max_pixels
         self._av = pyav(self.path)
         self._container, self._stream = self._open()
-        self._start = self._stream.start_time or 0
+        self._start = self._first_stamp() if self._is_avi else self._stream.start_time or 0
         self._time_base = self._stream.time_base or Fraction(1, 1000)
         self._rate = float(self._stream.average_rate or self._stream.guessed_rate or 25)
         self._last = -1.0  # seconds, of the frame that was decoded last
@@ -182,7 +183,7 @@ class Video:
             packets = [packet for packet in self._packets if packet.size and not packet.is_discard]
         except self._av.FFmpegError as error:
             raise ImageError(f"{self.path}: cannot be read to its end ({_reason(error)})") from error
-        stamps = [packet.dts if packet.pts is None else packet.pts for packet in packets]
+        stamps = [self._stamp(packet) for packet in packets]
         return sorted(float((stamp - self._start) * self._time_base) for stamp in stamps if stamp is not None)
 
     def decode(self) -> Iterator["tuple[float, VideoFrame] | str"]:
@@ -195,6 +196,7 @@ class Video:
             packet = None
             try:
                 packet = next(self._packets, None)
+                self._note(packet)
                 frames = packet.decode() if packet is not None else []
             except self._av.FFmpegError as error:
                 if not damaged:
@@ -221,6 +223,9 @@ class Video:
 
     def seek(self, seconds: float) -> None:
         """Go on from the last key frame at or before a time."""
+        if self._in_coding_order:  # the frames that a key frame follows, but that are shown after it, would be counted
+            self.rewind()
+            return
         offset = self._start + int(seconds / self._time_base)
         try:
             self._container.seek(max(offset, self._start), stream=self._stream, backward=True)
@@ -252,12 +257,33 @@ class Video:
             raise ImageError(f"{self.path}: {self._too_large(stream.width, stream.height)}")
         stream.thread_type = "AUTO"
         self._packets = container.demux(stream)
+        # AVI has no times, only the order of coding: frames that are shown in another order get theirs by their number
+        self._is_avi = container.format.name == "avi"
+        self._in_coding_order = self._is_avi and stream.codec_context.has_b_frames
+        self._stamps: list[int] = []  # of the packets whose frames are still to come, as a heap
         return container, stream
 
     def _too_large(self, width: int, height: int) -> str:
         return f"frames of {width} x {height} px; the limit is {self.max_pixels / 1e6:.4g} megapixels (max_pixels)"
 
+    def _stamp(self, packet: "Packet") -> int | None:
+        return packet.dts if packet.pts is None or self._in_coding_order else packet.pts
+
+    def _first_stamp(self) -> int:
+        """Time of the first packet of an AVI, where FFmpeg's start of the stream may be another."""
+        with contextlib.suppress(self._av.FFmpegError):
+            first = next((stamp for packet in self._packets if (stamp := self._stamp(packet)) is not None), 0)
+            self.rewind()
+            return first
+        return 0
+
+    def _note(self, packet: "Packet | None") -> None:
+        if self._in_coding_order and packet is not None and packet.size and packet.dts is not None:
+            heapq.heappush(self._stamps, packet.dts)
+
     def _time_of(self, frame: "VideoFrame") -> float:
+        if self._in_coding_order and self._stamps:
+            return float((heapq.heappop(self._stamps) - self._start) * self._time_base)
         if frame.pts is not None:
             return float((frame.pts - self._start) * self._time_base)
         return self._last + 1 / self._rate if self._last >= 0 else 0.0

@@ -69,7 +69,7 @@ def test_frames(clip: Path) -> list[Path]:
     Raises
     ------
     ImageError
-        The video cannot be read, is damaged, or has frames that are not in the order of their times.
+        The video cannot be read, is damaged, or has frames that are less than a millisecond apart.
     """
     if not clip.is_file():
         return image_files(clip)
@@ -80,7 +80,7 @@ def test_frames(clip: Path) -> list[Path]:
             if isinstance(item, str):
                 raise ImageError(f"{clip}: {item}, so its frames cannot be counted")
             if round(item[0], 3) <= round(last, 3):
-                raise ImageError(f"{clip}: frames are not in the order of their times; extract them to pictures")
+                raise ImageError(f"{clip}: frames are less than a millisecond apart; extract them to pictures")
             last = item[0]
             names.append(Path(frame_name(clip, last)))
     return names
