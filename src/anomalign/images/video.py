@@ -147,6 +147,8 @@ class Video:
         self.path = Path(path)
         self.max_pixels = max_pixels
         self._av = pyav(self.path)
+        self._is_avi = self._in_coding_order = False
+        self._stamps: list[int] = []  # of the packets whose frames are still to come, as a heap
         self._container, self._stream = self._open()
         self._start = self._first_stamp() if self._is_avi else self._stream.start_time or 0
         self._time_base = self._stream.time_base or Fraction(1, 1000)
@@ -260,14 +262,15 @@ class Video:
         # AVI has no times, only the order of coding: frames that are shown in another order get theirs by their number
         self._is_avi = container.format.name == "avi"
         self._in_coding_order = self._is_avi and stream.codec_context.has_b_frames
-        self._stamps: list[int] = []  # of the packets whose frames are still to come, as a heap
+        self._stamps = []
         return container, stream
 
     def _too_large(self, width: int, height: int) -> str:
         return f"frames of {width} x {height} px; the limit is {self.max_pixels / 1e6:.4g} megapixels (max_pixels)"
 
     def _stamp(self, packet: "Packet") -> int | None:
-        return packet.dts if packet.pts is None or self._in_coding_order else packet.pts
+        stamp: int | None = packet.dts if packet.pts is None or self._in_coding_order else packet.pts
+        return stamp
 
     def _first_stamp(self) -> int:
         """Time of the first packet of an AVI, where FFmpeg's start of the stream may be another."""
