@@ -10,8 +10,10 @@ from anomalign.service.store.records import Record
 SCHEMA = 1
 """Version of the message's JSON. Further keys may come without a new one; receivers pass over keys unknown to them."""
 
-_COPIED = ("bank", "bank_version", "source", "name", "sha256", "height", "width", "verdict", "image_score", "p_value")
-_COPIED_TOO = ("threshold", "borderline", "region_count")
+_COPIED = (
+    *("bank", "bank_version", "source", "name", "sha256", "height", "width"),
+    *("verdict", "image_score", "p_value", "threshold", "borderline", "region_count"),
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def content_of(record: Record) -> dict[str, Any]:
     time = record.time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "time": time,
-        **{name: getattr(record, name) for name in (*_COPIED, *_COPIED_TOO)},
+        **{name: getattr(record, name) for name in _COPIED},
         "regions": [
             {
                 "box": list(region.box),
