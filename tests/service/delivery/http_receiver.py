@@ -20,6 +20,8 @@ class HttpReceiver:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if len(body) < int(self.headers["Content-Length"]):
+                    return  # the sender was killed meanwhile: no message, and nobody waits for an answer
                 answer = receiver.behaviour()
                 with receiver.lock:
                     receiver.requests.append((self.headers, body, self.path))
