@@ -1,7 +1,10 @@
 """Results out, in a whole service: what a receiver gets, REST, metrics, and the commands for messages that wait."""
 
+import asyncio
 import base64
+import contextlib
 import json
+import socket
 
 import pytest
 
@@ -9,6 +12,7 @@ from anomalign.service.delivery.options import DeliveryOptions
 from anomalign.service.delivery.webhook import signature
 from tests.cli.running import run
 from tests.service.api.live_service import defect, good, run_service, send
+from tests.service.delivery.broker import free_port
 from tests.service.delivery.http_receiver import HttpReceiver
 from tests.service.samples import until
 
@@ -119,3 +123,35 @@ def test_without_receivers_nothing_is_written(service, client):
 def test_a_verdict_needs_a_sign_in(guarded_service):
     with guarded_service.client() as client:
         assert client.get("/api/delivery").status_code == 401
+
+
+def listens(url):
+    """Whether a server accepts connections there."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 1):
+        return True
+    return False
+
+
+@pytest.mark.slow
+def test_opc_ua_counts_on_after_a_restart_of_the_service(bank, tmp_path):
+    asyncua = pytest.importorskip("asyncua", reason="asyncua is not installed")
+    options = DeliveryOptions(opcua=(f"opc.tcp://127.0.0.1:{free_port()}",))
+
+    async def read():
+        async with asyncua.Client(options.opcua[0]) as client:
+            index = await client.get_namespace_index("urn:anomalign:results")
+            names = ("Count", "ImageId", "Verdict")
+            nodes = [client.get_node(asyncua.ua.NodeId(f"parts.{name}", index)) for name in names]
+            answers = [await node.read_data_value(raise_on_bad_status=False) for node in nodes]
+            return [answer.Value.Value for answer in answers]
+
+    with run_service(bank, tmp_path / "data", delivery=options) as service, service.client() as client:
+        send(client, good(100), good(101), good(102))
+        until(lambda: states(client)["opcua"]["delivered"] == 3, 120)
+        assert asyncio.run(read())[0] == 3
+    with run_service(bank, tmp_path / "data", delivery=options) as service, service.client() as client:
+        until(lambda: listens(options.opcua[0]), 120)
+        assert asyncio.run(read()) == [3, None, None]
+        (result,) = send(client, defect(1)).json()["results"]
+        until(lambda: states(client)["opcua"]["delivered"] == 4)
+        assert asyncio.run(read()) == [4, result["id"], "anomalous"]

@@ -1,5 +1,6 @@
 """Mosquitto on the loopback, which a test may kill and start again; and a client that keeps what it hears."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,7 @@ class Broker:
     """An MQTT broker in a folder of its own; it keeps sessions of clients on the disk, as brokers at a line do."""
 
     def __init__(self, folder, *settings, port=None):
-        program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+        program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
         if program is None:
             pytest.skip("mosquitto is not installed")
         pytest.importorskip("paho.mqtt", reason="paho-mqtt is not installed")

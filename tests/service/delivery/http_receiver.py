@@ -14,14 +14,18 @@ class HttpReceiver:
 
     def __init__(self, behaviour=lambda: 200, port=0):
         self.requests, self.answers, self.behaviour = [], [], behaviour  # (headers, body); what was answered
+        self.lock = threading.Lock()
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if len(body) < int(self.headers["Content-Length"]):
+                    return  # the sender was killed meanwhile: no message, and nobody waits for an answer
                 answer = receiver.behaviour()
-                receiver.requests.append((self.headers, body, self.path))
-                receiver.answers.append(answer)
+                with receiver.lock:
+                    receiver.requests.append((self.headers, body, self.path))
+                    receiver.answers.append(answer)
                 if answer == "hang":
                     receiver.end.wait(30)
                 elif answer == "reset":

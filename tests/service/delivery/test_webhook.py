@@ -3,7 +3,6 @@
 import base64
 import json
 import ssl
-import subprocess
 import time
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from anomalign.errors import InputError
 from anomalign.service.delivery.receiver import DeliveryError
 from anomalign.service.delivery.webhook import Webhook, read_secret, signature
+from tests.service.delivery.certificates import make_certificate
 from tests.service.delivery.http_receiver import HttpReceiver
 from tests.service.delivery.messages import message
 
@@ -98,9 +98,7 @@ def test_urls_that_are_refused(url):
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    certificate, key = make_certificate(tmp_path, "receiver")
     receiver = HttpReceiver()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

@@ -10,8 +10,10 @@ from anomalign.service.store.records import Record
 SCHEMA = 1
 """Version of the message's JSON. Further keys may come without a new one; receivers pass over keys unknown to them."""
 
-_COPIED = ("bank", "bank_version", "source", "name", "sha256", "height", "width", "verdict", "image_score", "p_value")
-_COPIED_TOO = ("threshold", "borderline", "region_count")
+_COPIED = (
+    *("bank", "bank_version", "source", "name", "sha256", "height", "width"),
+    *("verdict", "image_score", "p_value", "threshold", "borderline", "region_count"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,18 @@ class Outgoing:
 def content_of(record: Record) -> dict[str, Any]:
     """What a message says of an inspection. Outlines of regions are left out: they are many numbers."""
     time = record.time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    regions = [region.to_dict() for region in record.regions]
     return {
         "time": time,
-        **{name: getattr(record, name) for name in (*_COPIED, *_COPIED_TOO)},
-        "regions": [{name: value for name, value in region.items() if name != "outline"} for region in regions],
+        **{name: getattr(record, name) for name in _COPIED},
+        "regions": [
+            {
+                "box": list(region.box),
+                "area_px": region.area_px,
+                "peak": list(region.peak),
+                "p_value": region.p_value,
+                "place_score": region.place_score,
+                "centre": list(region.centre),
+            }
+            for region in record.regions
+        ],
     }

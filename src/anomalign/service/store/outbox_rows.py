@@ -1,11 +1,11 @@
 """Messages to deliver. They are written in the transaction of their record, and deleted when they are confirmed."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from anomalign.errors import InputError
 from anomalign.service.store.columns import now
@@ -15,6 +15,11 @@ from anomalign.service.store.lease import Lease
 from anomalign.service.store.messages import Destination, Message, Outgoing, content_of
 from anomalign.service.store.records import Record
 from anomalign.service.store.tables import outbox, receivers
+
+# Made once, as a commit of a record waits for them.
+_row = and_(receivers.c.receiver == bindparam("to"), receivers.c.bank == bindparam("of"))
+_ADVANCE = update(receivers).where(_row).values(queued=receivers.c.queued + bindparam("count"))
+_LAST = select(receivers.c.queued).where(_row)
 
 
 class OutboxRows:
@@ -27,7 +32,8 @@ class OutboxRows:
 
     def write(self, connection: Connection, records: Sequence[Record]) -> None:
         """Add the messages of new records, within the transaction that writes the records."""
-        rows = [row for one in self._destinations for row in _rows(connection, one, records)]
+        contents = {record.id: content_of(record) for record in records} if self._destinations else {}
+        rows = [row for one in self._destinations for row in _rows(connection, one, records, contents)]
         if rows:
             connection.execute(insert(outbox), rows)
 
@@ -117,7 +123,12 @@ class OutboxRows:
         return Lease(self._database, receiver)
 
 
-def _rows(connection: Connection, destination: Destination, records: Sequence[Record]) -> Iterator[dict[str, Any]]:
+def _rows(
+    connection: Connection,
+    destination: Destination,
+    records: Sequence[Record],
+    contents: Mapping[int, dict[str, Any]],
+) -> Iterator[dict[str, Any]]:
     wanted = [record for record in records if destination.bank in (None, record.bank)]
     last = {
         bank: _advance(connection, destination.name, bank, sum(record.bank == bank for record in wanted))
@@ -133,14 +144,15 @@ def _rows(connection: Connection, destination: Destination, records: Sequence[Re
             "sequence": last[record.bank] - remaining[record.bank],
             "record": record.id,
             "time": record.time,
-            "content": content_of(record),
+            "content": contents[record.id],
         }
 
 
 def _advance(connection: Connection, receiver: str, bank: str, count: int) -> int:
     """Count new messages, and return the sequence number of the last. Another process waits here for our commit."""
-    row = insertion(connection, receivers).values(receiver=receiver, bank=bank, queued=count, delivered=0)
-    more = {"queued": receivers.c.queued + count}
-    connection.execute(row.on_conflict_do_update(index_elements=["receiver", "bank"], set_=more))
-    query = select(receivers.c.queued).where(receivers.c.receiver == receiver, receivers.c.bank == bank)
-    return int(connection.execute(query).scalar_one())
+    values = {"to": receiver, "of": bank, "count": count}
+    if not connection.execute(_ADVANCE, values).rowcount:
+        first = insertion(connection, receivers).values(receiver=receiver, bank=bank, queued=0, delivered=0)
+        connection.execute(first.on_conflict_do_nothing())
+        connection.execute(_ADVANCE, values)
+    return int(connection.execute(_LAST, values).scalar_one())
