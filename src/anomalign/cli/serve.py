@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomalign.cli import console, results_out
+from anomalign.cli.camera_options import read_cameras
 
 if TYPE_CHECKING:
     from anomalign.service.configuration import Configuration, NormalsFolder, Watch
@@ -46,6 +47,24 @@ def serve(
     watch: Annotated[
         list[str] | None,
         typer.Option(metavar="DIR[=BANK]", help="Inspect images that appear in this folder; may be repeated."),
+    ] = None,
+    camera: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=ADDRESS",
+            help="Inspect frames of a camera: rtsp://, http:// (MJPEG, MPEG-TS), /dev/video0, "
+            "genicam://PRODUCER.cti, or a video file to try; may be repeated.",
+        ),
+    ] = None,
+    camera_bank: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=BANK", help="Bank of a camera, where several are served; may be repeated."),
+    ] = None,
+    every: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]SECONDSs", help="Inspect a camera's newest frame so often, as 0.5s; may be repeated."
+        ),
     ] = None,
     normals: Annotated[
         list[str] | None,
@@ -102,6 +121,7 @@ def serve(
         host_names=tuple(host_name or ()),
         proxies=tuple(proxy or ()),
         watches=_watches(watch or [], banks),
+        cameras=read_cameras(camera or [], camera_bank or [], every or [], banks),
         normals=tuple(map(_normals, normals or ())),
         delivery=delivery,
         preset=preset,

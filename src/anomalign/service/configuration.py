@@ -1,17 +1,22 @@
 """The configuration of a service, checked as a whole before anything is opened."""
 
 import ipaddress
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from anomalign.backbones import CPU
 from anomalign.errors import InputError
+from anomalign.images.camera_address import CameraAddress
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.service.delivery.options import DeliveryOptions
 from anomalign.service.security.requests import is_loopback
 
 MIN_UPLOAD_BYTES = 64 * 1024
 MAX_DAYS = 36_500
+MIN_EVERY_S, MAX_EVERY_S = 0.02, 86_400.0
+_CAMERA_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def bank_name(path: Path) -> str:
@@ -41,6 +46,23 @@ class NormalsFolder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CameraSource:
+    """A camera whose frames are inspected against a bank; `every_s`: seconds between triggers by time, if any."""
+
+    name: str
+    address: CameraAddress
+    bank: str
+    every_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not _CAMERA_NAME.fullmatch(self.name):
+            raise InputError(f"cameras: {self.name!r}: a name has 1 to 64 letters, digits, '.', '_' and '-'")
+        if self.every_s is not None and not MIN_EVERY_S <= self.every_s <= MAX_EVERY_S:
+            limits = f"between {MIN_EVERY_S:g} and {MAX_EVERY_S:g} s"
+            raise InputError(f"cameras: {self.name}: every {self.every_s:g} s; must lie {limits}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Configuration:
     """Configuration of a service.
 
@@ -61,6 +83,7 @@ class Configuration:
     proxies : tuple of str
         Trusted proxies, as addresses or networks, besides 127.0.0.1. Their headers name the client and the scheme.
     watches : tuple of Watch
+    cameras : tuple of CameraSource
     normals : tuple of NormalsFolder
         Where photographs of normal images may be shown from, besides inspected images that became normal ones.
     delivery : DeliveryOptions
@@ -97,6 +120,7 @@ class Configuration:
     host_names: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
     watches: tuple[Watch, ...] = ()
+    cameras: tuple[CameraSource, ...] = ()
     normals: tuple[NormalsFolder, ...] = ()
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
     preset: str = "default"
@@ -126,6 +150,7 @@ class Configuration:
         for watch in self.watches:
             if watch.bank not in names:
                 raise InputError(f"watches: {watch.folder}: no bank {watch.bank!r}; served are {', '.join(names)}")
+        check_cameras(self.cameras, names)
         for one in self.normals:
             if one.bank is not None and one.bank not in names:
                 raise InputError(f"normals: {one.folder}: no bank {one.bank!r}; served are {', '.join(names)}")
@@ -165,3 +190,14 @@ class Configuration:
                 "host_names lets other machines reach this service; this needs a token_file: "
                 "`anomalign token add FILE NAME --role admin` makes one"
             )
+
+
+def check_cameras(cameras: Sequence[CameraSource], banks: Collection[str]) -> None:
+    """Raise InputError for a camera of an unknown bank, or a name that two cameras have, in whatever case."""
+    names = set[str]()
+    for camera in cameras:
+        if camera.name.lower() in names:
+            raise InputError(f"cameras: two have the name {camera.name!r}; rename one")
+        names.add(camera.name.lower())
+        if camera.bank not in banks:
+            raise InputError(f"cameras: {camera.name}: no bank {camera.bank!r}; served are {', '.join(banks)}")

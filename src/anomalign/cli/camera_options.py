@@ -1,0 +1,106 @@
+"""Options of cameras: ``--camera NAME=ADDRESS``, ``--camera-bank NAME=BANK`` and ``--every [NAME=]SECONDSs``."""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anomalign.errors import InputError
+
+if TYPE_CHECKING:
+    from anomalign.images.camera_address import CameraAddress
+    from anomalign.service.configuration import CameraSource
+
+
+def read_cameras(
+    cameras: Sequence[str],
+    camera_banks: Sequence[str],
+    every: Sequence[str],
+    banks: Sequence[Path],
+    environment: Mapping[str, str] = os.environ,
+) -> "tuple[CameraSource, ...]":
+    """Read the options of all cameras.
+
+    Raises
+    ------
+    InputError
+        An option cannot be understood, or names no camera. Its text holds no password.
+    """
+    from anomalign.service.configuration import CameraSource, bank_name
+
+    sources = []
+    addresses = _pairs("--camera", cameras)
+    named_banks = _pairs("--camera-bank", camera_banks)
+    _check_known("--camera-bank", named_banks, addresses)
+    times = _times(every, addresses)
+    for name, text in addresses.items():
+        if name not in named_banks and len(banks) > 1:
+            raise InputError(f"--camera {name}: several banks are served; choose one with --camera-bank {name}=BANK")
+        bank = named_banks[name] if name in named_banks else bank_name(banks[0])
+        sources.append(
+            CameraSource(name=name, address=_address(name, text, environment), bank=bank, every_s=times[name])
+        )
+    return tuple(sources)
+
+
+def _address(name: str, text: str, environment: Mapping[str, str]) -> "CameraAddress":
+    from anomalign.images.camera_address import CameraAddress
+    from anomalign.images.genicam_camera import read_address
+    from anomalign.images.stream_camera import check_options
+
+    try:
+        address = CameraAddress.parse(text, environment)
+        check_options(address)
+        if address.kind == "genicam":
+            read_address(address)
+        if address.kind == "file" and not Path(address.url).is_file():
+            raise InputError(f"{address.shown}: no such file")
+        package, extra = ("harvesters", "genicam") if address.kind == "genicam" else ("av", "video")
+        if find_spec(package) is None:
+            raise InputError(f"needs {package}: install the extra with `pip install 'anomalign[{extra}]'`")
+    except InputError as error:
+        raise InputError(f"--camera {name}: {error}") from None
+    return address
+
+
+def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Values by name; a text that is not understood is not repeated, as it may hold a password."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not value:
+            raise InputError(f"{option}: one of its values is not NAME=VALUE")
+        if name in pairs:
+            raise InputError(f"{option} {name}: given twice")
+        pairs[name] = value
+    return pairs
+
+
+def _times(texts: Sequence[str], cameras: Collection[str]) -> dict[str, float | None]:
+    """Seconds between triggers of each camera; a time without a name is for all cameras that have none of their own."""
+    own = _pairs("--every", [text for text in texts if "=" in text])
+    _check_known("--every", own, cameras)
+    general = [text for text in texts if "=" not in text]
+    if len(general) > 1:
+        raise InputError(f"--every {general[1]}: a time for all cameras is given twice; use --every NAME={general[1]}")
+    if general and not cameras:
+        raise InputError(f"--every {general[0]}: there is no camera; add --camera NAME=ADDRESS")
+    for_all = _seconds(general[0]) if general else None
+    return {name: _seconds(own[name]) if name in own else for_all for name in cameras}
+
+
+def _seconds(text: str) -> float:
+    from anomalign.images.video import Every
+
+    every = Every.parse(text) if text.endswith("s") else None
+    if every is None or not every.seconds:
+        raise InputError(f"--every {text}: a camera is triggered by time; give seconds, as 0.5s")
+    return every.seconds
+
+
+def _check_known(option: str, names: Collection[str], cameras: Collection[str]) -> None:
+    for name in names:
+        if name not in cameras:
+            there = f"there are {', '.join(cameras)}" if cameras else "add it by --camera NAME=ADDRESS"
+            raise InputError(f"{option} {name}: no camera of this name; {there}")
