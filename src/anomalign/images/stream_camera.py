@@ -1,5 +1,6 @@
 """Cameras that PyAV reads: RTSP, MJPEG and MPEG-TS over HTTP, and video devices of Linux (extra ``video``)."""
 
+import errno
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from functools import partial
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 OPEN_S, READ_S = 10.0, 5.0
 """How long a camera may take until it is open, and until its next frame."""
 
-_COMMON = {"fflags": "nobuffer", "flags": "low_delay"}
+_COMMON = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}  # µs
 # Nothing that a stream names is opened: no list of other files (HLS, concat), no other protocol, no other address.
 _RTSP = {"format_whitelist": "rtsp,rtp,sdp", "rtsp_transport": "tcp", "allowed_media_types": "video"}
 _HTTP = {"format_whitelist": "mpjpeg,mjpeg,mpegts", "max_redirects": "0"}
@@ -108,6 +109,8 @@ class StreamCamera:
         """The cause without the address, which FFmpeg's errors repeat."""
         if isinstance(error, self._av.ExitError):
             return f"no answer within {seconds:g} s"
+        if getattr(error, "errno", None) == errno.EIO:
+            return "the connection ended, or the answer was no video; redirections are not followed"
         return self._address.hide(str(getattr(error, "strerror", None) or type(error).__name__)).lower()
 
 

@@ -58,6 +58,7 @@ class CameraReader:
         self._newest: tuple[int, CameraFrame | None] = (0, None)  # replaced as a whole, so that no lock is needed
         self._link = Link("connecting", _now())
         self._stopped = threading.Event()
+        self._join_until = 0.0
         self._thread = threading.Thread(target=self._run, name=f"camera {name}", daemon=True)
 
     def start(self) -> None:
@@ -65,12 +66,14 @@ class CameraReader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end."""
+        """Ask the thread to end; may be called again."""
+        if not self._stopped.is_set():
+            self._join_until = time.monotonic() + _JOIN_S
         self._stopped.set()
 
     def join(self) -> None:
-        """Wait until the thread has ended, but not for a camera that hangs."""
-        self._thread.join(_JOIN_S)
+        """Wait until the thread has ended, after `stop`, but not for a camera that hangs."""
+        self._thread.join(max(0.0, self._join_until - time.monotonic()))
 
     @property
     def link(self) -> Link:

@@ -1,6 +1,6 @@
 /** A bar of the last hundred verdicts: anomalous ones are red and high, normal ones green and low. */
 import { fill, h, s } from "./dom.js";
-import { number, several, verdictName } from "./words.js";
+import { number, verdictName } from "./words.js";
 
 const [SLOTS, SLOT, HEIGHT, LOW] = [100, 4, 44, 16];
 
@@ -40,7 +40,8 @@ export class VerdictBar {
 
   summary() {
     const anomalous = this.verdicts.filter(({ verdict }) => verdict === "anomalous").length;
-    return this.verdicts.length ? `${anomalous} of the last ${several(this.verdicts.length, "image")} anomalous` : "none yet";
+    if (!this.verdicts.length) return "no verdict yet";
+    return `${this.verdicts.length === 1 ? "1 image" : `last ${this.verdicts.length} images`}: ${anomalous} anomalous`;
   }
 
   draw() {
