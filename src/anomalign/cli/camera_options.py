@@ -1,22 +1,66 @@
-"""Options of cameras: ``--camera NAME=ADDRESS``, ``--camera-bank NAME=BANK`` and ``--every [NAME=]SECONDSs``."""
+"""Options of cameras: where they are, their banks, and what triggers them."""
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from anomalign.errors import InputError
 
 if TYPE_CHECKING:
     from anomalign.images.camera_address import CameraAddress
     from anomalign.service.configuration import CameraSource
+    from anomalign.service.delivery.mqtt_client import Broker
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+Cameras = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=ADDRESS",
+        help="Inspect frames of a camera: rtsp://, http:// (MJPEG, MPEG-TS), /dev/video0, genicam://PRODUCER.cti, or a "
+        "video file to try; may be repeated.",
+    ),
+]
+CameraBanks = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=BANK", help="Bank of a camera, where several are served; may be repeated."),
+]
+Every = Annotated[
+    list[str] | None,
+    typer.Option(metavar="[NAME=]SECONDSs", help="Inspect a camera's newest frame so often, as 0.5s; may be repeated."),
+]
+Triggers = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=TOPIC", help="Inspect a camera's newest frame at each message on an MQTT topic."),
+]
+TriggerBroker = Annotated[
+    str, typer.Option(metavar="URL", help="MQTT broker of --trigger: mqtt://[USER@]HOST, or mqtts:// with TLS.")
+]
+TriggerCaFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Certificates to trust for mqtts://; default: the system's.")
+]
+
+
+def read_broker(url: str) -> "Broker | None":
+    """Read the address of the broker of triggers; None without one."""
+    from anomalign.service.delivery.mqtt_client import need_extra, parse_broker
+
+    if not url:
+        return None
+    need_extra()
+    return parse_broker(url)
 
 
 def read_cameras(
     cameras: Sequence[str],
     camera_banks: Sequence[str],
     every: Sequence[str],
+    triggers: Sequence[str],
     banks: Sequence[Path],
     environment: Mapping[str, str] = os.environ,
 ) -> "tuple[CameraSource, ...]":
@@ -33,14 +77,15 @@ def read_cameras(
     addresses = _pairs("--camera", cameras)
     named_banks = _pairs("--camera-bank", camera_banks)
     _check_known("--camera-bank", named_banks, addresses)
+    topics = _pairs("--trigger", triggers)
+    _check_known("--trigger", topics, addresses)
     times = _times(every, addresses)
     for name, text in addresses.items():
         if name not in named_banks and len(banks) > 1:
             raise InputError(f"--camera {name}: several banks are served; choose one with --camera-bank {name}=BANK")
         bank = named_banks[name] if name in named_banks else bank_name(banks[0])
-        sources.append(
-            CameraSource(name=name, address=_address(name, text, environment), bank=bank, every_s=times[name])
-        )
+        address = _address(name, text, environment)
+        sources.append(CameraSource(name=name, address=address, bank=bank, every_s=times[name], topic=topics.get(name)))
     return tuple(sources)
 
 
@@ -69,8 +114,10 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if not equals or not value:
-            raise InputError(f"{option}: one of its values is not NAME=VALUE")
+        if not equals or not value or not _NAME.fullmatch(name):
+            raise InputError(
+                f"{option}: one of its values is not NAME=VALUE; a name has 1 to 64 letters, digits, '.', '_' and '-'"
+            )
         if name in pairs:
             raise InputError(f"{option} {name}: given twice")
         pairs[name] = value

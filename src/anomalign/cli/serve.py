@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomalign.cli import console, results_out
-from anomalign.cli.camera_options import read_cameras
+from anomalign.cli import camera_options, console, results_out
 
 if TYPE_CHECKING:
     from anomalign.service.configuration import Configuration, NormalsFolder, Watch
@@ -48,24 +47,12 @@ def serve(
         list[str] | None,
         typer.Option(metavar="DIR[=BANK]", help="Inspect images that appear in this folder; may be repeated."),
     ] = None,
-    camera: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=ADDRESS",
-            help="Inspect frames of a camera: rtsp://, http:// (MJPEG, MPEG-TS), /dev/video0, "
-            "genicam://PRODUCER.cti, or a video file to try; may be repeated.",
-        ),
-    ] = None,
-    camera_bank: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=BANK", help="Bank of a camera, where several are served; may be repeated."),
-    ] = None,
-    every: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]SECONDSs", help="Inspect a camera's newest frame so often, as 0.5s; may be repeated."
-        ),
-    ] = None,
+    camera: camera_options.Cameras = None,
+    camera_bank: camera_options.CameraBanks = None,
+    every: camera_options.Every = None,
+    trigger: camera_options.Triggers = None,
+    trigger_broker: camera_options.TriggerBroker = "",
+    trigger_ca_file: camera_options.TriggerCaFile = None,
     normals: Annotated[
         list[str] | None,
         typer.Option(
@@ -121,7 +108,9 @@ def serve(
         host_names=tuple(host_name or ()),
         proxies=tuple(proxy or ()),
         watches=_watches(watch or [], banks),
-        cameras=read_cameras(camera or [], camera_bank or [], every or [], banks),
+        cameras=camera_options.read_cameras(camera or [], camera_bank or [], every or [], trigger or [], banks),
+        trigger_broker=camera_options.read_broker(trigger_broker),
+        trigger_ca_file=trigger_ca_file,
         normals=tuple(map(_normals, normals or ())),
         delivery=delivery,
         preset=preset,

@@ -33,7 +33,7 @@ def serve(fake, make_queue, store):
             queue = options.pop("queue", None) or make_queue(workers=1)
             source = options.pop("source", fake)
             reader = partial(CameraReader, name, source.connect)
-            camera = ServedCamera(name, "parts", "fake", None, reader, queue, store, **options)
+            camera = ServedCamera(name, "parts", "fake", None, None, reader, queue, store, **options)
             camera.start()
             stack.callback(camera.join)
             stack.callback(source.wake)

@@ -22,6 +22,7 @@ class CameraVerdict(TypedDict):
 class Camera(TypedDict):
     """A camera, without its password. Times are UTC.
 
+    `every_s`: seconds between triggers by time; `topic`: MQTT topic of its triggers; each is null where there is none.
     `since`: when it came into its `state`; `reason`: why it is lost. `frames`: how many were read; `frame_time`: when
     the last of them came. Since the service started: `inspected`; `dropped`, triggers while the last inspection still
     ran or too many images waited; `missed`, triggers while it was lost; `failed`, frames that could not be inspected.
@@ -32,6 +33,7 @@ class Camera(TypedDict):
     bank: str
     address: str
     every_s: float | None
+    topic: str | None
     state: LinkState
     since: str
     reason: str
@@ -61,6 +63,7 @@ def to_json(status: CameraStatus) -> Camera:
         "bank": status.bank,
         "address": status.address,
         "every_s": status.every_s,
+        "topic": status.topic,
         "state": status.link.state,
         "since": frame_time(status.link.since),
         "reason": status.link.reason,

@@ -60,6 +60,7 @@ class CameraStatus:
     bank: str
     address: str
     every_s: float | None
+    topic: str | None
     link: Link
     frames: int
     frame_time: datetime | None
@@ -81,6 +82,8 @@ class ServedCamera:
         The address as people may see it.
     every_s : float, optional
         Seconds between triggers by time. Default: none.
+    topic : str, optional
+        MQTT topic of its triggers, to show.
     make_reader : callable
         Called with what is to be called after each frame; returns the reader.
     queue : InspectionQueue
@@ -96,12 +99,14 @@ class ServedCamera:
         bank: str,
         address: str,
         every_s: float | None,
+        topic: str | None,
         make_reader: Callable[[Callable[[], None]], CameraReader],
         queue: InspectionQueue,
         store: Store,
         listener: Callable[["ServedCamera"], None] = lambda _: None,
     ) -> None:
-        self.name, self.bank, self._address, self.every_s = name, bank, address, every_s
+        self.name, self.bank, self.every_s, self.topic = name, bank, every_s, topic
+        self._address = address
         self._queue, self._store, self._listener = queue, store, listener
         self._lock = threading.Lock()  # guards all attributes below
         self._is_running = False
@@ -190,6 +195,7 @@ class ServedCamera:
                 bank=self.bank,
                 address=self._address,
                 every_s=self.every_s,
+                topic=self.topic,
                 link=self._reader.link,
                 frames=frames,
                 frame_time=None if frame is None else frame.time,

@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from anomalign.images.camera import open_camera
 from anomalign.service.api.camera_schemas import to_json
+from anomalign.service.cameras.mqtt_triggers import MqttTriggers
 from anomalign.service.cameras.reader import CameraReader
 from anomalign.service.cameras.schedule import Schedule
 from anomalign.service.cameras.served_camera import ServedCamera
@@ -19,10 +20,10 @@ from anomalign.service.store import Store
 
 
 class Cameras:
-    """The cameras of a service, by name, and what triggers them by time."""
+    """The cameras of a service, by name, and what triggers them by time and by MQTT."""
 
-    def __init__(self, by_name: Mapping[str, ServedCamera]) -> None:
-        self.by_name = by_name
+    def __init__(self, by_name: Mapping[str, ServedCamera], triggers: MqttTriggers | None) -> None:
+        self.by_name, self._triggers = by_name, triggers
         for camera in by_name.values():
             camera.start()
         self._schedules = [Schedule(camera, camera.every_s) for camera in by_name.values() if camera.every_s]
@@ -31,6 +32,8 @@ class Cameras:
         """Trigger no more, and stop all readers. May be called again."""
         for schedule in self._schedules:
             schedule.close()
+        if self._triggers is not None:
+            self._triggers.close()
         for camera in self.by_name.values():
             camera.stop()
         for camera in self.by_name.values():
@@ -50,12 +53,21 @@ def open_cameras(
         connect = partial(open_camera, source.address, configuration.max_pixels)
         make_reader = partial(CameraReader, source.name, connect)
         shown = source.address.shown
-        return ServedCamera(source.name, source.bank, shown, source.every_s, make_reader, queue, store, tell)
+        return ServedCamera(
+            source.name, source.bank, shown, source.every_s, source.topic, make_reader, queue, store, tell
+        )
 
     by_name = {source.name: serve(source) for source in configuration.cameras}
     if by_name:
         metrics.registry.register(_CameraCollector(by_name))
-    return Cameras(by_name)
+    topics = {camera.topic: camera for camera in by_name.values() if camera.topic}
+    triggers = None
+    if topics and configuration.trigger_broker:
+        triggers = MqttTriggers(configuration.trigger_broker, configuration.trigger_ca_file, topics)
+        metrics.gauge(
+            "anomalign_trigger_broker_connected", "Whether the broker of triggers is connected.", triggers.is_connected
+        )
+    return Cameras(by_name, triggers)
 
 
 class _CameraCollector(Collector):

@@ -65,7 +65,8 @@ export class CameraTile {
     this.showPicture();
     const facts = [
       camera.bank,
-      camera.every_s ? `every ${number(camera.every_s)} s` : "by trigger",
+      camera.every_s ? `every ${number(camera.every_s)} s` : "",
+      camera.topic ? `by topic ${camera.topic}` : camera.every_s ? "" : "by trigger",
       `${count(camera.inspected)} inspected`,
       camera.dropped ? `${count(camera.dropped)} dropped` : "",
       camera.missed ? `${count(camera.missed)} missed while lost` : "",

@@ -1,0 +1,138 @@
+"""Triggers by MQTT, with a real broker: a message inspects, one that the broker had retained does not."""
+
+import pytest
+
+pytest.importorskip("paho.mqtt", reason="paho-mqtt is not installed")
+
+import shutil
+import socket
+import subprocess
+import time
+from concurrent.futures import Future
+
+from anomalign.errors import InputError
+from anomalign.service.cameras import mqtt_triggers
+from anomalign.service.cameras.mqtt_triggers import MqttTriggers
+from anomalign.service.delivery.mqtt_client import connect, disconnect, new_client, parse_broker
+from anomalign.service.refusals import Busy, CameraLost
+from tests.service.samples import until
+
+
+class Camera:
+    """Counts its triggers; `refusal` is raised by each."""
+
+    name = "top"
+
+    def __init__(self):
+        self.count, self.refusal = 0, None
+
+    def trigger(self):
+        self.count += 1
+        if self.refusal:
+            raise self.refusal
+        return Future()
+
+
+class Mosquitto:
+    def __init__(self, folder):
+        self.program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+        if self.program is None:
+            pytest.skip("mosquitto is not installed")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.settings = folder / "mosquitto.conf"
+        self.settings.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n")
+
+    @property
+    def broker(self):
+        return parse_broker(f"mqtt://127.0.0.1:{self.port}")
+
+    def start(self):
+        self.process = subprocess.Popen([self.program, "-c", self.settings], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise AssertionError("mosquitto does not listen")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def publish(self, topic, **options):
+        client = new_client(self.broker)
+        connect(client, self.broker)
+        client.publish(topic, "now", qos=1, **options).wait_for_publish(10)
+        disconnect(client)
+
+
+@pytest.fixture
+def mosquitto(tmp_path):
+    server = Mosquitto(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def cameras():
+    return {"line/1/part": Camera(), "line/2/part": Camera()}
+
+
+@pytest.fixture
+def triggers(mosquitto, cameras, monkeypatch):
+    monkeypatch.setattr(mqtt_triggers, "FIRST_WAIT_S", 1)
+    mosquitto.publish("line/1/part", retain=True)  # of yesterday
+    triggers = MqttTriggers(mosquitto.broker, None, cameras)
+    until(triggers.is_connected)
+    yield triggers
+    triggers.close()
+
+
+def test_each_message_triggers_its_camera(triggers, mosquitto, cameras):
+    one, two = cameras.values()
+    until(lambda: mosquitto.publish("line/2/part") or two.count)  # the first may come before it listens
+    before = two.count
+    for _ in range(3):
+        mosquitto.publish("line/1/part")
+        mosquitto.publish("line/1/other")
+    until(lambda: one.count == 3)  # and not the retained one
+    assert two.count == before
+
+
+def test_a_refusal_is_counted_elsewhere_and_the_next_message_counts(triggers, mosquitto, cameras, caplog):
+    one = cameras["line/1/part"]
+    for refusal in (Busy("it runs", 1), CameraLost("top", "lost", "gone"), RuntimeError("odd"), None):
+        one.refusal, before = refusal, one.count
+        until(lambda: mosquitto.publish("line/1/part") or one.count > before)  # noqa: B023 -- it is waited for here
+    until(lambda: "camera top is lost (gone)" in caplog.text)
+    assert "it runs" not in caplog.text
+
+
+@pytest.mark.slow
+def test_a_broker_that_is_killed_and_comes_back_is_heard_again(triggers, mosquitto, cameras):
+    mosquitto.kill()
+    until(lambda: not triggers.is_connected())
+    mosquitto.start()
+    until(triggers.is_connected)
+    until(lambda: mosquitto.publish("line/1/part") or cameras["line/1/part"].count)
+
+
+def test_a_broker_that_comes_late_is_found(mosquitto, cameras, monkeypatch):
+    monkeypatch.setattr(mqtt_triggers, "FIRST_WAIT_S", 1)
+    mosquitto.kill()
+    triggers = MqttTriggers(mosquitto.broker, None, cameras)
+    mosquitto.start()
+    until(triggers.is_connected)
+    triggers.close()
+    triggers.close()
+    assert not triggers.is_connected()
+
+
+def test_certificates_that_cannot_be_read_stop_the_start(tmp_path, cameras):
+    with pytest.raises(InputError, match="certificates cannot be read"):
+        MqttTriggers(parse_broker("mqtts://localhost"), tmp_path / "nix.pem", cameras)
