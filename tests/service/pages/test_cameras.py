@@ -78,6 +78,7 @@ def test_a_tile_shows_the_last_verdict_and_the_bar_of_all(page, records):
     assert heights[1] > 2 * heights[0] == 2 * heights[2]  # not by colour alone
     assert "last 3 images: 1 anomalous" in top.inner_text()
     assert page.get_by_text("2 cameras, 1 lost").count() == 1
+    assert PASSWORD not in page.content()
 
 
 def test_news_come_by_themselves(page, service, server, client, records):
@@ -149,24 +150,13 @@ def test_a_bar_and_the_picture_open_their_inspection(page, records):
     page.wait_for_url(f"**/inspections/{records[1]['id']}")
 
 
-def test_no_password_is_in_the_page(page, records):
-    opened(page)
-    assert PASSWORD not in page.content()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 820])
-def test_it_can_be_read_and_touched(browse, service, records, scheme, width):
-    with browse(
-        service.url,
-        color_scheme=scheme,
-        viewport={"width": width, "height": 800},
-        has_touch=True,
-        reduced_motion="reduce",
-    ) as page:
-        opened(page)
-        assert [(ratio, text) for ratio, text in page.evaluate(CONTRASTS) if ratio < 4.5] == []
-        assert [(height, text) for height, text in page.evaluate(TARGETS) if height < 40] == []
-        assert page.evaluate(UNNAMED) == []
-        assert page.evaluate(COVERED) == []
-        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+def test_it_can_be_read_and_touched(browse, service, records):
+    for scheme, width in (("light", 1280), ("light", 820), ("dark", 1280), ("dark", 820)):
+        options = {"color_scheme": scheme, "has_touch": True, "reduced_motion": "reduce"}
+        with browse(service.url, viewport={"width": width, "height": 800}, **options) as page:
+            opened(page)
+            assert [(ratio, text) for ratio, text in page.evaluate(CONTRASTS) if ratio < 4.5] == []
+            assert [(height, text) for height, text in page.evaluate(TARGETS) if height < 40] == []
+            assert page.evaluate(UNNAMED) == []
+            assert page.evaluate(COVERED) == []
+            assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1, 30
-_JOIN_S = 2.0  # a broker that hangs is not waited for
+_JOIN_S = 1.0  # a broker that hangs is not waited for
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ LinkState: TypeAlias = Literal["connecting", "live", "lost", "ended"]
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 _STEADY_S = 30.0  # a connection that lasted so long was a good one: the waits begin anew
 _JITTER = 0.25  # cameras that one switch took away do not all come back in the same instant
-_JOIN_S = 2.0  # a camera that hangs is not waited for: its thread only reads
+_JOIN_S = 1.0  # a camera that hangs is not waited for: its thread only reads
 
 _log = logging.getLogger(__name__)
 
