@@ -39,7 +39,7 @@ Triggers = Annotated[
     typer.Option(metavar="NAME=TOPIC", help="Inspect a camera's newest frame at each message on an MQTT topic."),
 ]
 TriggerBroker = Annotated[
-    str, typer.Option(metavar="URL", help="MQTT broker of --trigger: mqtt://[USER@]HOST, or mqtts:// with TLS.")
+    str, typer.Option(metavar="URL", help="MQTT broker of --trigger: mqtt://HOST, or mqtts://HOST with TLS.")
 ]
 TriggerCaFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Certificates to trust for mqtts://; default: the system's.")
