@@ -25,7 +25,7 @@ def jpeg(image):
 class HttpCamera:
     """Sends `first` to each that connects, then what it is given to all; `requests` are their paths and passwords."""
 
-    def __init__(self, media_type, first=()):
+    def __init__(self, media_type, first=(), tls=None):
         self.requests, self.queues = [], []
         camera = self
 
@@ -60,6 +60,8 @@ class HttpCamera:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     @property
@@ -85,8 +87,8 @@ class HttpCamera:
 
 
 @contextlib.contextmanager
-def mjpeg_camera():
-    with contextlib.closing(HttpCamera("multipart/x-mixed-replace; boundary=part")) as camera:
+def mjpeg_camera(tls=None):
+    with contextlib.closing(HttpCamera("multipart/x-mixed-replace; boundary=part", tls=tls)) as camera:
         yield camera
 
 
@@ -165,13 +167,15 @@ class _RtspHandler(socketserver.StreamRequestHandler):
 
 
 @contextlib.contextmanager
-def rtsp_camera(images, password=""):
-    """An RTSP server that plays these images once; `password` is user:password. Yields its port."""
+def rtsp_camera(images, password="", tls=None):
+    """An RTSP server that plays these images once; `password` is user:password, `tls` a context. Yields its port."""
     done = threading.Event()
     camera = type("Camera", (), {"frames": h264_units(images), "password": password, "done": done})
     handler = type("Handler", (_RtspHandler,), {"camera": camera})
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
         yield server.server_address[1]

@@ -1,6 +1,10 @@
 """Cameras of the network: their frames are right, and they can neither lead elsewhere nor give their password away."""
 
 import contextlib
+import shutil
+import ssl
+import subprocess
+import threading
 import time
 
 import numpy as np
@@ -44,10 +48,8 @@ def impatient(monkeypatch):
 
 
 @contextlib.contextmanager
-def watching(server, path="", first=None, **options):
+def watching(server, scheme="http", first=None, **options):
     """A camera that is open; MJPEG is sent frames until it is, as FFmpeg looks at the first."""
-    import threading
-
     stop = threading.Event()
 
     def feed():
@@ -57,7 +59,9 @@ def watching(server, path="", first=None, **options):
     thread = threading.Thread(target=feed)
     thread.start()
     try:
-        camera = open_camera(CameraAddress.parse(server.url + path, {}), **{"max_pixels": 10**6, **options})
+        camera = open_camera(
+            CameraAddress.parse(f"{scheme}://127.0.0.1:{server.port}/", {}), **{"max_pixels": 10**6, **options}
+        )
     finally:
         stop.set()
         thread.join()
@@ -115,6 +119,30 @@ def test_an_rtsp_stream_gives_its_frames_to_who_has_the_password(impatient):
             assert_newest_in_order(frames_of(camera))
         with pytest.raises(CameraError, match="401"):
             open_camera(CameraAddress.parse(f"rtsp://user:wrong@127.0.0.1:{port}/live", {}), 10**6)
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    """A server's side of TLS, with a certificate of its own."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    names = ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem", "-subj", "/CN=localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", *names]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context
+
+
+def test_streams_over_tls(tls):
+    with (
+        rtsp_camera([grey(level) for level in LEVELS], tls=tls) as port,
+        opened(f"rtsps://127.0.0.1:{port}/live") as camera,
+    ):
+        assert_newest_in_order(frames_of(camera))
+    with mjpeg_camera(tls) as server, watching(server, scheme="https", first=jpeg(grey(9))) as camera:
+        assert camera.read().jpeg == jpeg(grey(9))
 
 
 def test_a_frame_is_a_png_without_loss_where_the_camera_sends_no_jpeg(tmp_path):

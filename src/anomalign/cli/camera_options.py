@@ -46,14 +46,21 @@ TriggerCaFile = Annotated[
 ]
 
 
-def read_broker(url: str) -> "Broker | None":
-    """Read the address of the broker of triggers; None without one."""
-    from anomalign.service.delivery.mqtt_client import need_extra, parse_broker
+def read_broker(url: str, ca_file: Path | None) -> "Broker | None":
+    """Read the address of the broker of triggers; None without one.
+
+    Raises
+    ------
+    InputError
+        It is not valid, its certificates cannot be read, or the extra is missing.
+    """
+    from anomalign.service.delivery.mqtt_client import new_client, parse_broker
 
     if not url:
         return None
-    need_extra()
-    return parse_broker(url)
+    broker = parse_broker(url)
+    new_client(broker, ca_file)  # what is wrong is said before the banks are opened
+    return broker
 
 
 def read_cameras(

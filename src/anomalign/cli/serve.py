@@ -109,7 +109,7 @@ def serve(
         proxies=tuple(proxy or ()),
         watches=_watches(watch or [], banks),
         cameras=camera_options.read_cameras(camera or [], camera_bank or [], every or [], trigger or [], banks),
-        trigger_broker=camera_options.read_broker(trigger_broker),
+        trigger_broker=camera_options.read_broker(trigger_broker, trigger_ca_file),
         trigger_ca_file=trigger_ca_file,
         normals=tuple(map(_normals, normals or ())),
         delivery=delivery,

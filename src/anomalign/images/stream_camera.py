@@ -23,13 +23,13 @@ OPEN_S, READ_S = 10.0, 5.0
 
 _COMMON = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}  # µs
 # Nothing that a stream names is opened: no list of other files (HLS, concat), no other protocol, no other address.
-_RTSP = {"format_whitelist": "rtsp,rtp,sdp", "rtsp_transport": "tcp", "allowed_media_types": "video"}
+_RTSP = {"format_whitelist": "rtsp", "rtsp_transport": "tcp", "allowed_media_types": "video"}
 _HTTP = {"format_whitelist": "mpjpeg,mjpeg,mpegts", "max_redirects": "0"}
 _PROTOCOLS = {
-    "rtsp": "rtsp,rtp,tcp",
-    "rtsps": "rtsps,rtsp,rtp,tls,tcp",
+    "rtsp": "tcp",
+    "rtsps": "tls,tcp",
     "http": "http,tcp",
-    "https": "https,http,tls,tcp",
+    "https": "https,tls,tcp",
 }
 _DEVICE_OPTIONS = {"size": "video_size", "rate": "framerate", "format": "input_format"}  # ours, FFmpeg's
 

@@ -97,6 +97,11 @@ def _open(
             waiting_bytes=upload_bytes,
             listener=notifier.record,
         )
+        try:
+            cameras = open_cameras(configuration, queue, store, events, metrics)
+        except BaseException:
+            queue.close()
+            raise
     except BaseException:
         store.close()
         raise
@@ -118,7 +123,7 @@ def _open(
             Watcher(watch.folder, watch.bank, queue, store, configuration.max_upload_bytes)
             for watch in configuration.watches
         ],
-        cameras=open_cameras(configuration, queue, store, events, metrics),
+        cameras=cameras,
         retention=None if configuration.keep_days is None else Retention(store, configuration.keep_days),
         delivery=delivery,
         events=events,

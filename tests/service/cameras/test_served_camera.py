@@ -9,14 +9,18 @@ from functools import partial
 import pytest
 
 from anomalign.errors import CameraError, ConflictError, ImageError
+from anomalign.images.camera_address import CameraAddress
 from anomalign.service.cameras import served_camera
 from anomalign.service.cameras.reader import CameraReader
 from anomalign.service.cameras.schedule import Schedule
 from anomalign.service.cameras.served_camera import ServedCamera
+from anomalign.service.configuration import CameraSource
 from anomalign.service.refusals import Busy, CameraLost
 from tests.pictures import texture
 from tests.service.cameras.fakes import BEGIN, FakeCamera, frame
 from tests.service.samples import until
+
+FAKE = CameraAddress.parse("http://127.0.0.1/", {})
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def serve(fake, make_queue, store):
             queue = options.pop("queue", None) or make_queue(workers=1)
             source = options.pop("source", fake)
             reader = partial(CameraReader, name, source.connect)
-            camera = ServedCamera(name, "parts", "fake", None, None, reader, queue, store, **options)
+            camera = ServedCamera(CameraSource(name=name, address=FAKE, bank="parts"), reader, queue, store, **options)
             camera.start()
             stack.callback(camera.join)
             stack.callback(source.wake)

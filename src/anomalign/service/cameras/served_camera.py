@@ -13,6 +13,7 @@ from anomalign.detection.summary import Verdict
 from anomalign.errors import AnomalignError, ConflictError, StoreError
 from anomalign.images.camera import CameraFrame
 from anomalign.service.cameras.reader import CameraReader, Link
+from anomalign.service.configuration import CameraSource
 from anomalign.service.inspections.queue import InspectionQueue
 from anomalign.service.refusals import Busy, CameraLost
 from anomalign.service.store import Pause, Record, Store
@@ -78,12 +79,7 @@ class ServedCamera:
 
     Parameters
     ----------
-    name, bank, address : str
-        The address as people may see it.
-    every_s : float, optional
-        Seconds between triggers by time. Default: none.
-    topic : str, optional
-        MQTT topic of its triggers, to show.
+    source : CameraSource
     make_reader : callable
         Called with what is to be called after each frame; returns the reader.
     queue : InspectionQueue
@@ -95,25 +91,20 @@ class ServedCamera:
 
     def __init__(
         self,
-        name: str,
-        bank: str,
-        address: str,
-        every_s: float | None,
-        topic: str | None,
+        source: CameraSource,
         make_reader: Callable[[Callable[[], None]], CameraReader],
         queue: InspectionQueue,
         store: Store,
         listener: Callable[["ServedCamera"], None] = lambda _: None,
     ) -> None:
-        self.name, self.bank, self.every_s, self.topic = name, bank, every_s, topic
-        self._address = address
+        self.source, self.name = source, source.name
         self._queue, self._store, self._listener = queue, store, listener
         self._lock = threading.Lock()  # guards all attributes below
         self._is_running = False
         self._triggered_frame = 0
         self._inspected = self._dropped = self._missed = self._failed = 0
         self._problem = ""
-        self._pause = store.cameras.pause_of(name)
+        self._pause = store.cameras.pause_of(source.name)
         self._verdicts: deque[PastVerdict] = deque(self._remembered(), maxlen=VERDICTS)
         self._told: tuple[Link | None, float] = (None, 0.0)
         self._reader = make_reader(self._on_read)
@@ -192,10 +183,10 @@ class ServedCamera:
             frames, frame = self._reader.newest()
             return CameraStatus(
                 name=self.name,
-                bank=self.bank,
-                address=self._address,
-                every_s=self.every_s,
-                topic=self.topic,
+                bank=self.source.bank,
+                address=self.source.address.shown,
+                every_s=self.source.every_s,
+                topic=self.source.topic,
                 link=self._reader.link,
                 frames=frames,
                 frame_time=None if frame is None else frame.time,
@@ -211,7 +202,7 @@ class ServedCamera:
     def _submit(self, frame: CameraFrame) -> "Future[Record]":
         name = f"camera {self.name}@{frame_time(frame.time)}"
         try:
-            answer = self._queue.submit(self.bank, name, frame.image_file(), "camera")
+            answer = self._queue.submit(self.source.bank, name, frame.image_file(), "camera")
         except BaseException as error:
             with self._lock:
                 self._is_running = False
@@ -251,7 +242,9 @@ class ServedCamera:
 
     def _remembered(self) -> Iterable[PastVerdict]:
         try:
-            return [PastVerdict.of(record) for record in self._store.cameras.latest(self.name, self.bank, VERDICTS)]
+            return [
+                PastVerdict.of(record) for record in self._store.cameras.latest(self.name, self.source.bank, VERDICTS)
+            ]
         except StoreError as error:
             _log.error("camera %s: earlier verdicts cannot be read (%s)", self.name, error)
             return []

@@ -26,7 +26,9 @@ class Cameras:
         self.by_name, self._triggers = by_name, triggers
         for camera in by_name.values():
             camera.start()
-        self._schedules = [Schedule(camera, camera.every_s) for camera in by_name.values() if camera.every_s]
+        self._schedules = [
+            Schedule(camera, camera.source.every_s) for camera in by_name.values() if camera.source.every_s
+        ]
 
     def close(self) -> None:
         """Trigger no more, and stop all readers. May be called again."""
@@ -52,15 +54,12 @@ def open_cameras(
     def serve(source: CameraSource) -> ServedCamera:
         connect = partial(open_camera, source.address, configuration.max_pixels)
         make_reader = partial(CameraReader, source.name, connect)
-        shown = source.address.shown
-        return ServedCamera(
-            source.name, source.bank, shown, source.every_s, source.topic, make_reader, queue, store, tell
-        )
+        return ServedCamera(source, make_reader, queue, store, tell)
 
     by_name = {source.name: serve(source) for source in configuration.cameras}
     if by_name:
         metrics.registry.register(_CameraCollector(by_name))
-    topics = {camera.topic: camera for camera in by_name.values() if camera.topic}
+    topics = {camera.source.topic: camera for camera in by_name.values() if camera.source.topic}
     triggers = None
     if topics and configuration.trigger_broker:
         triggers = MqttTriggers(configuration.trigger_broker, configuration.trigger_ca_file, topics)
