@@ -135,7 +135,7 @@ def tls(tmp_path_factory):
     return context
 
 
-def test_streams_over_tls(tls):
+def test_streams_over_tls(tls, impatient):
     with (
         rtsp_camera([grey(level) for level in LEVELS], tls=tls) as port,
         opened(f"rtsps://127.0.0.1:{port}/live") as camera,

@@ -24,10 +24,14 @@ class Camera:
     name = "top"
 
     def __init__(self):
-        self.count, self.refusal = 0, None
+        self.times, self.refusal = [], None  # of its triggers
+
+    @property
+    def count(self):
+        return len(self.times)
 
     def trigger(self):
-        self.count += 1
+        self.times.append(time.monotonic())
         if self.refusal:
             raise self.refusal
         return Future()
@@ -96,12 +100,11 @@ def triggers(mosquitto, cameras, monkeypatch):
 def test_each_message_triggers_its_camera(triggers, mosquitto, cameras):
     one, two = cameras.values()
     until(lambda: mosquitto.publish("line/2/part") or two.count)  # the first may come before it listens
-    before = two.count
-    for _ in range(3):
-        mosquitto.publish("line/1/part")
+    assert one.count == 0  # not by the message of yesterday
+    for expected in (1, 2, 3):
         mosquitto.publish("line/1/other")
-    until(lambda: one.count == 3)  # and not the retained one
-    assert two.count == before
+        mosquitto.publish("line/1/part")
+        until(lambda: one.count == expected)  # noqa: B023 -- it is waited for here
 
 
 def test_a_refusal_is_counted_elsewhere_and_the_next_message_counts(triggers, mosquitto, cameras, caplog):
@@ -131,6 +134,29 @@ def test_a_broker_that_comes_late_is_found(mosquitto, cameras, monkeypatch):
     triggers.close()
     triggers.close()
     assert not triggers.is_connected()
+
+
+def test_in_a_service_a_message_makes_a_record_and_so_does_time(mosquitto, bank, tmp_path):
+    pytest.importorskip("av", reason="PyAV is not installed")
+    from tests.service.api.live_service import run_service
+    from tests.service.api.test_cameras import feeding, source
+    from tests.stream_servers import mjpeg_camera
+
+    with mjpeg_camera() as server, feeding(server):
+        cameras = (source("asked", server.url, topic="line/1/part"), source("timed", server.url, every_s=0.05))
+        options = {"cameras": cameras, "trigger_broker": mosquitto.broker}
+        with run_service(bank, tmp_path / "data", **options) as service, service.client() as client:
+
+            def inspected(name):
+                return client.get(f"/api/cameras/{name}").json()["inspected"]
+
+            until(lambda: inspected("timed") >= 2)
+            until(lambda: client.get("/api/cameras/asked").json()["state"] == "live")
+            assert inspected("asked") == 0
+            until(lambda: mosquitto.publish("line/1/part") or inspected("asked"))
+            assert "anomalign_trigger_broker_connected 1.0" in client.get("/metrics").text
+            names = {record["name"].partition("@")[0] for record in client.get("/api/inspections").json()["records"]}
+            assert names == {"camera asked", "camera timed"}
 
 
 def test_certificates_that_cannot_be_read_stop_the_start(tmp_path, cameras):
