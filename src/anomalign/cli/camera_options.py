@@ -41,9 +41,6 @@ Triggers = Annotated[
 TriggerBroker = Annotated[
     str, typer.Option(metavar="URL", help="MQTT broker of --trigger: mqtt://HOST, or mqtts://HOST with TLS.")
 ]
-TriggerCaFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Certificates to trust for mqtts://; default: the system's.")
-]
 
 
 def read_broker(url: str, ca_file: Path | None) -> "Broker | None":

@@ -52,7 +52,6 @@ def serve(
     every: camera_options.Every = None,
     trigger: camera_options.Triggers = None,
     trigger_broker: camera_options.TriggerBroker = "",
-    trigger_ca_file: camera_options.TriggerCaFile = None,
     normals: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,8 +108,7 @@ def serve(
         proxies=tuple(proxy or ()),
         watches=_watches(watch or [], banks),
         cameras=camera_options.read_cameras(camera or [], camera_bank or [], every or [], trigger or [], banks),
-        trigger_broker=camera_options.read_broker(trigger_broker, trigger_ca_file),
-        trigger_ca_file=trigger_ca_file,
+        trigger_broker=camera_options.read_broker(trigger_broker, mqtt_ca_file),
         normals=tuple(map(_normals, normals or ())),
         delivery=delivery,
         preset=preset,

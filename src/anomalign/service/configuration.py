@@ -103,9 +103,7 @@ class Configuration:
     watches : tuple of Watch
     cameras : tuple of CameraSource
     trigger_broker : Broker, optional
-        MQTT broker of the cameras' topics.
-    trigger_ca_file : Path, optional
-        Certificates to trust for it in place of the system's.
+        MQTT broker of the cameras' topics; `delivery` says which certificates to trust.
     normals : tuple of NormalsFolder
         Where photographs of normal images may be shown from, besides inspected images that became normal ones.
     delivery : DeliveryOptions
@@ -144,7 +142,6 @@ class Configuration:
     watches: tuple[Watch, ...] = ()
     cameras: tuple[CameraSource, ...] = ()
     trigger_broker: Broker | None = None
-    trigger_ca_file: Path | None = None
     normals: tuple[NormalsFolder, ...] = ()
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
     preset: str = "default"

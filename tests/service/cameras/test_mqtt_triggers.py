@@ -4,9 +4,6 @@ import pytest
 
 pytest.importorskip("paho.mqtt", reason="paho-mqtt is not installed")
 
-import shutil
-import socket
-import subprocess
 import time
 from concurrent.futures import Future
 
@@ -15,6 +12,7 @@ from anomalign.service.cameras import mqtt_triggers
 from anomalign.service.cameras.mqtt_triggers import MqttTriggers
 from anomalign.service.delivery.mqtt_client import connect, disconnect, new_client, parse_broker
 from anomalign.service.refusals import Busy, CameraLost
+from tests.service.delivery.broker import Broker
 from tests.service.samples import until
 
 
@@ -37,49 +35,18 @@ class Camera:
         return Future()
 
 
-class Mosquitto:
-    def __init__(self, folder):
-        self.program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-        if self.program is None:
-            pytest.skip("mosquitto is not installed")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.settings = folder / "mosquitto.conf"
-        self.settings.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n")
-
-    @property
-    def broker(self):
-        return parse_broker(f"mqtt://127.0.0.1:{self.port}")
-
-    def start(self):
-        self.process = subprocess.Popen([self.program, "-c", self.settings], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-        raise AssertionError("mosquitto does not listen")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def publish(self, topic, **options):
-        client = new_client(self.broker)
-        connect(client, self.broker)
-        client.publish(topic, "now", qos=1, **options).wait_for_publish(10)
-        disconnect(client)
+def publish(mosquitto, topic, **options):
+    client = new_client(parse_broker(mosquitto.url))
+    connect(client, parse_broker(mosquitto.url))
+    client.publish(topic, "now", qos=1, **options).wait_for_publish(10)
+    disconnect(client)
 
 
 @pytest.fixture
 def mosquitto(tmp_path):
-    server = Mosquitto(tmp_path)
-    server.start()
-    yield server
-    server.kill()
+    broker = Broker(tmp_path / "broker")
+    yield broker
+    broker.close()
 
 
 @pytest.fixture
@@ -90,8 +57,8 @@ def cameras():
 @pytest.fixture
 def triggers(mosquitto, cameras, monkeypatch):
     monkeypatch.setattr(mqtt_triggers, "FIRST_WAIT_S", 1)
-    mosquitto.publish("line/1/part", retain=True)  # of yesterday
-    triggers = MqttTriggers(mosquitto.broker, None, cameras)
+    publish(mosquitto, "line/1/part", retain=True)  # of yesterday
+    triggers = MqttTriggers(parse_broker(mosquitto.url), None, cameras)
     until(triggers.is_connected)
     yield triggers
     triggers.close()
@@ -99,11 +66,11 @@ def triggers(mosquitto, cameras, monkeypatch):
 
 def test_each_message_triggers_its_camera(triggers, mosquitto, cameras):
     one, two = cameras.values()
-    until(lambda: mosquitto.publish("line/2/part") or two.count)  # the first may come before it listens
+    until(lambda: publish(mosquitto, "line/2/part") or two.count)  # the first may come before it listens
     assert one.count == 0  # not by the message of yesterday
     for expected in (1, 2, 3):
-        mosquitto.publish("line/1/other")
-        mosquitto.publish("line/1/part")
+        publish(mosquitto, "line/1/other")
+        publish(mosquitto, "line/1/part")
         until(lambda: one.count == expected)  # noqa: B023 -- it is waited for here
 
 
@@ -111,7 +78,7 @@ def test_a_refusal_is_counted_elsewhere_and_the_next_message_counts(triggers, mo
     one = cameras["line/1/part"]
     for refusal in (Busy("it runs", 1), CameraLost("top", "lost", "gone"), RuntimeError("odd"), None):
         one.refusal, before = refusal, one.count
-        until(lambda: mosquitto.publish("line/1/part") or one.count > before)  # noqa: B023 -- it is waited for here
+        until(lambda: publish(mosquitto, "line/1/part") or one.count > before)  # noqa: B023 -- it is waited for here
     until(lambda: "camera top is lost (gone)" in caplog.text)
     assert "it runs" not in caplog.text
 
@@ -122,13 +89,13 @@ def test_a_broker_that_is_killed_and_comes_back_is_heard_again(triggers, mosquit
     until(lambda: not triggers.is_connected())
     mosquitto.start()
     until(triggers.is_connected)
-    until(lambda: mosquitto.publish("line/1/part") or cameras["line/1/part"].count)
+    until(lambda: publish(mosquitto, "line/1/part") or cameras["line/1/part"].count)
 
 
 def test_a_broker_that_comes_late_is_found(mosquitto, cameras, monkeypatch):
     monkeypatch.setattr(mqtt_triggers, "FIRST_WAIT_S", 1)
     mosquitto.kill()
-    triggers = MqttTriggers(mosquitto.broker, None, cameras)
+    triggers = MqttTriggers(parse_broker(mosquitto.url), None, cameras)
     mosquitto.start()
     until(triggers.is_connected)
     triggers.close()
@@ -144,7 +111,7 @@ def test_in_a_service_a_message_makes_a_record_and_so_does_time(mosquitto, bank,
 
     with mjpeg_camera() as server, feeding(server):
         cameras = (source("asked", server.url, topic="line/1/part"), source("timed", server.url, every_s=0.05))
-        options = {"cameras": cameras, "trigger_broker": mosquitto.broker}
+        options = {"cameras": cameras, "trigger_broker": parse_broker(mosquitto.url)}
         with run_service(bank, tmp_path / "data", **options) as service, service.client() as client:
 
             def inspected(name):
@@ -153,7 +120,7 @@ def test_in_a_service_a_message_makes_a_record_and_so_does_time(mosquitto, bank,
             until(lambda: inspected("timed") >= 2)
             until(lambda: client.get("/api/cameras/asked").json()["state"] == "live")
             assert inspected("asked") == 0
-            until(lambda: mosquitto.publish("line/1/part") or inspected("asked"))
+            until(lambda: publish(mosquitto, "line/1/part") or inspected("asked"))
             assert "anomalign_trigger_broker_connected 1.0" in client.get("/metrics").text
             names = {record["name"].partition("@")[0] for record in client.get("/api/inspections").json()["records"]}
             assert names == {"camera asked", "camera timed"}

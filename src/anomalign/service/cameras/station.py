@@ -62,7 +62,7 @@ def open_cameras(
     topics = {camera.source.topic: camera for camera in by_name.values() if camera.source.topic}
     triggers = None
     if topics and configuration.trigger_broker:
-        triggers = MqttTriggers(configuration.trigger_broker, configuration.trigger_ca_file, topics)
+        triggers = MqttTriggers(configuration.trigger_broker, configuration.delivery.mqtt_ca_file, topics)
         metrics.gauge(
             "anomalign_trigger_broker_connected", "Whether the broker of triggers is connected.", triggers.is_connected
         )
