@@ -138,7 +138,10 @@ class _RtspHandler(socketserver.StreamRequestHandler):
             if headers.get("authorization") != expected:
                 self.reply(headers, 'WWW-Authenticate: Basic realm="camera"\r\n', status="401 Unauthorized")
                 return True
-        if method == "DESCRIBE":
+        camera.requests.append((method, headers.get("authorization", "")))
+        if method == "DESCRIBE" and camera.moved_to:
+            self.reply(headers, f"Location: {camera.moved_to}\r\n", status="302 Moved")
+        elif method == "DESCRIBE":
             text = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n"
             text += "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=control:track\r\n"
             self.reply(headers, f"Content-Type: application/sdp\r\nContent-Length: {len(text)}\r\n", text)
@@ -167,10 +170,14 @@ class _RtspHandler(socketserver.StreamRequestHandler):
 
 
 @contextlib.contextmanager
-def rtsp_camera(images, password="", tls=None):
-    """An RTSP server that plays these images once; `password` is user:password, `tls` a context. Yields its port."""
-    done = threading.Event()
-    camera = type("Camera", (), {"frames": h264_units(images), "password": password, "done": done})
+def rtsp_camera(images, password="", tls=None, moved_to=""):
+    """An RTSP server that plays these images once; `password` is user:password, `tls` a context.
+
+    Yields its port, and the requests that it gets: their method and `Authorization`.
+    """
+    done, requests = threading.Event(), []
+    values = {"password": password, "done": done, "moved_to": moved_to, "requests": requests}
+    camera = type("Camera", (), {"frames": h264_units(images), **values})
     handler = type("Handler", (_RtspHandler,), {"camera": camera})
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
@@ -178,7 +185,7 @@ def rtsp_camera(images, password="", tls=None):
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
-        yield server.server_address[1]
+        yield server.server_address[1], requests
     finally:
         done.set()
         server.shutdown()

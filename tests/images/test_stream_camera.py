@@ -114,7 +114,7 @@ def test_an_mpeg_ts_stream_gives_its_frames_in_order(tmp_path):
 
 
 def test_an_rtsp_stream_gives_its_frames_to_who_has_the_password(impatient):
-    with rtsp_camera([grey(level) for level in LEVELS], f"user:{PASSWORD}") as port:
+    with rtsp_camera([grey(level) for level in LEVELS], f"user:{PASSWORD}") as (port, _):
         with opened(f"rtsp://user:${{PW}}@127.0.0.1:{port}/live", PW=PASSWORD) as camera:
             assert_newest_in_order(frames_of(camera))
         with pytest.raises(CameraError, match="401"):
@@ -137,7 +137,7 @@ def tls(tmp_path_factory):
 
 def test_streams_over_tls(tls, impatient):
     with (
-        rtsp_camera([grey(level) for level in LEVELS], tls=tls) as port,
+        rtsp_camera([grey(level) for level in LEVELS], tls=tls) as (port, _),
         opened(f"rtsps://127.0.0.1:{port}/live") as camera,
     ):
         assert_newest_in_order(frames_of(camera))
@@ -188,6 +188,15 @@ def test_a_camera_cannot_lead_elsewhere(impatient):
         with pytest.raises(CameraError):
             opened(server.url + "moved")
         assert [path for path, _ in server.requests] == ["/moved"]
+
+
+def test_an_rtsp_camera_cannot_lead_elsewhere_and_take_the_password_along(impatient):
+    with rtsp_camera([grey(9)] * 50) as (other, heard):
+        with rtsp_camera([grey(9)] * 50, moved_to=f"rtsp://127.0.0.1:{other}/live") as (port, asked):
+            with pytest.raises(CameraError, match="cannot be opened"):
+                opened(f"rtsp://user:secret@127.0.0.1:{port}/live")
+        assert [method for method, _ in asked] == ["OPTIONS", "DESCRIBE"]
+        assert heard == []
 
 
 # --- size

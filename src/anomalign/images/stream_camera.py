@@ -25,6 +25,8 @@ _COMMON = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "10000
 # Nothing that a stream names is opened: no list of other files (HLS, concat), no other protocol, no other address.
 _RTSP = {"format_whitelist": "rtsp", "rtsp_transport": "tcp", "allowed_media_types": "video"}
 _HTTP = {"format_whitelist": "mpjpeg,mjpeg,mpegts", "max_redirects": "0"}
+# Below the scheme that is given there is nothing but the network: with "rtsp" in its list FFmpeg follows a redirection
+# of an RTSP server to another host, and takes the password along.
 _PROTOCOLS = {
     "rtsp": "tcp",
     "rtsps": "tls,tcp",
