@@ -191,12 +191,15 @@ def test_a_camera_cannot_lead_elsewhere(impatient):
 
 
 def test_an_rtsp_camera_cannot_lead_elsewhere_and_take_the_password_along(impatient):
-    with rtsp_camera([grey(9)] * 50) as (other, heard):
-        with rtsp_camera([grey(9)] * 50, moved_to=f"rtsp://127.0.0.1:{other}/live") as (port, asked):
-            with pytest.raises(CameraError, match="cannot be opened"):
-                opened(f"rtsp://user:secret@127.0.0.1:{port}/live")
-        assert [method for method, _ in asked] == ["OPTIONS", "DESCRIBE"]
-        assert heard == []
+    images = [grey(9)] * 50
+    with (
+        rtsp_camera(images) as (other, heard),
+        rtsp_camera(images, moved_to=f"rtsp://127.0.0.1:{other}/live") as (port, asked),
+        pytest.raises(CameraError, match="cannot be opened"),
+    ):
+        opened(f"rtsp://user:secret@127.0.0.1:{port}/live")
+    assert [method for method, _ in asked] == ["OPTIONS", "DESCRIBE"]
+    assert heard == []
 
 
 # --- size
