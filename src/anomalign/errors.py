@@ -4,6 +4,7 @@ AnomalignError
 ├── InputError          an argument or a list of images that cannot be used
 │   └── UndefinedError      a metric that is not defined for what was given
 ├── ImageError          a file that is not an image we accept
+├── CameraError         a camera that cannot be reached, or gives no frames any more
 ├── BackboneError       a network file that is missing, unreadable or does not describe itself
 ├── CalibrationError    too few normal images to decide anything
 ├── BankError           a bank that cannot be used as asked
@@ -32,6 +33,10 @@ class UndefinedError(InputError):
 
 class ImageError(AnomalignError):
     """A file that is not an image we accept."""
+
+
+class CameraError(AnomalignError):
+    """A camera that cannot be reached, or gives no frames any more; its text holds no password."""
 
 
 class BackboneError(AnomalignError):

@@ -137,6 +137,7 @@ TargetFpr = Annotated[
 
 _OPTIONS = {
     "bits=": "--bits",
+    "cameras": "--camera",
     "everything=True": "--all",
     "gallery_size": "--gallery-size",
     "half=False": "--weights float32",
@@ -156,6 +157,7 @@ _OPTIONS = {
     "target_fpr": "--target-fpr",
     "token_file": "--token-file",
     "tokens=": "--tokens",
+    "trigger_broker": "--trigger-broker",
     "try=": "--try",
     "watches": "--watch",
 }

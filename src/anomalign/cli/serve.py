@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomalign.cli import console, results_out
+from anomalign.cli import camera_options, console, results_out
 
 if TYPE_CHECKING:
     from anomalign.service.configuration import Configuration, NormalsFolder, Watch
@@ -47,6 +47,11 @@ def serve(
         list[str] | None,
         typer.Option(metavar="DIR[=BANK]", help="Inspect images that appear in this folder; may be repeated."),
     ] = None,
+    camera: camera_options.Cameras = None,
+    camera_bank: camera_options.CameraBanks = None,
+    every: camera_options.Every = None,
+    trigger: camera_options.Triggers = None,
+    trigger_broker: camera_options.TriggerBroker = "",
     normals: Annotated[
         list[str] | None,
         typer.Option(
@@ -102,6 +107,8 @@ def serve(
         host_names=tuple(host_name or ()),
         proxies=tuple(proxy or ()),
         watches=_watches(watch or [], banks),
+        cameras=camera_options.read_cameras(camera or [], camera_bank or [], every or [], trigger or [], banks),
+        trigger_broker=camera_options.read_broker(trigger_broker, mqtt_ca_file),
         normals=tuple(map(_normals, normals or ())),
         delivery=delivery,
         preset=preset,

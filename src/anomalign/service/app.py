@@ -11,6 +11,7 @@ from anomalign.service import errors
 from anomalign.service.api import (
     auth,
     banks,
+    cameras,
     checks,
     documentation,
     edits,
@@ -48,7 +49,19 @@ def create_app(container: Container) -> FastAPI:
     )
     app.state.container = container
     errors.install(app)
-    routed = (uploads, inspections, evidence, banks, normal_pictures, checks, edits, operations, auth, documentation)
+    routed = (
+        uploads,
+        inspections,
+        evidence,
+        banks,
+        normal_pictures,
+        checks,
+        cameras,
+        edits,
+        operations,
+        auth,
+        documentation,
+    )
     for module in routed:
         app.include_router(module.router)
     app.include_router(pages)

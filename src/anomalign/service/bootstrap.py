@@ -19,6 +19,7 @@ from anomalign.service.banks.proposals import Proposals
 from anomalign.service.banks.refresher import BankRefresher
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.banks.statistics import SuspectLists
+from anomalign.service.cameras.station import open_cameras
 from anomalign.service.configuration import Configuration
 from anomalign.service.container import Budget, Container
 from anomalign.service.delivery.delivery import Delivery, open_delivery
@@ -96,6 +97,11 @@ def _open(
             waiting_bytes=upload_bytes,
             listener=notifier.record,
         )
+        try:
+            cameras = open_cameras(configuration, queue, store, events, metrics)
+        except BaseException:
+            queue.close()
+            raise
     except BaseException:
         store.close()
         raise
@@ -117,6 +123,7 @@ def _open(
             Watcher(watch.folder, watch.bank, queue, store, configuration.max_upload_bytes)
             for watch in configuration.watches
         ],
+        cameras=cameras,
         retention=None if configuration.keep_days is None else Retention(store, configuration.keep_days),
         delivery=delivery,
         events=events,
@@ -165,6 +172,7 @@ def finish(container: Container) -> None:
     container.checks.close()
     for watcher in container.watchers:
         watcher.close()
+    container.cameras.close()
     if container.retention is not None:
         container.retention.close()
     container.refresher.close()

@@ -1,17 +1,24 @@
 """The configuration of a service, checked as a whole before anything is opened."""
 
 import ipaddress
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from anomalign.backbones import CPU
 from anomalign.errors import InputError
+from anomalign.images.camera_address import CameraAddress
 from anomalign.images.decoding import MAX_PIXELS
+from anomalign.service.delivery.mqtt_client import Broker
 from anomalign.service.delivery.options import DeliveryOptions
 from anomalign.service.security.requests import is_loopback
 
 MIN_UPLOAD_BYTES = 64 * 1024
 MAX_DAYS = 36_500
+MIN_EVERY_S, MAX_EVERY_S = 0.02, 86_400.0
+_TOPIC = re.compile(r"[^\x00-\x1f\x7f+#$][^\x00-\x1f\x7f+#]{0,999}")
+_CAMERA_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def bank_name(path: Path) -> str:
@@ -41,6 +48,39 @@ class NormalsFolder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CameraSource:
+    """A camera whose frames are inspected against a bank.
+
+    Attributes
+    ----------
+    name : str
+    address : CameraAddress
+    bank : str
+    every_s : float, optional
+        Seconds between triggers by time.
+    topic : str, optional
+        MQTT topic; each message on it is a trigger.
+    """
+
+    name: str
+    address: CameraAddress
+    bank: str
+    every_s: float | None = None
+    topic: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _CAMERA_NAME.fullmatch(self.name):
+            raise InputError(f"cameras: {self.name!r}: a name has 1 to 64 letters, digits, '.', '_' and '-'")
+        if self.every_s is not None and not MIN_EVERY_S <= self.every_s <= MAX_EVERY_S:
+            limits = f"between {MIN_EVERY_S:g} and {MAX_EVERY_S:g} s"
+            raise InputError(f"cameras: {self.name}: every {self.every_s:g} s; must lie {limits}")
+        if self.topic is not None and not _TOPIC.fullmatch(self.topic):
+            raise InputError(
+                f"cameras: {self.name}: {self.topic!r} is not a topic; it has no + # and no control character"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Configuration:
     """Configuration of a service.
 
@@ -61,6 +101,9 @@ class Configuration:
     proxies : tuple of str
         Trusted proxies, as addresses or networks, besides 127.0.0.1. Their headers name the client and the scheme.
     watches : tuple of Watch
+    cameras : tuple of CameraSource
+    trigger_broker : Broker, optional
+        MQTT broker of the cameras' topics; `delivery` says which certificates to trust.
     normals : tuple of NormalsFolder
         Where photographs of normal images may be shown from, besides inspected images that became normal ones.
     delivery : DeliveryOptions
@@ -97,6 +140,8 @@ class Configuration:
     host_names: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
     watches: tuple[Watch, ...] = ()
+    cameras: tuple[CameraSource, ...] = ()
+    trigger_broker: Broker | None = None
     normals: tuple[NormalsFolder, ...] = ()
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
     preset: str = "default"
@@ -126,6 +171,9 @@ class Configuration:
         for watch in self.watches:
             if watch.bank not in names:
                 raise InputError(f"watches: {watch.folder}: no bank {watch.bank!r}; served are {', '.join(names)}")
+        check_cameras(self.cameras, names)
+        if self.trigger_broker is None and any(camera.topic for camera in self.cameras):
+            raise InputError("cameras: a topic needs a trigger_broker; give its address")
         for one in self.normals:
             if one.bank is not None and one.bank not in names:
                 raise InputError(f"normals: {one.folder}: no bank {one.bank!r}; served are {', '.join(names)}")
@@ -165,3 +213,18 @@ class Configuration:
                 "host_names lets other machines reach this service; this needs a token_file: "
                 "`anomalign token add FILE NAME --role admin` makes one"
             )
+
+
+def check_cameras(cameras: Sequence[CameraSource], banks: Collection[str]) -> None:
+    """Raise InputError for a camera of an unknown bank, or a name that two cameras have, in whatever case."""
+    names = set[str]()
+    topics = [camera.topic for camera in cameras if camera.topic]
+    for topic in topics:
+        if topics.count(topic) > 1:
+            raise InputError(f"cameras: two have the topic {topic!r}; give each its own")
+    for camera in cameras:
+        if camera.name.lower() in names:
+            raise InputError(f"cameras: two have the name {camera.name!r}; rename one")
+        names.add(camera.name.lower())
+        if camera.bank not in banks:
+            raise InputError(f"cameras: {camera.name}: no bank {camera.bank!r}; served are {', '.join(banks)}")

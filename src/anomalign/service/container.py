@@ -14,6 +14,7 @@ from anomalign.service.banks.proposals import Proposals
 from anomalign.service.banks.refresher import BankRefresher
 from anomalign.service.banks.served_bank import ServedBank
 from anomalign.service.banks.statistics import SuspectLists
+from anomalign.service.cameras.station import Cameras
 from anomalign.service.configuration import Configuration
 from anomalign.service.delivery.delivery import Delivery
 from anomalign.service.events import Events
@@ -65,6 +66,7 @@ class Container:
     proposals: Proposals
     checks: Checks
     watchers: Sequence[Watcher]
+    cameras: Cameras
     retention: Retention | None
     delivery: Delivery
     events: Events

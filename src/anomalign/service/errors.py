@@ -21,7 +21,7 @@ from anomalign.errors import (
 from anomalign.service.banks.dry_run import ProposalError
 from anomalign.service.events import TooManyListenersError
 from anomalign.service.pages import router as pages
-from anomalign.service.refusals import Busy, Closed
+from anomalign.service.refusals import Busy, CameraLost, Closed
 from anomalign.service.security.people import SignInNeeded
 
 _log = logging.getLogger("anomalign.service")
@@ -46,7 +46,7 @@ def status_of(error: AnomalignError) -> tuple[int, dict[str, str]]:
             return 409, {}
         case Busy():
             return 429, {"Retry-After": str(error.retry_after_s)}
-        case Closed() | TooManyListenersError() | StoreError() | BankLockedError():
+        case CameraLost() | Closed() | TooManyListenersError() | StoreError() | BankLockedError():
             return 503, {"Retry-After": str(_RETRY_S)}
         case InputError() | ImageError() | CalibrationError():
             return 422, {}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from anomalign.errors import AnomalignError
 
-EventKind = Literal["inspection", "decision", "bank"]
+EventKind = Literal["inspection", "decision", "bank", "camera"]
 
 LISTENERS = 200
 BACKLOG = 256

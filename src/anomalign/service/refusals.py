@@ -1,4 +1,4 @@
-"""Requests that the service refuses although they are correct: it is busy, or it is shutting down."""
+"""Requests that the service refuses although they are correct: it is busy, shuts down, or has lost a camera."""
 
 from anomalign.errors import AnomalignError
 
@@ -16,3 +16,10 @@ class Closed(AnomalignError):  # noqa: N818
 
     def __init__(self) -> None:
         super().__init__("the service is shutting down; try again when it is back")
+
+
+class CameraLost(AnomalignError):  # noqa: N818
+    """A camera has no frame of now to inspect."""
+
+    def __init__(self, name: str, state: str, reason: str) -> None:
+        super().__init__(f"camera {name} is {state}{f' ({reason})' if reason else ''}; nothing was inspected")

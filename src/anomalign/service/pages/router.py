@@ -42,6 +42,12 @@ def drift(request: Request, person: Operator, served_bank: ServedBankDep) -> HTM
     return _page(request, person, "drift.html", here="drift", name=served_bank.name)
 
 
+@router.get("/cameras")
+def cameras(request: Request, person: Operator) -> HTMLResponse:
+    """Show all cameras."""
+    return _page(request, person, "cameras.html", here="cameras")
+
+
 @router.get("/audit")
 def audit(request: Request, person: Operator) -> HTMLResponse:
     """Show the audit log."""
@@ -101,6 +107,7 @@ def _page(request: Request, person: Person | None, template: str, status: int = 
         "can_leave": people.tokens is not None,
         "banks": list(request.app.state.container.served_banks) if person else [],
         "delivers": len(request.app.state.container.delivery) > 0,
+        "has_cameras": bool(person and request.app.state.container.cameras.by_name),
         "here": "",
         "name": "",
     }

@@ -3,9 +3,9 @@
     A browser opens at most six connections to a host, and each event stream keeps one: only a visible page listens. */
 import { byId } from "./dom.js";
 
-/** Calls `onEvent(kind, data)` for "inspection", "decision" and "bank". Calls `onReconnect()` when events may have been
+/** Calls `onEvent(kind, data)` for events of these kinds; "camera" is a further one. Calls `onReconnect()` when events may have been
     missed: after a broken connection, and when the page becomes visible again. */
-export function listen(onEvent, onReconnect) {
+export function listen(onEvent, onReconnect, kinds = ["inspection", "decision", "bank"]) {
   const mark = byId("live");
   let source = null;
   let mayHaveMissed = false;
@@ -26,7 +26,7 @@ export function listen(onEvent, onReconnect) {
       mark.className = "live off";
       if (stream.readyState === EventSource.CLOSED) setTimeout(openIfVisible, 5000);
     });
-    for (const kind of ["inspection", "decision", "bank"]) {
+    for (const kind of kinds) {
       stream.addEventListener(kind, (event) => onEvent(kind, JSON.parse(event.data)));
     }
   }

@@ -1,6 +1,7 @@
 """The database of the service: inspections, decisions, edits of banks, the audit log, messages to deliver."""
 
 from anomalign.errors import ConflictError, NotFoundError, StoreError
+from anomalign.service.store.camera_rows import Pause
 from anomalign.service.store.messages import Destination, Message, Outgoing
 from anomalign.service.store.records import (
     Decision,
@@ -37,6 +38,7 @@ __all__ = [
     "Origin",
     "Outgoing",
     "Page",
+    "Pause",
     "Record",
     "ScorePoint",
     "Store",

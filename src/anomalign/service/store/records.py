@@ -8,7 +8,7 @@ from anomalign.detection.summary import InspectionSummary, Verdict
 
 DecisionKind: TypeAlias = Literal["defect", "false_alarm", "unsure"]
 EditKind: TypeAlias = Literal["add", "remove", "rate"]
-Origin: TypeAlias = Literal["upload", "watch"]
+Origin: TypeAlias = Literal["upload", "watch", "camera"]
 Order: TypeAlias = Literal["newest", "worst"]
 
 
@@ -45,7 +45,7 @@ class NewRecord(InspectionSummary):
         Name of the bank.
     bank_version : int
         Version of the bank that the image was compared with.
-    source : {"upload", "watch"}
+    source : {"upload", "watch", "camera"}
     entry : dict
         As `replay.make_record` gives it, so that the verdict can be derived again.
     details : bytes

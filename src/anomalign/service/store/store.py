@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, select
 
 from anomalign.errors import NotFoundError
 from anomalign.service.store import event_rows, inspection_rows, queries
+from anomalign.service.store.camera_rows import CameraRows
 from anomalign.service.store.columns import clean, possible_id
 from anomalign.service.store.database import Database
 from anomalign.service.store.decision_rows import DecisionRows
@@ -41,6 +42,7 @@ class Store:
 
     Attributes
     ----------
+    cameras : CameraRows
     decisions : DecisionRows
     edits : EditRows
     rates : RateRows
@@ -49,6 +51,7 @@ class Store:
 
     def __init__(self, database: Database, destinations: Sequence[Destination] = ()) -> None:
         self._database = database
+        self.cameras = CameraRows(database)
         self.decisions = DecisionRows(database)
         self.edits = EditRows(database)
         self.rates = RateRows(database)

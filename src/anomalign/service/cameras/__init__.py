@@ -1,0 +1,1 @@
+"""Cameras of the service: a thread reads each one, triggers inspect its newest frame."""
