@@ -1,9 +1,11 @@
 """The folder: JSON beside the image, each whole or not at all."""
 
+import io
 import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from anomalign.errors import InputError
 from anomalign.images.files import list_images
@@ -40,11 +42,24 @@ def test_an_image_that_is_not_kept_any_more_is_missing(folder, tmp_path):
     assert files(tmp_path / "results") == [f"000000041-{message(1).id}.json"]
 
 
-@pytest.mark.parametrize("name", ["../../x/..", "a.json", "a", "a.p/ng", "a." + "b" * 300, "a.pn\0g", "a.j s", "..."])
+@pytest.mark.parametrize("name", ["../../x/..", "a.json", "a", "a.p/ng", "a." + "b" * 300, "a.pn\0g", "..."])
 def test_no_name_leads_elsewhere(folder, image_files, tmp_path, name):
     folder.deliver(message(1, name=name, sha256=image_files.keep(png(1))))
     stem = f"000000041-{message(1).id}"
-    assert files(tmp_path / "results") == [f"{stem}.image", f"{stem}.json"]
+    assert files(tmp_path / "results") == [f"{stem}.json", f"{stem}.png"]
+
+
+@pytest.mark.parametrize(
+    ("format", "suffix"),
+    [("PNG", ".png"), ("JPEG", ".jpg"), ("TIFF", ".tif"), ("BMP", ".bmp"), ("WEBP", ".webp"), ("JPEG2000", ".jp2")],
+)
+def test_the_ending_is_that_of_the_content(folder, image_files, tmp_path, format, suffix):
+    """The frame of a camera has a name that ends with a time."""
+    content = io.BytesIO()
+    Image.new("L", (16, 16)).save(content, format)
+    name = "camera top@2026-11-30T17:17:44.429Z"
+    folder.deliver(message(1, name=name, sha256=image_files.keep(content.getvalue())))
+    assert f"000000041-{message(1).id}{suffix}" in files(tmp_path / "results")
 
 
 def test_the_images_there_are_never_inspected(folder, image_files, tmp_path):

@@ -1,15 +1,26 @@
 """A folder: each message is a JSON file, beside the inspected image if its file is kept."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from anomalign.atomic import atomic_write
 from anomalign.errors import AnomalignError
+from anomalign.images.kinds import kind_of
 from anomalign.images.marks import mark_folder
 from anomalign.service.delivery.receiver import DeliveryError
 from anomalign.service.kept.image_files import ImageFiles
 from anomalign.service.store import Message
 
-_LONGEST_SUFFIX = 6
+_SUFFIXES = {
+    "AVIF": ".avif",
+    "BMP": ".bmp",
+    "DIB": ".dib",
+    "HEIC": ".heic",
+    "JPEG": ".jpg",
+    "JPEG 2000": ".jp2",
+    "PNG": ".png",
+    "TIFF": ".tif",
+    "WebP": ".webp",
+}
 
 
 class Folder:
@@ -52,7 +63,7 @@ class Folder:
         image = self._image_files.read(message.content["sha256"])
         try:
             if image is not None:
-                self._write(f"{stem}{_suffix(message.content['name'])}", image)
+                self._write(f"{stem}{_suffix(image)}", image)
             self._write(f"{stem}.json", message.to_json().encode() + b"\n")
         except OSError as error:
             raise self._error(error) from error
@@ -71,8 +82,6 @@ class Folder:
         )
 
 
-def _suffix(name: str) -> str:
-    """The ending of an image's name, without anything that could lead elsewhere; ``.image`` where there is none."""
-    suffix = PurePosixPath(name).suffix.lower()
-    is_plain = suffix[1:].isascii() and suffix[1:].isalnum() and suffix != ".json"
-    return suffix if is_plain and len(suffix) <= _LONGEST_SUFFIX else ".image"
+def _suffix(image: bytes) -> str:
+    """The ending of an image file by its content: a name may lead elsewhere, and that of a frame ends with a time."""
+    return _SUFFIXES.get(kind_of(image, "") or "", ".image")
