@@ -27,6 +27,7 @@ def insert(
 ) -> None:
     """Add a segment that is on the disk, and images of it, each with its first row there, to a version."""
     number = _insert_segment(connection, segment)
+    (before,) = connection.execute("SELECT coalesce(max(id), 0) FROM images").fetchone()
     connection.executemany(
         "INSERT INTO images (name, sha256, height, width, segment, row, added, preview) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -35,7 +36,8 @@ def insert(
             for row, i in zip(rows, images, strict=True)
         ],
     )
-    ids = [id for (id,) in connection.execute("SELECT id FROM images WHERE segment = ? ORDER BY row", (number,))]
+    # by id, as a search by segment would read all images
+    ids = [id for (id,) in connection.execute("SELECT id FROM images WHERE id > ? ORDER BY id", (before,))]
     added = list(zip(ids, images, strict=True))
     groups.write_groups(connection, version, {id: image.group for id, image in added if image.group})
     groups.write_times(connection, {id: image.taken for id, image in added if image.taken})
@@ -94,6 +96,7 @@ def forget_removed(connection: sqlite3.Connection, file: str) -> None:
 def move(connection: sqlite3.Connection, segment: Segment, ids: Sequence[int], rows_per_image: int) -> None:
     """Move images to a new segment that is on the disk, in this order, `rows_per_image` rows each."""
     number = _insert_segment(connection, segment)
+    (before,) = connection.execute("SELECT coalesce(max(id), 0) FROM images").fetchone()
     connection.executemany(
         "UPDATE images SET segment = ?, row = ? WHERE id = ?",
         [(number, place * rows_per_image, id) for place, id in enumerate(ids)],
