@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from anomalign.detection.inspection import Inspection
     from anomalign.distributed.crew import Site
     from anomalign.distributed.tasks import Keep, TableFolder
+    from anomalign.evaluation.work import Work
     from anomalign.images.sources import Failure, Source
 
 Workers = Annotated[
@@ -58,6 +59,20 @@ def open_site(ray: str | None, workers: int | None, provider: str) -> "Iterator[
         if ray is not None:
             console.say(f"ray: {site.count} worker{'s' * (site.count > 1)}")
         yield site
+
+
+@contextlib.contextmanager
+def open_work(ray: str | None, workers: int | None, provider: str) -> "Iterator[Work]":
+    """Open who does the work of an evaluation: this process, or workers."""
+    from anomalign.evaluation.work import ONE_PROCESS
+
+    with open_site(ray, workers, provider) as site:
+        if site is None:
+            yield ONE_PROCESS
+            return
+        from anomalign.distributed.evaluating import Shared
+
+        yield Shared(site, console.say)
 
 
 def add_images(

@@ -29,6 +29,7 @@ def inspect_many(
     *,
     keep: Keep = "summary",
     table: TableFolder | None = None,
+    align: bool = False,
     say: Callable[[str], None] = say_nothing,
 ) -> Generator[Inspection | Failure, None, None]:
     """Inspect images by the workers of a site, in their order; the verdicts are those of `Detector.inspect_many`.
@@ -47,6 +48,8 @@ def inspect_many(
         What of an inspection comes back: no arrays; `Inspection.comparison`; that and `Inspection.image`.
     table : TableFolder, optional
         Where workers write a table of the results, before these come back.
+    align : bool
+        Whether stage 2 runs on all images, also on those that stage 1 has cleared.
     say : callable
         Gets a sentence about each worker that is lost.
 
@@ -61,7 +64,7 @@ def inspect_many(
     small = IMAGES[keep]
     large, few = (ROWS, 4 * site.count) if table is not None and keep == "summary" else (small, 0)
     parts = in_parts(each_source(images), large, small, few)
-    tasks = (InspectFiles(part, max_pixels, keep, table) for part in parts)
+    tasks = (InspectFiles(part, max_pixels, keep, table, align) for part in parts)
     with contextlib.closing(in_order(site, DetectorRecipe.of(detector), tasks, say)) as results:
         for part in results:
             yield from part
