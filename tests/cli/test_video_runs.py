@@ -15,6 +15,7 @@ pytest.importorskip("av", reason="the extra `video` is not installed")
 import av
 from filelock import FileLock
 
+from anomalign import Bank
 from anomalign.cli.results import LOCK
 from tests.cli.running import run
 from tests.cli.test_videos import folder, images
@@ -185,3 +186,13 @@ def test_a_video_is_never_replaced_by_its_result(folder, tmp_path):
     assert again.returncode == 2
     assert "clip.mp4: lies in" in again.stderr
     assert (tmp_path / "out/videos/clip.mp4").exists()
+
+
+@pytest.mark.slow
+def test_workers_fit_the_bank_that_one_process_fits(folder, tmp_path):
+    command = ["--every", 2, "--backbone", folder / "tiny.onnx", "--no-check"]
+    done = run("fit", tmp_path / "many.bank", folder / "normal.mp4", *command, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    many, one = Bank.open(tmp_path / "many.bank"), Bank.open(folder / "street.bank")
+    assert [image.name for image in many.images] == [image.name for image in one.images]
+    assert many.content == one.content
