@@ -166,7 +166,8 @@ def inspect(
             calibrate(detector, target_fpr, site)
             finished = rows.finished() if resume and rows else set()
             files = VideoFiles(record_file, region_files, rows, finished)
-            by = partial(work.inspect_many, site, detector, max_pixels=options.max_pixels, keep=keep)
+            max_pixels, together = options.max_pixels, work.FRAMES
+            by = partial(work.inspect_many, site, detector, max_pixels=max_pixels, keep=keep, together=together)
             code = _inspect_videos(Videos(detector, options, files, by), videos)
         raise typer.Exit(code)
     inputs = Inputs(images)
