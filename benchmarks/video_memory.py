@@ -24,6 +24,7 @@ from still_frames import HEIGHT, WIDTH, background, draw_part
 RATE = 10
 PERIOD, PASSAGE = 100, 40  # frames
 STEP_S = 300
+SIZE = "96"  # px that the network sees: an hour of video in minutes; what is kept of a frame does not depend on it
 HEADING = "| video | frames inspected | memory | highest so far |"
 
 
@@ -95,7 +96,19 @@ def main() -> None:
         folder = Path(scratch)
         normal = write_video(folder / "normal.mp4", frames(120 * RATE, scratches=False))
         video = write_video(folder / "long.mp4", frames(options.minutes * 60 * RATE, scratches=True))
-        fit = [sys.executable, "-m", "anomalign", "fit", folder / "bank", normal, "--every", "5", "--no-check"]
+        fit = [
+            sys.executable,
+            "-m",
+            "anomalign",
+            "fit",
+            folder / "bank",
+            normal,
+            "--every",
+            "5",
+            "--size",
+            SIZE,
+            "--no-check",
+        ]
         subprocess.run(fit, check=True)
         table = [HEADING, "|" + "---|" * (HEADING.count("|") - 1)]
         print("\n".join(table), flush=True)
