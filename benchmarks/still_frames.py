@@ -136,7 +136,7 @@ def rows(scene: str, seconds: float, levels: list[float], folder: Path) -> Itera
     stem = scene.replace(",", "").replace(" ", "_")
     normal = write_video(folder / f"{stem}_normal.mp4", frames(scene, seconds, 2, scratches=False))
     video = write_video(folder / f"{stem}.mp4", frames(scene, seconds, 3, scratches=True))
-    names = [Path(name) for name in list_frames(normal, Every(10))]
+    names = [Path(name) for name in list_frames(normal, Every(7))]  # parts at all places: 7 divides no period
     bank = Bank.create(folder / f"{stem}.bank", framing=fit_frame(Framing(), names))
     bank.add(names)
     detector = Detector(bank)
@@ -153,8 +153,8 @@ def rows(scene: str, seconds: float, levels: list[float], folder: Path) -> Itera
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=48.0)
-    parser.add_argument("--levels", type=float, nargs="+", default=[0, 4, 8, 16])
+    parser.add_argument("--seconds", type=float, default=40.0)
+    parser.add_argument("--levels", type=float, nargs="+", default=[0, 4, 16])
     parser.add_argument("--keep", type=Path, metavar="DIR")
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
