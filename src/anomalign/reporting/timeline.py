@@ -2,7 +2,7 @@
 
 import os
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -54,10 +54,15 @@ class Timeline:
         self.computed += not is_repeat
 
     def add_event(self, event: Event) -> None:
-        """Add an event; its frame is drawn now, beside its closest match, if it carries its image."""
+        """Add an event; its frame is drawn now, beside its closest match, if it carries its image.
+
+        The image is not kept: a video may have thousands of events.
+        """
         summary = event.summary
-        drawn = isinstance(summary, Inspection) and len(self.events) < _MOST_PICTURES
-        self.events.append((event, Markup(summary._repr_html_()) if drawn else None))  # type: ignore[attr-defined]
+        picture = None
+        if isinstance(summary, Inspection) and len(self.events) < _MOST_PICTURES:
+            picture = Markup(summary._repr_html_())
+        self.events.append((replace(event, summary=summary.summary()), picture))
 
     def fail(self, error: str) -> None:
         self.failures.append(error)
