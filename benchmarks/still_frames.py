@@ -4,8 +4,9 @@
 
 Four scenes of 384 x 288 px, 25 frames a second, with noise of the camera (standard deviation 2 grey levels), written
 as H.264 (CRF 23): a part passes each 8 seconds in front of a still background; the same, while the light slowly changes
-by 5 %; a small dark speck lies on the background for 2 seconds now and then; and a conveyor that never stands still.
-Each third part has a scratch. The bank is made from a video without scratch and speck.
+by 5 %; the same as the first, but in place of scratches a small dark speck lies on the background for 2 seconds between
+two parts; and a conveyor that never stands still. Each third part has a scratch, or a speck behind it. The bank is made
+from a video without scratches and specks.
 Times are of the processor, decoding included, in one run: each level beside level 0, at which all frames are computed.
 `--keep` leaves the videos there, to look at.
 """
@@ -33,7 +34,7 @@ from anomalign.images.video_stream import read_frames
 WIDTH, HEIGHT, RATE = 384, 288, 25
 NOISE = 2.0
 PERIOD_S, PASSAGE_S, SPECK_S = 8.0, 3.0, 2.0
-SCENES = ("a part passes", "a part passes, slow light", "a speck comes and goes", "conveyor")
+SCENES = ("a part passes", "a part passes, slow light", "a part passes, then a speck", "conveyor")
 HEADING = (
     "| scene | `--still` | frames computed | processor time | anomalous frames | events | verdicts that differ | "
     "events that lie elsewhere |"
@@ -77,13 +78,13 @@ def frames(scene: str, seconds: float, seed: int, *, scratches: bool) -> Iterato
         else:
             image = ground.copy()
             part, phase = divmod(now, PERIOD_S)
-            if "speck" in scene:
-                if scratches and phase < SPECK_S:
-                    x, y = 60 + int(part) * 37 % 280, 80 + int(part) * 53 % 140
-                    ImageDraw.Draw(image).ellipse((x - 4, y - 4, x + 4, y + 4), fill=55)
-            elif phase < PASSAGE_S:
+            is_bad, speck = scratches and int(part) % 3 == 1, "speck" in scene
+            if phase < PASSAGE_S:
                 x = -60 + (WIDTH + 120) * phase / PASSAGE_S
-                draw_part(image, x, scratched=scratches and int(part) % 3 == 1)
+                draw_part(image, x, scratched=is_bad and not speck)
+            elif is_bad and speck and 5 <= phase < 5 + SPECK_S:
+                x, y = 60 + int(part) * 37 % 280, 80 + int(part) * 53 % 140
+                ImageDraw.Draw(image).ellipse((x - 4, y - 4, x + 4, y + 4), fill=55)
         light = 1 + 0.05 * np.sin(2 * np.pi * now / 30) if "light" in scene else 1.0
         values = np.asarray(image, np.float32) * light + rng.normal(0, NOISE, (HEIGHT, WIDTH))
         yield np.repeat(np.clip(values, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
