@@ -13,7 +13,7 @@ from anomalign.detection.summary import InspectionSummary
 from anomalign.images.video import clock
 from anomalign.reporting.page import write_page
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 1100.0, 260.0, 56.0, 14.0, 26.0, 34.0
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 1100.0, 260.0, 76.0, 36.0, 26.0, 34.0
 _COLUMNS = 1000
 _MOST_PICTURES = 100  # events with pictures; of the others the numbers are shown
 _TIME_STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600)
