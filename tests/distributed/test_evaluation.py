@@ -114,3 +114,21 @@ def test_the_command_writes_what_it_writes_with_one_process(dataset, tmp_path):
     assert evaluated(dataset, tmp_path / "many", "--workers", "2") == expected
     if find_spec("ray") is not None:
         assert evaluated(dataset, tmp_path / "ray", "--ray", "local", "--workers", "2") == expected
+
+
+@pytest.mark.slow
+def test_videos_are_measured_as_by_one_process(tmp_path):
+    pytest.importorskip("av", reason="the extra `video` is not installed")
+    from tests.evaluation import scenes
+
+    tiny.write(tmp_path / "tiny.onnx")
+    root = scenes.avenue(tmp_path / "avenue")
+    results = []
+    for name, options in (("one", []), ("many", ["--workers", "2"])):
+        file = tmp_path / f"{name}.json"
+        done = run("evaluate", root, "--backbone", tmp_path / "tiny.onnx", "--size", 64, "--json", file, *options)
+        assert done.returncode == 0, done.stderr
+        categories = json.loads(file.read_text())["categories"]
+        results.append([{k: v for k, v in one.items() if k not in TIMES} for one in categories.values()])
+    assert results[0] == results[1]
+    assert results[0][0]["anomalous"] > 0
