@@ -185,6 +185,9 @@ def test_a_bank_goes_to_a_store_and_back_by_commands(tmp_path, tiny_backbone, ba
     assert (again.returncode, "--replace" in again.stderr) == (2, True)
     assert run("bank", "pull", url, tmp_path / "copy", "--replace").returncode == 0
     assert Bank.open(tmp_path / "copy", tiny_backbone).content == Bank.open(bank, tiny_backbone).content
+    assert run("bank", "calibrate", url).stdout.startswith(f"{url}: threshold ")  # its scores are stored
+    refused = run("bank", "calibrate", url, "--preset", "paper")  # scores of these settings are not
+    assert (refused.returncode, f"anomalign bank push BANK {url}" in refused.stderr) == (2, True)
     picture = tmp_path / "e.png"
     assert run("explain", url, f"{bucket}/in/009.png", "--out", picture).returncode == 0
     assert picture.is_file()

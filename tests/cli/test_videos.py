@@ -116,8 +116,9 @@ def test_a_broken_video_ends_with_what_was_read_and_the_run_goes_on(folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--csv", "t.csv"], "--csv: for images only"),
         (["--strip", 4], "--strip: for images only"),
+        (["--parquet", "t", "--resume", "--still", 2], "--resume leaves out frames, which --still and the timeline"),
+        (["--parquet", "t", "--resume", "--out", "o"], "--resume leaves out frames, which --still and the timeline"),
         (["--every", "0"], "--every is '0'; needs a number of frames"),
         (["picture.png"], "picture.png: given together with videos"),
         (["--out", "s3://bucket/x"], "--out of videos needs a local folder"),

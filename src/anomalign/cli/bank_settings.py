@@ -36,6 +36,7 @@ def calibrate(
 
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened, settings_of(preset), target_fpr)
+    _refuse_to_lose_scores(bank, detector)
     with work.open_site(ray, workers, provider) as site:
         calibrate_detector(detector, target_fpr, site)
     say_groups(detector)
@@ -49,6 +50,21 @@ def calibrate(
         raise InputError(f"--defects compares gates; with --preset {preset} stage 1 alone decides, so there is no gate")
     if detector.settings.decided_by != "retrieval":
         _print_gates(detector, defects or [], console.max_pixels(max_megapixels))
+
+
+def _refuse_to_lose_scores(place: str, detector: "Detector") -> None:
+    """Raise InputError for a bank of a store that is not calibrated: it is read-only, so its scores would be lost."""
+    from anomalign.errors import InputError
+    from anomalign.storage.urls import is_url, local_or_url, redacted
+
+    if not is_url(local_or_url(place)) or detector.bank.load_calibration(detector.settings.calibration_key()):
+        return
+    url = redacted(place)
+    raise InputError(
+        f"{url}: a bank of a store is read-only, so the scores of its normal images could not be stored; calibrate a "
+        f"copy and push that: anomalign bank pull {url} BANK; anomalign bank calibrate BANK; anomalign bank push BANK "
+        f"{url}"
+    )
 
 
 def _print_gates(detector: "Detector", defects: list[str], max_pixels: int) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anomalign.cli import console
+from anomalign.cli import workers as sharing
 from anomalign.cli.frame import FrameOptions
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from anomalign.evaluation.datasets import Category, Dataset, GroundTruth, TestImage
     from anomalign.evaluation.result import CategoryResult
     from anomalign.evaluation.run import Protocol
+    from anomalign.evaluation.work import Work
     from anomalign.reporting.evaluation import EvaluationReport
 
 _EVERY = "10"  # of 25 frames a second, 2.5: frames that follow each other hardly differ
@@ -65,6 +67,8 @@ def evaluate(
     submission: Annotated[
         Path | None, typer.Option(metavar="DIR", help="MVTec AD 2: write the private sets' predictions here.")
     ] = None,
+    workers: sharing.Workers = None,
+    ray: sharing.RayAddress = None,
     max_megapixels: console.MaxMegapixels = 89.0,
 ) -> None:
     """Fit on the normal images of each category of a dataset, score its test images, and print every metric."""
@@ -115,27 +119,29 @@ def evaluate(
     keep()  # so that a file that cannot be written is known before the work, and an old one does not outlive it
     maps = None if save_maps is None else Maps(save_maps)
     interrupted = False
-    for test_category in categories:
-        try:
-            framing = frame.framing(list(test_category.train), network.preprocessing.crop_px, network.multiple)
-            result = _evaluate(test_category, replace(protocol, framing=framing), collected, maps, submission, rows_of)
-        except AnomalignError as error:  # the other categories are evaluated all the same
-            console.say_error(error)
-            problems.append(str(error))
-        except KeyboardInterrupt:
-            problems.append(f"interrupted: {test_category.name} and what comes after it is left out")
-            console.say(problems[-1])
-            interrupted = True
-        else:
-            results.append(result)
-            problems += [failure.error for failure in result.failures]
-            if result.depth:
-                console.say(f"{result.name}: {result.depth}; --bits says otherwise")
-            problems += result.masks.doubts
-            console.say(f"{result.name}: {_summary(result)}")
-        keep()
-        if interrupted:
-            break
+    with sharing.open_work(ray, workers, provider) as work:
+        for test_category in categories:
+            try:
+                framing = frame.framing(list(test_category.train), network.preprocessing.crop_px, network.multiple)
+                framed = replace(protocol, framing=framing)
+                result = _evaluate(test_category, framed, work, collected, maps, submission, rows_of)
+            except AnomalignError as error:  # the other categories are evaluated all the same
+                console.say_error(error)
+                problems.append(str(error))
+            except KeyboardInterrupt:
+                problems.append(f"interrupted: {test_category.name} and what comes after it is left out")
+                console.say(problems[-1])
+                interrupted = True
+            else:
+                results.append(result)
+                problems += [failure.error for failure in result.failures]
+                if result.depth:
+                    console.say(f"{result.name}: {result.depth}; --bits says otherwise")
+                problems += result.masks.doubts
+                console.say(f"{result.name}: {_summary(result)}")
+            keep()
+            if interrupted:
+                break
     table, columns = rows(dataset.layout, results), columns_of(results)
     if results:
         for video_table in video_tables(results):
@@ -192,6 +198,7 @@ def _protocol(
 def _evaluate(
     category: "Category",
     protocol: "Protocol",
+    work: "Work",
     report: "EvaluationReport | None",
     maps: "Maps | None",
     submission: Path | None,
@@ -226,6 +233,7 @@ def _evaluate(
             begin=None if table is None else lambda detector: table.begin(category, detector),
             keep_images=report is not None,
             progress=lambda phase, done, total: update(done, total),
+            work=work,
         )
     if report:
         report.finish(result)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -122,7 +123,7 @@ def inspect(
     from anomalign.cli.output import Output
     from anomalign.cli.strips import Strips, in_order
     from anomalign.cli.video_inputs import read_every, split_videos
-    from anomalign.cli.videos import VideoOptions, Videos, local_folder
+    from anomalign.cli.videos import VideoFiles, VideoOptions, Videos, local_folder
     from anomalign.detection.detector import Detector
     from anomalign.errors import InputError
     from anomalign.monitoring.record_files import RecordFile
@@ -145,43 +146,47 @@ def inspect(
     )
     videos, images = split_videos(images)
     if videos:
-        _check_for_videos(
-            images,
-            csv=table,
-            coco=coco,
-            masks=masks,
-            strip=strip is not None,
-            parquet=parquet,
-            ray=ray,
-            workers=workers,
-        )
+        _check_for_videos(images, masks=masks, strip=strip is not None)
+        if resume and (still or out):
+            raise InputError(
+                "--resume leaves out frames, which --still and the timeline of --out need; leave these out, or give "
+                "--parquet another folder and leave out --resume"
+            )
         options = VideoOptions(
             read_every(every), still, gap, console.max_pixels(max_megapixels), local_folder(out), as_json=as_json
         )
     opened = console.open_bank(bank, backbone, provider)
     detector = Detector(opened.without(without) if without else opened, settings, target_fpr)
+    region_files = [kind(path) for kind, path in ((RegionTable, table), (CocoFile, coco)) if path]
+    record_file = RecordFile(records) if records else None
+    keep: Keep = "image" if out is not None else "evidence" if coco or strip is not None else "summary"
     if videos:
-        calibrate(detector, target_fpr)
-        raise typer.Exit(_inspect_videos(Videos(detector, options, RecordFile(records) if records else None), videos))
+        rows = open_table(parquet, detector)
+        with work.open_site(ray, workers, provider) as site:
+            calibrate(detector, target_fpr, site)
+            finished = rows.finished() if resume and rows else set()
+            files = VideoFiles(record_file, region_files, rows, finished)
+            max_pixels, together = options.max_pixels, work.FRAMES
+            by = partial(work.inspect_many, site, detector, max_pixels=max_pixels, keep=keep, together=together)
+            code = _inspect_videos(Videos(detector, options, files, by), videos)
+        raise typer.Exit(code)
     inputs = Inputs(images)
     strips = None
     if strip is not None:
         refuse_for_strips(inputs, out, resume)
         inputs.files = in_order(inputs.files)
         strips = Strips(strip, along, None if out is None else Path(local_or_url(out)), as_json=as_json)
-    region_files = [kind(path) for kind, path in ((RegionTable, table), (CocoFile, coco)) if path]
     output = Output(
         detector,
         inputs,
         None if out is None else OutFolder(out, keep=resume),
-        RecordFile(records) if records else None,
+        record_file,
         region_files,
         open_table(parquet, detector),
         as_json=as_json,
         masks=masks,
         keep=resume,
     )
-    keep: Keep = "image" if out is not None else "evidence" if coco or strips else "summary"
     try:
         with work.open_site(ray, workers, provider) as site:
             calibrate(detector, target_fpr, site)

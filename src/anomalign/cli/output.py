@@ -144,7 +144,8 @@ class Folder:
         self.root = common_root(inputs)
         self._is_begun = False
         self.report = Report(detector, title=detector.bank.path.name)
-        self.results = ResultFolders(out.path, masks=masks, keep=keep)
+        made = FOLDERS if masks else FOLDERS[:-1]
+        self.results = ResultFolders(out.path, FOLDERS, made, report=REPORT, keep=keep)
 
     def write(self, inspection: Inspection) -> dict[str, str]:
         name = self.names[inspection.name] if self.root is None else name_below(self.root, inspection.name)

@@ -15,6 +15,9 @@ from anomalign.reporting.region_files import STRIP_COLUMNS
 FOLDERS = ("overlays", "maps", "masks")
 """Below ``--out``; masks are there only if they are asked for."""
 
+VIDEOS = "videos"
+"""Below ``--out``: a timeline (HTML) and a video with heat (MP4) for each video."""
+
 REPORT = "report.html"
 
 STRIPS = "strips.csv"
@@ -26,11 +29,22 @@ LOCK = ".anomalign-run.lock"
 
 
 class ResultFolders:
-    """``overlays/``, ``maps/`` and ``masks/`` of a run.
+    """``overlays/``, ``maps/`` and ``masks/`` of a run, or ``videos/``.
 
     The mark of each folder lists its files, one JSON string a line, so that the next run deletes these and no others.
     With `keep` it keeps them: it goes on with the earlier run.
     One run at a time writes below ``--out``.
+
+    Parameters
+    ----------
+    out : Path
+    names : tuple of str
+        Folders that hold results.
+    made : tuple of str
+        Those of them that this run fills.
+    report : str
+        Page beside them that this run writes; "" if it writes none.
+    keep : bool
 
     Raises
     ------
@@ -38,10 +52,13 @@ class ResultFolders:
         Another run is writing there, or a folder holds files of somebody else.
     """
 
-    def __init__(self, out: Path, *, masks: bool, keep: bool = False) -> None:
-        self.masks = masks
+    def __init__(
+        self, out: Path, names: tuple[str, ...], made: tuple[str, ...], *, report: str = "", keep: bool = False
+    ) -> None:
+        self.report = report
         self.keep = keep
-        self.folders = [out / name for name in FOLDERS]
+        self.folders = [out / name for name in names]
+        self.made = [out / name for name in made]
         for folder in self.folders:
             if folder.is_dir() and not (folder / MARK).exists() and any(folder.iterdir()):
                 raise InputError(
@@ -63,10 +80,12 @@ class ResultFolders:
         out = self.folders[0].parent
         with _write_errors(out):
             deleted = 0 if self.keep else sum(_delete_listed(folder) for folder in self.folders)
-            if deleted or (not self.keep and (out / REPORT).exists()):
-                console.say(f"{out}: held the results of an earlier run; {deleted} files and {REPORT} are replaced")
-            _delete_table(out / STRIPS)
-            for folder in self.folders if self.masks else self.folders[:-1]:
+            if deleted or (self.report and not self.keep and (out / self.report).exists()):
+                page = f" and {self.report}" * bool(self.report)
+                console.say(f"{out}: held the results of an earlier run; {deleted} files{page} are replaced")
+            if self.report:
+                _delete_table(out / STRIPS)
+            for folder in self.made:
                 folder.mkdir(parents=True, exist_ok=True)
                 if not (self.keep and (folder / MARK).exists()):
                     (folder / MARK).write_text(NOTICE, encoding="utf-8")

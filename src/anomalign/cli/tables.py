@@ -68,7 +68,17 @@ class Table:
         InputError
             The rows are of another bank or other settings.
         """
-        inputs.finished = finished_sources(self._folder, self._circumstances)
+        inputs.finished = self.finished()
+
+    def finished(self) -> set[str]:
+        """`lasting_name` of what has a row.
+
+        Raises
+        ------
+        InputError
+            The rows are of another bank or other settings.
+        """
+        return finished_sources(self._folder, self._circumstances)
 
     @property
     def _circumstances(self) -> Circumstances:

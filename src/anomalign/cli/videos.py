@@ -2,28 +2,32 @@
 
 import contextlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
 
 from anomalign.cli import console
 from anomalign.cli.output import on_a_line, output_names
+from anomalign.cli.results import VIDEOS, ResultFolders
+from anomalign.cli.tables import Table
 from anomalign.detection.detector import Detector
 from anomalign.detection.frames import Event, Events, FrameResult, inspect_frames
 from anomalign.detection.inspection import Inspection
 from anomalign.errors import AnomalignError, InputError
-from anomalign.images.marks import MARK, NOTICE
+from anomalign.images.sources import Failure, Frame
 from anomalign.images.video import Every, clock
 from anomalign.images.video_stream import read_frames
 from anomalign.monitoring.record_files import RecordFile
 from anomalign.monitoring.replay import make_record
 from anomalign.reporting.heat_video import HeatVideo
+from anomalign.reporting.region_files import CocoFile, RegionTable
 from anomalign.reporting.timeline import Timeline
-from anomalign.storage.urls import is_url, local_or_url
+from anomalign.storage.urls import is_url, lasting_name, local_or_url
 
-FOLDER = "videos"
-"""Below ``--out``: a timeline (HTML) and a video with heat (MP4) for each video."""
+InspectMany = Callable[[Iterable[Frame | Failure]], Iterable[Inspection | Failure]]
+"""Inspects frames in their order, by this process or by workers."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,16 @@ class VideoOptions:
     as_json: bool
 
 
+@dataclass(frozen=True)
+class VideoFiles:
+    """What is written of frames, besides ``--out``; `finished` names the frames that have a row in the table."""
+
+    records: RecordFile | None = None
+    regions: Sequence[RegionTable | CocoFile] = ()
+    table: Table | None = None
+    finished: set[str] = field(default_factory=set)
+
+
 def local_folder(out: str | None) -> Path | None:
     """The folder of ``--out``; InputError if it is not local."""
     if out is None:
@@ -48,16 +62,28 @@ def local_folder(out: str | None) -> Path | None:
 
 
 class Videos:
-    """What becomes of all videos of a run."""
+    """What becomes of all videos of a run.
 
-    def __init__(self, detector: Detector, options: VideoOptions, records: RecordFile | None) -> None:
+    Raises
+    ------
+    InputError
+        Another run is writing into the folder for results, or it holds files of somebody else.
+    """
+
+    def __init__(self, detector: Detector, options: VideoOptions, files: VideoFiles, inspect_many: InspectMany) -> None:
         self.detector = detector
         self.options = options
-        self.records = records
-        self.frames = self.anomalous = self.events = self.failures = 0
+        self.files = files
+        self.inspect_many = inspect_many
+        self.frames = self.anomalous = self.events = self.failures = self.left_out = 0
+        out = options.out
+        self.results = None if out is None else ResultFolders(out, (VIDEOS,), (VIDEOS,))
 
     def inspect(self, videos: list[str]) -> None:
         """Inspect videos one after the other; one that cannot be read does not end the run."""
+        if self.results:
+            self._refuse_results(videos, self.results.made[0])
+            self.results.begin()
         names = output_names([Path(video) for video in videos])
         for video, name in zip(videos, names, strict=True):
             try:
@@ -67,12 +93,34 @@ class Videos:
                 console.say_error(error)
 
     def close(self) -> int:
-        """Say what was found, and return the exit code."""
-        if self.records:
-            self.records.close()
+        """Write the rest, say what was found, and return the exit code."""
+        files = self.files
+        if files.records:
+            files.records.close()
+        for file in files.regions:
+            try:
+                file.write()
+            except AnomalignError as error:
+                console.say_error(error)
+                self.failures += 1
+        if self.left_out:
+            console.say(f"{self.left_out} frames left out: they have a row already")
         failed = f", {self.failures} parts could not be read or written" if self.failures else ""
         console.say(f"{self.frames} frames, {self.anomalous} anomalous, in {self.events} events{failed}")
+        if files.table:
+            console.say(f"table: {files.table.close()} rows")
+        if self.results:
+            self.results.close()
         return 2 if self.failures else 1 if self.anomalous else 0
+
+    @staticmethod
+    def _refuse_results(videos: list[str], folder: Path) -> None:
+        """Raise InputError for a video that the run itself would delete or replace."""
+        for video in videos:
+            if Path(video).resolve().is_relative_to(folder.resolve()):
+                raise InputError(
+                    f"{video}: lies in {folder}, where results are written; give another folder with --out"
+                )
 
 
 class _Watched:
@@ -83,16 +131,19 @@ class _Watched:
         self.video = video
         self.timeline = Timeline(video, run.detector.threshold.value)
         self.events = Events(run.options.gap_s)
-        self.folder = None if run.options.out is None else _marked_folder(run.options.out)
-        self.name = name
+        self.unreadable: set[Failure] = set()  # parts of the video
+        self.has_failed_row = lasting_name(video) in run.files.finished
+        folder = run.results.made[0] if run.results else None
+        self.page = folder / f"{name}.html" if folder else None
+        self.film = folder / f"{name}.mp4" if folder else None
 
     def inspect(self) -> None:
-        options, detector = self.run.options, self.run.detector
-        frames = read_frames(self.video, options.every, options.max_pixels)
-        results = inspect_frames(
-            detector, frames, still=options.still, max_pixels=options.max_pixels, keep_images=self.folder is not None
-        )
-        film = HeatVideo(self.folder / f"{self.name}.mp4") if self.folder else None
+        run = self.run
+        for path in (self.page, self.film):
+            if run.results and path:
+                run.results.list_file(path)
+        results = inspect_frames(run.detector, self._frames(), still=run.options.still, inspect_many=run.inspect_many)
+        film = HeatVideo(self.film) if self.film else None
         try:
             with film or contextlib.nullcontext():
                 for result in results:
@@ -100,24 +151,34 @@ class _Watched:
         finally:  # also after Ctrl-C: what was inspected is told
             if event := self.events.finish():
                 self._tell(event)
-            if self.folder:
-                path = self.folder / f"{self.name}.html"
-                self.timeline.write(path, film.path.name if film and film.is_written else "")
-                console.say(f"timeline: {path}")
+            if self.page:
+                self.timeline.write(self.page, film.path.name if film and film.is_written else "")
+                console.say(f"timeline: {self.page}")
+
+    def _frames(self) -> Iterator[Frame | Failure]:
+        """The frames that have no row yet."""
+        finished = self.run.files.finished
+        for frame in read_frames(self.video, self.run.options.every, self.run.options.max_pixels):
+            if isinstance(frame, Failure):
+                self.unreadable.add(frame)
+            elif finished and lasting_name(frame.name) in finished:
+                self.run.left_out += 1
+                continue
+            yield frame
 
     def _take(self, result: FrameResult, film: HeatVideo | None) -> None:
-        run, inspection = self.run, result.result
+        run, inspection, files = self.run, result.result, self.run.files
         if not isinstance(inspection, Inspection):
-            run.failures += 1
-            self.timeline.fail(inspection.error)
-            console.say_error(inspection.error)
-            if run.options.as_json:
-                typer.echo(json.dumps({"path": inspection.name, "error": inspection.error}))
+            self._fail(inspection)
             return
         run.frames += 1
         run.anomalous += inspection.verdict == "anomalous"
-        if run.records:
-            run.records.write(make_record(inspection, run.detector))
+        if files.records:
+            files.records.write(make_record(inspection, run.detector))
+        for file in files.regions:
+            file.add(inspection)
+        if files.table:
+            files.table.take(inspection)
         self.timeline.add(result.seconds, inspection, is_repeat=result.is_repeat)
         if film is not None and inspection.image is not None:
             overlay = inspection.overlay()
@@ -128,9 +189,25 @@ class _Watched:
         if event := self.events.add(result.seconds, inspection):
             self._tell(event)
 
+    def _fail(self, failure: Failure) -> None:
+        run, files = self.run, self.run.files
+        run.failures += 1
+        self.timeline.fail(failure.error)
+        console.say_error(failure.error)
+        for file in files.regions:
+            file.fail(failure)
+        if files.table and failure not in self.unreadable:
+            files.table.take(failure)
+        elif files.table and not self.has_failed_row:
+            # Its name is that of the last frame before, which has a row of its own.
+            files.table.take(Failure(self.video, failure.error))
+            self.has_failed_row = True
+        if run.options.as_json:
+            typer.echo(json.dumps({"path": failure.name, "error": failure.error}))
+
     def _tell(self, event: Event) -> None:
         self.run.events += 1
-        if self.folder:
+        if self.page:
             self.timeline.add_event(event)
         if self.run.options.as_json:
             typer.echo(json.dumps({"video": self.video, "event": event.to_dict()}))
@@ -141,14 +218,3 @@ class _Watched:
         count = f"{event.frames} frame{'s' * (event.frames > 1)}; highest at {clock(event.peak)}"
         numbers = f"score {summary.image_score:.4g}, p {summary.p_value:.4f}"
         typer.echo(f"event      {on_a_line(self.video)} {span}  ({count}: {numbers}; nearest: {nearest})")
-
-
-def _marked_folder(out: Path) -> Path:
-    """The folder for results, marked so that it is never read as images."""
-    folder = out / FOLDER
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / MARK).write_text(NOTICE, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{error.filename or folder}: cannot be written ({error.strerror or error})") from error
-    return folder

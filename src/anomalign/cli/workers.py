@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from anomalign.detection.inspection import Inspection
     from anomalign.distributed.crew import Site
     from anomalign.distributed.tasks import Keep, TableFolder
+    from anomalign.evaluation.work import Work
     from anomalign.images.sources import Failure, Source
 
 Workers = Annotated[
@@ -40,6 +41,10 @@ RayAddress = Annotated[
 ]
 
 
+FRAMES = 2
+"""Frames of a video that a worker gets at once; of 1920 x 1080 px each has 6 MB."""
+
+
 @contextlib.contextmanager
 def open_site(ray: str | None, workers: int | None, provider: str) -> "Iterator[Site | None]":
     """Open where the workers are; yield None where this process does the work."""
@@ -58,6 +63,20 @@ def open_site(ray: str | None, workers: int | None, provider: str) -> "Iterator[
         if ray is not None:
             console.say(f"ray: {site.count} worker{'s' * (site.count > 1)}")
         yield site
+
+
+@contextlib.contextmanager
+def open_work(ray: str | None, workers: int | None, provider: str) -> "Iterator[Work]":
+    """Open who does the work of an evaluation: this process, or workers."""
+    from anomalign.evaluation.work import ONE_PROCESS
+
+    with open_site(ray, workers, provider) as site:
+        if site is None:
+            yield ONE_PROCESS
+            return
+        from anomalign.distributed.evaluating import Shared
+
+        yield Shared(site, console.say)
 
 
 def add_images(
@@ -93,10 +112,16 @@ def inspect_many(
     max_pixels: int,
     keep: "Keep",
     table: "TableFolder | None" = None,
+    together: int = 0,
 ) -> "Generator[Inspection | Failure, None, None]":
-    """Inspect images in their order, by workers if there are any, who then write the table."""
+    """Inspect images in their order, by workers if there are any, who then write the table.
+
+    `together` is as for `anomalign.distributed.inspecting.inspect_many`.
+    """
     if site is None:
         return detector.inspect_many(images, max_pixels, keep_images=keep == "image")
     from anomalign.distributed import inspecting
 
-    return inspecting.inspect_many(site, detector, images, max_pixels, keep=keep, table=table, say=console.say)
+    return inspecting.inspect_many(
+        site, detector, images, max_pixels, keep=keep, table=table, together=together, say=console.say
+    )

@@ -1,7 +1,7 @@
 """Inspecting the frames of a video: frames that hardly change are not computed again; anomalous ones form events."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +43,7 @@ def inspect_frames(
     still: float = 0.0,
     max_pixels: int = MAX_PIXELS,
     keep_images: bool = False,
+    inspect_many: Callable[[Iterable[Frame | Failure]], Iterable[Inspection | Failure]] | None = None,
 ) -> Iterator[FrameResult]:
     """Inspect frames in their order, in constant memory.
 
@@ -56,10 +57,17 @@ def inspect_frames(
         by more from the last frame that was computed; 0: all are computed.
     max_pixels, keep_images
         As for `Detector.inspect_many`.
+    inspect_many : callable, optional
+        Inspects frames in their order in place of the detector, as many workers do; `max_pixels` and `keep_images` are
+        its own affair then.
     """
     feed = _Feed(frames, still)
     last: FrameResult | None = None
-    for result in detector.inspect_many(feed, max_pixels, keep_images=keep_images):
+    if inspect_many is None:
+        results: Iterable[Inspection | Failure] = detector.inspect_many(feed, max_pixels, keep_images=keep_images)
+    else:
+        results = inspect_many(feed)
+    for result in results:
         yield from feed.repeats(last)
         last = FrameResult(feed.waiting.popleft()[0], result)
         yield last

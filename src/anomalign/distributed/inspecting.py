@@ -29,6 +29,8 @@ def inspect_many(
     *,
     keep: Keep = "summary",
     table: TableFolder | None = None,
+    align: bool = False,
+    together: int = 0,
     say: Callable[[str], None] = say_nothing,
 ) -> Generator[Inspection | Failure, None, None]:
     """Inspect images by the workers of a site, in their order; the verdicts are those of `Detector.inspect_many`.
@@ -47,6 +49,10 @@ def inspect_many(
         What of an inspection comes back: no arrays; `Inspection.comparison`; that and `Inspection.image`.
     table : TableFolder, optional
         Where workers write a table of the results, before these come back.
+    align : bool
+        Whether stage 2 runs on all images, also on those that stage 1 has cleared.
+    together : int
+        Images of a task; 0: as many as suit files, which workers read. Images in memory are sent, so fewer are better.
     say : callable
         Gets a sentence about each worker that is lost.
 
@@ -58,10 +64,10 @@ def inspect_many(
         A worker does not have the same bank or network.
     """
     detector.rule  # noqa: B018 -- calibrated before workers start
-    small = IMAGES[keep]
-    large, few = (ROWS, 4 * site.count) if table is not None and keep == "summary" else (small, 0)
+    small = together or IMAGES[keep]
+    large, few = (ROWS, 4 * site.count) if table is not None and keep == "summary" and not together else (small, 0)
     parts = in_parts(each_source(images), large, small, few)
-    tasks = (InspectFiles(part, max_pixels, keep, table) for part in parts)
+    tasks = (InspectFiles(part, max_pixels, keep, table, align) for part in parts)
     with contextlib.closing(in_order(site, DetectorRecipe.of(detector), tasks, say)) as results:
         for part in results:
             yield from part

@@ -105,6 +105,8 @@ class InspectFiles:
     keep : Keep
     table : TableFolder or None
         Where the worker writes a table of the results.
+    align : bool
+        Whether stage 2 runs on all images, also on those that stage 1 has cleared.
     apart : bool
         Whether each image is inspected in a process of its own, so that one that ends it becomes a `Failure`.
     """
@@ -113,6 +115,7 @@ class InspectFiles:
     max_pixels: int
     keep: Keep = "summary"
     table: "TableFolder | None" = None
+    align: bool = False
     apart: bool = False
 
     def __call__(self, detector: Detector) -> list[Inspection | Failure]:
@@ -124,7 +127,8 @@ class InspectFiles:
 
     def _together(self, detector: Detector) -> list[Inspection | Failure]:
         results = detector.inspect_many(self.sources, self.max_pixels, keep_images=self.keep == "image")
-        return [kept(result, self.keep) for result in results]
+        aligned = (detector.align(r) if self.align and isinstance(r, Inspection) else r for r in results)
+        return [kept(result, self.keep) for result in aligned]
 
     def _apart(self, detector: Detector) -> list[Inspection | Failure]:
         def one(source: Source | Failure) -> InspectFiles:

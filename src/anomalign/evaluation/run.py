@@ -21,6 +21,7 @@ from anomalign.evaluation.metrics import NOTHING
 from anomalign.evaluation.rates import RateCheck
 from anomalign.evaluation.result import CategoryResult
 from anomalign.evaluation.video_metrics import check_smooth_frames, clips_of, video_metrics
+from anomalign.evaluation.work import ONE_PROCESS, Work
 from anomalign.images.decoding import MAX_PIXELS
 from anomalign.images.framing import Framing
 from anomalign.images.reading import FROM_IMAGES, Reading
@@ -83,6 +84,7 @@ def evaluate_category(
     begin: Callable[[Detector], None] | None = None,
     keep_images: bool = False,
     progress: Progress | None = None,
+    work: Work = ONE_PROCESS,
 ) -> CategoryResult:
     """Fit on the normal images of a category, score its test images and measure.
 
@@ -102,6 +104,8 @@ def evaluate_category(
         Whether the inspections that `observe` gets carry their images.
     progress : callable, optional
         Called after each image of a phase.
+    work : Work
+        Who fits, calibrates and inspects. All results but the times are the same.
 
     Returns
     -------
@@ -118,16 +122,15 @@ def evaluate_category(
             Path(folder) / "bank", protocol.backbone, protocol.framing, protocol.augment, protocol.reading
         )
         groups = None if protocol.group_by is None else group_of(protocol.group_by, category.train)
-        report = bank.add(
-            category.train, groups=groups, progress=_step(progress, "fit"), max_pixels=protocol.max_pixels
-        )
+        report = work.add(bank, category.train, groups, _step(progress, "fit"), protocol.max_pixels)
         fit_end = time.perf_counter()
         if len(bank) < thresholds.LEAST_NORMALS:
             raise InputError(
                 f"{category.name}: fewer than three normal images can be used; an evaluation needs at least three"
             )
         detector = Detector(bank, protocol.settings)
-        scores = detector.calibrate(_step(progress, "calibrate"))
+        work.calibrate(detector, _step(progress, "calibrate"))
+        scores = detector.rule.calibration
         if protocol.target_fpr is not None:
             thresholds.check_rate(protocol.target_fpr, len(scores.ids))
             detector = detector.at_rate(protocol.target_fpr)
@@ -138,10 +141,10 @@ def evaluate_category(
         pixel_fpr = max(detector.target_fpr, thresholds.best_rate(weights.sum()))
         pixel_threshold = thresholds.threshold(scores.peaks, pixel_fpr, weights).value
         measurement = CategoryMeasurement(category, protocol.framing, pixel_threshold)
-        for image, inspection in _inspections(category, detector, protocol, measurement, keep_images, progress):
+        for image, inspection in _inspections(category, detector, protocol, measurement, keep_images, progress, work):
             measurement.add(image, inspection, observe)
         if observe_private:
-            _inspect_private(category, detector, protocol, pixel_threshold, measurement, observe_private)
+            _inspect_private(category, detector, protocol, pixel_threshold, measurement, observe_private, work)
         is_of_videos = category.is_of_videos
         times = {"fit_s": fit_end - start, "calibrate_s": calibration_end - fit_end, **measurement.times()}
         return CategoryResult(
@@ -178,17 +181,17 @@ def _inspections(
     measurement: CategoryMeasurement,
     keep_images: bool,
     progress: Progress | None,
+    work: Work,
 ) -> Iterator[tuple[TestImage, Inspection]]:
     """Test images with their inspections, normal images first, because AUPIMO needs their pixels first."""
     test_images = sorted(category.test, key=lambda image: image.anomalous)
     paths = [image.path for image in test_images]
-    results = detector.inspect_many(paths, protocol.max_pixels, keep_images=keep_images)
+    results = work.inspect(detector, paths, protocol.max_pixels, keep_images)  # each gets a map, also if it is cleared
     step = _step(progress, "inspect")
     for done, image in enumerate(test_images, 1):
         start = time.perf_counter()
         result = next(results)
         if isinstance(result, Inspection):
-            result = detector.align(result)  # every image gets a map, also one that stage 1 cleared
             result.anomaly_map  # noqa: B018 -- placed on the image now, so that the time is counted
             measurement.inspect_s += time.perf_counter() - start
             yield image, result
@@ -205,14 +208,15 @@ def _inspect_private(
     pixel_threshold: float,
     measurement: CategoryMeasurement,
     observe: PrivateObserver,
+    work: Work,
 ) -> None:
     for split, paths in category.private:
-        for result in detector.inspect_many(paths, protocol.max_pixels):
+        for result in work.inspect(detector, paths, protocol.max_pixels, False):
             if not isinstance(result, Inspection):
                 measurement.failures.append(result)
                 continue
             try:
-                observe(split, detector.align(result), pixel_threshold)
+                observe(split, result, pixel_threshold)
             except AnomalignError as error:
                 measurement.failures.append(Failure(result.name, str(error)))
 

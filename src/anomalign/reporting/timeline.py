@@ -2,7 +2,7 @@
 
 import os
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -13,7 +13,7 @@ from anomalign.detection.summary import InspectionSummary
 from anomalign.images.video import clock
 from anomalign.reporting.page import write_page
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 1100.0, 260.0, 56.0, 14.0, 26.0, 34.0
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 1100.0, 260.0, 76.0, 36.0, 26.0, 34.0
 _COLUMNS = 1000
 _MOST_PICTURES = 100  # events with pictures; of the others the numbers are shown
 _TIME_STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600)
@@ -54,10 +54,15 @@ class Timeline:
         self.computed += not is_repeat
 
     def add_event(self, event: Event) -> None:
-        """Add an event; its frame is drawn now, beside its closest match, if it carries its image."""
+        """Add an event; its frame is drawn now, beside its closest match, if it carries its image.
+
+        The image is not kept: a video may have thousands of events.
+        """
         summary = event.summary
-        drawn = isinstance(summary, Inspection) and len(self.events) < _MOST_PICTURES
-        self.events.append((event, Markup(summary._repr_html_()) if drawn else None))  # type: ignore[attr-defined]
+        picture = None
+        if isinstance(summary, Inspection) and len(self.events) < _MOST_PICTURES:
+            picture = Markup(summary._repr_html_())
+        self.events.append((replace(event, summary=summary.summary()), picture))
 
     def fail(self, error: str) -> None:
         self.failures.append(error)
