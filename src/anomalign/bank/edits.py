@@ -96,7 +96,6 @@ def forget_removed(connection: sqlite3.Connection, file: str) -> None:
 def move(connection: sqlite3.Connection, segment: Segment, ids: Sequence[int], rows_per_image: int) -> None:
     """Move images to a new segment that is on the disk, in this order, `rows_per_image` rows each."""
     number = _insert_segment(connection, segment)
-    (before,) = connection.execute("SELECT coalesce(max(id), 0) FROM images").fetchone()
     connection.executemany(
         "UPDATE images SET segment = ?, row = ? WHERE id = ?",
         [(number, place * rows_per_image, id) for place, id in enumerate(ids)],
