@@ -48,13 +48,23 @@ def test_a_name_holds_no_secret():
         ({"mqtt": ("mqtt://a:b@c",)}, "a password on the command line"),
         ({"opcua": ("opc.tcp://0.0.0.0:4840",)}, "other machines can reach this address"),
         ({"opcua": ("https://127.0.0.1",)}, "needs opc.tcp://HOST"),
+        ({"opcua": ("opc.tcp://127.0.0.1",)}, "with a port"),
+        ({"opcua": ("opc.tcp://127.0.0.1:0",)}, "with a port"),
+        ({"opcua": ("opc.tcp://ann:hunter2@127.0.0.1:1",)}, "without a user"),
+        ({"opcua": ("opc.tcp://127.0.0.1:1,bank=parts", "opc.tcp://localhost:1,bank=tiles")}, "two OPC UA servers"),
+        ({"mqtt": ("mqtt://${HOST}",)}, "write the host itself"),
+        ({"mqtt": ("mqtt://ann:${PW}hunter2@c",)}, "a password on the command line"),
+        ({"folders": ("",)}, "not the name of a folder"),
+        ({"folders": (",bank=parts",)}, "not the name of a folder"),
+        ({"folders": ("a\0b",)}, "not the name of a folder"),
     ],
 )
 def test_what_is_refused(options, text):
-    with pytest.raises(InputError, match=text):
+    with pytest.raises(InputError, match=text) as caught:
         Configuration(
             banks=(Path("parts.bank"), Path("tiles.bank")), data=Path("x"), delivery=DeliveryOptions(**options)
         )
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_bank_whose_name_cannot_be_a_topic():

@@ -81,6 +81,28 @@ def test_nobody_there_and_nothing_secret_in_the_error(free_port, monkeypatch):
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize("value", ["hunter2\r", "hunter2\nx", "hunter2 x", "hunter2#x", "hunter2#"])
+def test_a_secret_that_is_no_part_of_a_url_is_refused_and_not_shown(value, monkeypatch):
+    monkeypatch.setenv("TOKEN", value)
+    with pytest.raises(
+        InputError, match=r"https://erp\.example/\$\{TOKEN\}: (holds a space|the part behind a #)"
+    ) as caught:
+        Webhook("https://erp.example/${TOKEN}", SECRET)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["${TO-KEN}", "${", "${}"])
+def test_what_is_no_name_of_a_variable_is_never_sent(text):
+    with pytest.raises(InputError, match="without the name of a variable"):
+        Webhook(f"https://erp.example/{text}", SECRET)
+
+
+def test_letters_of_other_alphabets_are_encoded_and_what_is_encoded_stays(receive):
+    receiver = receive()
+    Webhook(f"{receiver.url}/pr\xfcfung/%C3%BC/a+b?k=\xe9&l=%20", SECRET).deliver(message())
+    assert [path for _, _, path in receiver.requests] == ["/hook/pr%C3%BCfung/%C3%BC/a+b?k=%C3%A9&l=%20"]
+
+
 def test_a_variable_in_the_url_is_put_in(receive, monkeypatch):
     receiver = receive()
     monkeypatch.setenv("TOKEN", "hunter2")

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from anomalign.errors import InputError
 from anomalign.storage.urls import redacted
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def expand(text: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -17,8 +17,10 @@ def expand(text: str, environment: Mapping[str, str] = os.environ) -> str:
     Raises
     ------
     InputError
-        A variable is not set.
+        A variable is not set, or its name is none.
     """
+    if "${" in VARIABLE.sub("", text):
+        raise InputError("an address holds ${ without the name of a variable and }; write ${NAME}")
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in environment:
@@ -27,26 +29,35 @@ def expand(text: str, environment: Mapping[str, str] = os.environ) -> str:
             )
         return environment[match[1]]
 
-    return _VARIABLE.sub(value, text)
+    return VARIABLE.sub(value, text)
 
 
-def split(url: str, schemes: tuple[str, ...]) -> SplitResult:
+def split(url: str, schemes: tuple[str, ...], name: str = "") -> SplitResult:
     """Take the address of another system apart.
+
+    Parameters
+    ----------
+    url : str
+    schemes : tuple of str
+        Those that are allowed.
+    name : str
+        What errors call the address: one that holds values of variables is never shown itself.
 
     Raises
     ------
     InputError
         The scheme is another, there is no host, or the port is no number.
     """
+    name = name or redacted(url)
     try:
         parts = urlsplit(url)
         _ = parts.port  # which is read only now
     except ValueError:
-        raise InputError(f"{redacted(url)}: not a URL; a host, or a port from 0 to 65535, is wrong") from None
+        raise InputError(f"{name}: not a URL; a host, or a port from 0 to 65535, is wrong") from None
     if parts.scheme not in schemes or not parts.hostname:
-        raise InputError(f"{redacted(url)}: needs {' or '.join(f'{scheme}://HOST' for scheme in schemes)}")
+        raise InputError(f"{name}: needs {' or '.join(f'{scheme}://HOST' for scheme in schemes)}")
     if any(character.isspace() or not character.isprintable() for character in url):
-        raise InputError(f"{redacted(url)}: holds a space or a control character; encode it with %")
+        raise InputError(f"{name}: holds a space or a control character, or a variable in it does; encode it with %")
     return parts
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from anomalign.errors import AnomalignError, InputError
-from anomalign.service.delivery.addresses import expand, shown, split
+from anomalign.service.delivery.addresses import VARIABLE, expand, shown, split
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -64,11 +64,13 @@ def parse_broker(url: str, environment: Mapping[str, str] = os.environ) -> Broke
     if parts.query or parts.fragment:
         raise InputError(f"{shown(url)}: the URL of a broker has no ? and no #")
     user, password = parts.username or "", parts.password or ""
-    if password and not password.startswith("${"):
+    if password and not VARIABLE.fullmatch(password):
         raise InputError(
             f"{shown(url)}: a password on the command line can be read by others; put it into an environment variable "
             f"and write ${{VARIABLE}} in its place, or set {PASSWORD_VARIABLE}"
         )
+    if "$" in str(parts.hostname):
+        raise InputError(f"{shown(url)}: a variable may stand for the user or the password; write the host itself")
     tls = parts.scheme == "mqtts"
     return Broker(
         address=shown(url),

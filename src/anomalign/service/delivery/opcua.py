@@ -48,7 +48,10 @@ class Security:
         for file in (self.certificate, self.key):
             if file is not None and not file.is_file():
                 raise InputError(f"{file}: not a file; OPC UA needs the server's certificate and key")
-        host = str(split(url, ("opc.tcp",)).hostname)
+        parts = split(url, ("opc.tcp",))
+        host = str(parts.hostname)
+        if not parts.port or parts.username is not None:
+            raise InputError(f"{shown(url)}: needs opc.tcp://ADDRESS:PORT, with a port and without a user")
         if self.certificate is None and not self.unsecured and not is_loopback(host):
             raise InputError(
                 f"{shown(url)}: other machines can reach this address; give the server a certificate and a key "

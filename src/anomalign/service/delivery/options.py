@@ -10,6 +10,7 @@ from anomalign.service.delivery.addresses import shown, split
 from anomalign.service.delivery.mqtt import check_topic_part
 from anomalign.service.delivery.mqtt_client import parse_broker
 from anomalign.service.delivery.opcua import Security
+from anomalign.service.security.requests import is_loopback
 from anomalign.service.store import Destination
 
 Kind: TypeAlias = Literal["webhook", "mqtt", "opcua", "folder"]
@@ -82,12 +83,19 @@ class DeliveryOptions:
             yield _target("mqtt", url, parse_broker(url).address, bank)
             for name in banks if bank is None else [bank]:
                 check_topic_part(name)
+        places = set[tuple[str, int | None]]()
         for text in self.opcua:
             url, bank = _without_filter(text, banks)
             self.opcua_security.check(url)
+            place = _listening_place(url)
+            if place in places:
+                raise InputError(f"{shown(url)}: two OPC UA servers at one port; give each a port of its own")
+            places.add(place)
             yield _target("opcua", url, shown(url), bank)
         for text in self.folders:
             folder, bank = _without_filter(text, banks)
+            if not folder or "\0" in folder:
+                raise InputError(f"results folder {folder!r}: not the name of a folder; give its path")
             path = str(Path(folder).resolve())
             yield _target("folder", path, path, bank)
 
@@ -99,6 +107,13 @@ def _without_filter(text: str, banks: Collection[str]) -> tuple[str, str | None]
     if bank not in banks:
         raise InputError(f"{_FILTER}{bank}: there is no such bank; served are {', '.join(banks)}")
     return address, bank
+
+
+def _listening_place(url: str) -> tuple[str, int | None]:
+    """Where a server listens; all names of the loopback are one place."""
+    parts = split(url, ("opc.tcp",))
+    host = str(parts.hostname)
+    return "127.0.0.1" if is_loopback(host) else host, parts.port
 
 
 def _target(kind: Kind, address: str, name: str, bank: str | None) -> Target:

@@ -8,10 +8,12 @@ import http.client
 import os
 import socket
 import ssl
+import string
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from anomalign import __version__
 from anomalign.errors import InputError
@@ -93,10 +95,14 @@ class Webhook:
     def __init__(self, url: str, secret: bytes, limit_s: float = _LIMIT_S) -> None:
         if split(url, ("http", "https")).username is not None:
             raise InputError(f"{shown(url)}: the URL of a webhook has no user; the signature says who sends it")
-        parts = split(expand(url), ("http", "https"))
+        expanded = expand(url)
+        parts = split(expanded, ("http", "https"), shown(url))
+        if "#" in expanded:
+            raise InputError(f"{shown(url)}: the part behind a # is never sent; write %23 for a # that belongs to it")
         self._shown, self._secret, self._limit_s = shown(url), secret, limit_s
         self._host, self._port = str(parts.hostname), parts.port
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        # HTTP knows ASCII only; what is encoded already stays as it is.
+        self._target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), string.punctuation)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
 
     def open(self) -> None:
