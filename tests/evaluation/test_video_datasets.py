@@ -168,6 +168,21 @@ def test_files_of_ucsd_that_belong_to_nothing_are_named(tmp_path):
     assert "077.bmp: a mask without a frame" in problems
 
 
+def test_clips_of_ucsd_that_are_missing_or_empty_are_named(tmp_path):
+    scenes.ucsd(tmp_path)
+    test = tmp_path / "UCSDped1" / "Test"
+    for folder in (test / "Test001", test / "Test002"):
+        for path in folder.iterdir():
+            path.unlink()
+    (test / "Test002").rmdir()
+    dataset = open_dataset(tmp_path)
+    assert set(by_clip(dataset.categories[0])) == {"Test003"}
+    assert dataset.problems == (
+        f"clip Test001 is left out: {test / 'Test001'}: has no frames",
+        f"{script(tmp_path)}: entries without a clip: 1, 2",
+    )
+
+
 def test_masks_of_another_size_are_named_and_the_frames_keep_their_labels(tmp_path):
     scenes.ucsd(tmp_path)
     for path in (tmp_path / "UCSDped1" / "Test" / "Test003_gt").iterdir():

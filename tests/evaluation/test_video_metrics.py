@@ -97,8 +97,8 @@ def test_results_say_what_looks_into_the_future():
     assert (entry["one_class"], entry["micro"], entry["smooth_frames"]) == (["still"], 14.5 / 28, 2)
 
 
-@pytest.mark.parametrize("frames", [-1, 1])
-def test_smoothing_over_one_frame_is_refused(frames):
+@pytest.mark.parametrize("frames", [-1, 1, 10_001, 10**9])  # the weights of the last would take 64 GB
+def test_smoothing_over_one_frame_or_more_than_any_video_has_is_refused(frames):
     with pytest.raises(InputError, match=f"smooth_frames is {frames}; must be 0"):
         video_metrics([ONE], frames)
 

@@ -38,11 +38,15 @@ def test_kinds(text, kind, shown):
         "",
         "${MISSING}",
         "rtsp://u:${MISSING}@host",
+        "rtsp://u:hunter2@host/a\r\nX: y",
+        "http://host/hunter2 x",
+        "http://u:${PASS-WORD}hunter2@host",
+        "${ADDRESS}",
     ],
 )
 def test_what_is_none_is_refused_without_its_password(text):
     with pytest.raises(InputError) as caught:
-        CameraAddress.parse(text, {})
+        CameraAddress.parse(text, {"ADDRESS": "rtsp://u:hunter2@host/a\n"})
     assert "hunter2" not in str(caught.value)
 
 

@@ -16,6 +16,8 @@ from anomalign.evaluation.metrics import Values
 
 AHEAD = ("min_max", "gaussian_micro", "gaussian_macro")
 """Metrics whose scores need those of later frames."""
+MOST_SMOOTH_FRAMES = 10_000
+"""Longest smoothing: minutes of a video. The Gaussian has eight times as many weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +89,8 @@ class VideoMetrics:
 
 def check_smooth_frames(frames: int) -> None:
     """Raise InputError where scores cannot be smoothed over so many frames."""
-    if frames < 0 or frames == 1:
-        raise InputError(f"smooth_frames is {frames}; must be 0 (no smoothing) or at least 2")
+    if frames < 0 or frames == 1 or frames > MOST_SMOOTH_FRAMES:
+        raise InputError(f"smooth_frames is {frames}; must be 0 (no smoothing), or from 2 to {MOST_SMOOTH_FRAMES}")
 
 
 def clips_of(images: Iterable[ImageResult]) -> list[ClipScores]:

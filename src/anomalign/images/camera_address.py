@@ -58,6 +58,8 @@ class CameraAddress:
             url = _value(whole[1], environment)
         else:
             url = _VARIABLE.sub(lambda match: quote(_value(match[1], environment), safe=""), text)
+        if "${" in url and not is_video(url):
+            raise InputError("${ without the name of a variable and }; write ${NAME}")
         if _DEVICE.fullmatch(url):
             return cls(url, "device", url.partition("?")[0])
         scheme = match[1].lower() if (match := _SCHEME.match(url)) else ""
@@ -104,6 +106,8 @@ def _host(url: str, scheme: str) -> str:
         host, parts = None, None
     if parts is None or not host:
         raise InputError(f"{what} has no valid host and port; escape /, ?, #, @ and : of a password, as %2F for /")
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise InputError(f"{what}, or a variable in it, holds a space or a control character; encode it, as %20")
     if "@" not in parts.netloc and "@" in f"{parts.path}?{parts.query}#{parts.fragment}":
         raise InputError(f"{what} has an @ behind its host; escape /, ?, # and @ of a password, as %40 for @")
     return parts.netloc.rpartition("@")[2]

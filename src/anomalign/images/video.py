@@ -34,7 +34,7 @@ _FORMATS = "avi,asf,flv,matroska,webm,mov,mp4,mpeg,mpegts,mpegvideo"
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 _HALF_MS = 0.0005
 _NAME = re.compile(r"(.+)@(\d{2,}):([0-5]\d):([0-5]\d)(?:\.(\d{1,3}))?", re.DOTALL)
-_EVERY = re.compile(r"(\d+)|(\d+(?:\.\d+)?|\.\d+)s")
+_EVERY = re.compile(r"([0-9]{1,9})|([0-9]{1,9}(?:\.[0-9]+)?|\.[0-9]+)s")
 
 
 @dataclass(frozen=True)

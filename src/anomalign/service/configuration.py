@@ -177,7 +177,7 @@ class Configuration:
         for one in self.normals:
             if one.bank is not None and one.bank not in names:
                 raise InputError(f"normals: {one.folder}: no bank {one.bank!r}; served are {', '.join(names)}")
-        self.delivery.targets(names)
+        self._check_results_folders([Path(one.address) for one in self.delivery.targets(names) if one.kind == "folder"])
         if self.max_upload_bytes < MIN_UPLOAD_BYTES:
             raise InputError(f"max_upload_bytes is {self.max_upload_bytes}; needs {MIN_UPLOAD_BYTES} at least")
         if self.keep_days is not None and not 1 <= self.keep_days <= MAX_DAYS:
@@ -199,6 +199,16 @@ class Configuration:
     def database_url(self) -> str:
         """URL of the database."""
         return self.database or records_url(self.data)
+
+    def _check_results_folders(self, results: Sequence[Path]) -> None:
+        """Results folders are marked, so that nothing reads the images in them."""
+        read = [("watches", one.folder) for one in self.watches] + [("normals", one.folder) for one in self.normals]
+        for kind, folder in read:
+            if above := {folder.resolve(), *folder.resolve().parents}.intersection(results):
+                raise InputError(
+                    f"{kind}: {folder} is the results folder {above.pop()}, or lies in it, and its images would never "
+                    "be read; let results go into another folder"
+                )
 
     def _check_reach(self) -> None:
         if self.token_file is not None:

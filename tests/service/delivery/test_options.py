@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from anomalign.errors import InputError
-from anomalign.service.configuration import Configuration
+from anomalign.service.configuration import Configuration, Watch
 from anomalign.service.delivery.addresses import shown
 from anomalign.service.delivery.options import DeliveryOptions
 from anomalign.service.store import Destination
@@ -71,3 +71,20 @@ def test_a_bank_whose_name_cannot_be_a_topic():
     with pytest.raises(InputError, match="cannot be part of an MQTT topic"):
         DeliveryOptions(mqtt=("mqtt://broker",)).targets(["a+b"])
     DeliveryOptions(mqtt=("mqtt://broker,bank=ab",)).targets(["a+b", "ab"])
+
+
+@pytest.mark.parametrize("below", ["", "line/1"])
+@pytest.mark.parametrize("kind", ["watches", "normals"])
+def test_images_are_never_read_where_results_go(kind, below, tmp_path):
+    def configure(results):
+        read = Watch(folder=tmp_path / "in" / below, bank="parts")
+        return Configuration(
+            banks=(Path("parts.bank"),),
+            data=Path("x"),
+            delivery=DeliveryOptions(folders=(str(results),)),
+            **{kind: (read,)},
+        )
+
+    with pytest.raises(InputError, match="would never be read; let results go into another folder"):
+        configure(tmp_path / "in")
+    configure(tmp_path / "in" / below / "results")  # which is passed over

@@ -1,7 +1,7 @@
 """UCSD Ped1 and Ped2 (Mahadevan et al. 2010): clips as pictures, labels in a MATLAB script, masks of some clips."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,7 @@ def read(category: Path, problems: list[str]) -> list[Category]:
     ranges = None if script is None else _read_script(script)
     if script is None:
         problems.append(f"{test / (category.name + '.m')}: missing; masks say which frames are anomalous")
+    _say_missing(test, clips, script, 0 if ranges is None else len(ranges), problems)
     images: list[TestImage] = []
     for name, clip in clips.items():
         try:
@@ -86,6 +87,17 @@ def _read_clip(
         _say_contradictions(name, labels, marked, masks, problems)
     kept = [mask if mask and is_marked else None for mask, is_marked in zip(masks, marked, strict=True)]
     return labelled_frames(name, frames, labels, kept, problems)
+
+
+def _say_missing(test: Path, clips: Mapping[str, Path], script: Path | None, entries: int, problems: list[str]) -> None:
+    """Clips that are there in part: a folder without frames, an entry of the script without a clip."""
+    for folder in folders(test):
+        if _TEST.fullmatch(folder.name) and folder.name not in clips:
+            problems.append(f"clip {folder.name} is left out: {folder}: has no frames")
+    there = {int(match[1]) for name in clips if (match := _TEST.fullmatch(name))}
+    if missing := [number for number in range(1, entries + 1) if number not in there]:
+        numbers = ", ".join(map(str, missing[:3])) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        problems.append(f"{script}: entries without a clip: {numbers}")
 
 
 def _labels(script: Path, clip: int, text: str, frames: int) -> NDArray[np.bool_]:
