@@ -167,6 +167,7 @@ def _run(configuration: "Configuration") -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("alembic", "asyncua", "python_multipart"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    logging.getLogger("asyncua.server.server").setLevel(logging.CRITICAL)  # each try to listen would log a trace
     listening = listen(configuration.host, configuration.port)
     container = open_container(configuration, console.say)
     try:

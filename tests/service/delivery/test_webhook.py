@@ -73,6 +73,12 @@ def test_no_answer_is_a_failure_in_time(receive, behaviour, text):
         Webhook(receiver.url, SECRET, limit_s=0.4).deliver(message())
 
 
+def test_an_answer_whose_headers_do_not_end_in_time_confirms_nothing(receive):
+    """Its status line, of 17 bytes at 20 a second, is there before the limit."""
+    with pytest.raises(DeliveryError, match="no answer within 1.5 s"):
+        Webhook(receive(lambda: "drip").url, SECRET, limit_s=1.5).deliver(message())
+
+
 def test_nobody_there_and_nothing_secret_in_the_error(free_port, monkeypatch):
     monkeypatch.setenv("TOKEN", "hunter2")
     with pytest.raises(DeliveryError) as caught:

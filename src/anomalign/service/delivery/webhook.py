@@ -135,6 +135,8 @@ class Webhook:
             guard.start()
             connection.request("POST", self._target, body, headers)
             answer = connection.getresponse()
+            if time.monotonic() >= end:  # what the guard cut off looks like the end of the headers
+                raise TimeoutError
         except (OSError, http.client.HTTPException, ValueError) as error:
             is_late = time.monotonic() >= end or isinstance(error, TimeoutError)
             reason = f"no answer within {self._limit_s:g} s" if is_late else _reason(error)
