@@ -38,6 +38,7 @@ def test_an_address_keeps_its_query_and_gets_its_variables():
         ({"cameras": ["rtsp://ann:hunter2@host/live"]}, "not NAME=VALUE"),
         ({"cameras": ["rtsp://ann:hunter2@host/live?a=b"]}, "not NAME=VALUE"),
         ({"cameras": ["top="]}, "not NAME=VALUE"),
+        ({"cameras": ["..=rtsp://ann:hunter2@host"]}, "not NAME=VALUE"),  # its page would be another one
         ({"cameras": ["top=ftp://ann:hunter2@host"]}, "--camera top: not the address of a camera"),
         ({"cameras": ["top=rtsp://ann:hunter2/@host"]}, "--camera top: rtsp://: the address"),
         ({"cameras": ["top=rtsp://ann:${PW}@host"]}, r"--camera top: \$\{PW\}: there is no variable"),

@@ -69,6 +69,24 @@ def watching(server, scheme="http", first=None, **options):
         yield camera
 
 
+def test_a_camera_that_sends_only_what_is_no_frame_is_lost(impatient):
+    with mjpeg_camera() as server, watching(server, first=jpeg(texture(1))) as camera:
+        stop = threading.Event()
+
+        def feed():
+            while not stop.wait(0.01):
+                server.send_jpeg(b"\x89PNG of a camera that was set anew")
+
+        thread = threading.Thread(target=feed)
+        thread.start()
+        try:
+            with pytest.raises(CameraError, match=r"no frame within 0\.5 s, only data that cannot be used"):
+                read_on(camera)
+        finally:
+            stop.set()
+            thread.join()
+
+
 def test_a_jpeg_camera_gives_the_very_files_that_it_sent():
     files = [jpeg(texture(seed)) for seed in range(5)]
     with mjpeg_camera() as server, watching(server, first=files[0]) as camera:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from anomalign.service.configuration import CameraSource
     from anomalign.service.delivery.mqtt_client import Broker
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 Cameras = Annotated[
     list[str] | None,

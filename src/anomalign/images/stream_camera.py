@@ -1,6 +1,7 @@
 """Cameras that PyAV reads: RTSP, MJPEG and MPEG-TS over HTTP, and video devices of Linux (extra ``video``)."""
 
 import errno
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from functools import partial
@@ -73,9 +74,12 @@ class StreamCamera:
 
     def read(self) -> CameraFrame:
         """Wait for the next frame; see `camera.Camera`."""
+        end = time.monotonic() + READ_S
         while True:
             if frame := next(self._frames, None):
                 return frame
+            if time.monotonic() >= end:  # data that is no frame must not keep an old frame the newest
+                raise CameraError(f"no frame within {READ_S:g} s, only data that cannot be used")
             try:
                 packet = next(self._packets, None)
                 if packet is None or not packet.size:

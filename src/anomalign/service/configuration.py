@@ -18,7 +18,7 @@ MIN_UPLOAD_BYTES = 64 * 1024
 MAX_DAYS = 36_500
 MIN_EVERY_S, MAX_EVERY_S = 0.02, 86_400.0
 _TOPIC = re.compile(r"[^\x00-\x1f\x7f+#$][^\x00-\x1f\x7f+#]{0,999}")
-_CAMERA_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CAMERA_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 
 def bank_name(path: Path) -> str:
