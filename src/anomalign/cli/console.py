@@ -149,6 +149,10 @@ _OPTIONS = {
     "max_bytes": "--max-bytes",
     "max_pixels": "--max-megapixels",
     "max_upload_bytes": "--max-upload-mb",
+    "mqtt_ca_file": "--mqtt-ca-file",
+    "opcua_certificate": "--opcua-certificate",
+    "opcua_key": "--opcua-key",
+    "opcua_unsecured": "--opcua-unsecured",
     "patch=": "--patch",
     "proxies": "--proxy",
     "replace=True": "--replace",
@@ -160,6 +164,7 @@ _OPTIONS = {
     "trigger_broker": "--trigger-broker",
     "try=": "--try",
     "watches": "--watch",
+    "webhook_secret_file": "--webhook-secret-file",
 }
 """The option for each parameter that an error of the library may name, unless both are spelled alike."""
 

@@ -174,10 +174,13 @@ class Configuration:
         check_cameras(self.cameras, names)
         if self.trigger_broker is None and any(camera.topic for camera in self.cameras):
             raise InputError("cameras: a topic needs a trigger_broker; give its address")
+        if self.trigger_broker is not None and not any(camera.topic for camera in self.cameras):
+            raise InputError("trigger_broker: no camera has a topic; give one its topic, or leave out trigger_broker")
         for one in self.normals:
             if one.bank is not None and one.bank not in names:
                 raise InputError(f"normals: {one.folder}: no bank {one.bank!r}; served are {', '.join(names)}")
         self._check_results_folders([Path(one.address) for one in self.delivery.targets(names) if one.kind == "folder"])
+        self.delivery.check_used(self.trigger_broker is not None and self.trigger_broker.tls)
         if self.max_upload_bytes < MIN_UPLOAD_BYTES:
             raise InputError(f"max_upload_bytes is {self.max_upload_bytes}; needs {MIN_UPLOAD_BYTES} at least")
         if self.keep_days is not None and not 1 <= self.keep_days <= MAX_DAYS:

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from anomalign.errors import InputError
-from anomalign.service.configuration import Configuration, Watch
+from anomalign.images.camera_address import CameraAddress
+from anomalign.service.configuration import CameraSource, Configuration, Watch
 from anomalign.service.delivery.addresses import shown
+from anomalign.service.delivery.mqtt_client import parse_broker
+from anomalign.service.delivery.opcua import Security
 from anomalign.service.delivery.options import DeliveryOptions
 from anomalign.service.store import Destination
 
@@ -88,3 +91,29 @@ def test_images_are_never_read_where_results_go(kind, below, tmp_path):
     with pytest.raises(InputError, match="would never be read; let results go into another folder"):
         configure(tmp_path / "in")
     configure(tmp_path / "in" / below / "results")  # which is passed over
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"webhook_secret_file": Path("x")}, "there is no webhook"),
+        ({"opcua_security": Security(unsecured=True)}, "there is no opcua"),
+        ({"mqtt_ca_file": Path("x")}, "no broker is reached by TLS; write mqtts"),
+        ({"mqtt_ca_file": Path("x"), "mqtt": ("mqtt://broker",)}, "no broker is reached by TLS; write mqtts"),
+    ],
+)
+def test_an_option_of_a_receiver_that_is_not_there(options, text):
+    """Who gives a certificate and writes mqtt:// means TLS."""
+    with pytest.raises(InputError, match=text):
+        Configuration(banks=(Path("parts.bank"),), data=Path("x"), delivery=DeliveryOptions(**options))
+
+
+def test_certificates_may_be_those_of_the_broker_of_triggers():
+    address = CameraAddress.parse("http://camera", {})
+    options = {"banks": (Path("parts.bank"),), "data": Path("x"), "delivery": DeliveryOptions(mqtt_ca_file=Path("x"))}
+    cameras = (CameraSource(name="top", address=address, bank="parts", topic="line"),)
+    Configuration(**options, trigger_broker=parse_broker("mqtts://broker"), cameras=cameras)
+    with pytest.raises(InputError, match="no broker is reached by TLS"):
+        Configuration(**options, trigger_broker=parse_broker("mqtt://broker"), cameras=cameras)
+    with pytest.raises(InputError, match="no camera has a topic"):
+        Configuration(**options, trigger_broker=parse_broker("mqtts://broker"))

@@ -73,6 +73,22 @@ class DeliveryOptions:
                 raise InputError(f"{name}: longer than {_LONGEST_NAME} characters; give a shorter address")
         return targets
 
+    def check_used(self, has_tls_broker: bool) -> None:
+        """Raise InputError for an option of receivers that are not there: a wrong address may be the cause.
+
+        Parameters
+        ----------
+        has_tls_broker : bool
+            Whether another broker than those of `mqtt` is reached by TLS.
+        """
+        if self.webhook_secret_file is not None and not self.webhooks:
+            raise InputError("webhook_secret_file: there is no webhook; give its address, or leave it out")
+        if self.opcua_security != Security() and not self.opcua:
+            raise InputError("opcua_certificate, opcua_key, opcua_unsecured: there is no opcua; give its address")
+        has_tls = has_tls_broker or any(url.lower().startswith("mqtts:") for url in self.mqtt)
+        if self.mqtt_ca_file is not None and not has_tls:
+            raise InputError("mqtt_ca_file: no broker is reached by TLS; write mqtts://HOST, or leave it out")
+
     def _read(self, banks: Collection[str]) -> Iterator[Target]:
         for text in self.webhooks:
             url, bank = _without_filter(text, banks)
