@@ -174,6 +174,10 @@ class Configuration:
         check_cameras(self.cameras, names)
         if self.trigger_broker is None and any(camera.topic for camera in self.cameras):
             raise InputError("cameras: a topic needs a trigger_broker; give its address")
+        if self.trigger_broker is not None and self.trigger_broker.path:
+            raise InputError(
+                "trigger_broker: has a path, which is no part of a topic; give each camera its whole topic"
+            )
         if self.trigger_broker is not None and not any(camera.topic for camera in self.cameras):
             raise InputError("trigger_broker: no camera has a topic; give one its topic, or leave out trigger_broker")
         for one in self.normals:

@@ -20,8 +20,8 @@ NAMES = ("Verdict", "Score", "PValue", "ImageId", "Count")
 
 @contextlib.contextmanager
 def running(counts=lambda: {}, security=UNSECURED):
-    """A server for two banks; it takes seconds to start, so tests share it."""
-    opcua = OpcUa(f"opc.tcp://127.0.0.1:{free_port()}", ["parts", "tiles"], counts, security)
+    """A server for four banks, of which two are named as other nodes; it takes seconds to start, so tests share it."""
+    opcua = OpcUa(f"opc.tcp://127.0.0.1:{free_port()}", ["parts", "tiles", "parts.Count", "Banks"], counts, security)
     opcua.open()
     yield opcua
     opcua.close()
@@ -65,11 +65,14 @@ def test_the_values_of_each_bank(opcua):
     opcua.deliver(message(1))
     opcua.deliver(message(2, verdict="normal"))
     opcua.deliver(message(3, bank="tiles"))
+    opcua.deliver(message(4, bank="parts.Count"))
+    opcua.deliver(message(5, bank="Banks"))
 
     async def read(client):
-        return await values(client, "parts"), await values(client, "tiles")
+        return [await values(client, bank) for bank in ("parts", "tiles", "parts.Count", "Banks")]
 
-    parts, tiles = with_client(opcua, read)
+    parts, tiles, *odd = with_client(opcua, read)
+    assert odd == [["anomalous", 2.5, 0.01, 44, 4], ["anomalous", 2.5, 0.01, 45, 5]]
     assert parts == ["normal", 2.5, 0.01, 42, 2]
     assert tiles == ["anomalous", 2.5, 0.01, 43, 3]
 
@@ -88,7 +91,7 @@ def test_an_event_for_each_verdict_and_a_change_of_the_count(opcua):
     async def listen(client):
         index = await client.get_namespace_index(NAMESPACE)
         kind = await client.nodes.base_event_type.get_child(f"{index}:VerdictEvent")
-        node = client.get_node(asyncua.ua.NodeId("parts", index))
+        node = client.get_node(asyncua.ua.NodeId("Banks/parts", index))
         handlers = []
         for source in (node, client.nodes.server):
             handlers.append(Handler())

@@ -115,5 +115,7 @@ def test_certificates_may_be_those_of_the_broker_of_triggers():
     Configuration(**options, trigger_broker=parse_broker("mqtts://broker"), cameras=cameras)
     with pytest.raises(InputError, match="no broker is reached by TLS"):
         Configuration(**options, trigger_broker=parse_broker("mqtt://broker"), cameras=cameras)
+    with pytest.raises(InputError, match="has a path, which is no part of a topic"):
+        Configuration(**options, trigger_broker=parse_broker("mqtts://broker/line"), cameras=cameras)
     with pytest.raises(InputError, match="no camera has a topic"):
         Configuration(**options, trigger_broker=parse_broker("mqtts://broker"))

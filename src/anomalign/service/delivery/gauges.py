@@ -32,7 +32,8 @@ def add_delivery_gauges(metrics: Metrics, delivery: Delivery) -> None:
 
 def _age_s(state: ReceiverState) -> float:
     oldest = state.outgoing.oldest
-    return 0.0 if oldest is None else (datetime.now(timezone.utc) - oldest).total_seconds()
+    # The clock may have been set back since.
+    return 0.0 if oldest is None else max(0.0, (datetime.now(timezone.utc) - oldest).total_seconds())
 
 
 def _failures(state: ReceiverState) -> float:

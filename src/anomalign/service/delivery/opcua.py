@@ -197,7 +197,8 @@ class _BankObject:
         """Add the object; only Count has a value, as no inspection is known yet."""
         from asyncua import ua
 
-        node = await folder.add_object(_node_id(namespace, bank), f"{namespace}:{bank}")
+        # No name of a bank has a slash, so this is no other bank's variable, as "a.Verdict" would be.
+        node = await folder.add_object(_node_id(namespace, f"Banks/{bank}"), f"{namespace}:{bank}")
         variables = {}
         for name, (variant, empty) in _variables().items():
             place = _node_id(namespace, f"{bank}.{name}")
