@@ -5,6 +5,8 @@ import contextlib
 
 import pytest
 
+from anomalign.images.camera_address import CameraAddress
+from anomalign.service.configuration import CameraSource
 from anomalign.service.delivery.options import DeliveryOptions
 from tests.service.api.live_service import good, run_service, send
 from tests.service.delivery.http_receiver import HttpReceiver
@@ -22,7 +24,8 @@ def delivering(bank, tmp_path, monkeypatch):
         with run_service(bank, tmp_path / "data", delivery=old) as service, service.client() as client:
             send(client, good(100))
         options = DeliveryOptions(webhooks=(receiver.url,), folders=(str(tmp_path / "out"),))
-        service = stack.enter_context(run_service(bank, tmp_path / "data", delivery=options))
+        camera = CameraSource(name="top", address=CameraAddress.parse("rtsp://127.0.0.1:9/", {}), bank="parts")
+        service = stack.enter_context(run_service(bank, tmp_path / "data", delivery=options, cameras=(camera,)))
         with service.client() as client:
             send(client, good(101), good(102))
         yield service, receiver
@@ -43,6 +46,9 @@ def test_what_waits_is_seen_and_when_it_has_arrived(browse, delivering):
         assert "not configured" in texts[2]
         assert [row.locator(".count").first.inner_text() for row in rows.all()] == ["2", "0", "1"]
         assert page.evaluate("document.documentElement.scrollWidth") <= 820
+        page.get_by_role("button", name="Shortcuts").wait_for()
+        nav = page.locator(".top nav")  # with all links that there can be
+        assert nav.evaluate("nav => nav.scrollWidth - nav.clientWidth") <= 0
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             assert [pair for pair in page.evaluate(CONTRASTS) if pair[0] < 4.5] == []
