@@ -3,7 +3,7 @@
     python benchmarks/shards.py IMAGES [--count 100000] [--workers 2] [--folder DIR] [--json FILE]
 
 The normal images are made of those in IMAGES: each moved by whole pixels, a little brighter or darker, and written as
-a JPEG, so hardly two are equal. They and the bank need 330 kB of disk an image (bundled backbone, images of 320 x 320 px).
+a JPEG, so hardly two are equal. They and the bank need 340 kB of disk an image (bundled backbone, 320 x 320 px).
 Each normal image counts as independent, which they are not: what is measured here is time, not a rate.
 
 Memory is that of the processes' own, without the memory-mapped pages of the bank, at eight even steps of the work.

@@ -135,6 +135,17 @@ def test_triggers_by_time_inspect_each_frame_once_and_in_order(serve, fake, serv
     assert camera.status().dropped > 0
 
 
+def test_the_first_frame_is_inspected_however_long_the_schedule(serve, fake, monkeypatch):
+    monkeypatch.setattr("anomalign.service.cameras.schedule._LOOK_AGAIN_S", 0.01)
+    camera = serve()
+    schedule = Schedule(camera, 3600)
+    time.sleep(0.05)  # the first time passes before the camera is connected
+    for number in range(3):
+        read(camera, fake, frame(number))
+        until(lambda: camera.status().inspected == 1)
+    schedule.close()
+
+
 def test_a_lost_camera_has_no_frame_of_now(serve, fake):
     camera = serve()
     with pytest.raises(CameraLost, match="camera top is connecting"):

@@ -8,13 +8,16 @@ from anomalign.errors import AnomalignError
 from anomalign.service.cameras.served_camera import ServedCamera
 from anomalign.service.refusals import Busy, Closed
 
+_LOOK_AGAIN_S = 1.0
+
 _log = logging.getLogger(__name__)
 
 
 class Schedule:
     """Triggers a camera at even times, in a thread of its own, until it is closed.
 
-    Times that pass while a frame is prepared are left out: they are not made up for. A frame is inspected once.
+    Times that pass while a frame is prepared are left out: they are not made up for. A frame is inspected once. Where
+    there is no frame to inspect, as before the camera is connected, the first one that comes is inspected.
 
     Parameters
     ----------
@@ -37,8 +40,10 @@ class Schedule:
         due = time.monotonic()
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
             try:
-                if self._camera.is_due():
-                    self._camera.trigger()
+                if not self._camera.is_due():
+                    due = time.monotonic() + min(self._every_s, _LOOK_AGAIN_S)
+                    continue
+                self._camera.trigger()
             except Closed:
                 return
             except Busy:
