@@ -61,7 +61,7 @@ def test_killed_at_any_moment_and_started_again_each_image_has_one_row(tmp_path,
     while True:
         with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True, env=where) as process:
             first = process.stdout.readline()
-            if first and kills < 25:
+            if first and kills < 15:
                 for _ in range(chance.randrange(16)):
                     process.stdout.readline()
                 time.sleep(chance.uniform(0, 0.05))
