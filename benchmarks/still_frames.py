@@ -16,11 +16,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
+from made_video import write_video
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -32,6 +31,7 @@ from anomalign.images.video_frames import list_frames
 from anomalign.images.video_stream import read_frames
 
 WIDTH, HEIGHT, RATE = 384, 288, 25
+ENCODER = {"crf": "23", "preset": "veryfast"}
 NOISE = 2.0
 PERIOD_S, PASSAGE_S, SPECK_S = 8.0, 3.0, 2.0
 SCENES = ("a part passes", "a part passes, slow light", "a part passes, then a speck", "conveyor")
@@ -90,17 +90,6 @@ def frames(scene: str, seconds: float, seed: int, *, scratches: bool) -> Iterato
         yield np.repeat(np.clip(values, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def write_video(path: Path, images: Iterator[NDArray[np.uint8]]) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"crf": "23", "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, RATE)
-        for image in images:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What a level of `--still` gives."""
@@ -135,8 +124,8 @@ def elsewhere(events: list[tuple[float, float]], others: list[tuple[float, float
 
 def rows(scene: str, seconds: float, levels: list[float], folder: Path) -> Iterator[str]:
     stem = scene.replace(",", "").replace(" ", "_")
-    normal = write_video(folder / f"{stem}_normal.mp4", frames(scene, seconds, 2, scratches=False))
-    video = write_video(folder / f"{stem}.mp4", frames(scene, seconds, 3, scratches=True))
+    normal = write_video(folder / f"{stem}_normal.mp4", frames(scene, seconds, 2, scratches=False), RATE, ENCODER)
+    video = write_video(folder / f"{stem}.mp4", frames(scene, seconds, 3, scratches=True), RATE, ENCODER)
     names = [Path(name) for name in list_frames(normal, Every(7))]  # parts at all places: 7 divides no period
     bank = Bank.create(folder / f"{stem}.bank", framing=fit_frame(Framing(), names))
     bank.add(names)

@@ -13,15 +13,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
+from made_video import write_video
 from numpy.typing import NDArray
 from still_frames import HEIGHT, WIDTH, background, draw_part
 
 RATE = 10
+ENCODER = {"crf": "28", "preset": "ultrafast"}
 PERIOD, PASSAGE = 100, 40  # frames
 STEP_S = 300
 SIZE = "96"  # px that the network sees: an hour of video in minutes; what is kept of a frame does not depend on it
@@ -46,17 +46,6 @@ def frames(count: int, *, scratches: bool) -> Iterator[NDArray[np.uint8]]:
         else:
             picture = pictures[key]
         yield np.clip(picture + noise[rng.integers(16)], 0, 255).astype(np.uint8)
-
-
-def write_video(path: Path, images: Iterator[NDArray[np.uint8]]) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"crf": "28", "preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, RATE)
-        for image in images:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-    return path
 
 
 def memory_mb(process: int) -> tuple[float, float]:
@@ -94,8 +83,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        normal = write_video(folder / "normal.mp4", frames(120 * RATE, scratches=False))
-        video = write_video(folder / "long.mp4", frames(options.minutes * 60 * RATE, scratches=True))
+        normal = write_video(folder / "normal.mp4", frames(120 * RATE, scratches=False), RATE, ENCODER)
+        video = write_video(folder / "long.mp4", frames(options.minutes * 60 * RATE, scratches=True), RATE, ENCODER)
         fit = [
             sys.executable,
             "-m",
